@@ -1,0 +1,36 @@
+"""LLMCompiler (arXiv 2312.04511) as a LangGraph agent graph.
+
+A planner model writes a plan of tool calls, a task fetching unit releases each the moment its inputs exist, they run in
+parallel, and a joiner answers or asks for another plan.
+"""
+
+from llmcompiler_graph.errors import (
+    ConfigurationError,
+    Diagnostic,
+    LLMCompilerError,
+    PlanCheckError,
+    PlanError,
+    PlanSyntaxError,
+    TaskError,
+)
+from llmcompiler_graph.graph import create_llm_compiler
+from llmcompiler_graph.parser import parse_plan
+from llmcompiler_graph.plan import Plan, Task
+from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.state import LLMCompilerState
+
+__all__ = (
+    "ConfigurationError",
+    "Diagnostic",
+    "LLMCompilerError",
+    "LLMCompilerState",
+    "Plan",
+    "PlanCheckError",
+    "PlanError",
+    "PlanExample",
+    "PlanSyntaxError",
+    "Task",
+    "TaskError",
+    "create_llm_compiler",
+    "parse_plan",
+)

@@ -1,0 +1,85 @@
+"""Runs the nodes' coroutines for synchronous callers, on one event loop in a thread of its own.
+
+`invoke` and `stream` must work without a loop and inside one (a notebook); tools that are only asynchronous must work
+from them too, and calls must overlap. So the executor lives on this loop, and the caller's thread waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import cache
+from typing import Any, TypeVar
+
+__all__ = ("iterate_in_thread", "run_in_background")
+
+T = TypeVar("T")
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="llmcompiler", daemon=True).start()
+    return loop
+
+
+def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the background loop, in the caller's context, and wait for it.
+
+    If the wait is interrupted (Ctrl-C), the coroutine is cancelled.
+    """
+    loop, context = _loop(), contextvars.copy_context()
+    assert threading.current_thread().name != "llmcompiler", "the background loop cannot wait for itself"
+    started: queue.SimpleQueue[asyncio.Task[T]] = queue.SimpleQueue()
+    ended = threading.Event()
+
+    def start() -> None:
+        task = loop.create_task(coroutine, context=context)
+        task.add_done_callback(lambda _: ended.set())
+        started.put(task)
+
+    loop.call_soon_threadsafe(start)
+    task = started.get()
+    try:
+        ended.wait()
+    except BaseException:
+        loop.call_soon_threadsafe(task.cancel)
+        ended.wait(5)
+        raise
+    return task.result()
+
+
+async def iterate_in_thread(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """Iterate in a thread, in the current context: a synchronous model's stream for an asynchronous node."""
+    loop = asyncio.get_running_loop()
+    items: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    stopped = threading.Event()
+
+    def pump() -> None:
+        put: Callable[[str, Any], object] = lambda kind, item: loop.call_soon_threadsafe(items.put_nowait, (kind, item))  # noqa: E731
+        try:
+            for item in make():
+                put("item", item)
+                if stopped.is_set():
+                    break
+        except BaseException as error:  # raised again where the items are awaited
+            put("error", error)
+        else:
+            put("end", None)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(pump,), name="llmcompiler-model", daemon=True).start()
+    try:
+        while True:
+            match await items.get():
+                case "item", item:
+                    yield item
+                case "error", error:
+                    raise error
+                case _:
+                    return
+    finally:
+        stopped.set()

@@ -1,0 +1,104 @@
+"""What can go wrong, and whose fault it was. May know: nothing else of the package.
+
+LLMCompilerError
+├── PlanError(ValueError)         the planner model's fault: its text goes back to it
+│   ├── PlanSyntaxError           the text is not a plan
+│   └── PlanCheckError            the plan does not fit the tools
+├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
+├── TaskError(RuntimeError)       a tool's fault, raised from the tool's own exception
+└── ConfigurationError(ValueError) the caller's fault: arguments of `create_llm_compiler`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = (
+    "ConfigurationError",
+    "Diagnostic",
+    "LLMCompilerError",
+    "ObservationPathError",
+    "PlanCheckError",
+    "PlanError",
+    "PlanSyntaxError",
+    "TaskError",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One located complaint about plan text.
+
+    >>> print(Diagnostic("unknown-tool", "no tool is named 'serch'", 2, 4, hint="did you mean 'search'?"))
+    line 2, column 4: no tool is named 'serch'; did you mean 'search'? [unknown-tool]
+    """
+
+    code: str
+    """A stable kebab-case name of the kind of complaint, such as `unknown-tool`."""
+    message: str
+    """What is wrong: a lower-case fact, names quoted."""
+    line: int
+    """Where, 1-based, in the plan text."""
+    column: int
+    """Where, 1-based, in that line."""
+    hint: str = ""
+    """What to write instead, when that is known."""
+    index: int | None = None
+    """The task it makes unusable; `None` when it concerns no task of the plan."""
+
+    def __str__(self) -> str:
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"line {self.line}, column {self.column}: {self.message}{hint} [{self.code}]"
+
+
+class LLMCompilerError(Exception):
+    """The root of this package's errors; never raised itself."""
+
+
+class PlanError(LLMCompilerError, ValueError):
+    """A plan text that cannot be used, with every complaint about it.
+
+    Attributes:
+        diagnostics: All complaints, in the order of the text.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.diagnostics))
+
+
+class PlanSyntaxError(PlanError):
+    """Some line that looks like a task could not be read."""
+
+
+class PlanCheckError(PlanError):
+    """The plan was read, but does not fit the tools it calls."""
+
+
+class ObservationPathError(LLMCompilerError, LookupError):
+    """A reference's path leads nowhere in the observation it points into."""
+
+
+class TaskError(LLMCompilerError, RuntimeError):
+    """A tool raised; `__cause__` is the tool's own exception.
+
+    Attributes:
+        index: The task's index in its plan.
+        tool: The tool's name.
+    """
+
+    def __init__(self, index: int, tool: str, message: str) -> None:
+        self.index = index
+        self.tool = tool
+        super().__init__(index, tool, message)
+
+    def __str__(self) -> str:
+        return "task {} ({}) failed: {}".format(*self.args)
+
+
+class ConfigurationError(LLMCompilerError, ValueError):
+    """The caller's arguments cannot make a graph; the message says which and what was expected."""

@@ -1,0 +1,227 @@
+"""The executor: runs what the task fetching unit starts, greedy and event-driven, on one asyncio loop.
+
+No polling, no level barriers, no thread held by a waiting task: a waiting task is a future.
+
+A task's calls can be made in two ways. Once somebody `run`s the task (its LangGraph `@task`, when the plan is
+complete), they are made there, in that context. Before that they are made *detached*, early, while the plan is still
+being written, if the unit allows it (see its rules on held tasks) and the executor was given a function to make them.
+Whoever runs the task later adopts them. A detached call that turns out to need a human raises `Suspended`; it is made
+again where the task is run.
+
+>>> import asyncio
+>>> from llmcompiler_graph.references import Reference
+>>> async def call(start):
+...     return Observation("done", start.arguments["x"] + 1)
+>>> plan = Plan((Task(1, "inc", {"x": 1}), Task(2, "inc", {"x": Reference(1)})))
+>>> observations = asyncio.run(run_plan(plan, call))
+>>> observations[2].value
+3
+
+May know: `plan`, `task_fetching_unit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from llmcompiler_graph.plan import Observation, Plan, Task
+from llmcompiler_graph.references import JSON
+from llmcompiler_graph.task_fetching_unit import Finish, Instruction, Release, Start, TaskFetchingUnit
+
+__all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
+
+Call: TypeAlias = Callable[[Start], Awaitable[Observation]]
+"""Makes one tool call. It returns an observation, also of a tool that failed; what it raises ends the run."""
+
+Moment: TypeAlias = Literal["released", "started", "done", "failed", "skipped"]
+
+
+class Suspended(Exception):
+    """A detached call needs a human and must be made again where its task is run."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """When a task's life changed, in seconds on the executor's clock; `None` for what did not happen."""
+
+    released: float | None = None
+    """Its inputs existed."""
+    started: float | None = None
+    """Its first call began."""
+    finished: float | None = None
+    """It had an observation."""
+    early: bool = False
+    """Whether its first call was detached: begun before anybody ran the task."""
+
+
+class Executor:
+    """Makes the calls of one plan.
+
+    Args:
+        unit: The state machine that decides.
+        detached: Makes calls for tasks that nobody runs yet; `None` to wait for somebody.
+        now: The clock, in seconds; the running loop's own by default.
+        on_event: Told of each task's moments as they come.
+    """
+
+    def __init__(
+        self,
+        unit: TaskFetchingUnit,
+        detached: Call | None = None,
+        *,
+        now: Callable[[], float] | None = None,
+        on_event: Callable[[Moment, int], None] | None = None,
+    ) -> None:
+        self.unit = unit
+        self.timings: dict[int, Timing] = {}
+        """`{index: timing}` of the tasks added here."""
+        self.on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._now = now or self._loop.time
+        self._detached = detached
+        self._context = contextvars.copy_context()
+        self._bodies: dict[int, tuple[Call, contextvars.Context]] = {}  # index -> who runs it
+        self._waiting: dict[int, list[Start]] = {}  # index -> calls to make once somebody runs it
+        self._outcomes: dict[int, asyncio.Future[Observation]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def add(self, task: Task) -> None:
+        """Take a task of the plan; its calls may begin now."""
+        self._outcome(task.index)
+        self._apply(self.unit.add(task))
+
+    def reject(self, index: int, error: str) -> None:
+        """Take note that a task of the plan cannot be used."""
+        self._outcome(index)
+        self._apply(self.unit.reject(index, error))
+
+    def restore(
+        self,
+        index: int,
+        observation: Observation,
+        timing: Timing,
+        arguments: Sequence[Mapping[str, JSON]] = (),
+    ) -> None:
+        """Take what became of an added task in an earlier process: nothing is run for it."""
+        if index in self.unit.observations:
+            return
+        self.timings[index] = timing
+        self._apply(self.unit.restore(index, observation, arguments, self.unit.tasks[index].tool))
+
+    async def run(self, index: int, call: Call) -> Observation:
+        """Answer for a task: make its calls from here, or adopt those under way, and wait for its observation.
+
+        Raises:
+            Exception: What `call` raised, for this task or for one it waits for.
+        """
+        self._bodies[index] = call, contextvars.copy_context()
+        for start in self._waiting.pop(index, ()):
+            self._start(start)
+        self._apply(self.unit.claim(index))
+        return await asyncio.shield(self._outcome(index))
+
+    async def aclose(self) -> None:
+        """Cancel the calls under way and wait until they have ended."""
+        self.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Cancel the calls under way; nothing is started any more."""
+        self._closed = True
+        for call in self._calls:
+            call.cancel()
+        for outcome in self._outcomes.values():
+            outcome.cancel()
+
+    # -- carrying out -------------------------------------------------------------------------------------------
+
+    def _outcome(self, index: int) -> asyncio.Future[Observation]:
+        if index not in self._outcomes:
+            future: asyncio.Future[Observation] = self._loop.create_future()
+            # an outcome nobody asks for is no error
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._outcomes[index] = future
+        return self._outcomes[index]
+
+    def _apply(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            timing = self.timings.setdefault(instruction.index, Timing())
+            match instruction:
+                case Release(index):
+                    timing.released = self._now()
+                    self._tell("released", index)
+                case Start(index):
+                    self._start(instruction)
+                case Finish(index, observation):
+                    timing.finished = self._now()
+                    self._tell(observation.status, index)
+                    if not (outcome := self._outcome(index)).done():
+                        outcome.set_result(observation)
+
+    def _tell(self, moment: Moment, index: int) -> None:
+        if self.on_event is not None:
+            self.on_event(moment, index)
+
+    def _start(self, start: Start) -> None:
+        if self._closed:
+            return
+        call, context = self._bodies.get(start.index, (self._detached, self._context))
+        if call is None:
+            self._waiting.setdefault(start.index, []).append(start)
+            return
+        timing = self.timings[start.index]
+        if timing.started is None:
+            timing.started, timing.early = self._now(), start.index not in self._bodies
+            self._tell("started", start.index)
+        task = self._loop.create_task(self._make(start, call), context=context.copy())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _make(self, start: Start, call: Call) -> None:
+        try:
+            observation = await call(start)
+        except asyncio.CancelledError:
+            if self._closed:
+                raise
+            # the tool cancelled itself: without an observation everything behind it would wait for ever
+            observation = Observation("failed", error="the tool's call was cancelled")
+        except Suspended:
+            self.timings[start.index].started = None
+            self._apply(self.unit.suspended(start.index, start.element))
+            if start.index in self._bodies:  # somebody came to run it meanwhile
+                self._apply(self.unit.claim(start.index))
+            return
+        except Exception as error:  # raised again by everyone who waits for this task
+            self._apply(self.unit.suspended(start.index, start.element))
+            for index in (start.index, *self.unit.waiting_for(start.index)):
+                if not (outcome := self._outcome(index)).done():
+                    outcome.set_exception(error)
+            return
+        self._apply(self.unit.finished(start.index, start.element, observation))
+
+
+async def run_plan(
+    plan: Plan,
+    call: Call,
+    unit: TaskFetchingUnit | None = None,
+    *,
+    on_event: Callable[[Moment, int], None] | None = None,
+) -> dict[int, Observation]:
+    """Run a whole plan outside of any graph; return every task's observation by index.
+
+    Raises:
+        Exception: What `call` raised; the calls under way are cancelled.
+    """
+    executor = Executor(unit or TaskFetchingUnit(), on_event=on_event)
+    try:
+        for task in plan:
+            executor.add(task)
+        outcomes = await asyncio.gather(*(executor.run(task.index, call) for task in plan))
+    finally:
+        await executor.aclose()
+    return {task.index: outcome for task, outcome in zip(plan, outcomes, strict=True)}

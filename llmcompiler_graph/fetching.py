@@ -1,0 +1,240 @@
+"""The task fetching unit's node: one LangGraph `@task` per task, so that each is persisted the moment it is finished.
+
+LangGraph knows a `@task` by the order of the calls, so they are made in an order that does not depend on timing: by
+depth in the plan, then by index (in a synchronous run, where each `@task` holds a thread, none then waits for one that
+has no thread yet). Each adopts its early calls, or makes its calls once its inputs exist. After a crash or an interrupt
+the finished ones come back from the checkpoint, and only the others run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.config import get_stream_writer
+from langgraph.errors import GraphInterrupt
+from langgraph.func import task as langgraph_task
+from langgraph.types import Command, Interrupt
+
+from llmcompiler_graph.background import run_in_background
+from llmcompiler_graph.executor import Executor, Moment, Timing
+from llmcompiler_graph.inflight import take_over
+from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
+from llmcompiler_graph.plan import Observation
+from llmcompiler_graph.references import as_text
+from llmcompiler_graph.state import (
+    LLMCompilerState,
+    TaskRecord,
+    TaskResult,
+    TimelineEntry,
+    observation_of,
+    reread,
+)
+from llmcompiler_graph.task_fetching_unit import Start
+
+__all__ = ("Fetching",)
+
+
+class Fetching:
+    """Runs the tasks of the last plan."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+
+    async def afetch(self, state: LLMCompilerState) -> Any:
+        """Run the node; return the state's update, with the commands that tools returned."""
+        run = _Run(self._compiler, state, sync=False)
+        try:
+            futures: list[Any] = []
+            for record in run.order:
+                future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
+                future.add_done_callback(run.restorer(record))
+                futures.append(future)
+            results = await asyncio.gather(*futures, return_exceptions=True)
+            return run.update(results)
+        finally:
+            await run.executor.aclose()
+
+    def fetch(self, state: LLMCompilerState) -> Any:
+        """Run the node for a synchronous caller."""
+
+        async def begin() -> _Run:
+            return _Run(self._compiler, state, sync=True)
+
+        run = run_in_background(begin())
+        try:
+            futures = []
+            for record in run.order:
+                future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
+                future.add_done_callback(run.restorer(record))
+                futures.append(future)
+            concurrent.futures.wait(futures)
+            results = [future.exception() or future.result() for future in futures]
+            return run.update(results)
+        finally:
+            run_in_background(run.executor.aclose())
+
+
+def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:
+    def run() -> TaskResult:
+        return run_in_background(body())
+
+    return run
+
+
+class _Run:
+    """The tasks of one plan while they run."""
+
+    def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+        self._compiler = compiler
+        self._state = state
+        self._sync = sync
+        self._loop = asyncio.get_running_loop()
+        rounds, self._records = state["rounds"], state["tasks"]
+        self._by_index = {record["index"]: record for record in self._records}
+        self._mine = [record for record in self._records if record["round"] == len(rounds) - 1]
+        message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
+        now = turn_clock(state)
+        self._teller = Teller(get_stream_writer(), now)
+        executor = take_over(message) if message is not None else None
+        if executor is None:
+            executor = self._rebuilt(now)
+        else:
+            executor.on_event = self._tell
+        self.executor = executor
+        unit = executor.unit
+        runnable = [record for record in self._mine if record["index"] in unit.tasks]
+        depth: dict[int, int] = {}
+        for record in sorted(runnable, key=lambda each: each["index"]):
+            needs = unit.tasks[record["index"]].dependencies
+            depth[record["index"]] = 1 + max((depth.get(n, 0) for n in needs), default=0)
+        self.order = sorted(runnable, key=lambda each: (depth[each["index"]], each["index"]))
+
+    def _rebuilt(self, now: Callable[[], float]) -> Executor:
+        """The plan's executor, made from the state: what was under way is gone."""
+        executor = Executor(self._compiler.unit(), now=now, on_event=self._tell)
+        for record in self._records:
+            observation = observation_of(record)
+            if record in self._mine and observation is None:
+                executor.add(reread(record))
+            elif record in self._mine and observation is not None:
+                executor.reject(record["index"], observation.error)
+            elif observation is not None:
+                executor.unit.restore(record["index"], observation, record["arguments"], record["tool"])
+        return executor
+
+    def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
+        """What the `@task` of a task does."""
+        index = record["index"]
+
+        async def call(start: Start) -> Observation:
+            return await self._compiler.call(start, record, self._state, sync=self._sync)
+
+        async def run() -> TaskResult:
+            observation = await self.executor.run(index, call)
+            timing = self.executor.timings[index]
+            attached = observation.attachment
+            if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
+                attached = [each for given in attached for each in given or () if isinstance(each, Command)]
+            return TaskResult(
+                status=observation.status,
+                value=observation.value,
+                error=observation.error,
+                arguments=[dict(each) for each in self.executor.unit.arguments.get(index, ())],
+                attached=attached if isinstance(attached, list) else [],
+                released=timing.released,
+                started=timing.started,
+                finished=timing.finished,
+                early=timing.early,
+            )
+
+        return run
+
+    def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
+        """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
+
+        def restore(result: TaskResult) -> None:
+            timing = Timing(result["released"], result["started"], result["finished"], result["early"])
+            observation = Observation(result["status"], result["value"], result["error"])
+            self.executor.restore(record["index"], observation, timing, result["arguments"])
+
+        def done(future: Any) -> None:
+            if not future.cancelled() and future.exception() is None:
+                self._loop.call_soon_threadsafe(restore, future.result())
+
+        return done
+
+    def update(self, results: Sequence[TaskResult | BaseException]) -> Any:
+        """The state's update, once every `@task` has ended.
+
+        Raises:
+            GraphInterrupt: Tasks wait for a human: all their interrupts at once.
+            BaseException: What a tool raised that is not handled.
+        """
+        self._raise([result for result in results if isinstance(result, BaseException)])
+        done = {r["index"]: result for r, result in zip(self.order, results, strict=True) if isinstance(result, dict)}
+        commands: list[Command[Any]] = []
+        messages: list[ToolMessage] = []
+        timeline: list[TimelineEntry] = []
+        records: list[TaskRecord] = []
+        for planned in self._records:
+            record, result = planned, done.get(planned["index"])
+            if result is not None:
+                record = {
+                    **planned,
+                    "status": result["status"],
+                    "value": result["value"],
+                    "error": result["error"],
+                    "arguments": result["arguments"],
+                }
+                commands += [each for each in result["attached"] if isinstance(each, Command)]
+            records.append(record)
+            if planned in self._mine:
+                timeline.append(_entry(record, result))
+                if record["text"]:
+                    messages.append(_message(record, result))
+        update = {
+            "messages": messages,
+            "tasks": records,
+            "timeline": [*self._state.get("timeline", []), *timeline],
+        }
+        return [update, *commands] if commands else update
+
+    def _raise(self, errors: list[BaseException]) -> None:
+        interrupts: dict[str, Interrupt] = {}
+        for error in errors:
+            if not isinstance(error, GraphInterrupt):
+                raise error
+            interrupts |= {each.id: each for each in error.args[0]}
+        if interrupts:
+            raise GraphInterrupt(tuple(interrupts.values()))
+
+    def _tell(self, moment: Moment, index: int) -> None:
+        if (record := self._by_index.get(index)) is not None:
+            self._teller.moment(moment, record, self.executor.unit.observations.get(index))
+
+
+def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:
+    return TimelineEntry(
+        index=record["index"],
+        tool=record["tool"],
+        released=result["released"] if result else None,
+        started=result["started"] if result else None,
+        finished=result["finished"] if result else None,
+        early=result["early"] if result else False,
+        status=record["status"],
+    )
+
+
+def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
+    """The task's `ToolMessage`: the tool's own if it made exactly one, else one that says what became of it."""
+    given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
+    own = {"tool_call_id": record["tool_call_id"], "id": f"{record['tool_call_id']}_result"}
+    if len(given) == 1 and record["status"] != "skipped":
+        return given[0].model_copy(update=own)
+    status = "success" if record["status"] == "done" else "error"
+    content = as_text(record["value"]) if record["status"] == "done" else record["error"]
+    return ToolMessage(content, name=record["tool"], status=status, **own)

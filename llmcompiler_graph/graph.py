@@ -1,0 +1,193 @@
+"""The agent graph: planner → task_fetching_unit → joiner, and back to the planner while the joiner asks for more.
+
+START → planner → task_fetching_unit → joiner ──finish──→ END
+            ↑                              │
+            └───────────replan─────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast, get_type_hints
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool
+from langgraph.cache.base import BaseCache
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+from typing_extensions import TypedDict
+
+from llmcompiler_graph.background import run_in_background
+from llmcompiler_graph.check import check_plan
+from llmcompiler_graph.errors import ConfigurationError, PlanError
+from llmcompiler_graph.fetching import Fetching
+from llmcompiler_graph.grammar import plan_grammar
+from llmcompiler_graph.joiner import Joiner
+from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.nodes import Compiler
+from llmcompiler_graph.parser import parse_plan
+from llmcompiler_graph.planner import Planner
+from llmcompiler_graph.prompts import PlanExample, system_message
+from llmcompiler_graph.state import LLMCompilerState
+from llmcompiler_graph.tool_runner import ToolRunner
+from llmcompiler_graph.tool_specs import as_tools, tool_spec
+
+__all__ = ("create_llm_compiler",)
+
+_GRAMMAR_TASKS = 24  # how many tasks a grammar allows where `max_tasks` allows any number
+
+
+def create_llm_compiler(
+    model: str | BaseChatModel,
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    *,
+    system_prompt: str | None = None,
+    planner_model: str | BaseChatModel | None = None,
+    joiner_model: str | BaseChatModel | None = None,
+    examples: Sequence[PlanExample] = (),
+    max_replans: int = 2,
+    max_tasks: int | None = None,
+    max_concurrency: int | None = None,
+    max_observation_chars: int = 4000,
+    response_format: type[Any] | Mapping[str, Any] | None = None,
+    handle_tool_errors: Any = True,
+    wrap_tool_call: ToolCallWrapper | None = None,
+    awrap_tool_call: AsyncToolCallWrapper | None = None,
+    state_schema: type[Any] | None = None,
+    context_schema: type[Any] | None = None,
+    checkpointer: Checkpointer = None,
+    store: BaseStore | None = None,
+    interrupt_before: list[str] | None = None,
+    interrupt_after: list[str] | None = None,
+    debug: bool = False,
+    name: str | None = None,
+    cache: BaseCache[Any] | None = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Make an agent graph that plans tool calls, runs them in parallel, and replans (arXiv 2312.04511).
+
+    A user of `langchain.agents.create_agent` changes one name: it takes `{"messages": […]}` and the answer is the last
+    message. Besides, the final state holds `tasks` (each with arguments and typed value), `timeline` and `rounds`.
+
+    Args:
+        model: A chat model, `"provider:name"`, or `"local"` for the embedded one.
+        tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
+            `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
+        system_prompt: What the models are told before everything else.
+        planner_model: The model that plans; `model` if not given.
+        joiner_model: The model that joins; `model` if not given.
+        examples: Questions with the plans wanted for them; checked against the tools.
+        max_replans: How many plans may follow the first in one turn; 0 for none.
+        max_tasks: How many tasks one plan may have.
+        max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
+        max_observation_chars: How much of each observation the models are shown.
+        response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
+            `structured_response`, by one more model call.
+        handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it.
+        wrap_tool_call: As in `ToolNode`.
+        awrap_tool_call: As in `ToolNode`.
+        state_schema: A TypedDict with further state keys.
+        context_schema: The schema of the run's `context`.
+        checkpointer: As in `StateGraph.compile`, and so on.
+        store: Given to tools that ask for it.
+        interrupt_before: Nodes to pause before: `planner`, `task_fetching_unit`, `joiner`.
+        interrupt_after: Nodes to pause after.
+        debug: Whether to print what the graph does.
+        name: The graph's name; that of the node when used as a subgraph.
+        cache: For LangGraph's cache policies.
+
+    Raises:
+        ConfigurationError: An argument cannot be used; the message says which and why.
+    """
+    for what, number, least in (
+        ("max_replans", max_replans, 0),
+        ("max_tasks", max_tasks, 1),
+        ("max_concurrency", max_concurrency, 1),
+    ):
+        if number is not None and number < least:
+            msg = f"{what} must be {least} or more, not {number}"
+            raise ConfigurationError(msg)
+    made = as_tools(tools)
+    specs = [tool_spec(tool) for tool in made]
+    for number, example in enumerate(examples, 1):
+        try:
+            check_plan(parse_plan(example.plan), specs)
+        except PlanError as error:
+            msg = f"example {number} ({example.question!r}) cannot be used:\n{error}"
+            raise ConfigurationError(msg) from error
+    compiler = Compiler(
+        specs=specs,
+        runner=ToolRunner(
+            made,
+            handle_tool_errors=handle_tool_errors,
+            wrap_tool_call=wrap_tool_call,
+            awrap_tool_call=awrap_tool_call,
+        ),
+        system=system_message(specs, examples, system_prompt or ""),
+        max_replans=max_replans,
+        max_tasks=max_tasks,
+        max_concurrency=max_concurrency,
+        max_observation_chars=max_observation_chars,
+    )
+    models: dict[int, LazyModel] = {}
+
+    def lazy(given: str | BaseChatModel | None) -> LazyModel:
+        chosen = model if given is None else given
+        return models.setdefault(id(chosen), LazyModel(chosen))
+
+    def grammar(first: int) -> str:
+        return plan_grammar(specs, first, max_tasks or _GRAMMAR_TASKS)
+
+    planner = Planner(compiler, lazy(planner_model), grammar if is_local(planner_model or model) else None)
+    fetching = Fetching(compiler)
+    joiner = Joiner(
+        compiler, lazy(joiner_model), constrained=is_local(joiner_model or model), response_format=response_format
+    )
+    graph = StateGraph(_schema(state_schema), context_schema=context_schema)
+    graph.add_node("planner", _node("planner", planner.plan))
+    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
+    graph.add_node("joiner", _node("joiner", joiner.join))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    graph.add_edge("task_fetching_unit", "joiner")
+    graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
+    return graph.compile(
+        checkpointer=checkpointer,
+        store=store,
+        interrupt_before=interrupt_before,
+        interrupt_after=interrupt_after,
+        debug=debug,
+        name=name or "llm_compiler",
+        cache=cache,
+    )
+
+
+def _next(state: LLMCompilerState) -> str:
+    return state["decision"]
+
+
+def _node(name: str, run: Callable[..., Any]) -> RunnableLambda[Any, Any]:
+    """One node for both worlds: a coroutine, which synchronous callers run in the background."""
+
+    def invoke(state: Any) -> Any:
+        return run_in_background(run(state, sync=True))
+
+    return RunnableLambda(invoke, partial(run, sync=False), name=name)
+
+
+def _schema(state_schema: type[Any] | None) -> type[Any]:
+    """The graph's state: ours, with the caller's keys."""
+    if state_schema is None or state_schema is LLMCompilerState:
+        return LLMCompilerState
+    if not hasattr(state_schema, "__total__"):
+        msg = f"state_schema must be a TypedDict, not {state_schema!r}"
+        raise ConfigurationError(msg)
+    keys = {
+        **get_type_hints(LLMCompilerState, include_extras=True),
+        **get_type_hints(state_schema, include_extras=True),
+    }
+    return cast("type[Any]", TypedDict(state_schema.__name__, keys))  # type: ignore[operator]

@@ -1,0 +1,117 @@
+"""The joiner node: answers the question from the observations, or asks the planner for another plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.runnables.config import merge_configs
+from langgraph.config import get_config, get_stream_writer
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.graph.message import push_message
+
+from llmcompiler_graph.decision import DecisionParser, Finish, Replan
+from llmcompiler_graph.grammar import decision_grammar
+from llmcompiler_graph.models import LazyModel
+from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
+from llmcompiler_graph.prompts import conversation
+from llmcompiler_graph.state import LLMCompilerState, Round
+
+__all__ = ("Joiner",)
+
+_NO_MORE_PLANS = "No other plan is possible. Write the answer to the question now, from what is known."
+_STRUCTURED = "Give the answer in the form asked for."
+
+
+class Joiner:
+    """Decides.
+
+    Args:
+        compiler: The graph's tools and limits.
+        model: The model that decides.
+        constrained: Whether the model takes a GBNF grammar.
+        response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema.
+    """
+
+    def __init__(
+        self, compiler: Compiler, model: LazyModel, *, constrained: bool = False, response_format: Any = None
+    ) -> None:
+        self._compiler = compiler
+        self._model = model
+        self._constrained = constrained
+        self._response_format = response_format
+
+    async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+        """Run the node; return the state's update."""
+        model = await self._model.aget()
+        rounds = state["rounds"]
+        last = len(rounds) > self._compiler.max_replans
+        prompt = conversation(
+            self._compiler.system, state, last=last, max_observation_chars=self._compiler.max_observation_chars
+        )
+        reply = _Reply(f"answer_{uuid4().hex[:12]}")
+        decision = await reply.read(model, prompt, self._settings(may_replan=not last), sync=sync)
+        if last and isinstance(decision, Replan):
+            # asked to answer with what there is, it asked for more: ask once again, and take what it says
+            prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
+            decision = await reply.read(model, prompt, self._settings(may_replan=False), sync=sync)
+            if isinstance(decision, Replan):
+                decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
+        usage = rounds[-1]["usage"] if reply.usage is None else {**rounds[-1]["usage"], "joiner": reply.usage}
+        one: Round = {**rounds[-1], "reply": reply.text, "usage": usage}
+        update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
+        if isinstance(decision, Replan):
+            Teller(get_stream_writer(), turn_clock(state)).replanning(decision.feedback)
+            return {**update, "decision": "replan"}
+        answer = AIMessage(decision.answer, id=reply.id, name="joiner", usage_metadata=reply.usage)
+        update |= {"decision": "finish", "messages": [answer]}
+        if self._response_format is not None:
+            update["structured_response"] = await self._structured(model, [*prompt, answer], sync=sync)
+        return update
+
+    def _settings(self, *, may_replan: bool) -> dict[str, Any]:
+        return {"extra_body": {"grammar": decision_grammar(may_replan)}} if self._constrained else {}
+
+    async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
+        structured = model.with_structured_output(self._response_format)
+        config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
+        messages = [*prompt, HumanMessage(_STRUCTURED)]
+        if sync:
+            return await asyncio.to_thread(structured.invoke, messages, config)
+        return await structured.ainvoke(messages, config)
+
+
+class _Reply:
+    """A reply while it is read: what belongs to the answer is shown at once in `stream_mode="messages"`."""
+
+    def __init__(self, message_id: str) -> None:
+        self.id = message_id
+        self.text = ""
+        self.usage: UsageMetadata | None = None
+
+    async def read(
+        self, model: BaseChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
+    ) -> Finish | Replan:
+        parser = DecisionParser()
+        self.text = ""
+        usage: UsageMetadata | None = None
+        async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                usage = chunk.usage_metadata or usage
+                self.text += chunk.text
+                self._show(parser.feed(chunk.text))
+        if usage is not None:
+            self.usage = add_usage(self.usage, usage)
+        decision, rest = parser.close()
+        self._show(rest)
+        return decision
+
+    def _show(self, piece: str) -> None:
+        if piece:
+            push_message(AIMessageChunk(content=piece, id=self.id, name="joiner"), state_key=None)

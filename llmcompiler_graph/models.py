@@ -1,0 +1,79 @@
+"""From what the caller gives as a model to a chat model: an instance, `"provider:name"`, or `"local"`.
+
+`"local"` (or `"local:NAME"`) is the embedded default: a language model on this machine's CPU, made at first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+
+from llmcompiler_graph.errors import ConfigurationError
+
+__all__ = ("LazyModel", "is_local")
+
+_OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
+
+
+def is_local(model: object) -> bool:
+    """Whether a model is the embedded one, whose replies can be held to a grammar."""
+    return isinstance(model, str) and model.partition(":")[0] == "local"
+
+
+class LazyModel:
+    """A chat model made when it is first needed: a graph can be built, drawn and served before that.
+
+    Args:
+        model: A chat model, or its name.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+
+    def __init__(self, model: str | BaseChatModel | object) -> None:
+        self._lock = threading.Lock()
+        self._model: BaseChatModel | None = None
+        if isinstance(model, str):
+            self._make: Callable[[], BaseChatModel] = partial(_make, model)
+        elif isinstance(model, BaseChatModel):
+            self._model = model
+        else:
+            bound = " (bind tools or settings in the model's constructor)" if isinstance(model, Runnable) else ""
+            msg = f"a model must be a chat model or a 'provider:name' string, not {type(model).__name__}{bound}"
+            raise ConfigurationError(msg)
+
+    def get(self) -> BaseChatModel:
+        """The model; the first call makes it, which can take long for a local one."""
+        with self._lock:
+            if self._model is None:
+                self._model = self._make()
+            return self._model
+
+    async def aget(self) -> BaseChatModel:
+        """The model, for coroutines: it is made in a thread."""
+        return self._model if self._model is not None else await asyncio.to_thread(self.get)
+
+
+def _make(name: str) -> BaseChatModel:
+    provider, colon, model = name.partition(":")
+    if provider == "local":
+        from llmcompiler_graph.local import local_chat_model
+
+        return local_chat_model(model) if model else local_chat_model()
+    if provider == "openai" or (not colon and name.startswith(_OPENAI_PREFIXES)):
+        from langchain_openai import ChatOpenAI
+
+        return ChatOpenAI(model=model if colon else name, stream_usage=True)
+    try:
+        from langchain.chat_models import init_chat_model  # its package is optional
+    except ImportError as error:
+        msg = f"the model {name!r} needs the packages of its provider: pip install langchain langchain-{provider}"
+        raise ConfigurationError(msg) from error
+    made = init_chat_model(name)
+    assert isinstance(made, BaseChatModel)
+    return made

@@ -1,0 +1,125 @@
+"""What the nodes of one graph share: tools and limits, the turn's clock and events, and how models are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage, SystemMessage
+from langchain_core.runnables.config import merge_configs
+from langgraph.config import get_config
+from langgraph.constants import TAG_NOSTREAM
+
+from llmcompiler_graph.background import iterate_in_thread
+from llmcompiler_graph.executor import Moment
+from llmcompiler_graph.plan import Observation, Task, ToolSpec
+from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
+from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
+from llmcompiler_graph.tool_runner import ToolRunner
+
+__all__ = ("Compiler", "Teller", "new_clock", "reply_stream", "turn_clock")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """The tools and limits of one graph."""
+
+    specs: Sequence[ToolSpec]
+    """What is known of the tools."""
+    runner: ToolRunner
+    """Calls them."""
+    system: SystemMessage
+    """The system message of every model call."""
+    max_replans: int = 2
+    """How many plans may follow the first in one turn."""
+    max_tasks: int | None = None
+    """How many tasks a plan may have."""
+    max_concurrency: int | None = None
+    """How many calls may run at a time."""
+    max_observation_chars: int = 4000
+    """How much of an observation the models are shown, in characters."""
+    held: frozenset[str] = field(default_factory=frozenset)
+    """Tools never called before the plan is complete, besides those with effects."""
+
+    def unit(self) -> TaskFetchingUnit:
+        """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too."""
+        limits = [n for n in (self.max_concurrency, get_config().get("max_concurrency")) if n]
+        return TaskFetchingUnit(self.specs, held=self.held, max_concurrency=min(limits, default=None))
+
+    async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:
+        """Make one call of a task, in the node or `@task` this runs in."""
+        call_id = task["tool_call_id"] if start.element is None else f"{task['tool_call_id']}_{start.element}"
+        return await self.runner.call(task["tool"], start.arguments, call_id, state, get_config(), sync=sync)
+
+
+_PROCESS = uuid4().hex
+
+
+def new_clock() -> Clock:
+    """Note the time, for a turn that begins now."""
+    loop = asyncio.get_running_loop()
+    return Clock(process=f"{_PROCESS}-{id(loop)}", loop=loop.time(), epoch=time.time())
+
+
+def turn_clock(state: LLMCompilerState) -> Callable[[], float]:
+    """Seconds since the turn began: on the loop's clock where it began there, else on the wall clock."""
+    loop, clock = asyncio.get_running_loop(), state["clock"]
+    if clock["process"] == f"{_PROCESS}-{id(loop)}":
+        began = clock["loop"]
+    else:
+        began = loop.time() - (time.time() - clock["epoch"])
+    return lambda: round(loop.time() - began, 6)
+
+
+class Teller:
+    """Tells `stream_mode="custom"` of the moments in tasks' lives, as `TaskEvent`s."""
+
+    def __init__(self, writer: Callable[[TaskEvent], None], now: Callable[[], float]) -> None:
+        self._writer = writer
+        self._now = now
+
+    def planned(self, task: Task, record: TaskRecord) -> None:
+        """A task was written."""
+        self._writer(self._event("planned", record) | {"after": list(task.dependencies)})
+
+    def moment(self, moment: Moment, record: TaskRecord, observation: Observation | None) -> None:
+        """Something happened to a task."""
+        event = self._event(moment, record)
+        if observation is not None and moment == observation.status:
+            event |= {"value": observation.value, "error": observation.error}
+        self._writer(event)
+
+    def replanning(self, feedback: str) -> None:
+        """The joiner asked for another plan."""
+        self._writer(TaskEvent(event="replanning", at=self._now(), error=feedback))
+
+    def _event(self, event: Literal["planned"] | Moment, record: TaskRecord) -> TaskEvent:
+        return TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])
+
+
+async def reply_stream(
+    model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any]
+) -> AsyncIterator[AIMessageChunk]:
+    """Stream a model's reply, hidden from `stream_mode="messages"`.
+
+    Args:
+        model: The model; for a synchronous caller it is streamed in a thread.
+        prompt: What it is asked.
+        sync: Whether the graph was called synchronously.
+        settings: Passed to the model.
+    """
+    config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
+    stream: AsyncIterator[AIMessageChunk]
+    if sync:
+        stream = iterate_in_thread(lambda: model.stream(prompt, config, **settings))
+    else:
+        stream = model.astream(prompt, config, **settings)
+    async with aclosing(stream):  # type: ignore[type-var]
+        async for chunk in stream:
+            yield chunk

@@ -1,0 +1,413 @@
+r"""Plan text to tasks, incrementally: any chunking of the text gives the same tasks.
+
+A task is complete at the first character after its closing parenthesis that cannot begin an `after` clause, so it
+can start long before the plan ends. Nothing is dropped silently and nothing raises: every line that looks like a
+task and cannot be used yields a `Diagnostic`.
+
+>>> parser = PlanParser()
+>>> for chunk in ['1. sea', 'rch("K2")', '\n', '2. math("$1 / 2")\n3. join()']:
+...     print([str(event) for event in parser.feed(chunk)])
+[]
+[]
+['1. search("K2")']
+['2. math("$1 / 2")']
+
+How the text is read. `_line` looks at the start of a line for a head, `INDEX. tool(`; `_call` walks to the closing
+parenthesis, minding strings and brackets; `_tail` reads what follows it, `_rest` skips a comment; each returns `False`
+when it needs more text. Text is let go of as it is read, so the work is linear in it. A call that is never closed must
+not swallow the rest of the plan: at a line that is the head of a later index, the open call is given up. Only a
+triple-quoted string may hold such lines, and text inside one that is never closed is never run as a plan.
+
+May know: `errors`, `references`, `plan`; `call_syntax` for the arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from llmcompiler_graph.call_syntax import CallSyntaxError, parse_arguments
+from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
+from llmcompiler_graph.plan import Plan, Task
+
+__all__ = ("Event", "PlanParser", "parse_plan")
+
+Event: TypeAlias = Task | Diagnostic
+"""What the parser says: a task to run, or a complaint.
+
+A diagnostic with an `index` makes that task unusable, until a later line takes the index.
+"""
+
+_MARKS = r"[ \t]*(?:(?:[-*+•>|]|#{1,6})[ \t]+)*(?:\*\*|__|`{1,3})?(?:(?:task|step)[ \t]+)?"
+_INDEX = _MARKS + r"\$?(?P<index>\d{1,9})(?:\*\*|__|`)?[ \t]*\\?[.):]{1,2}(?!\d)[ \t]*+(?:\*\*|`|__(?=[ \t]))?+[ \t]*+"
+_HEAD = re.compile(_INDEX + r"(?P<tool>[^\W\d][\w.\-/]*)(?:\*\*|`)?[ \t]*\(", re.IGNORECASE)
+_NUMBERED = re.compile(_INDEX + r"(?P<rest>\S.*)", re.IGNORECASE)
+_JOIN = re.compile(r"(?:" + _INDEX + r"|" + _MARKS + r")join(?:[ \t]*\(|\W*$)", re.IGNORECASE)
+_UNNUMBERED = re.compile(r"[\W\d]*(?:(?:task|step|action)\b[\W\d]*)?(?P<tool>[^\W\d][\w.\-/]*)\(", re.IGNORECASE)
+_THOUGHT = re.compile(
+    r"[ \t]*(?:[-*+•>|][ \t]+)*(?:\*\*|__)?thought(?:\*\*|__)?[ \t]*:(?:\*\*|__)?(?P<thought>.*)", re.IGNORECASE
+)
+_ONE = r"(?:\$\{\d{1,9}[^{}\n]*\}|\$?\d{1,9}\b(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/]*[ \t]*\())"  # no head of a task
+_AFTER = re.compile(
+    rf"after\b[ \t:]*(?:(?:task|step)s?[ \t]+)?(?P<list>{_ONE}(?:(?:[ \t,&]|and\b)*{_ONE})*)", re.IGNORECASE
+)
+_LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|(\d{1,9})")
+_LONGEST_HEAD = 300  # characters
+_COULD_BE_HEAD = re.compile(r"[ \t]*(?:(?:[-*+•>|]|#{1,6})(?:[ \t]+|$))*(?:\*|_|`|\$|\d|t|s|$)", re.IGNORECASE)
+
+_CLOSERS = re.compile(r"(?:[ \t`;,]|\*\*|__)*")
+_UNDECIDED = ("*", "_", ".", "/")  # after a call: a mark, a comment or an expression, by the next character
+_EXPRESSION = re.compile(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
+
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+class PlanParser:
+    """Reads one plan's text as it arrives.
+
+    A model that restarts its numbering in a replan is shifted, not believed: if the first index is not past the last
+    one used, the plan's own indices move past it, with the references to them; other references mean earlier plans.
+
+    Args:
+        used: Indices of this question's earlier plans: they stay referable.
+    """
+
+    def __init__(self, used: Iterable[int] = ()) -> None:
+        self.finished = False
+        """Whether `join()` was read: what follows is ignored."""
+        self._used = frozenset(used)
+        self._shift: int | None = None  # unknown until the first index is read
+        self._own: set[int] = set()  # indices as written in this plan so far, usable or not
+        self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
+        self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
+        self._thoughts: list[str] = []
+        self._events: list[Event] = []
+        # the text: what is not consumed yet, and where it stands in the whole
+        self._chunks: list[str] = []  # fed and not looked at
+        self._text = ""
+        self._position = 0  # in `_text`
+        self._offset = 0  # of `_text`
+        self._length = 0  # of all that was fed
+        self._line_starts = [0]
+        self._state: Callable[[bool], bool] = self._line
+        self._asleep = False  # whether only the end of the line can matter
+        # the call being read
+        self._written, self._tool, self._thought = 0, "", ""
+        self._place = 0  # where its index stands in the whole, likewise the start and end of its arguments
+        self._start = self._end = 0
+        self._walked: list[str] = []  # its arguments so far
+        self._closing: list[str] = []  # the brackets awaited, innermost last
+        self._mismatched = False  # whether a bracket was closed by one of another kind
+        self._quote = ""  # the quote awaited, if in a string
+
+    def feed(self, text: str) -> list[Event]:
+        """Take more text; return the tasks and diagnostics it completes, in order."""
+        if self.finished:
+            return []
+        self._line_starts += [self._length + newline.end() for newline in re.finditer("\n", text)]
+        self._length += len(text)
+        self._chunks.append(text)
+        if self._asleep and "\n" not in text:
+            return []
+        return self._run(final=False)
+
+    def close(self) -> list[Event]:
+        """Say that the text is complete; return what was left."""
+        return self._run(final=True)
+
+    def _run(self, final: bool) -> list[Event]:
+        self._text += "".join(self._chunks)
+        self._chunks.clear()
+        while not self.finished and self._state(final):
+            pass
+        self._text = self._text[self._position :]
+        self._offset += self._position
+        self._position = 0
+        self._asleep = self._state != self._call and len(self._text) >= _LONGEST_HEAD
+        events, self._events = self._events, []
+        return events
+
+    # -- one line -----------------------------------------------------------------------------------------------
+
+    def _line(self, final: bool) -> bool:
+        text, start = self._text, self._position
+        if head := _HEAD.match(text, start, start + _LONGEST_HEAD):
+            if head["tool"].lower() == "join":
+                return self._finish()
+            self._begin(head)
+            return True
+        end = text.find("\n", start)
+        if end < 0:
+            if not final or start >= len(text):
+                return False
+            end = len(text)
+        line = text[start:end].rstrip("\r")
+        self._position = min(end + 1, len(text))
+        if _JOIN.match(line):
+            return self._finish()
+        if thought := _THOUGHT.match(line):
+            self._thoughts.append(thought["thought"].strip())
+        elif numbered := _NUMBERED.match(line):
+            index = int(numbered["index"])
+            where = self._offset + start + numbered.start("index")
+            message = f"task {index} is not a tool call: {_quoted(numbered['rest'])}"
+            hint = f"write it as `{index}. tool(argument, …)`, or leave the number out"
+            self._unusable(index, "not-a-call", message, where, hint)
+        elif call := _UNNUMBERED.match(line):
+            where = self._offset + start + call.start("tool")
+            hint = f"number it: `N. {call['tool']}(…)`"
+            self._complain("missing-index", f"the call of {call['tool']!r} has no index", where, hint)
+        return True
+
+    def _finish(self) -> bool:
+        self.finished = True
+        return False
+
+    # -- one call -----------------------------------------------------------------------------------------------
+
+    def _begin(self, head: re.Match[str]) -> None:
+        self._written, self._tool = int(head["index"]), head["tool"]
+        self._place, self._start = self._offset + head.start("index"), self._offset + head.end()
+        self._thought = "\n".join(self._thoughts)
+        self._thoughts.clear()
+        self._walked, self._closing, self._quote, self._mismatched = [], [")"], "", False
+        self._position, self._state = head.end(), self._call
+
+    def _call(self, final: bool) -> bool:
+        text, end = self._text, len(self._text)
+        i = self._position
+        while i < end:
+            char = text[i]
+            if self._quote:
+                if char == "\\":
+                    if i + 1 == end and not final:
+                        break
+                    i += 1 if text.startswith("\n", i + 1) else 2
+                    continue
+                if text.startswith(self._quote, i):
+                    i += len(self._quote)
+                    self._quote = ""
+                    continue
+                if char == self._quote[0] and i + 3 > end and not final:
+                    break  # perhaps the end of a triple quote
+            elif char in "\"'":
+                if i + 3 > end and not final:
+                    break  # perhaps the start of a triple quote
+                self._quote = char * 3 if text.startswith(char * 3, i) else char
+                i += len(self._quote)
+                continue
+            elif char in _OPENING:
+                self._closing.append(_CLOSING[_OPENING.index(char)])
+            elif char in _CLOSING:
+                self._mismatched |= char != self._closing.pop()
+                if not self._closing:
+                    self._walk(i)
+                    self._end, self._position, self._state = self._offset + i, i + 1, self._tail
+                    return True
+            if char == "\n" and len(self._quote) < 3:
+                decided = self._next_head(i + 1, final)
+                if decided is None:
+                    break
+                if decided:
+                    return self._give_up(i + 1)
+            i += 1
+        self._walk(min(i, end))
+        return self._give_up(end) if final else False
+
+    def _walk(self, position: int) -> None:
+        self._walked.append(self._text[self._position : position])
+        self._position = position
+
+    def _next_head(self, line: int, final: bool) -> bool | None:
+        """Whether a later task's head starts at a position; `None` if more text is needed to tell."""
+        if head := _HEAD.match(self._text, line, line + _LONGEST_HEAD):
+            return int(head["index"]) > self._written
+        rest = self._text[line : line + _LONGEST_HEAD]
+        complete = final or "\n" in rest or "(" in rest or len(rest) == _LONGEST_HEAD
+        return None if not complete and _COULD_BE_HEAD.match(rest) else False
+
+    def _give_up(self, resume: int) -> bool:
+        """Drop a call that was not closed, and read on at a position."""
+        self._walk(resume)
+        what = f"a string opened with {self._quote}" if self._quote else f"the bracket awaiting {self._closing[-1]!r}"
+        self._drop("unterminated", f"the call of {self._tool!r} is not closed: {what} is still open")
+        self._state = self._line
+        return True
+
+    # -- after the call -----------------------------------------------------------------------------------------
+
+    def _tail(self, final: bool) -> bool:
+        text, start = self._text, self._position
+        limit = start + _LONGEST_HEAD
+        closers = _CLOSERS.match(text, start, limit)
+        assert closers is not None
+        i = closers.end()
+        whole = final or text.find("\n", i) >= 0  # whether the rest of the line is here
+        rest = text[i : i + 6].lower() if i < limit else "…"
+        expression = _EXPRESSION.match(text, start, limit)
+        if not whole and (expression or rest in _UNDECIDED or "after".startswith(rest)):
+            return False
+        after: list[tuple[int, int]] = []
+        if rest[:5] == "after" and not rest[5:].isalnum():
+            if not whole:
+                return False
+            if clause := _AFTER.match(text, i):
+                listed = _LISTED.finditer(text, clause.start("list"), clause.end())
+                after = [(int(n[1] or n[2]), self._offset + n.start()) for n in listed]
+                i = clause.end()
+        self._position, self._state = i, self._rest
+        self._task(after, unfinished=text[start : i + 20].split("\n")[0] if expression else None)
+        return True
+
+    def _rest(self, final: bool) -> bool:
+        """Skip a comment behind a call, up to the next line or the next task on the same line."""
+        text, start = self._text, self._position
+        end = text.find("\n", start)
+        if end < 0 and not final and not _HEAD.match(text, start, start + _LONGEST_HEAD):
+            return False
+        end = len(text) if end < 0 else end
+        following = (i for i in range(start, end) if i == start or text[i - 1] in " \t;,|")
+        self._position = next((i for i in following if _HEAD.match(text, i, i + _LONGEST_HEAD)), end)
+        self._state = self._line
+        return True
+
+    def _task(self, after: list[tuple[int, int]], unfinished: str | None) -> None:
+        written = self._written
+        if self._has(written):
+            hint = "give every task a number of its own"
+            self._complain("duplicate-index", f"task {written} stands twice in the plan", self._place, hint)
+            return
+        if self._mismatched:
+            self._drop("syntax", f"in the call of {self._tool!r}, the brackets do not match")
+            return
+        if unfinished is not None:
+            hint = "one call per line; refer to it with `$N` in a further task"
+            self._drop("trailing-text", f"the call is part of an expression: {_quoted(unfinished)}", hint=hint)
+            return
+        index = self._number(written)
+        if index < 1 or index in self._used:
+            hint = f"go on at {max(self._used, default=0) + 1}"
+            self._complain("duplicate-index", f"task {written} has a number of an earlier plan", self._place, hint)
+            return
+        self._own.discard(written)  # a broken line's: it is no task yet
+        try:
+            arguments = parse_arguments("".join(self._walked), is_task=self._is_task, rename=self._rename)
+        except CallSyntaxError as error:
+            message = f"in the call of {self._tool!r}, {error}"
+            self._drop(error.code, message, self._start + error.offset, error.hint)
+            return
+        unknown = [(n, self._start + offset) for n, offset in arguments.unknown]
+        unknown += [(n, where) for n, where in after if not self._is_task(n)]
+        for n, where in unknown:
+            code = "self-reference" if n == written else "unknown-reference"
+            what = "itself" if n == written else f"task {n}, but no earlier task has that number"
+            hint = "references point only to earlier tasks; write `$$` for a dollar sign"
+            self._unusable(written, code, f"task {written} refers to {what}", where, hint)
+        if unknown:
+            return
+        line, column = self._locate(self._place)
+        task = Task(
+            index=index,
+            tool=self._tool,
+            arguments=arguments.named,
+            after=tuple(dict.fromkeys(self._rename(n) for n, _ in after)),
+            positional=arguments.positional,
+            thought=self._thought,
+            line=line,
+            column=column,
+        )
+        self._own.add(written)
+        self._broken.discard(written)
+        self._events.append(task)
+        for n in arguments.literal_dollars:
+            if n != written:
+                self._dollars.setdefault(n, []).append((written, task))
+        self._settle_dollars(written)
+
+    # -- complaints -----------------------------------------------------------------------------------------------
+
+    def _drop(self, code: str, message: str, where: int | None = None, hint: str = "") -> None:
+        """Make the call unusable, and with it the lines it swallowed that look like tasks of their own."""
+        self._unusable(self._written, code, message, self._place if where is None else where, hint)
+        swallowed = "".join(self._walked)
+        for newline in re.finditer("\n", swallowed):
+            head = _HEAD.match(swallowed, newline.end(), newline.end() + _LONGEST_HEAD)
+            if head and head["tool"].lower() != "join":
+                index = int(head["index"])
+                message = f"the line of task {index} stands inside the call of task {self._written}"
+                where = self._start + head.start("index")
+                self._unusable(index, "swallowed", message, where, "close every string and bracket")
+
+    def _settle_dollars(self, written: int) -> None:
+        """Report earlier tasks whose `$N` was taken for money, now that there is a task `N`."""
+        for earlier, task in self._dollars.pop(written, ()):
+            self._events.append(
+                Diagnostic(
+                    "forward-reference",
+                    f"task {earlier} refers to task {written}, which comes after it",
+                    task.line,
+                    task.column,
+                    hint=f"put task {written} first, or write `$${written}` for an amount of money",
+                    index=task.index,
+                )
+            )
+
+    def _unusable(self, written: int, code: str, message: str, where: int, hint: str = "") -> None:
+        """Complain about a line, which makes its index unusable unless another task has it."""
+        if self._has(written):
+            self._complain(code, message, where, hint)
+            return
+        self._complain(code, message, where, hint, index=self._number(written))
+        self._own.add(written)
+        self._broken.add(written)
+        self._settle_dollars(written)
+
+    def _complain(self, code: str, message: str, where: int, hint: str = "", index: int | None = None) -> None:
+        line, column = self._locate(where)
+        self._events.append(Diagnostic(code, message, line, column, hint, index))
+
+    # -- numbers and places ---------------------------------------------------------------------------------------
+
+    def _has(self, written: int) -> bool:
+        return written in self._own and written not in self._broken
+
+    def _is_task(self, written: int) -> bool:
+        return written in self._own or written in self._used
+
+    def _rename(self, written: int) -> int:
+        return self._number(written) if written in self._own else written
+
+    def _number(self, written: int) -> int:
+        """The index a written one gets: past the last used one, if the plan started below it."""
+        if self._shift is None:
+            last = max(self._used, default=0)
+            self._shift = last - written + 1 if written <= last else 0
+        return written + self._shift
+
+    def _locate(self, where: int) -> tuple[int, int]:
+        line = bisect_right(self._line_starts, where)
+        return line, where - self._line_starts[line - 1] + 1
+
+
+def _quoted(text: str) -> str:
+    text = text.strip()
+    return repr(text if len(text) <= 60 else text[:59] + "…")
+
+
+def parse_plan(text: str) -> Plan:
+    r"""Read a whole plan text.
+
+    >>> parse_plan('1. search("K2")\n2. math("$1 * 2") after $1').tasks[1].after
+    (1,)
+
+    Raises:
+        PlanSyntaxError: Some line that looks like a task cannot be used; it holds every diagnostic.
+    """
+    parser = PlanParser()
+    events = [*parser.feed(text), *parser.close()]
+    diagnostics = [event for event in events if isinstance(event, Diagnostic)]
+    if diagnostics:
+        raise PlanSyntaxError(diagnostics)
+    return Plan(tuple(event for event in events if isinstance(event, Task)))

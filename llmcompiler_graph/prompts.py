@@ -1,0 +1,180 @@
+"""What the models are told: one conversation that only ever grows.
+
+    system    what the tools are, how a plan and a decision are written, examples: the same bytes for every call
+    user      the question                          ┐
+    assistant the plan, as the model wrote it       │ the planner's call sees up to here, less the plan;
+    user      the observations; finish or replan?   │ the joiner's, up to here, less its reply;
+    assistant the joiner's reply                    │ a replan goes on from there
+    user      write the next plan                   ┘
+
+So planner, joiner and replans of one model share the longest prefix there can be, and prompt caches hit. Observations
+are quoted as JSON: nothing a tool returns can pass for plan text or for another observation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.schema import describe
+from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord
+
+__all__ = ("PlanExample", "conversation", "question_position", "signature", "system_message")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanExample:
+    """One worked question for the prompt."""
+
+    question: str
+    """What a user might ask."""
+    plan: str
+    """The plan text that is wanted for it."""
+
+
+_INSTRUCTIONS = """\
+You answer questions by planning tool calls. They run in parallel, as early as their inputs allow.
+
+# Tools
+{tools}
+
+# Plans
+Asked for a plan, write one tool call per line, numbered, and `join()` on the last line:
+1. tool("text", other=2)
+2. tool("text")
+3. other_tool("$1 and $2")
+4. join()
+- `$1` is what task 1 returned. `${{1.name}}` is a field of it, `${{1.items[0]}}` an element. Refer only to earlier \
+tasks.
+- `${{1.items[*].id}}` runs the task once for every element.
+- `$$` is a dollar sign. `5. tool("text") after $3` runs task 5 after task 3 without using what it returned.
+- Tasks that do not refer to each other run at the same time: look things up separately, then combine.
+- Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
+- If no tool is needed, the plan is `1. join()`.
+
+# Decisions
+Shown what the tasks returned, write one line of thought, then either the answer or what another plan must find out:
+Thought: what is known, what is missing
+Finish: the answer
+or
+Thought: what is known, what is missing
+Replan: what is still needed
+{examples}"""
+
+_WRITE_PLAN = "Write the plan."
+_DECIDE = "Finish with the answer, or replan if something needed is missing."
+_DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
+
+
+def signature(tool: ToolSpec) -> str:
+    """Write a tool the way a Python function is declared, with what it returns.
+
+    >>> signature(ToolSpec("height", {"of": {"type": "string"}}, frozenset({"of"}), {"type": "number"}))
+    'height(of: str) -> float'
+    """
+    parameters = []
+    for name, schema in tool.parameters.items():
+        default = schema.get("default") if isinstance(schema, dict) else None
+        optional = "" if name in tool.required else f" = {default!r}"
+        parameters.append(f"{name}: {describe(schema, tool.definitions)}{optional}")
+    returns = f" -> {describe(tool.returns, tool.definitions)}" if tool.returns is not None else ""
+    return f"{tool.name}({', '.join(parameters)}){returns}"
+
+
+def system_message(
+    tools: Iterable[ToolSpec], examples: Sequence[PlanExample] = (), system_prompt: str = ""
+) -> SystemMessage:
+    """Write the system message, the same for every call of one graph."""
+    listed = [
+        f"- {signature(tool)}"
+        + "".join(f"\n  {line.strip()}" for line in tool.description.splitlines() if line.strip())
+        for tool in tools
+    ]
+    shown = [f"\nQuestion: {example.question}\n{example.plan.strip()}\n" for example in examples]
+    text = _INSTRUCTIONS.format(
+        tools="\n".join(listed) or "(none)",
+        examples="\n# Examples of plans" + "".join(shown) if shown else "",
+    )
+    return SystemMessage(f"{system_prompt.strip()}\n\n{text}" if system_prompt.strip() else text)
+
+
+def question_position(messages: Sequence[AnyMessage]) -> int:
+    """Where the message stands that the current turn answers: the last one that is neither an answer nor a task."""
+    for position in range(len(messages) - 1, -1, -1):
+        if not isinstance(messages[position], AIMessage | ToolMessage):
+            return position
+    return max(0, len(messages) - 1)
+
+
+def conversation(
+    system: SystemMessage, state: LLMCompilerState, *, last: bool = False, max_observation_chars: int = 4000
+) -> list[BaseMessage]:
+    """Write the prompt for whichever call is next: the planner's if the last round has its reply, else the joiner's.
+
+    Args:
+        system: The system message.
+        state: Its `rounds` are those of the current turn.
+        last: Whether no other plan is possible.
+        max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
+    """
+    messages = state["messages"]
+    position = question_position(messages)
+    before, question = messages[:position], messages[position]
+    history = [m for m in before if not isinstance(m, ToolMessage | SystemMessage) and not getattr(m, "tool_calls", ())]
+    own = [m.text for m in before if isinstance(m, SystemMessage)]
+    prompt: list[BaseMessage] = [system, *history]
+    prompt.append(HumanMessage(_with_text(question, own, _WRITE_PLAN)))
+    rounds, tasks = state.get("rounds", []), state.get("tasks", [])
+    for number, one in enumerate(rounds):
+        prompt.append(AIMessage(one["plan"].strip() or "1. join()"))
+        mine = [task for task in tasks if task["round"] == number]
+        is_last = last and number == len(rounds) - 1
+        prompt.append(HumanMessage(_observations(mine, one, is_last, max_observation_chars)))
+        if one["reply"]:
+            following = max((task["index"] for task in tasks if task["round"] <= number), default=0) + 1
+            prompt.append(AIMessage(one["reply"].strip()))
+            prompt.append(
+                HumanMessage(
+                    f"{_WRITE_PLAN} Number its tasks from {following}; "
+                    "refer to what earlier tasks returned instead of repeating them."
+                )
+            )
+    return prompt
+
+
+def _with_text(question: BaseMessage, before: Sequence[str], after: str) -> str | list[str | dict[Any, Any]]:
+    content = question.content
+    if isinstance(content, str):
+        return "\n\n".join([*before, content, after])
+    blocks = [{"type": "text", "text": text} for text in (*before, after)]
+    return [*blocks[:-1], *content, blocks[-1]]
+
+
+def _observations(tasks: Sequence[TaskRecord], one: Round, last: bool, limit: int) -> str:
+    lines = [_observation(task, limit) for task in tasks]
+    lines += [f"line {each['line']} of the plan: {each['message']}" for each in one["diagnostics"] if not each["index"]]
+    listed = "\n".join(lines) or "No task was run."
+    return f"Observations:\n{listed}\n\n{_DECIDE_LAST if last else _DECIDE}"
+
+
+def _observation(task: TaskRecord, limit: int) -> str:
+    call = task["text"] or f"{task['index']}. (unreadable)"
+    calls: list[Mapping[str, Any]] = task["arguments"]
+    if len(calls) == 1 and "$" in call:
+        arguments = ", ".join(f"{name}={_quoted(value, 200)}" for name, value in calls[0].items())
+        call = f"{task['index']}. {task['tool']}({arguments})"
+    if task["status"] == "done":
+        return f"{call} = {_quoted(task['value'], limit)}"
+    return f"{call}: {task['status']}: {_quoted(task['error'], limit)}"
+
+
+def _quoted(value: Any, limit: int) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… [cut: {limit} of {len(text)} characters]"

@@ -1,0 +1,214 @@
+"""The state the three nodes share. Messages, strings, numbers and TypedDicts only: it survives any checkpointer.
+
+One *turn* is one question: `tasks`, `rounds` and `timeline` are those of the current turn, and a new question clears
+them; `messages` go on for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+
+from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
+from llmcompiler_graph.parser import PlanParser
+from llmcompiler_graph.plan import Observation, Task
+from llmcompiler_graph.references import JSON
+
+__all__ = (
+    "Clock",
+    "DiagnosticRecord",
+    "LLMCompilerState",
+    "Round",
+    "TaskEvent",
+    "TaskRecord",
+    "TaskResult",
+    "TimelineEntry",
+    "observation_of",
+    "planned",
+    "reread",
+)
+
+
+class TaskRecord(TypedDict):
+    """One task of the current turn."""
+
+    index: int
+    """Its index, unique in the turn."""
+    round: int
+    """Which plan it belongs to: 0 for the first, n for the nth replan."""
+    tool: str
+    """The tool it calls; empty if its line could not be read."""
+    text: str
+    """Its line of plan text, arguments by name; empty if its line could not be read."""
+    tool_call_id: str
+    """The id of its tool call and its `ToolMessage`."""
+    status: Literal["planned", "done", "failed", "skipped"]
+    """What became of it."""
+    arguments: list[Any]
+    """The arguments it was called with, references resolved: one dict per call (several if it fanned out)."""
+    value: Any
+    """What the tool returned, as a JSON value; `None` unless done."""
+    error: str
+    """What went wrong; empty if done."""
+
+
+class TimelineEntry(TypedDict):
+    """When a task's life changed, in seconds since the turn began; `None` for what did not happen."""
+
+    index: int
+    """The task."""
+    tool: str
+    """Its tool."""
+    released: float | None
+    """Its inputs existed."""
+    started: float | None
+    """Its tool was called."""
+    finished: float | None
+    """It had an observation."""
+    early: bool
+    """Whether it was started before its plan was complete."""
+    status: str
+    """What became of it."""
+
+
+class DiagnosticRecord(TypedDict):
+    """One complaint about plan text (`llmcompiler_graph.Diagnostic`)."""
+
+    code: str
+    """The kind of complaint, such as `unknown-tool`."""
+    message: str
+    """What is wrong."""
+    hint: str
+    """What to write instead, if known."""
+    line: int
+    """Where, 1-based, in the plan text."""
+    column: int
+    """Where, 1-based, in that line."""
+    index: int | None
+    """The task it makes unusable, if any."""
+
+
+class Round(TypedDict):
+    """One plan of the turn and what came of it."""
+
+    plan: str
+    """The plan text, as the model wrote it."""
+    diagnostics: list[DiagnosticRecord]
+    """What was wrong with it."""
+    reply: str
+    """The joiner's reply, as the model wrote it; empty until it has replied."""
+    usage: dict[str, Any]
+    """Tokens used, by `planner` and `joiner` (LangChain's `UsageMetadata`)."""
+
+
+class Clock(TypedDict):
+    """When a turn began."""
+
+    process: str
+    """Names the process and loop that `loop` was read in."""
+    loop: float
+    """On the event loop's clock, in seconds."""
+    epoch: float
+    """On the wall clock, in seconds since 1970."""
+
+
+class LLMCompilerState(TypedDict):
+    """What the graph takes (`messages`) and gives."""
+
+    messages: Required[Annotated[list[AnyMessage], add_messages]]
+    """The conversation: questions, plans (an `AIMessage` with a tool call per task), `ToolMessage`s, answers."""
+    tasks: NotRequired[list[TaskRecord]]
+    """The tasks of the turn, in plan order."""
+    rounds: NotRequired[list[Round]]
+    """The plans of the turn, in order."""
+    timeline: NotRequired[list[TimelineEntry]]
+    """When the turn's tasks ran."""
+    decision: NotRequired[Literal["finish", "replan"]]
+    """What the joiner decided last."""
+    structured_response: NotRequired[Any]
+    """The answer in the form of `response_format`, if one was given."""
+    turn: NotRequired[str]
+    """The id of the message that the turn answers."""
+    clock: NotRequired[Clock]
+    """When the turn began."""
+
+
+class TaskResult(TypedDict):
+    """What the `@task` of a task gives, and the checkpointer keeps, once it is finished."""
+
+    status: Literal["done", "failed", "skipped"]
+    """What became of it."""
+    value: Any
+    """What the tool returned, as a JSON value."""
+    error: str
+    """What went wrong."""
+    arguments: list[Any]
+    """What it was called with, one dict per call."""
+    attached: list[Any]
+    """The messages and commands the tool gave."""
+    released: float | None
+    """As in `TimelineEntry`, and so on."""
+    started: float | None
+    finished: float | None
+    early: bool
+
+
+class TaskEvent(TypedDict):
+    """What `stream_mode="custom"` yields: one moment in the life of a task or of the turn."""
+
+    event: Literal["planned", "released", "started", "done", "failed", "skipped", "replanning"]
+    """What happened."""
+    at: float
+    """When, in seconds since the turn began."""
+    index: NotRequired[int]
+    """The task."""
+    tool: NotRequired[str]
+    """Its tool."""
+    text: NotRequired[str]
+    """Its line of plan text."""
+    after: NotRequired[list[int]]
+    """The tasks it waits for."""
+    value: NotRequired[Any]
+    """What it returned, once done."""
+    error: NotRequired[str]
+    """What went wrong, or when replanning, what is still needed."""
+
+
+def reread(record: TaskRecord) -> Task:
+    """Make the task of a record again, from its line of plan text."""
+    parser = PlanParser(range(1, record["index"]))
+    events = [*parser.feed(record["text"]), *parser.close()]
+    match events:
+        case [Task() as task]:
+            return task
+        case _:
+            msg = f"the record of task {record['index']} holds no readable call: {record['text']!r}"
+            raise PlanSyntaxError(
+                [event for event in events if isinstance(event, Diagnostic)]
+                or [Diagnostic("not-a-call", msg, 1, 1, index=record["index"])]
+            )
+
+
+def planned(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:
+    """Make the record of a task that is yet to run."""
+    return TaskRecord(
+        index=task.index,
+        round=round_number,
+        tool=task.tool,
+        text=str(task).rpartition("\n")[2] if task.thought else str(task),
+        tool_call_id=tool_call_id,
+        status="planned",
+        arguments=[],
+        value=None,
+        error="",
+    )
+
+
+def observation_of(record: TaskRecord) -> Observation | None:
+    """What became of a recorded task; `None` if it is yet to run."""
+    if record["status"] == "planned":
+        return None
+    value: JSON = record["value"]
+    return Observation(record["status"], value, record["error"])

@@ -1,0 +1,173 @@
+r"""Fakes for tests, yours and ours: a scripted chat model, tools that take a known time, a virtual clock.
+
+>>> from langchain_core.tools import tool
+>>> from llmcompiler_graph import create_llm_compiler
+>>> @tool
+... async def search(query: str) -> str:
+...     '''Search.'''
+...     await asyncio.sleep(2)
+...     return query.upper()
+>>> async def main():
+...     model = ScriptedModel(['1. search("k2")\n2. join()', "Finish: done"], chunk_size=0, seconds_per_reply=1)
+...     graph = create_llm_compiler(model, [search])
+...     final = await graph.ainvoke({"messages": [("user", "?")]})
+...     return final["messages"][-1].content, asyncio.get_running_loop().time()
+>>> run_virtual(main)  # takes no time
+('done', 3.5)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field, PrivateAttr
+
+__all__ = ("ScriptedModel", "VirtualClockLoop", "run_virtual")
+
+Reply = str | Exception | Callable[[list[BaseMessage]], str]
+T = TypeVar("T")
+
+
+class ScriptedModel(BaseChatModel):
+    """A chat model that replies from a script and remembers what it was asked.
+
+    Replies are streamed in pieces, evenly over `seconds_per_reply`, the last piece at its end. A reply may be an
+    exception, which is raised, or a function of the messages. A script that ran out is an error.
+    """
+
+    replies: list[Any] = Field(default_factory=list)
+    """The replies, in order: text, exceptions, or functions from the messages to text."""
+    seconds_per_reply: float = 0
+    """How long a reply takes, in seconds, streamed or not."""
+    chunk_size: int = 4
+    """Characters per streamed piece; 0 streams each reply line by line."""
+    _calls: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+
+    def __init__(self, replies: Sequence[Reply] = (), **kwargs: Any) -> None:
+        super().__init__(**{"replies": list(replies), **kwargs})
+
+    @property
+    def calls(self) -> list[list[BaseMessage]]:
+        """The messages of every call so far, in order."""
+        return self._calls
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _reply(self, messages: list[BaseMessage]) -> str:
+        number = len(self._calls)
+        self._calls.append(list(messages))
+        if number >= len(self.replies):
+            msg = f"the script has {len(self.replies)} replies, this is call {number + 1}"
+            raise AssertionError(msg)
+        reply = self.replies[number]
+        if isinstance(reply, Exception):
+            raise reply
+        return str(reply(messages)) if callable(reply) else str(reply)
+
+    def _pieces(self, reply: str) -> list[str]:
+        if self.chunk_size == 0:
+            return reply.splitlines(keepends=True)
+        return [reply[i : i + self.chunk_size] for i in range(0, len(reply), self.chunk_size)]
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return _result(self._reply(messages))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        reply = self._reply(messages)
+        await asyncio.sleep(self.seconds_per_reply)
+        return _result(reply)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for piece in self._pieces(self._reply(messages)):
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            if run_manager:
+                run_manager.on_llm_new_token(piece, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        pieces = self._pieces(self._reply(messages))
+        start = asyncio.get_running_loop().time()
+        for number, piece in enumerate(pieces, 1):
+            due = start + self.seconds_per_reply * number / len(pieces)
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            if run_manager:
+                await run_manager.on_llm_new_token(piece, chunk=chunk)
+            yield chunk
+
+
+def _result(reply: str) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=AIMessage(content=reply))])
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """A selector that never waits: where a real one would sleep, the clock jumps."""
+
+    clock = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        if ready or timeout is None:
+            # with no timer to jump to, only the outside (a socket, a thread) can wake the loop: really wait for it
+            return ready or super().select(None)
+        self.clock += timeout
+        return ready
+
+
+class VirtualClockLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps to the next timer instead of passing: an hour of `asyncio.sleep` takes no time.
+
+    For asynchronous code only: work in threads and sockets takes no virtual time.
+    """
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+        self._clock_resolution = 1e-9
+
+    def time(self) -> float:
+        """The virtual time, in seconds since the loop was made."""
+        return round(self._jumping.clock, 9)
+
+
+def run_virtual(main: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine function on a virtual clock that starts at 0."""
+
+    async def awaited() -> T:
+        return await main()
+
+    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+        return runner.run(awaited())

@@ -1,0 +1,127 @@
+"""What the compiler may know of a LangChain tool: its parameters, return type and MCP hints, as a `ToolSpec`.
+
+>>> from langchain_core.tools import tool
+>>> @tool
+... def height(mountain: str, unit: str = "m") -> float:
+...     '''The height of a mountain.'''
+...     return 8611.0
+>>> spec = tool_spec(height)
+>>> spec.parameters["mountain"], sorted(spec.required), spec.returns
+({'title': 'Mountain', 'type': 'string'}, ['mountain'], {'type': 'number'})
+
+Hints are read from `tool.metadata`, under MCP's annotation names `readOnlyHint`, `idempotentHint`, `destructiveHint`; a
+return schema from `outputSchema` there, else from the return annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, cast, get_type_hints
+
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as as_tool
+from langgraph.types import Command
+from pydantic import (
+    BaseModel,
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.references import JSON
+
+__all__ = ("as_tools", "tool_spec")
+
+
+def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) -> list[BaseTool]:
+    """Make LangChain tools of documented callables, and refuse what cannot be called from here.
+
+    Raises:
+        ConfigurationError: A tool is neither, two have one name, or one is named `join`.
+    """
+    made: dict[str, BaseTool] = {}
+    for given in tools:
+        if isinstance(given, dict) or not (isinstance(given, BaseTool) or callable(given)):
+            msg = f"a tool must be a LangChain tool or a documented callable, not {type(given).__name__}: {given!r:.80}"
+            raise ConfigurationError(msg)
+        each = given if isinstance(given, BaseTool) else as_tool(given)
+        if each.name.lower() == "join":
+            msg = "a tool cannot be named 'join': that ends a plan"
+            raise ConfigurationError(msg)
+        if each.name in made:
+            msg = f"two tools are named {each.name!r}"
+            raise ConfigurationError(msg)
+        made[each.name] = each
+    return list(made.values())
+
+
+def tool_spec(tool: BaseTool) -> ToolSpec:
+    """Read what a tool says of itself."""
+    metadata = tool.metadata or {}
+    arguments = tool.tool_call_schema
+    schema: dict[str, Any] = arguments if isinstance(arguments, dict) else TypeAdapter(arguments).json_schema()
+    returns, definitions = _returns(tool, metadata)
+    return ToolSpec(
+        name=tool.name,
+        parameters=schema.get("properties", {}),
+        required=frozenset(schema.get("required", ())),
+        returns=returns,
+        definitions={**{f"#/$defs/{name}": each for name, each in schema.get("$defs", {}).items()}, **definitions},
+        open_arguments=bool(schema.get("additionalProperties", False)),
+        description=tool.description,
+        read_only=metadata.get("readOnlyHint"),
+        idempotent=metadata.get("idempotentHint"),
+        destructive=metadata.get("destructiveHint"),
+        validate=None if isinstance(arguments, dict) else _validator(arguments),
+    )
+
+
+def _validator(arguments: type[Any]) -> Callable[[str, JSON], str | None] | None:
+    """A check of single constants against the tool's pydantic schema, the way the tool itself will validate them."""
+    if not issubclass(arguments, BaseModel):
+        return None
+    adapters: dict[str, TypeAdapter[Any]] = {}
+    for name, field in arguments.model_fields.items():
+        annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        adapters[field.alias or name] = TypeAdapter(annotation)
+
+    def validate(name: str, value: JSON) -> str | None:
+        if (adapter := adapters.get(name)) is None:
+            return None
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = "".join(f"[{part!r}]" for part in first["loc"])
+            return f"{first['msg'][:1].lower()}{first['msg'][1:]}, not {first['input']!r:.80}{where and f' at {where}'}"
+        return None
+
+    return validate
+
+
+def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[str, JSON]]:
+    """The schema of what a tool returns, with its definitions; `None` if it does not say."""
+    declared = metadata.get("outputSchema")
+    if isinstance(declared, dict):
+        return declared, {f"#/$defs/{name}": each for name, each in declared.get("$defs", {}).items()}
+    function = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool._run
+    try:
+        annotation = get_type_hints(inspect.unwrap(function), include_extras=True).get("return", Any)
+    except (NameError, TypeError):  # names only known to a type checker
+        return None, {}
+    if tool.response_format != "content" or annotation is Any:
+        return None, {}
+    if isinstance(annotation, type) and issubclass(annotation, BaseMessage | Command):
+        return None, {}
+    try:
+        schema = TypeAdapter(annotation).json_schema(mode="serialization", ref_template="#/$returns/{model}")
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
+        return None, {}
+    definitions = {f"#/$returns/{name}": each for name, each in schema.pop("$defs", {}).items()}
+    return cast("JSON", schema), definitions
