@@ -205,12 +205,14 @@ class _Reader:
         match node:
             case ast.Constant(value=str() as text):
                 return self._string(_joined_surrogates(text), node)
-            case ast.Constant(value=None | bool() | int() as constant):
+            case ast.Constant(value=None | bool() as constant):
                 return constant
+            case ast.Constant(value=int() as number) if number.bit_length() < 10_000:  # more digits Python cannot write
+                return number
             case ast.Constant(value=float() as number) if math.isfinite(number):
                 return number
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as number)):
-                self._value(node.operand)  # raises if it is infinite
+                self._value(node.operand)  # raises if it is too large
                 return -number if isinstance(sign, ast.USub) else number
             case ast.Name(id=name) if name in self.references:
                 return self._reference(name)

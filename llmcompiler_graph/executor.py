@@ -6,7 +6,10 @@ A task's calls can be made in two ways. Once somebody `run`s the task (its LangG
 complete), they are made there, in that context. Before that they are made *detached*, early, while the plan is still
 being written, if the unit allows it (see its rules on held tasks) and the executor was given a function to make them.
 Whoever runs the task later adopts them. A detached call that turns out to need a human raises `Suspended`; it is made
-again where the task is run.
+again where the task is run. A call that nobody can make yet takes no place from others.
+
+What a call raises otherwise ends the task: it is raised by every `run` of that task and of those that wait for it, now
+or later, and by no other. The call is not made again.
 
 >>> import asyncio
 >>> from llmcompiler_graph.references import Reference
@@ -24,7 +27,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -85,14 +89,16 @@ class Executor:
         self._detached = detached
         self._context = contextvars.copy_context()
         self._bodies: dict[int, tuple[Call, contextvars.Context]] = {}  # index -> who runs it
-        self._waiting: dict[int, list[Start]] = {}  # index -> calls to make once somebody runs it
+        self._raised: dict[int, Exception] = {}  # index -> what a call of it raised
         self._outcomes: dict[int, asyncio.Future[Observation]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def add(self, task: Task) -> None:
         """Take a task of the plan; its calls may begin now."""
-        self._outcome(task.index)
+        if self._outcome(task.index).done():  # it was only known to be unusable
+            del self._outcomes[task.index]
+            self.timings.pop(task.index, None)
         self._apply(self.unit.add(task))
 
     def reject(self, index: int, error: str) -> None:
@@ -110,8 +116,8 @@ class Executor:
         """Take what became of an added task in an earlier process: nothing is run for it."""
         if index in self.unit.observations:
             return
-        self.timings[index] = timing
         self._apply(self.unit.restore(index, observation, arguments, self.unit.tasks[index].tool))
+        self.timings[index] = timing
 
     async def run(self, index: int, call: Call) -> Observation:
         """Answer for a task: make its calls from here, or adopt those under way, and wait for its observation.
@@ -120,9 +126,8 @@ class Executor:
             Exception: What `call` raised, for this task or for one it waits for.
         """
         self._bodies[index] = call, contextvars.copy_context()
-        for start in self._waiting.pop(index, ()):
-            self._start(start)
-        self._apply(self.unit.claim(index))
+        if index not in self._raised:
+            self._apply(self.unit.claim(index))
         return await asyncio.shield(self._outcome(index))
 
     async def aclose(self) -> None:
@@ -146,43 +151,49 @@ class Executor:
             # an outcome nobody asks for is no error
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._outcomes[index] = future
+            if self._closed:
+                future.cancel()
         return self._outcomes[index]
 
-    def _apply(self, instructions: list[Instruction]) -> None:
-        for instruction in instructions:
+    def _apply(self, instructions: Iterable[Instruction]) -> None:
+        pending = deque(instructions)
+        while pending:
+            instruction = pending.popleft()
             timing = self.timings.setdefault(instruction.index, Timing())
             match instruction:
                 case Release(index):
                     timing.released = self._now()
                     self._tell("released", index)
-                case Start(index):
-                    self._start(instruction)
+                case Start(index, element):
+                    if not self._started(instruction, timing):
+                        pending.extend(self.unit.suspended(index, element))
                 case Finish(index, observation):
                     timing.finished = self._now()
                     self._tell(observation.status, index)
                     if not (outcome := self._outcome(index)).done():
                         outcome.set_result(observation)
+        for index, error in self._raised.items():
+            self._end((index, *self.unit.waiting_for(index)), error)
 
     def _tell(self, moment: Moment, index: int) -> None:
         if self.on_event is not None:
             self.on_event(moment, index)
 
-    def _start(self, start: Start) -> None:
-        if self._closed:
-            return
+    def _started(self, start: Start, timing: Timing) -> bool:
+        """Make a call, if anybody can."""
         call, context = self._bodies.get(start.index, (self._detached, self._context))
-        if call is None:
-            self._waiting.setdefault(start.index, []).append(start)
-            return
-        timing = self.timings[start.index]
+        if call is None or self._closed:
+            return False
         if timing.started is None:
             timing.started, timing.early = self._now(), start.index not in self._bodies
             self._tell("started", start.index)
         task = self._loop.create_task(self._make(start, call), context=context.copy())
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._ended)
+        return True
 
     async def _make(self, start: Start, call: Call) -> None:
+        index = start.index
         try:
             observation = await call(start)
         except asyncio.CancelledError:
@@ -190,19 +201,27 @@ class Executor:
                 raise
             # the tool cancelled itself: without an observation everything behind it would wait for ever
             observation = Observation("failed", error="the tool's call was cancelled")
-        except Suspended:
-            self.timings[start.index].started = None
-            self._apply(self.unit.suspended(start.index, start.element))
-            if start.index in self._bodies:  # somebody came to run it meanwhile
-                self._apply(self.unit.claim(start.index))
+        except Exception as error:
+            suspended = isinstance(error, Suspended) and call is self._detached
+            if suspended:
+                self.timings[index].started = None
+            else:
+                self._raised[index] = error
+            self._apply(self.unit.suspended(index, start.element))
+            if suspended and index in self._bodies:  # somebody came to run it meanwhile
+                self._apply(self.unit.claim(index))
             return
-        except Exception as error:  # raised again by everyone who waits for this task
-            self._apply(self.unit.suspended(start.index, start.element))
-            for index in (start.index, *self.unit.waiting_for(start.index)):
-                if not (outcome := self._outcome(index)).done():
-                    outcome.set_exception(error)
-            return
-        self._apply(self.unit.finished(start.index, start.element, observation))
+        self._apply(self.unit.finished(index, start.element, observation))
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled() and (error := call.exception()) is not None:
+            self._end(self._outcomes, error)  # not the tool's fault but `on_event`'s, say: nobody is to wait for ever
+
+    def _end(self, indices: Iterable[int], error: BaseException) -> None:
+        for index in indices:
+            if not (outcome := self._outcome(index)).done():
+                outcome.set_exception(error)
 
 
 async def run_plan(
@@ -218,10 +237,12 @@ async def run_plan(
         Exception: What `call` raised; the calls under way are cancelled.
     """
     executor = Executor(unit or TaskFetchingUnit(), on_event=on_event)
+    for task in plan:
+        executor.add(task)
+    runs = [asyncio.ensure_future(executor.run(task.index, call)) for task in plan]
     try:
-        for task in plan:
-            executor.add(task)
-        outcomes = await asyncio.gather(*(executor.run(task.index, call) for task in plan))
+        outcomes = await asyncio.gather(*runs)
     finally:
         await executor.aclose()
+        await asyncio.gather(*runs, return_exceptions=True)
     return {task.index: outcome for task, outcome in zip(plan, outcomes, strict=True)}

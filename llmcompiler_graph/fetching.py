@@ -1,9 +1,9 @@
 """The task fetching unit's node: one LangGraph `@task` per task, so that each is persisted the moment it is finished.
 
 LangGraph knows a `@task` by the order of the calls, so they are made in an order that does not depend on timing: by
-depth in the plan, then by index (in a synchronous run, where each `@task` holds a thread, none then waits for one that
-has no thread yet). Each adopts its early calls, or makes its calls once its inputs exist. After a crash or an interrupt
-the finished ones come back from the checkpoint, and only the others run.
+depth in the plan, then as written. Where LangGraph runs few at a time (`max_concurrency` in the config, the threads of
+a synchronous run), none then waits for one that has no place yet. Each adopts its early calls, or makes its calls once
+its inputs exist. After a crash or an interrupt the finished ones come back from the checkpoint, and only the others run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
-from langgraph.config import get_stream_writer
+from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphInterrupt
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command, Interrupt
@@ -50,11 +50,13 @@ class Fetching:
         try:
             futures: list[Any] = []
             for record in run.order:
+                if _no_place_left(1):
+                    futures.append(run.body(record)())
+                    continue
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
                 future.add_done_callback(run.restorer(record))
                 futures.append(future)
-            results = await asyncio.gather(*futures, return_exceptions=True)
-            return run.update(results)
+            return run.update(await asyncio.gather(*futures, return_exceptions=True))
         finally:
             await run.executor.aclose()
 
@@ -66,6 +68,9 @@ class Fetching:
 
         run = run_in_background(begin())
         try:
+            if _no_place_left(2):
+                bodies = [run.body(record) for record in run.order]
+                return run.update(run_in_background(_gathered(bodies)))
             futures = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
@@ -76,6 +81,20 @@ class Fetching:
             return run.update(results)
         finally:
             run_in_background(run.executor.aclose())
+
+
+def _no_place_left(taken: int) -> bool:
+    """Whether LangGraph's `max_concurrency` leaves none for a `@task`, which would wait for it for ever.
+
+    Args:
+        taken: How many places the node and what waits for its events may hold.
+    """
+    limit = get_config().get("max_concurrency")
+    return limit is not None and limit <= taken
+
+
+async def _gathered(bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]]) -> list[Any]:
+    return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
 
 
 def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:
@@ -101,30 +120,39 @@ class _Run:
         self._teller = Teller(get_stream_writer(), now)
         executor = take_over(message) if message is not None else None
         if executor is None:
-            executor = self._rebuilt(now)
+            # nothing is started before its `@task` runs: it would take a place of `max_concurrency` from those that do
+            self.executor = Executor(self._compiler.unit(hold_all=True), now=now, on_event=self._tell)
+            self._rebuild()
         else:
+            self.executor = executor
             executor.on_event = self._tell
-        self.executor = executor
-        unit = executor.unit
-        runnable = [record for record in self._mine if record["index"] in unit.tasks]
-        depth: dict[int, int] = {}
-        for record in sorted(runnable, key=lambda each: each["index"]):
-            needs = unit.tasks[record["index"]].dependencies
-            depth[record["index"]] = 1 + max((depth.get(n, 0) for n in needs), default=0)
-        self.order = sorted(runnable, key=lambda each: (depth[each["index"]], each["index"]))
+        self.order = self._ordered([record for record in self._mine if record["status"] == "planned"])
 
-    def _rebuilt(self, now: Callable[[], float]) -> Executor:
-        """The plan's executor, made from the state: what was under way is gone."""
-        executor = Executor(self._compiler.unit(), now=now, on_event=self._tell)
+    def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Sort tasks so that each stands after all it may wait for: by depth, then as written."""
+        tasks = self.executor.unit.tasks
+        effects = {spec.name for spec in self._compiler.specs if spec.has_effects}
+        depth: dict[int, int] = {}
+        last_effect: int | None = None
+        for record in records:
+            index = record["index"]
+            waits = [depth.get(n, 0) for n in tasks[index].dependencies]
+            if record["tool"] in effects:
+                waits.append(depth[last_effect] if last_effect is not None else 0)
+                last_effect = index
+            depth[index] = 1 + max(waits, default=0)
+        return sorted(records, key=lambda each: depth[each["index"]])
+
+    def _rebuild(self) -> None:
+        """Fill the plan's executor from the state: what was under way is gone."""
         for record in self._records:
             observation = observation_of(record)
             if record in self._mine and observation is None:
-                executor.add(reread(record))
+                self.executor.add(reread(record))
             elif record in self._mine and observation is not None:
-                executor.reject(record["index"], observation.error)
+                self.executor.reject(record["index"], observation.error)
             elif observation is not None:
-                executor.unit.restore(record["index"], observation, record["arguments"], record["tool"])
-        return executor
+                self.executor.unit.restore(record["index"], observation, record["arguments"], record["tool"])
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""

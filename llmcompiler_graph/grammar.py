@@ -1,62 +1,98 @@
 r"""The plan language and the joiner's reply as GBNF, llama.cpp's grammar format, for the tools at hand.
 
-Untyped: tool and argument names are those of the tools, values are JSON-like literals and references to earlier lines;
-whether a reference's type fits is the checker's matter.
+Tool and argument names are those of the tools, and literals have their parameter's JSON type; whether a reference is to
+an earlier task and fits is the checker's matter.
 
->>> print(plan_grammar([ToolSpec("search", {"query": {"type": "string"}}, frozenset({"query"}))], 1, 2).splitlines()[0])
+>>> search = ToolSpec("search", {"query": {"type": "string"}}, frozenset({"query"}))
+>>> print("\n".join(plan_grammar([search], first=1, max_tasks=1).splitlines()[:4]))
 root ::= thought? line1
+line1 ::= "1. " call "\n" line2 | "1. join()"
+line2 ::= "2. join()"
+call ::= call0
+
+May know: `plan`, `schema`.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable
 
 from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.schema import literals, type_names
 
 __all__ = ("decision_grammar", "plan_grammar")
 
-_VALUES = r"""
-value ::= string | number | "true" | "false" | "null" | list | object
-list ::= "[" (value (", " value)*)? "]"
-object ::= "{" (string ": " value (", " string ": " value)*)? "}"
+_RULES = r"""
+any ::= string | number | boolean | "None" | list | object
+list ::= "[" (element (", " element)*)? "]"
+element ::= any | reference
+object ::= "{" (string ": " element (", " string ": " element)*)? "}"
 string ::= "\"" char{0,400} "\""
 char ::= [^"\\\x00-\x1f] | "\\" ["\\nt]
-number ::= "-"? [0-9]{1,12} ("." [0-9]{1,9})?
+integer ::= "-"? [0-9]{1,12}
+number ::= integer ("." [0-9]{1,9})?
+boolean ::= "True" | "False"
+reference ::= "$" task | "${" task path "}"
+task ::= [1-9] [0-9]?
+path ::= (("." [A-Za-z_] [A-Za-z0-9_]{0,40}) | ("[" ([0-9]{1,3} | "*") "]")){1,4}
 thought ::= "Thought: " [^\n]{1,300} "\n"
 """.strip()
 
+_BY_TYPE = {
+    "string": "string",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "null": '"None"',
+    "array": "list",
+    "object": "object",
+}
 
-def plan_grammar(tools: Iterable[ToolSpec], first: int, max_tasks: int) -> str:
+
+def plan_grammar(tools: Iterable[ToolSpec], *, first: int, max_tasks: int) -> str:
     """Write the grammar of plans of up to `max_tasks` tasks, numbered from `first`."""
     listed = list(tools)
     last = first + max_tasks
-    rules = ["root ::= thought? line" + str(first)]
+    rules = [f"root ::= thought? line{first}"]
     for index in range(first, last):
-        call = f'"{index}. " call "\\n" thought? line{index + 1} | ' if listed else ""
-        rules.append(f'line{index} ::= {call}"{index}. join()"')
+        task = f'"{index}. " call "\\n" line{index + 1} | ' if listed else ""
+        rules.append(f'line{index} ::= {task}"{index}. join()"')
     rules.append(f'line{last} ::= "{last}. join()"')
     if listed:
-        rules.append("call ::= " + " | ".join(f"call-{n}" for n in range(len(listed))))
-    for n, tool in enumerate(listed):
-        arguments = " ", *(f"{_literal(f'{name}=')} argument" for name in tool.parameters)
-        required = [a for name, a in zip(tool.parameters, arguments[1:], strict=True) if name in tool.required]
-        optional = [a for name, a in zip(tool.parameters, arguments[1:], strict=True) if name not in tool.required]
-        body = ' ", " '.join(required)
-        for one in optional:
-            body += f' (", " {one})?' if required else f" ({one})?" if one is optional[0] else f' (", " {one})?'
-        rules.append(f"call-{n} ::= {_literal(f'{tool.name}(')} {body} {_literal(')')}")
-    rules.append("argument ::= reference | value")
-    rules.append('reference ::= "$" [1-9] [0-9]? | "${" [1-9] [0-9]? path "}"')
-    rules.append(r'path ::= ("." [A-Za-z_] [A-Za-z0-9_]{0,40} | "[" ([0-9]{1,3} | "*") "]"){0,4}')
-    return "\n".join([*rules, _VALUES])
+        rules.append("call ::= " + " | ".join(f"call{n}" for n in range(len(listed))))
+    rules += [f"call{n} ::= {_call(tool)}" for n, tool in enumerate(listed)]
+    return "\n".join([*rules, _RULES])
 
 
-def decision_grammar(may_replan: bool) -> str:
+def _call(tool: ToolSpec) -> str:
+    """One tool's calls: required arguments in order, then any of the others in order, by name."""
+    required = [_argument(tool, name) for name in tool.parameters if name in tool.required]
+    optional = [_argument(tool, name) for name in tool.parameters if name not in tool.required]
+    if required:
+        body = ' ", " '.join(required) + "".join(f' (", " {one})?' for one in optional)
+    else:
+        body = ""
+        for one in reversed(optional):  # each may be the first: then no comma stands before it
+            body = f'({one} ("," " " {body})?)' if body else one
+        body = f"({body})?" if body else ""
+    return f"{_literal(tool.name + '(')} {body} {_literal(')')}"
+
+
+def _argument(tool: ToolSpec, name: str) -> str:
+    schema = tool.parameters[name]
+    values = [
+        _literal(repr(v) if not isinstance(v, str) else json.dumps(v)) for v in literals(schema, tool.definitions)
+    ]
+    values = values or [_BY_TYPE[each] for each in type_names(schema, tool.definitions) if each in _BY_TYPE] or ["any"]
+    return f"{_literal(name + '=')} ({' | '.join([*dict.fromkeys(values), 'reference'])})"
+
+
+def decision_grammar(*, may_replan: bool) -> str:
     """Write the grammar of the joiner's reply."""
     replan = r' | "Replan: " [^\n]{1,400}' if may_replan else ""
-    return f'root ::= "Thought: " [^\\n]{{1,500}} "\\n" ("Finish: " [^\\x00]{{1,4000}}{replan})'
+    return f'root ::= "Thought: " [^\\n]{{1,500}} "\\n" ("Finish: " [^\\n]{{1,4000}}{replan})'
 
 
 def _literal(text: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

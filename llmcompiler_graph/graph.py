@@ -140,7 +140,7 @@ def create_llm_compiler(
         return models.setdefault(id(chosen), LazyModel(chosen))
 
     def grammar(first: int) -> str:
-        return plan_grammar(specs, first, max_tasks or _GRAMMAR_TASKS)
+        return plan_grammar(specs, first=first, max_tasks=max_tasks or _GRAMMAR_TASKS)
 
     planner = Planner(compiler, lazy(planner_model), grammar if is_local(planner_model or model) else None)
     fetching = Fetching(compiler)

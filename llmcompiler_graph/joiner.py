@@ -76,7 +76,7 @@ class Joiner:
         return update
 
     def _settings(self, *, may_replan: bool) -> dict[str, Any]:
-        return {"extra_body": {"grammar": decision_grammar(may_replan)}} if self._constrained else {}
+        return {"extra_body": {"grammar": decision_grammar(may_replan=may_replan)}} if self._constrained else {}
 
     async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
         structured = model.with_structured_output(self._response_format)

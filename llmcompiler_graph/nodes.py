@@ -47,10 +47,11 @@ class Compiler:
     held: frozenset[str] = field(default_factory=frozenset)
     """Tools never called before the plan is complete, besides those with effects."""
 
-    def unit(self) -> TaskFetchingUnit:
+    def unit(self, *, hold_all: bool = False) -> TaskFetchingUnit:
         """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too."""
         limits = [n for n in (self.max_concurrency, get_config().get("max_concurrency")) if n]
-        return TaskFetchingUnit(self.specs, held=self.held, max_concurrency=min(limits, default=None))
+        held = {spec.name for spec in self.specs} if hold_all else self.held
+        return TaskFetchingUnit(self.specs, held=held, max_concurrency=min(limits, default=None))
 
     async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:
         """Make one call of a task, in the node or `@task` this runs in."""

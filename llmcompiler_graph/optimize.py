@@ -15,12 +15,12 @@ May know: `references`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llmcompiler_graph.references import JSON
 
-__all__ = ("PASSES", "Known", "ReadyCall", "call_key", "critical_path_first", "share_equal_calls")
+__all__ = ("PASSES", "Known", "ReadyCall", "call_key", "critical_path_first", "heights", "share_equal_calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,38 @@ class Known:
 def call_key(tool: str, fans_out: bool, arguments: Iterable[Mapping[str, JSON]]) -> str:
     """Name the calls of a task by what they are: equal calls have equal keys, however they were written."""
     return json.dumps([tool, fans_out, *arguments], sort_keys=True, ensure_ascii=False)
+
+
+def heights(
+    tasks: Sequence[int],
+    needs: Mapping[int, Iterable[int]],
+    in_turn: Container[int] = (),
+    sharing: Mapping[int, Iterable[int]] | None = None,
+) -> dict[int, int]:
+    """Measure how long a chain of tasks waits for each.
+
+    >>> heights([1, 2, 3, 4], {1: (), 2: (1,), 3: (2,), 4: (1,)}) == {1: 2, 2: 1, 3: 0, 4: 0}
+    True
+
+    Args:
+        tasks: The unfinished ones, each after those it needs.
+        needs: The tasks each needs.
+        in_turn: Those of them that wait for the one before.
+        sharing: `{index: tasks}` that wait for its call.
+    """
+    found: dict[int, int] = {}
+    next_in_turn: int | None = None
+    for index in reversed(tasks):
+        height = found.setdefault(index, 0)
+        if index in in_turn:
+            if next_in_turn is not None:
+                height = found[index] = max(height, found[next_in_turn] + 1)
+            next_in_turn = index
+        for need in needs[index]:
+            found[need] = max(found.get(need, 0), height + 1)
+    for first, served in (sharing or {}).items():
+        found[first] = max(found.get(n, 0) for n in (first, *served))
+    return found
 
 
 def share_equal_calls(ready: Sequence[ReadyCall], known: Known) -> list[ReadyCall]:

@@ -53,7 +53,7 @@ _ONE = r"(?:\$\{\d{1,9}[^{}\n]*\}|\$?\d{1,9}\b(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/
 _AFTER = re.compile(
     rf"after\b[ \t:]*(?:(?:task|step)s?[ \t]+)?(?P<list>{_ONE}(?:(?:[ \t,&]|and\b)*{_ONE})*)", re.IGNORECASE
 )
-_LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|(\d{1,9})")
+_LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|\$?(\d{1,9})")
 _LONGEST_HEAD = 300  # characters
 _COULD_BE_HEAD = re.compile(r"[ \t]*(?:(?:[-*+•>|]|#{1,6})(?:[ \t]+|$))*(?:\*|_|`|\$|\d|t|s|$)", re.IGNORECASE)
 
@@ -85,7 +85,7 @@ class PlanParser:
         self._thoughts: list[str] = []
         self._events: list[Event] = []
         # the text: what is not consumed yet, and where it stands in the whole
-        self._chunks: list[str] = []  # fed and not looked at
+        self._chunks: list[str] = []  # fed but not looked at
         self._text = ""
         self._position = 0  # in `_text`
         self._offset = 0  # of `_text`
@@ -134,10 +134,7 @@ class PlanParser:
     def _line(self, final: bool) -> bool:
         text, start = self._text, self._position
         if head := _HEAD.match(text, start, start + _LONGEST_HEAD):
-            if head["tool"].lower() == "join":
-                return self._finish()
-            self._begin(head)
-            return True
+            return self._finish() if head["tool"].lower() == "join" else self._begin(head)
         end = text.find("\n", start)
         if end < 0:
             if not final or start >= len(text):
@@ -150,15 +147,13 @@ class PlanParser:
         if thought := _THOUGHT.match(line):
             self._thoughts.append(thought["thought"].strip())
         elif numbered := _NUMBERED.match(line):
-            index = int(numbered["index"])
-            where = self._offset + start + numbered.start("index")
+            index, where = int(numbered["index"]), self._offset + start + numbered.start("index")
             message = f"task {index} is not a tool call: {_quoted(numbered['rest'])}"
             hint = f"write it as `{index}. tool(argument, …)`, or leave the number out"
             self._unusable(index, "not-a-call", message, where, hint)
         elif call := _UNNUMBERED.match(line):
-            where = self._offset + start + call.start("tool")
-            hint = f"number it: `N. {call['tool']}(…)`"
-            self._complain("missing-index", f"the call of {call['tool']!r} has no index", where, hint)
+            tool, where = call["tool"], self._offset + start + call.start("tool")
+            self._complain("missing-index", f"the call of {tool!r} has no index", where, f"number it: `N. {tool}(…)`")
         return True
 
     def _finish(self) -> bool:
@@ -167,13 +162,14 @@ class PlanParser:
 
     # -- one call -----------------------------------------------------------------------------------------------
 
-    def _begin(self, head: re.Match[str]) -> None:
+    def _begin(self, head: re.Match[str]) -> bool:
         self._written, self._tool = int(head["index"]), head["tool"]
         self._place, self._start = self._offset + head.start("index"), self._offset + head.end()
         self._thought = "\n".join(self._thoughts)
         self._thoughts.clear()
         self._walked, self._closing, self._quote, self._mismatched = [], [")"], "", False
         self._position, self._state = head.end(), self._call
+        return True
 
     def _call(self, final: bool) -> bool:
         text, end = self._text, len(self._text)
@@ -268,7 +264,7 @@ class PlanParser:
         if end < 0 and not final and not _HEAD.match(text, start, start + _LONGEST_HEAD):
             return False
         end = len(text) if end < 0 else end
-        following = (i for i in range(start, end) if i == start or text[i - 1] in " \t;,|")
+        following = (i for i in range(start, end) if text[i] not in " \t" and (i == start or text[i - 1] in " \t;,|"))
         self._position = next((i for i in following if _HEAD.match(text, i, i + _LONGEST_HEAD)), end)
         self._state = self._line
         return True
@@ -307,21 +303,13 @@ class PlanParser:
             self._unusable(written, code, f"task {written} refers to {what}", where, hint)
         if unknown:
             return
-        line, column = self._locate(self._place)
-        task = Task(
-            index=index,
-            tool=self._tool,
-            arguments=arguments.named,
-            after=tuple(dict.fromkeys(self._rename(n) for n, _ in after)),
-            positional=arguments.positional,
-            thought=self._thought,
-            line=line,
-            column=column,
-        )
+        ordered = tuple(dict.fromkeys(self._rename(n) for n, _ in after))
+        place = self._locate(self._place)
+        task = Task(index, self._tool, arguments.named, ordered, arguments.positional, self._thought, *place)
         self._own.add(written)
         self._broken.discard(written)
         self._events.append(task)
-        for n in arguments.literal_dollars:
+        for n in dict.fromkeys(arguments.literal_dollars):
             if n != written:
                 self._dollars.setdefault(n, []).append((written, task))
         self._settle_dollars(written)
@@ -343,16 +331,9 @@ class PlanParser:
     def _settle_dollars(self, written: int) -> None:
         """Report earlier tasks whose `$N` was taken for money, now that there is a task `N`."""
         for earlier, task in self._dollars.pop(written, ()):
-            self._events.append(
-                Diagnostic(
-                    "forward-reference",
-                    f"task {earlier} refers to task {written}, which comes after it",
-                    task.line,
-                    task.column,
-                    hint=f"put task {written} first, or write `$${written}` for an amount of money",
-                    index=task.index,
-                )
-            )
+            message = f"task {earlier} refers to task {written}, which comes after it"
+            hint = f"put task {written} first, or write `$${written}` for an amount of money"
+            self._events.append(Diagnostic("forward-reference", message, task.line, task.column, hint, task.index))
 
     def _unusable(self, written: int, code: str, message: str, where: int, hint: str = "") -> None:
         """Complain about a line, which makes its index unusable unless another task has it."""

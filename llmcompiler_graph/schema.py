@@ -18,7 +18,18 @@ from collections.abc import Iterable, Mapping
 
 from llmcompiler_graph.references import ALL, JSON, Path, as_text
 
-__all__ = ("MissingField", "Schema", "at_path", "describe", "fit_text", "fits", "has", "mismatch")
+__all__ = (
+    "MissingField",
+    "Schema",
+    "at_path",
+    "describe",
+    "fit_text",
+    "fits",
+    "has",
+    "literals",
+    "mismatch",
+    "type_names",
+)
 
 Schema = JSON
 """A JSON Schema: an object, or `None`/`True`/`{}` for "anything"."""
@@ -80,6 +91,28 @@ def _type_of(value: JSON) -> str:
             return "array"
         case dict():
             return "object"
+
+
+def type_names(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[str]:
+    """The JSON types a schema allows, each once; `[]` if anything fits."""
+    return list(dict.fromkeys(str(option["type"]) for option in _alternatives(schema, definitions)))
+
+
+def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[JSON]:
+    """The values a schema allows, if it lists them all; else `[]`.
+
+    >>> literals({"enum": ["m", "ft"], "type": "string"})
+    ['m', 'ft']
+    """
+    values: list[JSON] = []
+    for option in _alternatives(schema, definitions):
+        if "const" in option:
+            values.append(option["const"])
+        elif isinstance(listed := option.get("enum"), list):
+            values += listed
+        else:
+            return []
+    return values
 
 
 def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str:

@@ -20,9 +20,14 @@ The rules, all of them:
   the order of the optimiser's passes (critical path first). A task that fans out makes one call per element, each
   taking a place of its own.
 - *Held* tasks (of tools with effects, or that the caller holds) start only once `claim`ed, that is when the plan is
-  complete and somebody answers for them. Tasks with effects also keep plan order among themselves, whatever they read.
-- *Equal calls* of read-only tools are made once; the observation serves all. If the one call fails, all fail.
-- *Suspended* tasks (their call wants a human) give their place back and start again when claimed again.
+  complete and somebody answers for them. Tasks with effects also keep plan order among themselves, whatever they read:
+  each is released when all before it are finished, whatever became of those.
+- *Equal calls* of read-only tools are made once; the observation serves all. If the one call fails, all fail; if the
+  task that makes it is rejected, another of them makes it.
+- *Suspended* calls (they want a human) give their place back, and are made again once their task is claimed again and
+  there is room.
+
+Every event costs in proportion to what it changes, except that calls waiting for room are sorted when some join them.
 
 May know: `plan`, `references`, `schema`, `optimize`.
 """
@@ -30,13 +35,14 @@ May know: `plan`, `references`, `schema`, `optimize`.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from llmcompiler_graph.errors import ObservationPathError
-from llmcompiler_graph.optimize import PASSES, Known, ReadyCall, call_key
+from llmcompiler_graph.optimize import PASSES, Known, ReadyCall, call_key, heights
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.references import JSON, fan_out, substitute
 from llmcompiler_graph.schema import fit_text
@@ -110,19 +116,27 @@ class TaskFetchingUnit:
         """What became of those that are finished, `{index: observation}`."""
         self.arguments: dict[int, tuple[Mapping[str, JSON], ...]] = {}
         """The resolved arguments of released tasks, one per call, `{index: (arguments, …)}`."""
-        self._blockers: dict[int, set[int]] = {}  # index -> unfinished tasks it waits for
-        self._dependents: dict[int, list[int]] = {}  # index -> tasks that wait for it, data or order
         self._needs: dict[int, set[int]] = {}  # index -> tasks whose failure skips it
-        self._height: dict[int, int] = {}  # index -> longest chain of tasks waiting for it
-        self._last_effect: int | None = None
-        self._ready: list[ReadyCall] = []  # released, calls not all started
-        self._started: dict[int, int] = {}  # index -> how many of its calls were started
-        self._running: dict[str, int] = {}  # tool -> calls under way
-        self._results: dict[int, dict[int | None, Observation]] = {}  # index -> element -> what the call gave
-        self._made: dict[str, int] = {}  # key of a call -> the task that makes it
+        self._blockers: dict[int, set[int]] = {}  # index -> those of them that are unfinished
+        self._dependents: dict[int, list[int]] = {}  # index -> tasks that need it
+        self._effect_order: OrderedDict[int, None] = OrderedDict()  # unfinished tasks with effects, in plan order
         self._unsettled: deque[int] = deque()  # tasks to look at: something they wait for has changed
+        self._calls: dict[int, ReadyCall] = {}  # index -> what it calls, once released
+        self._left: dict[int, deque[int]] = {}  # index -> elements to be called yet
+        self._arrived: list[ReadyCall] = []  # released, not yet seen by the passes
+        self._ready: list[ReadyCall] = []  # waiting for room
+        self._sorted = True  # whether these are in the passes' order
+        self._ready_calls: Counter[str] = Counter()  # tool -> how many of these are its
+        self._parked: set[int] = set()  # released, held and not claimed
+        self._sharing: dict[int, list[int]] = {}  # index -> tasks its call will serve too
+        self._same_as: dict[int, int] = {}  # the other way round
+        self._made: dict[str, int] = {}  # key of a call -> the task that makes it
+        self._running: Counter[str] = Counter()  # tool -> calls under way
+        self._results: dict[int, dict[int, Observation]] = {}  # index -> element -> what the call gave
         self._claimed: set[int] = set()
-        self._suspended: dict[int, list[int | None]] = {}  # index -> elements whose call was suspended
+        self._suspended: dict[int, list[int]] = {}  # index -> elements whose call was suspended
+        self._heights: dict[int, int] = {}  # index -> longest chain of tasks waiting for it
+        self._heights_known = True
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -130,18 +144,16 @@ class TaskFetchingUnit:
         """A task of the plan arrived. A task that was only known to be unusable is replaced."""
         index = task.index
         assert index not in self.tasks, f"task {index} was added before"
+        assert index not in self.arguments, f"task {index} was finished before it was added"
         self.observations.pop(index, None)
         self.tasks[index] = task
         self._needs[index] = set(task.dependencies)
-        waits = set(task.dependencies)
-        if task.tool in self._effects:
-            if self._last_effect is not None:
-                waits.add(self._last_effect)
-            self._last_effect = index
-        self._blockers[index] = {n for n in waits if n not in self.observations}
-        for n in waits:
+        self._blockers[index] = {n for n in self._needs[index] if n not in self.observations}
+        for n in self._needs[index]:
             self._dependents.setdefault(n, []).append(index)
-        self._raise_heights(index)
+        if task.tool in self._effects:
+            self._effect_order[index] = None
+        self._heights_known = False
         self._unsettled.append(index)
         return self._settle()
 
@@ -149,7 +161,11 @@ class TaskFetchingUnit:
         """A task of the plan cannot be used: it counts as failed, also if it was started already."""
         if index in self.observations:
             return []
-        self._ready = [call for call in self._ready if call.index != index]
+        if (call := self._calls.get(index)) and self._made.get(call.key) == index:
+            del self._made[call.key]
+        for n in self._sharing.pop(index, ()):
+            del self._same_as[n]
+            self._arrived += [self._calls[n]] if n not in self.observations else []
         return [self._finish(index, Observation("failed", error=error)), *self._settle()]
 
     def restore(
@@ -163,72 +179,82 @@ class TaskFetchingUnit:
             arguments: The resolved arguments of its calls.
             tool: The tool it called; equal calls of a read-only tool need not be made again.
         """
-        self._ready = [call for call in self._ready if call.index != index]
-        self.arguments[index] = tuple(arguments)
+        calls = self.arguments[index] = tuple(arguments)
         if tool in self._repeatable and observation.status == "done":
-            # a fanned-out observation is a list, so its call never stands for a plain one
-            self._made.setdefault(call_key(tool, len(self.arguments[index]) != 1, self.arguments[index]), index)
+            fans_out = len(calls) != 1
+            # a list of one may be what one call returned, or the list of what one element gave: then call again
+            if fans_out or not (isinstance(observation.value, list) and len(observation.value) == 1):
+                self._made.setdefault(call_key(tool, fans_out, calls), index)
         return [self._finish(index, observation), *self._settle()]
 
     def claim(self, index: int) -> list[Instruction]:
         """Somebody answers for a task: it may start even if it is held, and start again if it was suspended."""
         self._claimed.add(index)
-        starts: list[Instruction] = []
-        for element in self._suspended.pop(index, ()):
-            self._running[self.tasks[index].tool] = self._running.get(self.tasks[index].tool, 0) + 1
-            starts.append(Start(index, element, self.arguments[index][element or 0]))
-        return starts + self._settle()
+        if index in self.observations:
+            return []
+        again = self._suspended.pop(index, [])
+        if index in self._parked or (again and not self._left[index]):
+            self._parked.discard(index)
+            self._arrived.append(self._calls[index])
+        if again:
+            self._left[index].extend(again)
+        return self._settle()
 
     def finished(self, index: int, element: int | None, observation: Observation) -> list[Instruction]:
         """A call returned or raised."""
         self._running[self.tasks[index].tool] -= 1
         results = self._results.setdefault(index, {})
-        results[element] = observation
+        results[element or 0] = observation
         if index in self.observations or len(results) < len(self.arguments[index]):
             return self._settle()  # rejected while it ran, or more calls to come
         whole = observation if element is None else _gather(results)
         return [self._finish(index, whole), *self._settle()]
 
     def suspended(self, index: int, element: int | None) -> list[Instruction]:
-        """A call gave its place back without a result; it starts again when its task is claimed."""
+        """A call gave its place back without a result; it is made again when its task is claimed."""
         self._running[self.tasks[index].tool] -= 1
-        self._suspended.setdefault(index, []).append(element)
+        self._suspended.setdefault(index, []).append(element or 0)
         return self._settle()
 
     def waiting_for(self, index: int) -> set[int]:
-        """Every unfinished task that waits for a task, directly or not, data, order or equal call."""
+        """Every unfinished task that waits for a task, directly or not: for data, order or an equal call."""
+        next_effect = dict(pairwise(self._effect_order))
         found: set[int] = set()
         pending = [index]
         while pending:
             n = pending.pop()
-            shared = [call.index for call in self._ready if call.same_as == n]
-            for dependent in (*self._dependents.get(n, ()), *shared):
-                if dependent not in found and dependent not in self.observations:
-                    found.add(dependent)
-                    pending.append(dependent)
+            following = (next_effect[n],) if n in next_effect else ()
+            for waiting in (*self._dependents.get(n, ()), *self._sharing.get(n, ()), *following):
+                if waiting not in found and waiting not in self.observations:
+                    found.add(waiting)
+                    pending.append(waiting)
         return found
 
     # -- consequences -------------------------------------------------------------------------------------------
 
     def _settle(self) -> list[Instruction]:
-        """Release, skip, start and serve until nothing follows from anything any more."""
+        """Release, skip, serve and start until nothing follows from anything any more."""
         instructions: list[Instruction] = []
-        while True:
+        while self._unsettled or self._arrived:
             while self._unsettled:
                 instructions += self._look(self._unsettled.popleft())
-            instructions += self._fill()
-            if not self._unsettled:
-                return instructions
+            instructions += self._place()
+        return instructions + self._fill()
 
     def _look(self, index: int) -> list[Instruction]:
-        """Release or skip a task, if it is time."""
-        if index in self.observations or index in self.arguments:
+        """Release, skip or serve a task, if it is time."""
+        if index in self.observations:
+            return []
+        if index in self._same_as:
+            return [self._serve(index)]
+        if index in self._calls:
             return []
         cause = min((n for n in self._needs[index] if self._lost(n)), default=None)
         if cause is not None:
             error = f"not run: it needs task {cause}, which {self._fate(cause)}"
             return [self._finish(index, Observation("skipped", error=error))]
-        return [] if self._blockers[index] else self._release(self.tasks[index])
+        in_turn = index not in self._effect_order or index == next(iter(self._effect_order))
+        return self._release(self.tasks[index]) if in_turn and not self._blockers[index] else []
 
     def _lost(self, index: int) -> bool:
         observation = self.observations.get(index)
@@ -250,7 +276,9 @@ class TaskFetchingUnit:
             return [Release(task.index), self._finish(task.index, Observation("done", []))]
         fans_out = spread is not None
         key = call_key(task.tool, fans_out, resolved) if task.tool in self._repeatable else ""
-        self._ready.append(ReadyCall(task.index, task.tool, resolved, fans_out, key))
+        self._calls[task.index] = ReadyCall(task.index, task.tool, resolved, fans_out, key)
+        self._left[task.index] = deque(range(len(resolved)))
+        self._arrived.append(self._calls[task.index])
         return [Release(task.index)]
 
     def _fitted(self, tool: str, arguments: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -259,60 +287,92 @@ class TaskFetchingUnit:
             return dict(arguments)
         return {name: fit_text(v, spec.parameters.get(name), spec.definitions) for name, v in arguments.items()}
 
-    def _fill(self) -> list[Instruction]:
-        """Start what is ready, as far as there is room."""
+    def _place(self) -> list[Instruction]:
+        """Find each call that arrived its place: served by an equal one, parked, or ready."""
+        arrived, self._arrived = self._arrived, []
         instructions: list[Instruction] = []
-        known = Known(self._made, self._height)
-        calls: list[ReadyCall] = self._ready
-        for optimise in PASSES:
-            calls = optimise(calls, known)
-        self._ready = []
-        for call in calls:
+        for call in self._optimised(arrived):
             if call.same_as is not None:
-                if (observation := self.observations.get(call.same_as)) is not None:
-                    instructions.append(self._finish(call.index, observation, call.same_as))
+                self._same_as[call.index] = call.same_as
+                if call.same_as in self.observations:
+                    instructions.append(self._serve(call.index))
                 else:
-                    self._ready.append(call)
-                continue
-            if call.tool in self._held and call.index not in self._claimed:
-                self._ready.append(call)
+                    self._sharing.setdefault(call.same_as, []).append(call.index)
+                    self._heights_known = False
                 continue
             if call.key:
-                self._made.setdefault(call.key, call.index)
-            started = self._started.get(call.index, 0)
-            while started < len(call.arguments) and self._room(call.tool):
-                element = started if call.fans_out else None
-                instructions.append(Start(call.index, element, call.arguments[started]))
-                self._running[call.tool] = self._running.get(call.tool, 0) + 1
-                started += 1
-            self._started[call.index] = started
-            if started < len(call.arguments):
+                self._made[call.key] = call.index
+            if call.tool in self._held and call.index not in self._claimed:
+                self._parked.add(call.index)
+            else:
                 self._ready.append(call)
+                self._ready_calls[call.tool] += 1
+                self._sorted = False
+        return instructions
+
+    def _serve(self, index: int) -> Finish:
+        """Finish a task with the observation of the one that made its call."""
+        first = self._same_as[index]
+        return self._finish(index, self.observations[first], first)
+
+    def _fill(self) -> list[Instruction]:
+        """Start what is ready, as far as there is room."""
+        if not self._room_for_any():
+            return []
+        if not self._sorted:
+            self._ready, self._sorted = self._optimised(self._ready), True
+        instructions: list[Instruction] = []
+        waiting: list[ReadyCall] = []
+        for position, call in enumerate(self._ready):
+            if not self._room_for_any():
+                waiting += self._ready[position:]
+                break
+            rejected, left = call.index in self.observations, self._left[call.index]
+            while left and not rejected and self._room(call.tool):
+                element = left.popleft()
+                self._running[call.tool] += 1
+                instructions.append(Start(call.index, element if call.fans_out else None, call.arguments[element]))
+            if left and not rejected:
+                waiting.append(call)
+            else:
+                self._ready_calls[call.tool] -= 1
+        self._ready = waiting
         return instructions
 
     def _room(self, tool: str) -> bool:
-        if self._limit is not None and sum(self._running.values()) >= self._limit:
-            return False
-        limit = self._limits.get(tool)
-        return limit is None or self._running.get(tool, 0) < limit
+        full = self._limit is not None and self._running.total() >= self._limit
+        return not full and (tool not in self._limits or self._running[tool] < self._limits[tool])
+
+    def _room_for_any(self) -> bool:
+        return any(self._room(tool) for tool, calls in self._ready_calls.items() if calls)
+
+    def _optimised(self, calls: Sequence[ReadyCall]) -> list[ReadyCall]:
+        """Apply the optimiser's passes."""
+        if len(calls) > 1 and not self._heights_known:
+            unfinished = [n for n in self.tasks if n not in self.observations]
+            self._heights = heights(unfinished, self._needs, self._effect_order, self._sharing)
+            self._heights_known = True
+        known = Known(self._made, self._heights)
+        optimised = list(calls)
+        for optimise in PASSES:
+            optimised = optimise(optimised, known)
+        return optimised
 
     def _finish(self, index: int, observation: Observation, same_as: int | None = None) -> Finish:
         self.observations[index] = observation
         for dependent in self._dependents.get(index, ()):
             self._blockers[dependent].discard(index)
-            self._unsettled.append(dependent)
+            if observation.status != "done" or not self._blockers[dependent]:
+                self._unsettled.append(dependent)
+        self._unsettled += self._sharing.pop(index, ())
+        if index in self._effect_order:
+            del self._effect_order[index]
+            if self._effect_order:
+                self._unsettled.append(next(iter(self._effect_order)))
         return Finish(index, observation, same_as)
 
-    def _raise_heights(self, index: int) -> None:
-        pending = [(index, 0)]
-        while pending:
-            n, height = pending.pop()
-            if self._height.get(n, -1) < height:
-                self._height[n] = height
-                pending += [(need, height + 1) for need in self._needs.get(n, ())]
 
-
-def _gather(results: Mapping[int | None, Observation]) -> Observation:
+def _gather(results: Mapping[int, Observation]) -> Observation:
     """The observation of a task that fanned out: the list, in order; failed if one call failed."""
     ordered = [results[element] for element in range(len(results))]
     attachments = tuple(each.attachment for each in ordered)

@@ -45,7 +45,7 @@ class ScriptedModel(BaseChatModel):
     replies: list[Any] = Field(default_factory=list)
     """The replies, in order: text, exceptions, or functions from the messages to text."""
     seconds_per_reply: float = 0
-    """How long a reply takes, in seconds, streamed or not."""
+    """How long a reply takes, in seconds, streamed or not; synchronous calls take no time."""
     chunk_size: int = 4
     """Characters per streamed piece; 0 streams each reply line by line."""
     _calls: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
@@ -75,8 +75,8 @@ class ScriptedModel(BaseChatModel):
 
     def _pieces(self, reply: str) -> list[str]:
         if self.chunk_size == 0:
-            return reply.splitlines(keepends=True)
-        return [reply[i : i + self.chunk_size] for i in range(0, len(reply), self.chunk_size)]
+            return reply.splitlines(keepends=True) or [""]
+        return [reply[i : i + self.chunk_size] for i in range(0, len(reply), self.chunk_size)] or [""]
 
     def _generate(
         self,

@@ -1,0 +1,108 @@
+"""What `langgraph.json` serves: a factory of agent graphs, which assistants and runs set up by a typed context.
+
+    {"model": "openai:gpt-5", "tools": ["lookup"], "max_replans": 0}  --make_graph-->  the agent graph
+
+The server calls the factory for each run, and without a context to draw the graph, show its schemas or read a thread.
+Neither starts a model: models are made when a node first needs them.
+
+A server's clients are not its operator, and Studio itself is a web page. So a client chooses among the tools on offer,
+the built-in ones and those which the operator names in `LLMCOMPILER_TOOLS`; it cannot have just any module imported.
+"""
+
+import asyncio
+import os
+from typing import Any, cast
+
+from langgraph.graph.state import CompiledStateGraph
+from langgraph_sdk.runtime import ServerRuntime
+from pydantic import BaseModel, Field
+
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.graph import create_llm_compiler
+from llmcompiler_graph.tools.loading import BUILT_IN, load_tools
+
+__all__ = ("Context", "make_graph")
+
+_DEFAULT_MODEL = os.environ.get("LLMCOMPILER_MODEL") or "local"
+_OPERATOR_TOOLS = [name.strip() for name in os.environ.get("LLMCOMPILER_TOOLS", "").split(",") if name.strip()]
+_DEFAULT_TOOLS = _OPERATOR_TOOLS or ["lookup", "calculate"]
+_OFFERED_TOOLS = list(dict.fromkeys([*BUILT_IN, *_OPERATOR_TOOLS]))
+
+
+def _shown_at(*nodes: str, **more: str) -> dict[str, Any]:
+    """Say which nodes of the drawn graph a field belongs to, in Studio's words."""
+    return {"langgraph_nodes": list(nodes), **more}
+
+
+class Context(BaseModel):
+    """What an assistant or a run may set."""
+
+    model: str = Field(
+        _DEFAULT_MODEL,
+        description="The model that plans and joins: 'local' (this machine's CPU) or 'provider:name'.",
+        json_schema_extra=_shown_at("planner", "joiner"),
+    )
+    planner_model: str | None = Field(
+        None,
+        description="The model that plans, if not `model`.",
+        json_schema_extra=_shown_at("planner"),
+    )
+    joiner_model: str | None = Field(
+        None,
+        description="The model that joins, if not `model`.",
+        json_schema_extra=_shown_at("joiner"),
+    )
+    tools: list[str] = Field(
+        _DEFAULT_TOOLS,
+        description=f"The tools that plans may call; on offer: {', '.join(_OFFERED_TOOLS)}.",
+        json_schema_extra=_shown_at("planner", "task_fetching_unit"),
+    )
+    max_replans: int = Field(
+        2,
+        ge=0,
+        description="How many plans may follow the first in one turn; 0 for none.",
+        json_schema_extra=_shown_at("joiner"),
+    )
+    max_concurrency: int | None = Field(
+        None,
+        ge=1,
+        description="How many tool calls may run at a time; empty for as many as the plan allows.",
+        json_schema_extra=_shown_at("task_fetching_unit"),
+    )
+    system_prompt: str = Field(
+        "",
+        description="What the models are told before everything else.",
+        json_schema_extra=_shown_at("planner", "joiner", langgraph_type="prompt"),
+    )
+
+
+async def make_graph(runtime: ServerRuntime[Context]) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Make the agent graph that a run's context asks for, or without a run, the default one.
+
+    Raises:
+        ConfigurationError: The context names a tool that is not on offer.
+        pydantic.ValidationError: Another value of the context cannot be used.
+    """
+    execution = runtime.execution_runtime
+    given = cast("object", execution.context) if execution else None  # the server passes the client's dict as it is
+    return await asyncio.to_thread(_build, Context.model_validate(given or {}))  # loading tools reads files
+
+
+def _build(context: Context) -> CompiledStateGraph[Any, Any, Any, Any]:
+    for name in context.tools:
+        if name not in _OFFERED_TOOLS:
+            msg = (
+                f"the tool {name!r} is not on offer here, only {', '.join(_OFFERED_TOOLS)}; whoever runs the server adds"
+                " more by LLMCOMPILER_TOOLS=package.module:attribute,…"
+            )
+            raise ConfigurationError(msg)
+    return create_llm_compiler(
+        context.model,
+        load_tools(context.tools),
+        planner_model=context.planner_model or None,
+        joiner_model=context.joiner_model or None,
+        max_replans=context.max_replans,
+        max_concurrency=context.max_concurrency,
+        system_prompt=context.system_prompt,
+        context_schema=Context,
+    )
