@@ -12,13 +12,11 @@ from llmcompiler_graph.tools import calculate, lookup
 __all__ = ("default_examples", "default_tools", "examples_for")
 
 default_examples = (
+    PlanExample("Good morning! What can you do?", "1. join()"),
+    PlanExample("What is 12% of 340?", '1. calculate(expression="12 / 100 * 340")\n2. join()'),
     PlanExample(
-        "Which is longer, the Danube or the Rhine, and by how much?",
-        '1. lookup(entity="Danube")\n'
-        '2. lookup(entity="Rhine")\n'
-        """3. calculate(expression="argmax({'Danube': ${1.length_km}, 'Rhine': ${2.length_km}})")\n"""
-        '4. calculate(expression="abs(${1.length_km} - ${2.length_km})")\n'
-        "5. join()",
+        "What is the population density of Spain?",
+        '1. lookup(entity="Spain")\n2. calculate(expression="${1.population} / ${1.area_km2}")\n3. join()',
     ),
     PlanExample(
         "What is the average population of Norway, Sweden and Denmark?",
@@ -28,7 +26,14 @@ default_examples = (
         '4. calculate(expression="mean(${1.population}, ${2.population}, ${3.population})")\n'
         "5. join()",
     ),
-    PlanExample("Thank you, that helps!", "1. join()"),
+    PlanExample(
+        "Which is longer, the Danube or the Rhine, and by how much?",
+        '1. lookup(entity="Danube")\n'
+        '2. lookup(entity="Rhine")\n'
+        """3. calculate(expression="argmax({'Danube': ${1.length_km}, 'Rhine': ${2.length_km}})")\n"""
+        '4. calculate(expression="abs(${1.length_km} - ${2.length_km})")\n'
+        "5. join()",
+    ),
 )
 
 

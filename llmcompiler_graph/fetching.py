@@ -3,7 +3,7 @@
 LangGraph knows a `@task` by the order of the calls, so they are made in an order that does not depend on timing: by
 depth in the plan, then as written. Where LangGraph runs few at a time (`max_concurrency` in the config, the threads of
 a synchronous run), none then waits for one that has no place yet. Each adopts its early calls, or makes its calls once
-its inputs exist. After a crash or an interrupt the finished ones come back from the checkpoint, and only the others run.
+its inputs exist. After a crash or an interrupt the finished ones come back from the checkpoint; only the others run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
@@ -32,6 +33,7 @@ from llmcompiler_graph.state import (
     TimelineEntry,
     observation_of,
     reread,
+    storable,
 )
 from llmcompiler_graph.task_fetching_unit import Start
 
@@ -89,11 +91,13 @@ def _no_place_left(taken: int) -> bool:
     Args:
         taken: How many places the node and what waits for its events may hold.
     """
-    limit = get_config().get("max_concurrency")
+    limit: int | None = get_config().get("max_concurrency")
     return limit is not None and limit <= taken
 
 
-async def _gathered(bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]]) -> list[Any]:
+async def _gathered(
+    bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]],
+) -> list[TaskResult | BaseException]:
     return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
 
 
@@ -146,12 +150,9 @@ class _Run:
     def _rebuild(self) -> None:
         """Fill the plan's executor from the state: what was under way is gone."""
         for record in self._records:
-            observation = observation_of(record)
-            if record in self._mine and observation is None:
+            if (observation := observation_of(record)) is None:
                 self.executor.add(reread(record))
-            elif record in self._mine and observation is not None:
-                self.executor.reject(record["index"], observation.error)
-            elif observation is not None:
+            else:
                 self.executor.unit.restore(record["index"], observation, record["arguments"], record["tool"])
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
@@ -166,12 +167,13 @@ class _Run:
             timing = self.executor.timings[index]
             attached = observation.attachment
             if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
-                attached = [each for given in attached for each in given or () if isinstance(each, Command)]
+                commands = [each for given in attached for each in given or () if isinstance(each, Command)]
+                attached = [_without_message(each) for each in commands]
             return TaskResult(
                 status=observation.status,
                 value=observation.value,
                 error=observation.error,
-                arguments=[dict(each) for each in self.executor.unit.arguments.get(index, ())],
+                arguments=[storable(dict(each)) for each in self.executor.unit.arguments.get(index, ())],
                 attached=attached if isinstance(attached, list) else [],
                 released=timing.released,
                 started=timing.started,
@@ -243,6 +245,14 @@ class _Run:
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
             self._teller.moment(moment, record, self.executor.unit.observations.get(index))
+
+
+def _without_message(given: Command[Any]) -> Command[Any]:
+    """A command of one call of a task that fans out, without the call's `ToolMessage`: the task has one of its own."""
+    if not isinstance(given.update, dict) or "messages" not in given.update:
+        return given
+    messages = [each for each in given.update["messages"] if not isinstance(each, ToolMessage)]
+    return replace(given, update={**given.update, "messages": messages})
 
 
 def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:

@@ -94,7 +94,8 @@ def create_llm_compiler(
         context_schema: The schema of the run's `context`.
         checkpointer: As in `StateGraph.compile`, and so on.
         store: Given to tools that ask for it.
-        interrupt_before: Nodes to pause before: `planner`, `task_fetching_unit`, `joiner`.
+        interrupt_before: Nodes to pause before: `planner`, `task_fetching_unit`, `joiner`. Paused between planning and
+            fetching, no tool is called while the plan is written.
         interrupt_after: Nodes to pause after.
         debug: Whether to print what the graph does.
         name: The graph's name; that of the node when used as a subgraph.
@@ -132,6 +133,8 @@ def create_llm_compiler(
         max_tasks=max_tasks,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
+        # who pauses between planning and running wants to see the plan before anything is done
+        held=frozenset(spec.name for spec in specs) if _pauses(interrupt_before, interrupt_after) else frozenset(),
     )
     models: dict[int, LazyModel] = {}
 
@@ -164,6 +167,11 @@ def create_llm_compiler(
         name=name or "llm_compiler",
         cache=cache,
     )
+
+
+def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
+    """Whether runs stop between the planner and the task fetching unit."""
+    return not {"task_fetching_unit", "*"}.isdisjoint(before or ()) or not {"planner", "*"}.isdisjoint(after or ())
 
 
 def _next(state: LLMCompilerState) -> str:

@@ -68,7 +68,7 @@ class Joiner:
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
         if isinstance(decision, Replan):
             Teller(get_stream_writer(), turn_clock(state)).replanning(decision.feedback)
-            return {**update, "decision": "replan"}
+            return {**update, "decision": "replan", "decided_after": state["messages"][-1].id}
         answer = AIMessage(decision.answer, id=reply.id, name="joiner", usage_metadata=reply.usage)
         update |= {"decision": "finish", "messages": [answer]}
         if self._response_format is not None:

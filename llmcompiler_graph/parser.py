@@ -95,8 +95,7 @@ class PlanParser:
         self._asleep = False  # whether only the end of the line can matter
         # the call being read
         self._written, self._tool, self._thought = 0, "", ""
-        self._place = 0  # where its index stands in the whole, likewise the start and end of its arguments
-        self._start = self._end = 0
+        self._place = self._start = 0  # where its index and its arguments stand in the whole
         self._walked: list[str] = []  # its arguments so far
         self._closing: list[str] = []  # the brackets awaited, innermost last
         self._mismatched = False  # whether a bracket was closed by one of another kind
@@ -152,6 +151,8 @@ class PlanParser:
             hint = f"write it as `{index}. tool(argument, …)`, or leave the number out"
             self._unusable(index, "not-a-call", message, where, hint)
         elif call := _UNNUMBERED.match(line):
+            if call["tool"].lower() == "join":
+                return self._finish()
             tool, where = call["tool"], self._offset + start + call.start("tool")
             self._complain("missing-index", f"the call of {tool!r} has no index", where, f"number it: `N. {tool}(…)`")
         return True
@@ -200,7 +201,7 @@ class PlanParser:
                 self._mismatched |= char != self._closing.pop()
                 if not self._closing:
                     self._walk(i)
-                    self._end, self._position, self._state = self._offset + i, i + 1, self._tail
+                    self._position, self._state = i + 1, self._tail
                     return True
             if char == "\n" and len(self._quote) < 3:
                 decided = self._next_head(i + 1, final)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, ToolCall
@@ -21,7 +21,7 @@ from llmcompiler_graph.nodes import Compiler, Teller, new_clock, reply_stream, t
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Observation, Task, render_value
 from llmcompiler_graph.prompts import conversation, question_position
-from llmcompiler_graph.references import references
+from llmcompiler_graph.references import JSON, references
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
@@ -30,6 +30,7 @@ from llmcompiler_graph.state import (
     observation_of,
     planned,
     reread,
+    storable,
 )
 from llmcompiler_graph.task_fetching_unit import Start
 
@@ -75,30 +76,34 @@ class Planner:
         except BaseException:
             await plan.executor.aclose()
             raise
-        message = plan.message(usage)
-        hand_over(message, plan.executor)
+        messages = []
+        if any(record["text"] for record in plan.records):  # else it is empty, which some providers refuse
+            messages = [plan.message(usage)]
+            hand_over(messages[0], plan.executor)
         one = Round(plan=text, diagnostics=[_recorded(each) for each in plan.diagnostics], reply="", usage={})
         if usage is not None:
             one["usage"]["planner"] = usage
         return {
             **update,
-            "messages": [message],
+            "messages": messages,
             "tasks": [*state["tasks"], *plan.records],
             "rounds": [*state["rounds"], one],
         }
 
 
 def _turn(state: LLMCompilerState) -> dict[str, Any]:
-    """What a new question changes in the state before it is planned; nothing, for a replan."""
+    """What a new question changes in the state before it is planned; nothing, for a replan.
+
+    A tool's `Command` may have added user messages: only what came after the joiner's decision is a new question.
+    """
     messages = state["messages"]
     if not messages:
         msg = "there is nothing to answer: `messages` is empty"
         raise ValueError(msg)
-    turn = messages[question_position(messages)].id
-    if state.get("turn") == turn and state.get("decision") == "replan":
+    if state.get("decision") == "replan" and state.get("decided_after") == messages[-1].id:
         return {}
     return {
-        "turn": turn,
+        "turn": messages[question_position(messages)].id,
         "clock": new_clock(),
         "tasks": [],
         "rounds": [],
@@ -204,6 +209,6 @@ def _recorded(diagnostic: Diagnostic) -> DiagnosticRecord:
 def _shown(task: Task) -> dict[str, Any]:
     """A task's arguments as JSON, with references as they are written."""
     return {
-        name: render_value(value) if any(True for _ in references(value)) else value
+        name: render_value(value) if any(True for _ in references(value)) else storable(cast("JSON", value))
         for name, value in task.arguments.items()
     }

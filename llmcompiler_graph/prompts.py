@@ -123,7 +123,8 @@ def conversation(
         max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
     """
     messages = state["messages"]
-    position = question_position(messages)
+    turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
+    position = next(turn, question_position(messages))
     before, question = messages[:position], messages[position]
     history = [m for m in before if not isinstance(m, ToolMessage | SystemMessage) and not getattr(m, "tool_calls", ())]
     own = [m.text for m in before if isinstance(m, SystemMessage)]

@@ -6,13 +6,13 @@ them; `messages` go on for ever.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 
-from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
-from llmcompiler_graph.parser import PlanParser
+from llmcompiler_graph.call_syntax import parse_arguments
 from llmcompiler_graph.plan import Observation, Task
 from llmcompiler_graph.references import JSON
 
@@ -28,6 +28,7 @@ __all__ = (
     "observation_of",
     "planned",
     "reread",
+    "storable",
 )
 
 
@@ -131,6 +132,8 @@ class LLMCompilerState(TypedDict):
     """The answer in the form of `response_format`, if one was given."""
     turn: NotRequired[str]
     """The id of the message that the turn answers."""
+    decided_after: NotRequired[str]
+    """The id of the last message there was when the joiner decided."""
     clock: NotRequired[Clock]
     """When the turn began."""
 
@@ -176,19 +179,36 @@ class TaskEvent(TypedDict):
     """What went wrong, or when replanning, what is still needed."""
 
 
-def reread(record: TaskRecord) -> Task:
-    """Make the task of a record again, from its line of plan text."""
-    parser = PlanParser(range(1, record["index"]))
-    events = [*parser.feed(record["text"]), *parser.close()]
-    match events:
-        case [Task() as task]:
-            return task
+def storable(value: JSON) -> JSON:
+    """Make a JSON value one that every checkpointer and provider takes.
+
+    Whole numbers beyond 64 bits become text, halves of surrogate pairs U+FFFD.
+
+    >>> storable({"atoms": 10**20, "few": [12]})
+    {'atoms': '100000000000000000000', 'few': [12]}
+    """
+    match value:
+        case str() if not value.isascii():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+        case list():
+            return [storable(each) for each in value]
+        case dict():
+            return {str(storable(key)): storable(each) for key, each in value.items()}
         case _:
-            msg = f"the record of task {record['index']} holds no readable call: {record['text']!r}"
-            raise PlanSyntaxError(
-                [event for event in events if isinstance(event, Diagnostic)]
-                or [Diagnostic("not-a-call", msg, 1, 1, index=record["index"])]
-            )
+            return value
+
+
+def reread(record: TaskRecord) -> Task:
+    """Make the task of a record again, from its line of plan text.
+
+    The line was checked and written by `planned`: every reference in it is one, whatever else is in the plan.
+    """
+    call, _, after = record["text"].rpartition(")")
+    arguments = parse_arguments(call.partition("(")[2], is_task=lambda index: True)
+    ordered = tuple(int(index) for index in re.findall(r"\$(\d+)", after))
+    return Task(record["index"], record["tool"], arguments.named, ordered)
 
 
 def planned(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:

@@ -17,6 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph_sdk.runtime import ServerRuntime
 from pydantic import BaseModel, Field
 
+from llmcompiler_graph.defaults import examples_for
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.tools.loading import BUILT_IN, load_tools
@@ -92,15 +93,17 @@ def _build(context: Context) -> CompiledStateGraph[Any, Any, Any, Any]:
     for name in context.tools:
         if name not in _OFFERED_TOOLS:
             msg = (
-                f"the tool {name!r} is not on offer here, only {', '.join(_OFFERED_TOOLS)}; whoever runs the server adds"
-                " more by LLMCOMPILER_TOOLS=package.module:attribute,…"
+                f"the tool {name!r} is not on offer here, only {', '.join(_OFFERED_TOOLS)}; "
+                "whoever runs the server adds more by LLMCOMPILER_TOOLS=package.module:attribute,…"
             )
             raise ConfigurationError(msg)
+    tools = load_tools(context.tools)
     return create_llm_compiler(
         context.model,
-        load_tools(context.tools),
+        tools,
         planner_model=context.planner_model or None,
         joiner_model=context.joiner_model or None,
+        examples=examples_for(tools),
         max_replans=context.max_replans,
         max_concurrency=context.max_concurrency,
         system_prompt=context.system_prompt,

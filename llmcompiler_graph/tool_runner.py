@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.messages import ToolMessage
@@ -25,6 +28,7 @@ from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import JSON
+from llmcompiler_graph.state import storable
 
 __all__ = ("ToolRunner",)
 
@@ -32,15 +36,25 @@ _THREADS = ThreadPoolExecutor(max_workers=256, thread_name_prefix="llmcompiler-t
 """Where synchronous tools run: threads are made as needed, and none waits for another task."""
 
 
+class _Unknown:
+    """In place of a value that was not noted."""
+
+
 @dataclass(slots=True)
-class _Noted:
-    """What one call's tool returned, and the message made of it."""
+class _Call:
+    """One call: how it is made, what its tool returned, and the message made of that."""
 
-    value: Any = None
-    content: Any = field(default_factory=object)
+    sync: bool
+    """Whether the graph was called synchronously."""
+    in_thread: bool
+    """Whether the tool's synchronous side is called, in a thread."""
+    value: Any = _Unknown
+    """What the tool returned."""
+    content: Any = _Unknown
+    """What `ToolNode` made of it, before any wrapper saw it."""
 
 
-_noted: ContextVar[_Noted | None] = ContextVar("llmcompiler_noted", default=None)
+_current: ContextVar[_Call | None] = ContextVar("llmcompiler_call", default=None)
 
 
 def describe_error(error: Exception) -> str:
@@ -66,17 +80,22 @@ class ToolRunner:
         wrap_tool_call: ToolCallWrapper | None = None,
         awrap_tool_call: AsyncToolCallWrapper | None = None,
     ) -> None:
-        self._only_sync_wrapper = wrap_tool_call is not None and awrap_tool_call is None
         self._tools = {tool.name: tool for tool in tools}
-        inner = wrap_tool_call or (lambda request, execute: execute(request))
+        self._wrap, self._awrap = wrap_tool_call, awrap_tool_call
 
         def wrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> Any:
-            return inner(request, lambda each: _note_message(execute(each)))
+            def noting(each: ToolCallRequest) -> Any:
+                return _note_message(execute(each))
 
-        async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Any]) -> Any:
+            return wrap_tool_call(request, noting) if wrap_tool_call else noting(request)
+
+        async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
             async def noting(each: ToolCallRequest) -> Any:
                 return _note_message(await execute(each))
 
+            call = _current.get()
+            if wrap_tool_call and (awrap_tool_call is None or (call and call.sync)):
+                return await _wrapped_in_thread(wrap_tool_call, request, noting)
             return await (awrap_tool_call(request, noting) if awrap_tool_call else noting(request))
 
         self._node = ToolNode(
@@ -108,29 +127,51 @@ class ToolRunner:
             "tool_call": {"name": tool, "args": dict(arguments), "id": call_id, "type": "tool_call"},
             "state": state,
         }
-        noted = _Noted()
-        token = _noted.set(noted)
+        noted = _Call(sync, in_thread=not _runs_on_loop(self._tools[tool], sync=sync))
+        token = _current.set(noted)
         try:
-            if self._runs_on_loop(self._tools[tool], sync):
-                output = await self._node.ainvoke(request, config)
+            if noted.in_thread and (self._awrap is None or (sync and self._wrap is not None)):
+                output = await _in_thread(self._node.invoke, request, config)
             else:
-                invoke = functools.partial(copy_context().run, self._node.invoke, request, config)
-                output = await asyncio.get_running_loop().run_in_executor(_THREADS, invoke)
+                output = await self._node.ainvoke(request, config)
         finally:
-            _noted.reset(token)
+            _current.reset(token)
         return _observation(output, call_id, noted)
 
-    def _runs_on_loop(self, tool: BaseTool, sync: bool) -> bool:
-        has_sync = getattr(tool, "func", tool) is not None
-        has_async = type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
-        if not sync and self._only_sync_wrapper:
-            return not has_sync
-        return has_async and not (sync and has_sync)
+
+def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
+    has_sync = getattr(tool, "func", tool) is not None
+    has_async = type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
+    return has_async and not (sync and has_sync)
+
+
+async def _in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    call = functools.partial(copy_context().run, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+
+
+async def _wrapped_in_thread(
+    wrap: ToolCallWrapper, request: ToolCallRequest, execute: Callable[[ToolCallRequest], Coroutine[Any, Any, Any]]
+) -> Any:
+    """Call a synchronous wrapper, in a thread, around a tool that is called on the loop."""
+    loop = asyncio.get_running_loop()
+    under_way: list[Future[Any]] = []
+
+    def execute_on_loop(each: ToolCallRequest) -> Any:
+        under_way.append(asyncio.run_coroutine_threadsafe(execute(each), loop))
+        return under_way[-1].result()
+
+    try:
+        return await _in_thread(wrap, request, execute_on_loop)
+    finally:
+        for future in under_way:
+            future.cancel()
 
 
 def _noting_copy(tool: BaseTool) -> BaseTool:
     """A copy whose runs go to the tool itself, and whose values are noted."""
-    run, arun = tool._run, tool._arun
+    copy = tool.model_copy()
+    run, arun, ainvoke = tool._run, tool._arun, copy.ainvoke
 
     @functools.wraps(run)
     def noting_run(*args: Any, **kwargs: Any) -> Any:
@@ -140,26 +181,29 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     async def noting_arun(*args: Any, **kwargs: Any) -> Any:
         return _note_value(await arun(*args, **kwargs))
 
-    copy = tool.model_copy()
+    @functools.wraps(ainvoke)
+    async def invoke_where_it_runs(*args: Any, **kwargs: Any) -> Any:
+        call = _current.get()
+        return await (_in_thread(copy.invoke, *args, **kwargs) if call and call.in_thread else ainvoke(*args, **kwargs))
+
     # in the instance's own dictionary: pydantic would refuse to set a method
-    copy.__dict__["_run"] = noting_run
-    copy.__dict__["_arun"] = noting_arun
+    copy.__dict__.update(_run=noting_run, _arun=noting_arun, ainvoke=invoke_where_it_runs)
     return copy
 
 
 def _note_value(value: Any) -> Any:
-    if (noted := _noted.get()) is not None:
-        noted.value = value
+    if (call := _current.get()) is not None:
+        call.value = value
     return value
 
 
 def _note_message(response: Any) -> Any:
-    if (noted := _noted.get()) is not None and isinstance(response, ToolMessage):
-        noted.content = response.content
+    if (call := _current.get()) is not None and isinstance(response, ToolMessage):
+        call.content = deepcopy(response.content)  # a wrapper may change it in place
     return response
 
 
-def _observation(output: Any, call_id: str, noted: _Noted) -> Observation:
+def _observation(output: Any, call_id: str, call: _Call) -> Observation:
     messages: list[ToolMessage] = []
     commands: list[Command[Any]] = []
     for each in output if isinstance(output, list) else [output]:
@@ -170,28 +214,43 @@ def _observation(output: Any, call_id: str, noted: _Noted) -> Observation:
         else:
             messages += each["messages"]
     message = next((m for m in messages if m.tool_call_id == call_id), None)
-    if message is not None and message.id is None:
-        message.id = f"{call_id}_result"  # known before it reaches the state, so that it is streamed once
+    if message is not None:
+        message.id = message.id or f"{call_id}_result"  # known before it reaches the state, so that it is streamed once
+        message.content = cast("str | list[str | dict[Any, Any]]", storable(cast("JSON", message.content)))
     attachment = [message, *commands] if message is not None else list(commands)
     if message is None:
         return Observation("done", None, attachment=attachment)
     if message.status == "error":
         return Observation("failed", error=message.text, attachment=attachment)
-    return Observation("done", _value(message, noted), attachment=attachment)
+    return Observation("done", _value(message, call), attachment=attachment)
 
 
-def _value(message: ToolMessage, noted: _Noted) -> JSON:
+def _value(message: ToolMessage, call: _Call) -> JSON:
     """What the tool returned, as JSON, unless its message says something else by now."""
+    if call.content is not _Unknown and message.content != call.content:
+        return _rewritten(message, call)
     artifact = message.artifact
     if isinstance(artifact, dict) and "structured_content" in artifact:  # an MCP tool's structured content
-        return _json(artifact["structured_content"])
-    value = noted.value
-    if message.content != noted.content or isinstance(value, ToolMessage | Command):
-        return _json(message.content)
+        return _json(artifact["structured_content"], message)
+    value = call.value
     if isinstance(value, tuple) and len(value) == 2 and artifact is not None:  # content and artifact
         value = value[0]
-    return _json(value)
+    given = value if isinstance(value, list) else [value]
+    if call.content is _Unknown or any(each is _Unknown or isinstance(each, ToolMessage | Command) for each in given):
+        value = message.content
+    return _json(value, message)
 
 
-def _json(value: Any) -> JSON:
-    return cast("JSON", to_jsonable_python(value, fallback=str, inf_nan_mode="strings"))
+def _rewritten(message: ToolMessage, call: _Call) -> JSON:
+    """What a wrapper made of a message; JSON again if the tool's value had been written as JSON."""
+    if isinstance(message.content, str) and not isinstance(call.value, str):
+        with suppress(ValueError):
+            return _json(json.loads(message.content), message)
+    return _json(message.content, message)
+
+
+def _json(value: Any, message: ToolMessage) -> JSON:
+    try:
+        return storable(cast("JSON", to_jsonable_python(value, fallback=str)))
+    except ValueError:  # it goes round in circles, is nested without end, or holds bytes that are no text
+        return storable(message.text)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
@@ -71,7 +71,7 @@ paths: st.SearchStrategy[Path] = st.lists(
 
 
 def _is_template(parts: Sequence[str | Reference]) -> bool:
-    """Whether the parser would make a template of these: neither empty nor neighbouring literals, nor one part alone."""
+    """Whether the parser would make a template of these parts: several, and no neighbouring literals."""
     literals = [isinstance(part, str) for part in parts]
     return len(parts) > 1 and not any(map(operator.and_, literals, literals[1:]))
 
@@ -134,6 +134,7 @@ any_texts = st.one_of(broken_plan_texts(), nasty_texts, st.text())
 # -- properties -----------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=200)
 @given(plan=plans())
 def test_a_plan_reads_back_from_its_text(plan: Plan) -> None:
     """`str` writes text that parses to an equal plan, and that is canonical."""
@@ -141,6 +142,7 @@ def test_a_plan_reads_back_from_its_text(plan: Plan) -> None:
     assert str(parse_plan(str(plan))) == str(plan)
 
 
+@settings(max_examples=200)
 @given(text=any_texts, cuts=st.lists(st.integers(0, 300), max_size=8), used=st.sampled_from([(), (1, 2), (7,)]))
 @example(text="1. a(\n- 2. b()", cuts=[7], used=())
 @example(text='1. a("x\n' + " " * 300 + '2. b("y")', cuts=[209], used=())
@@ -154,6 +156,7 @@ def test_any_chunking_gives_the_same_events(text: str, cuts: list[int], used: tu
 _HEADED = re.compile(r"^[ \t]*(\d+)[ \t]*\.[ \t]*([\w.\-/]+)[ \t]*\(", re.MULTILINE)
 
 
+@settings(max_examples=200)
 @given(data=st.data(), plan=plans())
 def test_every_line_that_looks_like_a_task_yields_an_event(data: st.DataObject, plan: Plan) -> None:
     """However quotes, brackets and lines are broken, no numbered call before the join goes unmentioned."""
@@ -205,6 +208,7 @@ def moved(plan: Plan, by: int) -> Plan:
     )
 
 
+@settings(max_examples=200)
 @given(plan=plans(consecutive=True), last=st.integers(0, 50))
 def test_a_restarted_plan_is_the_same_plan_moved(plan: Plan, last: int) -> None:
     """Numbered from 1 after tasks 1 to `last`, a plan means what it means alone, past `last`."""
@@ -284,6 +288,15 @@ def test_a_one_line_plan_starts_as_it_arrives() -> None:
     assert parser.feed("1. f(), 2") == [Task(1, "f")]
     assert parser.feed(". g()") == []
     assert parser.feed(" 3.") == [Task(2, "g")]
+
+
+def test_quotes_and_heads_are_recognised_across_pieces() -> None:
+    """Triple quotes, escapes and the head that ends an open call mean the same when they arrive bit by bit."""
+    text = '1. f("""a"b""\\"c""", "", \'\')\n2. g(["\\\\",\n - **3.** h()\n4. i("x'
+    whole = read(text)
+    assert whole[0] == Task(1, "f", positional=('a"b"""c', "", ""))
+    assert [event.index for event in whole] == [1, 2, 3, 4]
+    assert read(text, (), range(len(text))) == whole
 
 
 def test_join_finishes() -> None:
@@ -446,7 +459,8 @@ def test_a_long_line_is_quoted_in_part() -> None:
 def test_characters_that_no_text_may_hold(character: str) -> None:
     """NUL and halves of characters are refused where they stand, not raised about."""
     assert complaints(f'1. f("{character}")') == [
-        f"line 1, column 7: in the call of 'f', the character {character!r} cannot stand in a plan; leave it out [syntax]"
+        f"line 1, column 7: in the call of 'f', the character {character!r} cannot stand in a plan; "
+        "leave it out [syntax]"
     ]
 
 

@@ -1,0 +1,57 @@
+import copy
+import pickle
+
+import pytest
+
+from llmcompiler_graph.errors import (
+    ConfigurationError,
+    Diagnostic,
+    LLMCompilerError,
+    ObservationPathError,
+    PlanCheckError,
+    PlanError,
+    PlanSyntaxError,
+    TaskError,
+)
+
+FIRST = Diagnostic("unknown-tool", "no tool is named 'serch'", 2, 4, hint="did you mean 'search'?", index=2)
+SECOND = Diagnostic("not-a-call", "task 3 is not a tool call: 'x'", 3, 1)
+
+
+def test_a_diagnostic_says_where_what_and_what_to_write() -> None:
+    """The hint follows the message if there is one; the index stays out of the text."""
+    assert str(FIRST) == "line 2, column 4: no tool is named 'serch'; did you mean 'search'? [unknown-tool]"
+    assert str(SECOND) == "line 3, column 1: task 3 is not a tool call: 'x' [not-a-call]"
+
+
+@pytest.mark.parametrize("kind", [PlanSyntaxError, PlanCheckError])
+def test_a_plan_error_lists_its_diagnostics(kind: type[PlanError]) -> None:
+    """They are kept as given, from any iterable, and the message has one per line."""
+    error = kind(iter([FIRST, SECOND]))
+    assert error.diagnostics == (FIRST, SECOND)
+    assert str(error) == f"{FIRST}\n{SECOND}"
+
+
+def test_a_task_error_names_the_task() -> None:
+    """The message says which task and tool, and both can be asked for."""
+    error = TaskError(3, "search", "no network")
+    assert (error.index, error.tool) == (3, "search")
+    assert str(error) == "task 3 (search) failed: no network"
+
+
+@pytest.mark.parametrize("error", [PlanSyntaxError([FIRST, SECOND]), PlanCheckError([]), TaskError(3, "search", "no")])
+def test_errors_survive_copying_and_pickling(error: LLMCompilerError) -> None:
+    """An error that crosses a process says the same on the other side."""
+    for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(same) is type(error)
+        assert str(same) == str(error)
+        assert vars(same) == vars(error)
+
+
+def test_every_error_is_also_the_builtin_it_resembles() -> None:
+    """A caller who knows only Python's errors catches the right ones."""
+    assert issubclass(PlanError, LLMCompilerError | ValueError)
+    assert issubclass(ConfigurationError, ValueError)
+    assert issubclass(ObservationPathError, LookupError)
+    assert issubclass(TaskError, RuntimeError)
+    assert all(issubclass(kind, LLMCompilerError) for kind in (ConfigurationError, ObservationPathError, TaskError))

@@ -1,0 +1,661 @@
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.types import Command, interrupt
+from typing_extensions import TypedDict
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.inflight import PATIENCE
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+
+QUESTION: Any = {"messages": [HumanMessage("?")]}
+THREAD: Any = {"configurable": {"thread_id": "1"}}
+FINISH = "Finish: ok"
+
+
+@tool
+async def work(text: str = "") -> str:
+    """Take a second."""
+    await asyncio.sleep(1)
+    return f"work({text})"
+
+
+@tool
+async def numbers(n: int) -> list[dict[str, int]]:
+    """Count."""
+    return [{"n": i} for i in range(n)]
+
+
+def values(final: dict[str, Any]) -> list[Any]:
+    """Pick what the tasks returned."""
+    return [task["value"] for task in final["tasks"]]
+
+
+def statuses(final: dict[str, Any]) -> list[str]:
+    """Pick what became of the tasks."""
+    return [task["status"] for task in final["tasks"]]
+
+
+async def ask(graph: Any, given: Any, *, sync: bool, config: Any = None) -> Any:
+    """Run a graph either way; a synchronous run gets a thread of its own, as it has in a program."""
+    if sync:
+        return await asyncio.to_thread(graph.invoke, given, config)
+    return await graph.ainvoke(given, config)
+
+
+async def listen(graph: Any, given: Any, *, sync: bool, config: Any = None) -> list[Any]:
+    """Stream a graph's task events either way."""
+    if sync:
+        return await asyncio.to_thread(lambda: list(graph.stream(given, config, stream_mode="custom")))
+    return [event async for event in graph.astream(given, config, stream_mode="custom")]
+
+
+both_ways = pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "run", "end"), [(None, None, 1), (2, None, 3), (None, 2, 3), (3, 2, 3), (2, 9, 3), (1, 1, 6)]
+)
+def test_max_concurrency(own: int | None, run: int | None, end: float) -> None:
+    """The graph's limit and the run's both hold: six calls of one second take as long as they must, no longer."""
+
+    async def main() -> float:
+        plan = "\n".join(f'{n}. work("{n}")' for n in range(1, 7))
+        graph = create_llm_compiler(ScriptedModel([plan, FINISH]), [work], max_concurrency=own)
+        final = await graph.ainvoke(QUESTION, {"max_concurrency": run} if run else None)
+        assert statuses(final) == ["done"] * 6
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == end
+
+
+def test_the_critical_path_comes_first() -> None:
+    """Where there is no room for all, the call goes first on which the longest chain waits."""
+
+    async def main() -> float:
+        plan = '1. work("a")\n2. work("b")\n3. work("c")\n4. work("$3")\n5. work("$4")'
+        graph = create_llm_compiler(ScriptedModel([plan, FINISH], chunk_size=0), [work], max_concurrency=2)
+        await graph.ainvoke(QUESTION)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == 4  # 1 and 2; then 3, 4, 5 one after the other
+
+
+def test_fan_out_takes_a_place_per_element() -> None:
+    """A task that fans out makes its calls in parallel, as far as the limit allows, in order."""
+
+    @tool
+    async def twice(n: int) -> int:
+        """Double, the later elements faster."""
+        await asyncio.sleep(1 if n < 2 else 0.5)
+        return 2 * n
+
+    async def main() -> tuple[dict[str, Any], float]:
+        plan = "1. numbers(4)\n2. twice(${1[*].n})"
+        graph = create_llm_compiler(ScriptedModel([plan, FINISH]), [numbers, twice], max_concurrency=2)
+        return await graph.ainvoke(QUESTION), asyncio.get_running_loop().time()
+
+    final, end = run_virtual(main)
+    assert values(final)[1] == [0, 2, 4, 6]
+    assert end == 1.5
+
+
+@pytest.mark.parametrize(
+    ("limit", "sync"),  # LangGraph cannot stream any graph synchronously with one thread
+    [(1, False), (2, False), (3, False), (20, False), (2, True), (3, True), (20, True)],
+)
+async def test_no_limit_deadlocks(limit: int, sync: bool) -> None:
+    """Whatever few places LangGraph gives, and whichever tasks wait for which, every run ends."""
+
+    @tool
+    async def quick(text: str) -> str:
+        """Return at once."""
+        return text
+
+    @tool
+    def blocking(text: str) -> str:
+        """Hold a thread."""
+        time.sleep(0.005)
+        return text
+
+    send = blocking.model_copy(update={"name": "send", "metadata": {"destructiveHint": True}})
+    plan = """
+    4. quick("a")
+    2. blocking("$4")
+    1. send("$2")
+    3. send("b")
+    9. quick("$3")
+    10. blocking("c")
+    11. quick("$10 $9")
+    12. send("d") after $10
+    """
+    for config in ({}, {"max_concurrency": limit}):
+        for own in (None, limit):
+            saver = InMemorySaver()
+            graph = create_llm_compiler(
+                ScriptedModel([plan, FINISH] * 2), [quick, blocking, send], max_concurrency=own, checkpointer=saver
+            )
+            events = await listen(graph, QUESTION, sync=sync, config={**config, **THREAD})
+            assert len([event for event in events if event["event"] == "done"]) == 8
+            # resumed, where nothing was started early
+            graph = create_llm_compiler(
+                ScriptedModel([plan, FINISH]),
+                [quick, blocking, send],
+                max_concurrency=own,
+                checkpointer=InMemorySaver(),
+                interrupt_before=["task_fetching_unit"],
+            )
+            await ask(graph, QUESTION, sync=sync, config={**config, **THREAD})
+            assert statuses(await ask(graph, None, sync=sync, config={**config, **THREAD})) == ["done"] * 8
+
+
+def test_waiting_tasks_hold_no_threads() -> None:
+    """In a synchronous run, many synchronous tools run at a time, and a deep chain behind them ends."""
+    gathered = threading.Barrier(20)
+
+    @tool
+    def meet(name: str) -> str:
+        """Wait until twenty calls run at the same time."""
+        gathered.wait(10)
+        return name
+
+    @tool
+    def chain(text: str) -> str:
+        """Add a letter."""
+        return text + "x"
+
+    plan = [f'{n}. chain("{"" if n == 1 else f"${n - 1}"}")' for n in range(1, 41)]
+    plan += [f'{n}. meet("{n}")' for n in range(41, 61)]
+    final = create_llm_compiler(ScriptedModel(["\n".join(plan), FINISH]), [meet, chain]).invoke(QUESTION)
+    assert statuses(final) == ["done"] * 60
+    assert final["tasks"][39]["value"] == "x" * 40
+
+
+@both_ways
+async def test_effects_keep_plan_order(sync: bool) -> None:
+    """Tools with effects run one after the other, in plan order, whatever they wait for."""
+    log: list[str] = []
+
+    @tool
+    async def send(text: str) -> str:
+        """Send."""
+        log.append(f"{text} begins")
+        await asyncio.sleep(0.01)
+        log.append(f"{text} ends")
+        return text
+
+    send.metadata = {"readOnlyHint": False}
+    plan = '1. quick("a")\n2. send("$1")\n3. send("b")\n4. send("c") after $1'
+
+    @tool
+    async def quick(text: str) -> str:
+        """Take a while."""
+        await asyncio.sleep(0.02)
+        return text
+
+    await ask(create_llm_compiler(ScriptedModel([plan, FINISH]), [send, quick]), QUESTION, sync=sync)
+    assert log == ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]
+
+
+# -- one call for several tasks ----------------------------------------------------------------------------------------
+
+
+def counted(calls: list[str], **hints: bool) -> Any:
+    """Make a tool that remembers its calls."""
+
+    @tool
+    async def look(text: str) -> str:
+        """Look."""
+        calls.append(text)
+        await asyncio.sleep(0.01)
+        if text == "bad":
+            msg = "no such thing"
+            raise ValueError(msg)
+        return f"saw {text}"
+
+    look.metadata = dict(hints)
+    return look
+
+
+@both_ways
+async def test_equal_calls_across_replans(sync: bool) -> None:
+    """A replan that repeats finished work of a read-only tool costs no call, however it is written."""
+    calls: list[str] = []
+    replies = [
+        '1. look("a")\n2. look(text="a")\n3. look("$1")',
+        "Replan: more",
+        '4. look("saw a")\n5. look("b")',
+        FINISH,
+    ]
+    graph = create_llm_compiler(
+        ScriptedModel(replies), [counted(calls, readOnlyHint=True)], checkpointer=InMemorySaver()
+    )
+    final = await ask(graph, QUESTION, sync=sync, config=THREAD)
+    assert values(final) == ["saw a", "saw a", "saw saw a", "saw saw a", "saw b"]
+    assert calls == ["a", "saw a", "b"]
+    started = {each["index"]: each["started"] is not None for each in final["timeline"]}
+    assert started == {1: True, 2: False, 3: True, 4: False, 5: True}
+
+
+async def test_unknown_tools_are_called_each_time() -> None:
+    """Nothing is assumed of a tool that does not say it is read-only."""
+    calls: list[str] = []
+    graph = create_llm_compiler(ScriptedModel(['1. look("a")\n2. look("a")', FINISH]), [counted(calls)])
+    assert values(await graph.ainvoke(QUESTION)) == ["saw a", "saw a"]
+    assert calls == ["a", "a"]
+
+
+async def test_failures_are_not_remembered() -> None:
+    """A replan may try again what failed."""
+    calls: list[str] = []
+    replies = ['1. look("bad")', "Replan: again", '2. look("bad")', FINISH]
+    final = await create_llm_compiler(ScriptedModel(replies), [counted(calls, readOnlyHint=True)]).ainvoke(QUESTION)
+    assert statuses(final) == ["failed", "failed"]
+    assert calls == ["bad", "bad"]
+
+
+# -- fan-out -----------------------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_fan_out(sync: bool) -> None:
+    """A task with `[*]` runs once per element; its observation is the list, and can be fanned out again."""
+
+    @tool
+    def twice(n: int) -> int:
+        """Double."""
+        return 2 * n
+
+    @tool
+    def total(ns: list[int]) -> int:
+        """Add up."""
+        return sum(ns)
+
+    plan = "1. numbers(4)\n2. twice(${1[*].n})\n3. twice(${2[*]})\n4. total($3)\n"
+    plan += "5. numbers(0)\n6. twice(${5[*].n})\n7. total($6)"
+    graph = create_llm_compiler(ScriptedModel([plan, FINISH]), [numbers, twice, total])
+    final = await ask(graph, QUESTION, sync=sync)
+    assert values(final)[1:] == [[0, 2, 4, 6], [0, 4, 8, 12], 24, [], [], 0]
+    assert final["tasks"][1]["arguments"] == [{"n": n} for n in range(4)]
+    messages = [m for m in final["messages"] if isinstance(m, ToolMessage)]
+    assert [m.content for m in messages][1] == "[0, 2, 4, 6]"
+    assert len(messages) == 7
+
+
+async def test_fan_out_with_a_failure() -> None:
+    """One failed call fails the task, says which element, and keeps what the others returned."""
+
+    @tool
+    def half(n: int) -> int:
+        """Halve an even number."""
+        if n % 2:
+            msg = f"{n} is odd"
+            raise ValueError(msg)
+        return n // 2
+
+    model = ScriptedModel(["1. numbers(3)\n2. half(${1[*].n})\n3. half($2)", FINISH])
+    final = await create_llm_compiler(model, [numbers, half]).ainvoke(QUESTION)
+    assert statuses(final) == ["done", "failed", "failed"] or statuses(final) == ["done", "failed", "skipped"]
+    assert (
+        final["tasks"][1]["error"]
+        == "1 of 3 calls failed, the first on element 1: ValueError: 1 is odd; results: [0, null, 1]"
+    )
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+class Notes(TypedDict):
+    """A state with the notes that tools take."""
+
+    notes: Annotated[list[str], lambda old, new: old + new]
+
+
+@tool
+def note(text: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+    """Write to the state."""
+    message = ToolMessage(f"noted {text}", tool_call_id=tool_call_id)
+    return Command(update={"notes": [text], "messages": [message]})
+
+
+@both_ways
+async def test_tools_that_return_commands(sync: bool) -> None:
+    """A tool's `Command` updates the state; its message is the task's, once, and its text the task's value."""
+    model = ScriptedModel(['1. note("a")\n2. note("$1")', FINISH])
+    graph = create_llm_compiler(model, [note], state_schema=Notes, checkpointer=InMemorySaver())
+    final = await ask(graph, {**QUESTION, "notes": ["old"]}, sync=sync, config=THREAD)
+    assert final["notes"] == ["old", "a", "noted a"]
+    assert values(final) == ["noted a", "noted noted a"]
+    assert [m.content for m in final["messages"]] == ["?", "", "noted a", "noted noted a", "ok"]
+    assert [m.tool_call_id for m in final["messages"][2:4]] == [each["tool_call_id"] for each in final["tasks"]]
+
+
+@both_ways
+async def test_commands_of_a_task_that_fans_out(sync: bool) -> None:
+    """All commands are carried out; the conversation has one message for the one tool call."""
+    model = ScriptedModel(["1. names()\n2. note(${1[*]})", FINISH])
+
+    @tool
+    def names() -> list[str]:
+        """List."""
+        return ["a", "b"]
+
+    graph = create_llm_compiler(model, [names, note], state_schema=Notes)
+    final = await ask(graph, {**QUESTION, "notes": []}, sync=sync)
+    assert sorted(final["notes"]) == ["a", "b"]
+    calls = [call["id"] for call in final["messages"][1].tool_calls]
+    assert [m.tool_call_id for m in final["messages"] if isinstance(m, ToolMessage)] == calls
+
+
+async def test_a_command_that_writes_a_question() -> None:
+    """A user message that a tool adds does not begin a new turn: the replan goes on, and its budget holds."""
+
+    @tool
+    def hint(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Put words in the user's mouth."""
+        return Command(update={"messages": [ToolMessage("hinted", tool_call_id=tool_call_id), HumanMessage("hint!")]})
+
+    model = ScriptedModel(["1. hint()", "Replan: more", "2. hint()", "Replan: more", "3. hint()", FINISH])
+    final = await create_llm_compiler(model, [hint], max_replans=2).ainvoke(QUESTION)
+    assert len(final["rounds"]) == 3
+    assert [task["index"] for task in final["tasks"]] == [1, 2, 3]
+    assert len(model.calls) == 6
+    for one, following in zip(model.calls, model.calls[1:], strict=False):
+        assert [m.content for m in following[: len(one)]] == [m.content for m in one]
+
+
+# -- interrupts, crashes, cancellation ---------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_several_approvals_in_one_plan(sync: bool) -> None:
+    """All interrupts of a plan surface together; once they are answered, no finished task runs again."""
+    calls: list[str] = []
+
+    @tool
+    def approve(what: str) -> str:
+        """Ask a human."""
+        return f"{what}: {interrupt(what)}"
+
+    look = counted(calls)
+    model = ScriptedModel(['1. look("x")\n2. approve("a")\n3. approve("b")\n4. look("$2")', FINISH])
+    graph = create_llm_compiler(model, [look, approve], checkpointer=InMemorySaver())
+    state = await ask(graph, QUESTION, sync=sync, config=THREAD)
+    asked = {each.value: each.id for each in state["__interrupt__"]}
+    assert sorted(asked) == ["a", "b"]
+    final = await ask(graph, Command(resume={asked["a"]: "yes", asked["b"]: "no"}), sync=sync, config=THREAD)
+    assert values(final) == ["saw x", "a: yes", "b: no", "saw a: yes"]
+    assert calls == ["x", "a: yes"]
+
+
+@both_ways
+async def test_approvals_one_by_one(sync: bool) -> None:
+    """Interrupts can be answered one by one; what one answer sets free runs before the next."""
+    calls: list[str] = []
+
+    @tool
+    def approve(what: str) -> str:
+        """Ask a human."""
+        return f"{what}: {interrupt(what)}"
+
+    model = ScriptedModel(['1. approve("a")\n2. approve("b")\n3. look("$1")\n4. look("$2")', FINISH])
+    graph = create_llm_compiler(model, [counted(calls), approve], checkpointer=InMemorySaver())
+    state = await ask(graph, QUESTION, sync=sync, config=THREAD)
+    asked = {each.value: each.id for each in state["__interrupt__"]}
+    state = await ask(graph, Command(resume={asked["b"]: "no"}), sync=sync, config=THREAD)
+    assert [each.value for each in state["__interrupt__"]] == ["a"]
+    assert calls == ["b: no"]
+    final = await ask(graph, Command(resume={asked["a"]: "yes"}), sync=sync, config=THREAD)
+    assert values(final) == ["a: yes", "b: no", "saw a: yes", "saw b: no"]
+    assert calls == ["b: no", "a: yes"]
+
+
+@both_ways
+@pytest.mark.parametrize("node", ["planner", "task_fetching_unit", "joiner"])
+@pytest.mark.parametrize("when", ["interrupt_before", "interrupt_after"])
+async def test_pausing_at_a_node(node: str, when: str, sync: bool) -> None:
+    """A run paused before or after any node goes on from its checkpoint, in every round."""
+    replies = ['1. work("a")', "Replan: more", '2. quick("$1")\n3. quick("$2")', FINISH]
+
+    @tool
+    async def quick(text: str) -> str:
+        """Return at once."""
+        return text
+
+    graph = create_llm_compiler(
+        ScriptedModel(replies),
+        [quick.model_copy(update={"name": "work"}), quick],
+        checkpointer=InMemorySaver(),
+        **{when: [node]},  # type: ignore[arg-type]
+    )
+    state = await ask(graph, QUESTION, sync=sync, config=THREAD)
+    pauses = 0
+    while (await graph.aget_state(THREAD)).next:
+        pauses += 1
+        state = await ask(graph, None, sync=sync, config=THREAD)
+    assert pauses == (1 if (when, node) == ("interrupt_after", "joiner") else 2)
+    assert values(state) == ["a", "a", "a"]
+    assert state["messages"][-1].text == "ok"
+    assert [each["index"] for each in state["timeline"]] == [1, 2, 3]
+
+
+@both_ways
+@pytest.mark.parametrize("pause", [{"interrupt_before": ["task_fetching_unit"]}, {"interrupt_after": "*"}])
+async def test_a_pause_before_running_the_plan(pause: Any, sync: bool) -> None:
+    """Who pauses between planning and running sees the plan before any tool is called."""
+    calls: list[str] = []
+    model = ScriptedModel(['1. look("a")\n2. look("$1")', FINISH])
+    graph = create_llm_compiler(model, [counted(calls)], checkpointer=InMemorySaver(), **pause)
+    state = await ask(graph, QUESTION, sync=sync, config=THREAD)
+    assert [task["status"] for task in state["tasks"]] == ["planned"] * 2
+    assert calls == []
+    assert values(await ask(graph, None, sync=sync, config=THREAD)) == ["saw a", "saw saw a"]
+    assert calls == ["a", "saw a"]
+
+
+def test_calls_that_nobody_takes_over() -> None:
+    """Calls begun early are cancelled some time after a run that stopped before the node that would adopt them."""
+    cancelled: list[float] = []
+
+    @tool
+    async def slow(text: str) -> str:
+        """Take long."""
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            cancelled.append(asyncio.get_running_loop().time())
+            raise
+        return text
+
+    async def main() -> tuple[dict[str, Any], float]:
+        graph = create_llm_compiler(ScriptedModel(['1. slow("a")', FINISH]), [slow], checkpointer=InMemorySaver())
+        await graph.ainvoke(QUESTION, THREAD, interrupt_before=["task_fetching_unit"])  # not known when it was made
+        await asyncio.sleep(PATIENCE + 1)
+        assert cancelled == [PATIENCE]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return await graph.ainvoke(None, THREAD), asyncio.get_running_loop().time()
+
+    final, end = run_virtual(main)
+    assert values(final) == ["a"]
+    assert end == PATIENCE + 1 + 1000
+    assert final["timeline"][0]["early"] is False
+
+
+@both_ways
+async def test_going_on_after_an_error(sync: bool) -> None:
+    """With `handle_tool_errors=False` a tool's error ends the run; going on runs only what was not finished."""
+    calls: list[str] = []
+
+    @tool
+    def flaky(text: str) -> str:
+        """Fail the first time."""
+        calls.append(f"flaky {text}")
+        if calls.count(f"flaky {text}") == 1:
+            msg = "try again"
+            raise TimeoutError(msg)
+        return text
+
+    plan = '1. look("price $4")\n2. look("a")\n3. flaky("b")\n4. look("$3")\n5. look("$2")'
+    graph = create_llm_compiler(
+        ScriptedModel([plan, FINISH]), [flaky, counted(calls)], handle_tool_errors=False, checkpointer=InMemorySaver()
+    )
+    with pytest.raises(TimeoutError, match="try again"):
+        await ask(graph, QUESTION, sync=sync, config=THREAD)
+    before = [call for call in calls if call != "price $4"]  # found to refer ahead once line 4 was there
+    assert sorted(before) == ["a", "flaky b", "saw a"]
+    final = await ask(graph, None, sync=sync, config=THREAD)
+    assert statuses(final) == ["failed", "done", "done", "done", "done"]
+    assert values(final)[1:] == ["saw a", "b", "saw b", "saw saw a"]
+    assert [call for call in calls if call != "price $4"][3:] == ["flaky b", "b"]
+    assert final["timeline"][1]["finished"] is not None
+
+
+CRASHING = """
+import os, sys, time, asyncio
+from langchain_core.tools import tool
+from langgraph.checkpoint.sqlite import SqliteSaver
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.inflight import PATIENCE
+from llmcompiler_graph.testing import ScriptedModel
+
+first = sys.argv[1] == "first"
+
+@tool
+def note(text: str) -> str:
+    '''Note.'''
+    print("note", text, flush=True)
+    return text
+
+@tool
+def crash(text: str) -> str:
+    '''Crash the first time.'''
+    if first:
+        time.sleep(0.3)
+        os._exit(7)
+    return "survived"
+
+plan = '1. note("a")\\n2. note("$1 again")\\n3. crash("c")\\n4. note("$3")'
+with SqliteSaver.from_conn_string(sys.argv[2]) as saver:
+    graph = create_llm_compiler(ScriptedModel([plan] if first else ["Finish: ok"]), [note, crash], checkpointer=saver)
+    config = {"configurable": {"thread_id": "1"}}
+    final = graph.invoke({"messages": [("user", "?")]} if first else None, config)
+    print(final["messages"][-1].content, [task["value"] for task in final["tasks"]])
+"""
+
+
+def test_going_on_in_another_process(tmp_path: Path) -> None:
+    """After the process died in the middle of a plan, another one runs only what was not finished."""
+    program = [sys.executable, "-W", "error", "-c", CRASHING]
+    env = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"}
+    runs = [
+        subprocess.run([*program, which, str(tmp_path / "db")], capture_output=True, text=True, check=False, env=env)
+        for which in ("first", "second")
+    ]
+    assert [(run.returncode, run.stdout, run.stderr) for run in runs] == [
+        (7, "note a\nnote a again\n", ""),
+        (0, "note survived\nok ['a', 'a again', 'survived', 'survived']\n", ""),
+    ]
+
+
+def test_cancelling_a_run_cancels_its_tools() -> None:
+    """A cancelled run leaves no call and no asyncio task behind."""
+    cancelled: list[str] = []
+
+    @tool
+    async def slow(text: str) -> str:
+        """Take long."""
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            cancelled.append(text)
+            raise
+        return text
+
+    slow_effect = slow.model_copy(update={"name": "effect", "metadata": {"destructiveHint": True}})
+
+    async def main() -> None:
+        model = ScriptedModel(['1. slow("a")\n2. effect("b")\n3. slow("$2")', FINISH], seconds_per_reply=1)
+        run = asyncio.create_task(create_llm_compiler(model, [slow, slow_effect]).ainvoke(QUESTION))
+        await asyncio.sleep(5)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert sorted(cancelled) == ["a", "b"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(main)
+
+
+def test_a_run_with_a_time_limit() -> None:
+    """`asyncio.timeout` around a run is a deadline for all of it."""
+
+    async def main() -> float:
+        graph = create_llm_compiler(ScriptedModel(['1. work("a")\n2. work("$1")\n3. work("$2")', FINISH]), [work])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2.5):
+                await graph.ainvoke(QUESTION)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == 2.5
+
+
+async def test_a_tool_that_cancels_itself() -> None:
+    """A call that was cancelled from inside is a failed task, not a cancelled run."""
+
+    @tool
+    async def quitting() -> str:
+        """Give up."""
+        raise asyncio.CancelledError
+
+    final = await create_llm_compiler(ScriptedModel(["1. quitting()", FINISH]), [quitting]).ainvoke(QUESTION)
+    assert statuses(final) == ["failed"]
+
+
+# -- times -------------------------------------------------------------------------------------------------------------
+
+
+def test_timeline() -> None:
+    """The timeline says, per task, when it was released, started and finished, in seconds of the turn."""
+
+    async def main() -> Any:
+        model = ScriptedModel(
+            ['1. work("a")\n2. work("$1")\n3. nothing()', "Replan: more", "4. work($2)", FINISH],
+            chunk_size=0,
+            seconds_per_reply=3,
+        )
+        graph = create_llm_compiler(model, [work], checkpointer=InMemorySaver())
+        await asyncio.sleep(100)  # the turn begins when it is asked
+        return await graph.ainvoke(QUESTION, THREAD)
+
+    keys = ("index", "tool", "released", "started", "finished", "early", "status")
+    assert [tuple(each[key] for key in keys) for each in run_virtual(main)["timeline"]] == [
+        (1, "work", 1, 1, 2, True, "done"),
+        (2, "work", 2, 2, 3, True, "done"),
+        (3, "nothing", None, None, None, False, "failed"),
+        (4, "work", 9, 9, 10, True, "done"),
+    ]
+
+
+def test_the_state_of_a_turn_in_sqlite(tmp_path: Path) -> None:
+    """What a synchronous run leaves in a file can be read back by another graph."""
+    with SqliteSaver.from_conn_string(str(tmp_path / "db")) as saver:
+        model = ScriptedModel(["1. numbers(2)\n2. numbers(${1[*].n})", FINISH])
+        final = create_llm_compiler(model, [numbers], checkpointer=saver).invoke(QUESTION, THREAD)
+    with SqliteSaver.from_conn_string(str(tmp_path / "db")) as saver:
+        graph = create_llm_compiler(ScriptedModel(), [numbers], checkpointer=saver)
+        assert graph.get_state(THREAD).values == final

@@ -1,0 +1,325 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from langgraph.store.memory import InMemoryStore
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.runtime import ServerRuntime, _ReadRuntime
+
+from llmcompiler_graph.studio import Context, make_graph
+
+ROOT = Path(__file__).parent.parent
+CLI = [sys.executable, "-m", "langgraph_cli"]
+PLAN = '1. lookup("Mount Everest")\n2. lookup("K2")\n3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
+TOOLS = '''
+import asyncio
+
+fates = []
+
+
+async def wait(seconds: float) -> str:
+    """Wait."""
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        fates.append("cancelled")
+        raise
+    return "waited"
+
+
+async def fate() -> list[str]:
+    """Tell what became of the waiting."""
+    return fates
+'''
+
+
+class Provider(ThreadingHTTPServer):
+    """An OpenAI-compatible server that replies from a script."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.replies: list[str] = []
+        self.requests: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Provider
+
+    def do_POST(self) -> None:
+        """Stream the next reply in pieces of a few characters."""
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(request)
+        reply = self.server.replies.pop(0)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        base = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": request["model"]}
+        pieces = [reply[i : i + 8] for i in range(0, len(reply), 8)]
+        chunks: list[dict[str, Any]] = [{"delta": {"role": "assistant", "content": piece}} for piece in pieces]
+        for chunk in [*chunks, {"delta": {}, "finish_reason": "stop"}]:
+            data = json.dumps({**base, "choices": [{"index": 0, **chunk}]})
+            self.wfile.write(f"data: {data}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Studio(NamedTuple):
+    """A running `langgraph dev`."""
+
+    url: str
+    directory: Path
+    provider: Provider
+
+    def script(self, *replies: str) -> list[dict[str, Any]]:
+        """Set the provider's next replies; return the list that its requests will be in."""
+        self.provider.replies = list(replies)
+        self.provider.requests = []
+        return self.provider.requests
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """The models' server."""
+    with Provider() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def studio(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """`langgraph dev` with the repository's `langgraph.json`; it must end when it is told to, and leave nothing."""
+    directory = tmp_path_factory.mktemp("studio")
+    (directory / "waiting.py").write_text(TOOLS)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{provider.server_port}/v1",
+        "OPENAI_API_KEY": "none",
+        "LLMCOMPILER_MODEL": "openai:scripted",
+        "LLMCOMPILER_TOOLS": "lookup, calculate, waiting:wait, waiting:fate",
+        "LANGSMITH_TRACING": "false",
+        "LANGGRAPH_NO_VERSION_CHECK": "true",
+        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+    }
+    arguments = ["dev", "--no-browser", "--no-reload", "--port", str(port), "--config", str(ROOT / "langgraph.json")]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*CLI, *arguments], cwd=directory, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _await_ok(process, url, directory / "log")
+        yield Studio(url, directory, provider)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.fixture
+async def client(studio: Studio) -> AsyncIterator[LangGraphClient]:
+    """A client of the running server."""
+    async with get_client(url=studio.url) as opened:
+        yield opened
+
+
+def _await_ok(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = monotonic() + 60
+    while process.poll() is None and monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/ok").status_code == 200:
+                return
+        sleep(0.1)
+    pytest.fail(f"langgraph dev did not start:\n{log.read_text()}")
+
+
+async def run(
+    client: LangGraphClient, thread: str | None, question: str, assistant: str = "llm_compiler", **options: Any
+) -> AsyncIterator[tuple[str, Any]]:
+    """Stream one run: pairs of stream mode and data."""
+    stream: Any = client.runs.stream
+    content = {"messages": [{"role": "user", "content": question}]}
+    async for part in stream(thread, assistant, input=content, stream_mode=["custom", "messages-tuple"], **options):
+        yield part.event, part.data
+
+
+async def test_two_turns_of_one_thread_are_streamed_and_the_second_sees_the_first(
+    studio: Studio, client: LangGraphClient
+) -> None:
+    """Task events and the answer's tokens stream; the second turn's prompt holds the first turn's conversation."""
+    requests = studio.script(PLAN, "Finish: It is 237.86 m taller.", "1. join()", "Finish: You asked about Everest.")
+    thread = (await client.threads.create())["thread_id"]
+
+    parts = [part async for part in run(client, thread, "How much taller is Everest than K2?")]
+    events = [(data["event"], data["index"]) for mode, data in parts if mode == "custom"]
+    assert [index for event, index in events if event == "planned"] == [1, 2, 3]
+    assert [index for event, index in events if event == "started"] == [1, 2, 3]
+    assert [index for event, index in events if event == "done"][-1] == 3
+    # the plan, three observations and the answer are messages; of the models' replies, only the answer is streamed
+    chunks = [data[0] for mode, data in parts if mode == "messages"]
+    tokens = [chunk["content"] for chunk in chunks if chunk["type"] == "AIMessageChunk"]
+    assert "".join(tokens) == "It is 237.86 m taller."
+    assert len(tokens) > 1
+    assert not any("lookup(" in str(chunk["content"]) for chunk in chunks)
+
+    async for _ in run(client, thread, "What did I ask?"):
+        pass
+    told = [(message["role"], message["content"]) for message in requests[2]["messages"]]
+    assert told[1] == ("user", "How much taller is Everest than K2?")
+    assert told[2] == ("assistant", "It is 237.86 m taller.")
+    assert told[3][1].startswith("What did I ask?")
+    state: Any = (await client.threads.get_state(thread))["values"]
+    assert state["messages"][-1]["content"] == "You asked about Everest."
+    assert [request["model"] for request in requests] == ["scripted"] * 4
+
+
+async def test_an_assistant_s_context_is_used_and_a_run_s_context_goes_before_it(
+    studio: Studio, client: LangGraphClient
+) -> None:
+    """Models, tools, limits and the system prompt come from the assistant, and from the run where it says so."""
+    own: Any = {"model": "openai:own", "tools": ["lookup"], "max_replans": 0, "system_prompt": "Be brief."}
+    assistant = await client.assistants.create("llm_compiler", context=own)
+    for context, models in (
+        (None, ["own", "own"]),
+        ({"joiner_model": "openai:third"}, ["own", "third"]),
+        ({"model": "openai:other", "planner_model": ""}, ["other", "other"]),
+    ):
+        requests = studio.script("1. join()", "Finish: Hello.")
+        async for _ in run(client, None, "Hello?", assistant["assistant_id"], context=context):
+            pass
+        assert [request["model"] for request in requests] == models
+        system = requests[0]["messages"][0]["content"]
+        assert system.startswith("Be brief.")
+        assert "lookup(" in system
+        assert "calculate(" not in system
+        assert "No other plan is possible." in requests[1]["messages"][-1]["content"]
+
+
+async def test_a_run_configured_the_old_way_is_understood(studio: Studio, client: LangGraphClient) -> None:
+    """`config.configurable` sets the same as `context`."""
+    requests = studio.script("1. join()", "Finish: Hello.")
+    async for _ in run(client, None, "Hello?", config={"configurable": {"model": "openai:own"}}):
+        pass
+    assert [request["model"] for request in requests] == ["own", "own"]
+
+
+@pytest.mark.parametrize(
+    ("context", "error", "message"),
+    [
+        ({"tools": ["os:system"]}, "ConfigurationError", "the tool 'os:system' is not on offer here, only lookup, "),
+        ({"max_replans": -1}, "ValidationError", "greater than or equal to 0"),
+    ],
+)
+async def test_a_context_that_cannot_be_used_is_an_error_that_says_so(
+    studio: Studio, client: LangGraphClient, context: dict[str, Any], error: str, message: str
+) -> None:
+    """The run fails with the reason, nothing is imported, and no model is asked."""
+    requests = studio.script()
+    *_, (mode, data) = [part async for part in run(client, None, "Hello?", context=context)]
+    assert mode == "error"
+    assert data["error"] == error
+    assert message in data["message"]
+    assert requests == []
+
+
+async def test_a_cancelled_run_cancels_its_calls_and_the_thread_goes_on(
+    studio: Studio, client: LangGraphClient
+) -> None:
+    """A tool that runs when the client cancels is cancelled; the thread then takes another question."""
+    studio.script("1. wait(0.3)\n2. wait(60) after $1\n3. join()")
+    thread = (await client.threads.create())["thread_id"]
+    created: list[str] = []
+    parts = run(client, thread, "Wait.", on_run_created=lambda made: created.append(made["run_id"]))
+    async for mode, data in parts:
+        if mode == "custom" and (data["event"], data["index"]) == ("started", 2):
+            await client.runs.cancel(thread, created[0], wait=True)
+            break
+    await parts.aclose()  # type: ignore[attr-defined]
+    assert (await client.runs.get(thread, created[0]))["status"] == "interrupted"
+
+    requests = studio.script("1. fate()\n2. join()", "Finish: I am back.")
+    *_, last = [data[0] async for mode, data in run(client, thread, "What happened?") if mode == "messages"]
+    assert 'fate() = ["cancelled"]' in requests[1]["messages"][-1]["content"]
+    assert last["type"] == "AIMessageChunk"
+
+
+async def test_the_schema_has_what_a_form_needs(studio: Studio, client: LangGraphClient) -> None:
+    """Every setting of an assistant has a description and a default; showing them asks no model."""
+    requests = studio.script()
+    (assistant,) = await client.assistants.search(metadata={"created_by": "system"})
+    schemas = await client.assistants.get_schemas(assistant["assistant_id"])
+    properties = (schemas["context_schema"] or {})["properties"]
+    assert {name: setting["default"] for name, setting in properties.items()} == {
+        "model": "openai:scripted",
+        "planner_model": None,
+        "joiner_model": None,
+        "tools": ["lookup", "calculate", "waiting:wait", "waiting:fate"],
+        "max_replans": 2,
+        "max_concurrency": None,
+        "system_prompt": "",
+    }
+    assert all(setting["description"] for setting in properties.values())
+    drawn = await client.assistants.get_graph(assistant["assistant_id"], xray=True)
+    nodes = {str(node["id"]) for node in drawn["nodes"]}
+    assert {node for setting in properties.values() for node in setting["langgraph_nodes"]} < nodes
+    assert requests == []
+
+
+async def test_without_a_run_no_model_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the graph makes no model, not even a local one."""
+    monkeypatch.setattr("llmcompiler_graph.models._make", pytest.fail)
+    runtime: ServerRuntime[Context] = _ReadRuntime(access_context="assistants.read", store=InMemoryStore())
+    graph = await make_graph(runtime)
+    assert {"planner", "task_fetching_unit", "joiner"} < set(graph.get_graph().nodes)
+    assert graph.get_context_jsonschema() == Context.model_json_schema()
+
+
+def test_langgraph_json_is_valid() -> None:
+    """`langgraph validate` accepts the configuration and finds the graph."""
+    done = subprocess.run([*CLI, "validate"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "langgraph.json is valid. (1 graph found)" in done.stdout
+
+
+def test_a_dockerfile_can_be_made(tmp_path: Path) -> None:
+    """`langgraph dockerfile` installs this package with what the local model needs, and serves the graph."""
+    target = tmp_path / "Dockerfile"
+    done = subprocess.run([*CLI, "dockerfile", str(target)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    dockerfile = target.read_text()
+    graphs = re.search(r"^ENV LANGSERVE_GRAPHS='(.*)'$", dockerfile, re.MULTILINE)
+    assert graphs
+    assert json.loads(graphs[1])["llm_compiler"]["path"] == "llmcompiler_graph.studio:make_graph"
+    assert "FROM langchain/langgraph-api:3.12" in dockerfile
+    assert re.search(r"^ADD \. /deps/", dockerfile, re.MULTILINE)
+    # the names stand there unquoted, for a shell to read: `>=` would be a redirection
+    installed = re.search(r"constraints\.txt ([a-z -]+)$", dockerfile, re.MULTILINE)
+    assert installed
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["local"]
+    assert installed[1].split() == [re.split("[>=]", requirement)[0] for requirement in extra]

@@ -1,0 +1,340 @@
+"""A Hypothesis machine drives the unit with any events in any order, beside a plain model of its rules."""
+
+from collections.abc import Iterable
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from llmcompiler_graph.errors import ObservationPathError
+from llmcompiler_graph.plan import Observation, Task, ToolSpec
+from llmcompiler_graph.references import ALL, JSON, Path, Reference, Value, fan_out, substitute
+from llmcompiler_graph.task_fetching_unit import Finish, Instruction, Release, Start, TaskFetchingUnit
+
+READ, PEEK, SEND, WRITE, ASK, PLAIN = TOOLS = ("read", "peek", "send", "write", "ask", "plain")
+SPECS = (
+    ToolSpec(READ, read_only=True),
+    ToolSpec(PEEK, read_only=True),
+    ToolSpec(SEND, destructive=True),
+    ToolSpec(WRITE, read_only=False),
+    ToolSpec(ASK),
+)
+REPEATABLE, EFFECTS, HELD = {READ, PEEK}, {SEND, WRITE}, {PEEK, SEND, WRITE, ASK}
+Call = tuple[int, int | None]
+"""A task and which of its calls."""
+
+values: st.SearchStrategy[JSON] = st.sampled_from([0, 1, "x", ["x"], ["x", 1], []])
+observations = st.one_of(
+    values.map(lambda value: Observation("done", value)), st.just(Observation("failed", error="!"))
+)
+limits = st.none() | st.integers(1, 3)
+
+
+class Unit(RuleBasedStateMachine):
+    """Tasks may depend on any task known by then, whatever its index: plan order is the order of adding."""
+
+    @initialize(indices=st.permutations(range(1, 101)), limit=limits, reading=limits, sending=limits, plain=limits)
+    def begin(
+        self, indices: list[int], limit: int | None, reading: int | None, sending: int | None, plain: int | None
+    ) -> None:
+        """Draw the limits, and indices in an order that says nothing."""
+        self.fresh = indices
+        self.limit = limit
+        self.limits = {t: n for t, n in ((READ, reading), (SEND, sending), (PLAIN, plain)) if n is not None}
+        self.unit = TaskFetchingUnit(SPECS, held=[PEEK, ASK], max_concurrency=limit, tool_concurrency=self.limits)
+        self.tasks: dict[int, Task] = {}  # in plan order
+        self.observed: dict[int, Observation] = {}
+        self.unusable: list[int] = []  # rejected before they came
+        self.skips: set[int] = set()  # that some event has to skip
+        self.released: dict[int, int] = {}  # index -> when
+        self.under_way: list[Call] = []
+        self.made: set[Call] = set()  # calls that were started and must not be again
+        self.asleep: dict[int, list[Call]] = {}  # suspended, not claimed since
+        self.claimed: set[int] = set()
+        self.makers: dict[str, int] = {}  # equal calls -> the task that made them
+        self.known_since: dict[str, int] = {}  # equal calls -> when a restored task brought their value
+        self.now = 0
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def known(self) -> list[int]:
+        """What may be referred to."""
+        return [*self.tasks, *(n for n in self.observed if n not in self.tasks)]
+
+    def arguments(self, data: st.DataObject) -> tuple[dict[str, Value], tuple[int, ...]]:
+        """Draw arguments that refer to known tasks in every way, and tasks to come after."""
+        known = self.known()[-8:]
+        needs = data.draw(st.lists(st.sampled_from(known), max_size=3, unique=True)) if known else []
+        how = [data.draw(st.sampled_from(["after", "value", "elements", "path"])) for _ in needs]
+        paths: dict[str, Path] = {"value": (), "elements": (ALL,), "path": (0,)}
+        arguments: dict[str, Value] = {"x": data.draw(st.integers(0, 1))}
+        arguments |= {
+            f"x{position}": Reference(n, paths[kind])
+            for position, (n, kind) in enumerate(zip(needs, how, strict=True))
+            if kind != "after"
+        }
+        return arguments, tuple(n for n, kind in zip(needs, how, strict=True) if kind == "after")
+
+    @rule(data=st.data(), tool=st.sampled_from(TOOLS), repaired=st.booleans())
+    def add(self, data: st.DataObject, tool: str, repaired: bool) -> None:
+        """A task comes, or replaces one that could not be read."""
+        index = self.unusable.pop() if repaired and self.unusable else self.fresh.pop()
+        arguments, after = self.arguments(data)
+        self.tasks[index] = Task(index, tool, arguments, after=tuple(n for n in after if n != index))
+        self.observed.pop(index, None)
+        self.take(self.unit.add(self.tasks[index]))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.under_way)
+    def finish(self, data: st.DataObject) -> None:
+        """A call returns or raises."""
+        self.end(data.draw(st.sampled_from(self.under_way)), data.draw(observations))
+
+    def end(self, call: Call, observation: Observation) -> None:
+        """Report what a call gave."""
+        self.under_way.remove(call)
+        self.take(self.unit.finished(*call, observation))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.under_way)
+    def suspend(self, data: st.DataObject) -> None:
+        """A call wants a human."""
+        call = data.draw(st.sampled_from(self.under_way))
+        self.under_way.remove(call)
+        self.made.discard(call)
+        self.asleep.setdefault(call[0], []).append(call)
+        self.take(self.unit.suspended(*call))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.tasks)
+    def claim(self, data: st.DataObject) -> None:
+        """Somebody answers for a task."""
+        self.claim_one(data.draw(st.sampled_from(list(self.tasks))))
+
+    def claim_one(self, index: int) -> None:
+        """Claim a task."""
+        self.claimed.add(index)
+        self.asleep.pop(index, None)
+        self.take(self.unit.claim(index))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.tasks)
+    def reject(self, data: st.DataObject) -> None:
+        """A task turns out to be unusable, whatever it is doing."""
+        index = data.draw(st.sampled_from(list(self.tasks)))
+        if index in self.observed:
+            assert self.unit.reject(index, "bad") == []
+        else:
+            self.makers = {key: maker for key, maker in self.makers.items() if maker != index}
+            self.finish_from_outside(index, Observation("failed", error="bad"), self.unit.reject(index, "bad"))
+
+    @rule()
+    def reject_before_it_comes(self) -> None:
+        """A line cannot be read."""
+        index = self.fresh.pop()
+        self.unusable.append(index)
+        self.finish_from_outside(index, Observation("failed", error="bad"), self.unit.reject(index, "bad"))
+
+    @rule(observation=observations, x=st.integers(0, 1), tool=st.sampled_from(TOOLS), calls=st.integers(0, 2))
+    def restore_an_earlier_plan(self, observation: Observation, x: int, tool: str, calls: int) -> None:
+        """A task of an earlier plan is known."""
+        index = self.fresh.pop()
+        arguments = [{"x": x}] * calls
+        if (
+            tool in REPEATABLE
+            and observation.status == "done"
+            and calls == 1
+            and not isinstance(observation.value, list)
+        ):
+            self.known_since.setdefault(key(tool, False, arguments), self.now)
+        instructions = self.unit.restore(index, observation, arguments, tool)
+        self.finish_from_outside(index, observation, instructions)
+
+    @rule(data=st.data(), observation=observations)
+    @precondition(lambda self: len(self.observed) < len(self.tasks))
+    def restore(self, data: st.DataObject, observation: Observation) -> None:
+        """A task of this plan was finished in an earlier process."""
+        index = data.draw(st.sampled_from([n for n in self.tasks if n not in self.observed] or list(self.tasks)))
+        if index not in self.observed:
+            self.finish_from_outside(index, observation, self.unit.restore(index, observation))
+
+    # -- what an event may say ----------------------------------------------------------------------------------
+
+    def finish_from_outside(self, index: int, observation: Observation, instructions: list[Instruction]) -> None:
+        """Take note of an end that the unit was told."""
+        assert instructions[0] == Finish(index, observation)
+        self.observed[index] = observation
+        self.take(instructions[1:])
+
+    def take(self, instructions: Iterable[Instruction]) -> None:
+        """Check what the unit says, instruction by instruction."""
+        self.now += 1
+        for instruction in instructions:
+            match instruction:
+                case Release(index):
+                    assert index not in self.released, "released twice"
+                    self.released[index] = self.now
+                    self.check_inputs(self.tasks[index])
+                case Start():
+                    self.check_start(instruction)
+                case Finish(index, observation, same_as):
+                    assert index not in self.observed, "finished twice"
+                    self.check_finish(self.tasks[index], observation, same_as)
+                    self.observed[index] = observation
+
+    def check_inputs(self, task: Task) -> None:
+        """Nothing is released before what it needs is done, an effect not before the earlier ones are finished."""
+        assert all(self.observed[n].status == "done" for n in task.dependencies)
+        if task.tool in EFFECTS:
+            assert not self.earlier_effects(task.index)
+
+    def earlier_effects(self, index: int) -> list[int]:
+        """The unfinished tasks with effects before one of them."""
+        order = [n for n, task in self.tasks.items() if task.tool in EFFECTS]
+        return [n for n in order[: order.index(index)] if n not in self.observed]
+
+    def calls(self, task: Task) -> tuple[bool, list[dict[str, JSON]]]:
+        """Whether a task fans out, and the arguments of its calls."""
+        inputs = {n: self.observed[n].value for n in task.dependencies}
+        spread = fan_out(task.arguments, inputs)
+        if spread is not None:
+            return True, spread
+        return False, [{name: substitute(value, inputs) for name, value in task.arguments.items()}]
+
+    def key(self, task: Task) -> str:
+        """What makes the calls of a task equal to others."""
+        return key(task.tool, *self.calls(task))
+
+    def check_start(self, start: Start) -> None:
+        """A call is made of a released, allowed task, with its own arguments, never twice, and where there is room."""
+        task, call = self.tasks[start.index], (start.index, start.element)
+        assert start.index in self.released
+        assert start.index not in self.observed, "started after its end"
+        assert call not in self.made, "made twice"
+        assert call not in self.asleep.get(start.index, ()), "made again before it was claimed again"
+        assert task.tool not in HELD or start.index in self.claimed, "held"
+        fans_out, calls = self.calls(task)
+        assert start.arguments == calls[start.element or 0]
+        assert (start.element is not None) == fans_out
+        if task.tool in REPEATABLE:
+            same = key(task.tool, fans_out, calls)
+            assert self.makers.setdefault(same, start.index) == start.index, "an equal call was made before"
+            assert self.known_since.get(same, self.now) >= self.released[start.index], "the value was known before"
+        self.made.add(call)
+        self.under_way.append(call)
+        assert self.limit is None or len(self.under_way) <= self.limit
+        assert task.tool not in self.limits or self.of_tool(task.tool) <= self.limits[task.tool]
+
+    def of_tool(self, tool: str) -> int:
+        """How many calls of a tool are under way."""
+        return sum(self.tasks[index].tool == tool for index, _ in self.under_way)
+
+    def check_finish(self, task: Task, observation: Observation, same_as: int | None) -> None:
+        """A task ends because something it needs was lost, an equal call ended, its own did, or none is possible."""
+        if any(self.lost(n) for n in task.dependencies):
+            assert observation.status == "skipped"
+            assert task.index not in self.released
+            return
+        assert observation.status != "skipped"
+        assert task.index in self.released
+        try:
+            fans_out, calls = self.calls(task)
+        except ObservationPathError:
+            assert observation.status == "failed"
+            return
+        mine = {call for call in self.made if call[0] == task.index}
+        if same_as is not None:
+            assert not mine, "called, although an equal call served it"
+            assert task.tool in REPEATABLE
+            assert observation == self.observed[same_as]
+            if same_as in self.released:
+                assert self.key(self.tasks[same_as]) == key(task.tool, fans_out, calls)
+            return
+        assert mine == {(task.index, n if fans_out else None) for n in range(len(calls))}
+        assert not any(call[0] == task.index for call in self.under_way)
+        if fans_out and observation.status == "done":
+            assert isinstance(observation.value, list)
+            assert len(observation.value) == len(calls)
+
+    def lost(self, index: int) -> bool:
+        """Whether a task ended without a value."""
+        return index in self.observed and self.observed[index].status != "done"
+
+    # -- what always holds ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_waits_without_a_reason(self) -> None:
+        """What can be skipped is skipped, what can be released is released, what can start has started."""
+        for index, task in self.tasks.items():
+            if index in self.observed:
+                continue
+            assert not any(self.lost(n) for n in task.dependencies), "to be skipped"
+            if index not in self.released:
+                unfinished = any(n not in self.observed for n in task.dependencies)
+                assert unfinished or (task.tool in EFFECTS and self.earlier_effects(index)), "to be released"
+            elif task.tool not in HELD or index in self.claimed:
+                self.check_greedy(task)
+
+    def check_greedy(self, task: Task) -> None:
+        """A task that may start has started all its calls, or there is no room, or an equal call serves it."""
+        fans_out, calls = self.calls(task)
+        every = {(task.index, n if fans_out else None) for n in range(len(calls))}
+        if every - self.made - set(self.asleep.get(task.index, ())):
+            full = self.limit is not None and len(self.under_way) >= self.limit
+            tool_full = task.tool in self.limits and self.of_tool(task.tool) >= self.limits[task.tool]
+            served = task.tool in REPEATABLE and any(
+                n != task.index and n in self.released and n not in self.observed and self.key(other) == self.key(task)
+                for n, other in self.tasks.items()
+                if other.tool == task.tool
+            )
+            assert full or tool_full or served, "to be started"
+
+    @invariant()
+    def the_unit_knows_what_became_of_each(self) -> None:
+        """The observations told are the observations kept."""
+        assert self.unit.observations == self.observed
+        assert self.unit.tasks == self.tasks
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.tasks)
+    def who_waits(self, data: st.DataObject) -> None:
+        """What is said to wait for a task does, and all that does is said."""
+        index = data.draw(st.sampled_from(self.known()))
+        waiting = self.unit.waiting_for(index)
+        assert self.closure(index, sharing=False) <= waiting <= self.closure(index, sharing=True)
+
+    def closure(self, index: int, *, sharing: bool) -> set[int]:
+        """The unfinished tasks that wait for one, with all or none of those whose calls are equal."""
+        found, pending = set[int](), [index]
+        unfinished = [task for n, task in self.tasks.items() if n not in self.observed]
+        while pending:
+            n = pending.pop()
+            waits = [task.index for task in unfinished if n in task.dependencies]
+            if n in self.tasks and n not in self.observed and self.tasks[n].tool in EFFECTS:
+                waits += [t.index for t in unfinished if t.tool in EFFECTS and n in self.earlier_effects(t.index)]
+            if sharing and n in self.released and n not in self.observed and self.tasks[n].tool in REPEATABLE:
+                equal = [t for t in unfinished if t.index in self.released and t.tool == self.tasks[n].tool]
+                waits += [t.index for t in equal if self.key(t) == self.key(self.tasks[n])]
+            pending += set(waits) - found
+            found |= set(waits)
+        return found
+
+    def teardown(self) -> None:
+        """Everything ends once everything is claimed and every call is finished."""
+        if not hasattr(self, "unit"):
+            return
+        for index in self.tasks:
+            self.claim_one(index)
+        while self.under_way:
+            self.end(self.under_way[0], Observation("done", "x"))
+            self.nothing_waits_without_a_reason()
+        assert set(self.tasks) <= set(self.observed), "lost"
+
+
+def key(tool: str, fans_out: bool, calls: Iterable[object]) -> str:
+    """What makes calls equal, said in another way than the unit does."""
+    return repr((tool, fans_out, [sorted(call.items()) if isinstance(call, dict) else call for call in calls]))
+
+
+TestUnit = Unit.TestCase
+TestUnit.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
