@@ -11,6 +11,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -58,8 +59,11 @@ async def iterate_in_thread(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]
     items: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
     stopped = threading.Event()
 
+    def put(kind: str, item: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(items.put_nowait, (kind, item))
+
     def pump() -> None:
-        put: Callable[[str, Any], object] = lambda kind, item: loop.call_soon_threadsafe(items.put_nowait, (kind, item))  # noqa: E731
         try:
             for item in make():
                 put("item", item)

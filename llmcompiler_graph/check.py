@@ -116,48 +116,54 @@ class Checker:
             if name in tool.required and name not in arguments:
                 wanted = describe(tool.parameters.get(name), tool.definitions)
                 complain("missing-argument", f"{tool.name!r} needs `{name}` ({wanted})")
-        return {name: self._argument(name, value, tool, complain) for name, value in arguments.items()}
+        schemas = tool.parameters
+        return {name: self._argument(name, v, schemas.get(name), tool, complain) for name, v in arguments.items()}
 
-    def _argument(self, name: str, value: Value, tool: ToolSpec, complain: _Complain) -> Value:
-        schema = tool.parameters.get(name)
-        if any(references(value)):
-            return self._referring(name, value, schema, tool, complain)
-        constant = fit_text(substitute(value, {}), schema, tool.definitions)
-        if tool.validate and name in tool.parameters:
-            problem = tool.validate(name, constant)
-        else:
-            problem = mismatch(constant, schema, tool.definitions)
-        if problem:
-            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
-        return cast("Value", constant)
-
-    def _referring(self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain) -> Value:
-        """Check an argument with references in it against its parameter's schema, element by element."""
+    def _argument(
+        self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
+    ) -> Value:
+        """Check an argument against its parameter's schema; if it has references in it, element by element."""
 
         def expect(given: Schema, what: str, definitions: Mapping[str, JSON] | None = None) -> None:
             if not fits(given, schema, tool.definitions, definitions):
                 wanted = describe(schema, tool.definitions)
                 complain("reference-type", f"`{name}` of {tool.name!r} takes {wanted}, {what}")
 
+        def inside(key: str | int, element: Value) -> Value:
+            try:
+                wanted = at_path(schema, (key,), tool.definitions)
+            except MissingField:
+                wanted = None
+            return self._argument(name, element, wanted, tool, complain, whole=False)
+
         if isinstance(value, Template):
             value = self._typed_paths(value)
+        refers = any(references(value))
         match value:
             case Reference():
                 producer, source = self._source(value, complain)
                 found = f"{value} is {describe(source, producer.definitions)}"
                 expect(source, f"but {found} (the observation of {producer.name!r})", producer.definitions)
+                return value
             case Template():
                 for reference in references(value):
                     self._source(reference, complain)
                 expect({"type": "string"}, "not text")
-            case list():
+                return value
+            case list() if refers:
                 expect({"type": "array"}, "not a list")
-                items = _inside(schema, 0, tool)
-                return [self._referring(name, element, items, tool, complain) for element in value]
-            case dict():
+                return [inside(0, element) for element in value]
+            case dict() if refers:
                 expect({"type": "object"}, "not a dict")
-                return {k: self._referring(name, v, _inside(schema, k, tool), tool, complain) for k, v in value.items()}
-        return value
+                return {key: inside(key, element) for key, element in value.items()}
+        constant = fit_text(substitute(value, {}), schema, tool.definitions)
+        if tool.validate is None:
+            problem = mismatch(constant, schema, tool.definitions)
+        else:  # the tool's own check may be laxer, but knows whole arguments only
+            problem = tool.validate(name, constant) if whole and name in tool.parameters else None
+        if problem:
+            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
+        return cast("Value", constant)
 
     def _source(self, reference: Reference, complain: _Complain) -> tuple[ToolSpec, Schema]:
         """The tool a reference's value comes from, and the value's schema."""
@@ -198,13 +204,6 @@ class Checker:
                 break
             path, end = longer, match.end()
         return path, end
-
-
-def _inside(schema: Schema, key: str | int, tool: ToolSpec) -> Schema:
-    try:
-        return at_path(schema, (key,), tool.definitions)
-    except MissingField:
-        return None
 
 
 def _misnumbered(plan: Plan) -> Iterator[Diagnostic]:

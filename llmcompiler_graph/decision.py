@@ -96,11 +96,7 @@ class DecisionParser:
     def close(self) -> tuple[Decision, str]:
         """Say that the reply is complete; return the decision and the rest of its answer."""
         decision = parse_decision(self._text)
-        match decision:
-            case Finish(answer):
-                return decision, answer[self._shown :]
-            case Replan():
-                return decision, ""
+        return decision, decision.answer[self._shown :] if isinstance(decision, Finish) else ""
 
 
 def parse_decision(text: str) -> Decision:
@@ -112,7 +108,8 @@ def parse_decision(text: str) -> Decision:
         match = _decision_in(text)  # `Thought: Finish: …`
     if match is None:
         return Finish(text)
-    body, above = _body(text, match), _unlabelled(text[: match.start()])
+    first = _DECISION.search(text) or match  # a `Finish` that said nothing
+    body, above = _body(text, match), _unlabelled(text[: first.start()])
     if match["word"].lower() == "replan":
         return Replan(body, above)
     return Finish(body or above)

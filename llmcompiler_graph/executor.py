@@ -34,7 +34,7 @@ from typing import Literal, TypeAlias
 
 from llmcompiler_graph.plan import Observation, Plan, Task
 from llmcompiler_graph.references import JSON
-from llmcompiler_graph.task_fetching_unit import Finish, Instruction, Release, Start, TaskFetchingUnit
+from llmcompiler_graph.task_fetching_unit import Instruction, Release, Start, TaskFetchingUnit
 
 __all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
 
@@ -167,11 +167,11 @@ class Executor:
                 case Start(index, element):
                     if not self._started(instruction, timing):
                         pending.extend(self.unit.suspended(index, element))
-                case Finish(index, observation):
+                case _:
                     timing.finished = self._now()
-                    self._tell(observation.status, index)
-                    if not (outcome := self._outcome(index)).done():
-                        outcome.set_result(observation)
+                    self._tell(instruction.observation.status, instruction.index)
+                    if not (outcome := self._outcome(instruction.index)).done():
+                        outcome.set_result(instruction.observation)
         for index, error in self._raised.items():
             self._end((index, *self.unit.waiting_for(index)), error)
 

@@ -22,7 +22,6 @@ from langgraph.types import Command, Interrupt
 
 from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.executor import Executor, Moment, Timing
-from llmcompiler_graph.inflight import take_over
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import as_text
@@ -122,7 +121,7 @@ class _Run:
         message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
-        executor = take_over(message) if message is not None else None
+        executor = compiler.inflight.take_over(message) if message is not None else None
         if executor is None:
             # nothing is started before its `@task` runs: it would take a place of `max_concurrency` from those that do
             self.executor = Executor(self._compiler.unit(hold_all=True), now=now, on_event=self._tell)

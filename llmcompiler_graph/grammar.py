@@ -50,10 +50,10 @@ _BY_TYPE = {
 }
 
 
-def plan_grammar(tools: Iterable[ToolSpec], *, first: int, max_tasks: int) -> str:
-    """Write the grammar of plans of up to `max_tasks` tasks, numbered from `first`."""
+def plan_grammar(tools: Iterable[ToolSpec], *, first: int, max_tasks: int | None = None) -> str:
+    """Write the grammar of plans of up to `max_tasks` tasks (24 if any number is allowed), numbered from `first`."""
     listed = list(tools)
-    last = first + max_tasks
+    last = first + (max_tasks or 24)
     rules = [f"root ::= thought? line{first}"]
     for index in range(first, last):
         task = f'"{index}. " call "\\n" line{index + 1} | ' if listed else ""
@@ -70,13 +70,15 @@ def _call(tool: ToolSpec) -> str:
     required = [_argument(tool, name) for name in tool.parameters if name in tool.required]
     optional = [_argument(tool, name) for name in tool.parameters if name not in tool.required]
     if required:
-        body = ' ", " '.join(required) + "".join(f' (", " {one})?' for one in optional)
-    else:
-        body = ""
-        for one in reversed(optional):  # each may be the first: then no comma stands before it
-            body = f'({one} ("," " " {body})?)' if body else one
-        body = f"({body})?" if body else ""
+        body = ' ", " '.join(required) + _others(optional)
+    else:  # each may be the first: then no comma stands before it
+        firsts = (one + _others(optional[n:]) for n, one in enumerate(optional, 1))
+        body = f"({' | '.join(firsts)})?" if optional else ""
     return f"{_literal(tool.name + '(')} {body} {_literal(')')}"
+
+
+def _others(optional: Iterable[str]) -> str:
+    return "".join(f' (", " {one})?' for one in optional)
 
 
 def _argument(tool: ToolSpec, name: str) -> str:
@@ -91,7 +93,7 @@ def _argument(tool: ToolSpec, name: str) -> str:
 def decision_grammar(*, may_replan: bool) -> str:
     """Write the grammar of the joiner's reply."""
     replan = r' | "Replan: " [^\n]{1,400}' if may_replan else ""
-    return f'root ::= "Thought: " [^\\n]{{1,500}} "\\n" ("Finish: " [^\\n]{{1,4000}}{replan})'
+    return f'root ::= "Thought: " [^\\n]{{1,240}} "\\n" ("Finish: " [^\\n]{{1,4000}}{replan})'
 
 
 def _literal(text: str) -> str:

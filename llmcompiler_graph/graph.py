@@ -39,8 +39,6 @@ from llmcompiler_graph.tool_specs import as_tools, tool_spec
 
 __all__ = ("create_llm_compiler",)
 
-_GRAMMAR_TASKS = 24  # how many tasks a grammar allows where `max_tasks` allows any number
-
 
 def create_llm_compiler(
     model: str | BaseChatModel,
@@ -143,7 +141,7 @@ def create_llm_compiler(
         return models.setdefault(id(chosen), LazyModel(chosen))
 
     def grammar(first: int) -> str:
-        return plan_grammar(specs, first=first, max_tasks=max_tasks or _GRAMMAR_TASKS)
+        return plan_grammar(specs, first=first, max_tasks=max_tasks)
 
     planner = Planner(compiler, lazy(planner_model), grammar if is_local(planner_model or model) else None)
     fetching = Fetching(compiler)
@@ -158,7 +156,7 @@ def create_llm_compiler(
     graph.add_edge("planner", "task_fetching_unit")
     graph.add_edge("task_fetching_unit", "joiner")
     graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
-    return graph.compile(
+    compiled = graph.compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -167,6 +165,7 @@ def create_llm_compiler(
         name=name or "llm_compiler",
         cache=cache,
     )
+    return compiled.with_config(callbacks=[compiler.inflight])
 
 
 def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:

@@ -26,7 +26,7 @@ _UNICODE = {"planned": "·", "released": "·", "started": "…", "done": "✓", 
 _ASCII = {"planned": ".", "released": ".", "started": "*", "done": "+", "failed": "x", "skipped": "-", "replan": ">"}
 _GAP = 2  # columns between call, bar and times
 _TIMES = 12  # columns
-_LEAST_BAR, _MOST_BAR = 12, 60  # columns
+_LEAST_BAR, _MOST_BAR, _LEAST_CALL = 12, 60, 24  # columns
 _CALL_LINES = 3
 
 
@@ -100,7 +100,7 @@ class _Drawing:
         tasks = turn.tasks()
         self._digits = len(str(max(tasks, default=1)))
         self._indent = 2 + self._digits + 1
-        longest = max([len("planner"), *(len(task.text) for task in tasks.values())])
+        longest = max([_LEAST_CALL, *(len(task.text) for task in tasks.values())])
         self._call = min(longest, options.max_width - self._indent)
         self._bar = 0
         room = options.max_width - self._indent - _TIMES - 2 * _GAP
@@ -123,9 +123,9 @@ class _Drawing:
             if line is section.planner:
                 yield from (self._note(complaint, "red") for complaint in section.complaints)
             elif line.status in ("failed", "skipped"):
-                yield self._note(line.outcome, _STYLES[line.status])
-            elif self._full and line.outcome:
-                yield self._note(f"= {line.outcome}", "dim")
+                yield self._note(self._turn.outcome(line), _STYLES[line.status])
+            elif self._full and line.index and line.status == "done":
+                yield self._note(f"= {self._turn.outcome(line)}", "dim")
             elif self._full and line.status in ("planned", "released"):
                 waits = ", ".join(f"${index}" for index in self._turn.waiting_for(line))
                 yield self._note(f"waiting for {waits}" if waits else "waiting for its turn", "dim italic")

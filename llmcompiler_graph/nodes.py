@@ -18,6 +18,7 @@ from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.background import iterate_in_thread
 from llmcompiler_graph.executor import Moment
+from llmcompiler_graph.inflight import InFlight
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
@@ -46,6 +47,8 @@ class Compiler:
     """How much of an observation the models are shown, in characters."""
     held: frozenset[str] = field(default_factory=frozenset)
     """Tools never called before the plan is complete, besides those with effects."""
+    inflight: InFlight = field(default_factory=InFlight)
+    """The calls under way between the planner and the task fetching unit."""
 
     def unit(self, *, hold_all: bool = False) -> TaskFetchingUnit:
         """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too."""

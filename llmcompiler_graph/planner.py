@@ -15,7 +15,6 @@ from langgraph.errors import GraphBubbleUp
 from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.executor import Executor, Moment, Suspended
-from llmcompiler_graph.inflight import hand_over
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, new_clock, reply_stream, turn_clock
 from llmcompiler_graph.parser import PlanParser
@@ -79,7 +78,7 @@ class Planner:
         messages = []
         if any(record["text"] for record in plan.records):  # else it is empty, which some providers refuse
             messages = [plan.message(usage)]
-            hand_over(messages[0], plan.executor)
+            self._compiler.inflight.hand_over(messages[0], plan.executor)
         one = Round(plan=text, diagnostics=[_recorded(each) for each in plan.diagnostics], reply="", usage={})
         if usage is not None:
             one["usage"]["planner"] = usage

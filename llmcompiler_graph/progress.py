@@ -1,33 +1,37 @@
-"""What has happened in a turn so far, told by the graph's stream: a record for the views of the command line to show.
+r"""What has happened in a turn so far, told by the graph's stream: a record for the views of the command line to show.
 
-    stream_mode=["custom", "values"]  →  Turn: sections (one per plan) of lines (planner, tasks, joiner)  →  text
+    stream_mode=["custom", "values"]  →  Turn: one section per plan, one line per task, planner and joiner
 
 >>> turn = Turn()
 >>> turn.on_event(TaskEvent(event="planned", at=0.5, index=1, text='1. lookup(entity="K2")', after=[]))
 >>> turn.on_event(TaskEvent(event="started", at=0.5, index=1))
 >>> turn.on_event(TaskEvent(event="done", at=1.5, index=1, value=8611))
+>>> print(*turn.log, sep="\n")
++0.50s start    1. lookup(entity="K2")
++1.50s done     1. lookup(entity="K2") = 8611
 >>> print(timeline(turn, now=2.0))
-                          start     end  0.5s         1.0s          1.5s         2.0s
-   planner                 0.00       …  ========================================
-1. lookup(entity="K2")     0.50    1.50  ===========================
+                          start     end  0.5s    1.0s    1.5s    2.0s
+   planner                 0.00       …  ========================
+1. lookup(entity="K2")     0.50    1.50  ================
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from llmcompiler_graph.state import TaskEvent
 
-__all__ = ("Axis", "Line", "Section", "Turn", "printable", "progress_line", "seconds", "timeline")
+__all__ = ("Axis", "Line", "Section", "Turn", "printable", "seconds", "timeline")
 
 Status: TypeAlias = Literal["planned", "released", "started", "done", "failed", "skipped"]
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)  # seconds between the marks of an axis
-_CALL_WIDTH, _BAR_WIDTH, _VALUE_WIDTH = 56, 40, 160  # of plain text, in characters
+_CALL_WIDTH, _BAR_WIDTH, _VALUE_WIDTH = 36, 24, 120  # of plain text, in characters
 
 
 @dataclass(slots=True)
@@ -48,8 +52,10 @@ class Line:
     """When its tool was called."""
     finished: float | None = None
     """When it was over."""
-    outcome: str = ""
-    """The value as JSON, or the error, on one line."""
+    value: Any = None
+    """What it returned."""
+    error: str = ""
+    """What went wrong."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,9 @@ class Turn:
 
     def __init__(self) -> None:
         self.sections = [_new_section(0.0)]
+        """The plans so far, in order."""
+        self.log: list[str] = []
+        """What happened so far, a line of text each."""
 
     def lines(self) -> Iterator[Line]:
         """All that takes time, over all plans."""
@@ -95,12 +104,23 @@ class Turn:
         tasks = self.tasks()
         return [n for n in task.after if n not in tasks or tasks[n].finished is None]
 
+    def outcome(self, task: Line) -> str:
+        """The value of a task or its error, on one line; the fields that other tasks take from it come first."""
+        if task.status != "done":
+            return printable(task.error)
+        value = task.value
+        if isinstance(value, dict):
+            taken = re.findall(rf"\$\{{{task.index}\.(\w+)", " ".join(each.text for each in self.lines()))
+            value = {name: value[name] for name in dict.fromkeys([*taken, *value]) if name in value}
+        return _json(value)
+
     def on_event(self, event: TaskEvent) -> None:
         """Take note of what `stream_mode="custom"` yields."""
         section, at, moment = self.sections[-1], event["at"], event["event"]
         if moment == "replanning":
             section.replan = printable(event.get("error", ""))
-            self.answering(at)
+            self.on_decision(at)
+            self._note(at, "replan", section.replan)
             self.sections.append(_new_section(at))
             return
         index, text = event["index"], event.get("text", "").partition(" ")[2]
@@ -108,15 +128,21 @@ class Turn:
         if task is None or moment == "planned":  # a line that could not be read fails without being planned
             task = section.tasks[index] = Line(text or "(unreadable)", index, planned=at)
         task.status = moment
+        call = f"{index}. {task.text}"
         match moment:
             case "planned":
                 task.after = tuple(event.get("after", ()))
+                if waits := self.waiting_for(task):
+                    self._note(at, "wait", f"{call} for " + ", ".join(f"${n}" for n in waits))
             case "started":
                 task.started = at
+                self._note(at, "start", call)
             case "done":
-                task.finished, task.outcome = at, printable(json.dumps(event.get("value"), ensure_ascii=False))
+                task.finished, task.value = at, event.get("value")
+                self._note(at, "done", f"{call} = {_cut(_json(task.value), _VALUE_WIDTH)}")
             case "failed" | "skipped":
-                task.finished, task.outcome = at, printable(event.get("error", ""))
+                task.finished, task.error = at, event.get("error", "")
+                self._note(at, moment, f"{call}: {printable(task.error)}")
 
     def on_state(self, state: Mapping[str, Any], at: float) -> None:
         """Take note of what `stream_mode="values"` yields: the state after each node."""
@@ -125,18 +151,23 @@ class Turn:
             return
         if section.planner.finished is None:
             section.planner.status, section.planner.finished = "done", at
+            self._note(at, "planned", f"{len(section.tasks)} task{'' if len(section.tasks) == 1 else 's'}")
             complaints = (each for each in rounds[-1]["diagnostics"] if each["index"] is None)
             section.complaints = tuple(f"line {each['line']}: {printable(each['message'])}" for each in complaints)
+            for complaint in section.complaints:
+                self._note(at, "ignored", complaint)
         elif section.joiner is None:
             section.joiner = Line("joiner", started=at)
-        else:
-            self.answering(at)
+            self._note(at, "join", "")
 
-    def answering(self, at: float) -> None:
-        """Take note that the joiner has decided."""
+    def on_decision(self, at: float) -> None:
+        """Take note that the joiner has decided, as the first token of an answer tells."""
         joiner = self.sections[-1].joiner
         if joiner is not None and joiner.finished is None:
             joiner.status, joiner.finished = "done", at
+
+    def _note(self, at: float, what: str, text: str) -> None:
+        self.log.append(f"+{at:.2f}s {what:<8} {text}".rstrip())
 
 
 def _new_section(at: float) -> Section:
@@ -188,29 +219,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def _json(value: Any) -> str:
+    return printable(json.dumps(value, ensure_ascii=False))
+
+
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def progress_line(turn: Turn, event: TaskEvent) -> str:
-    """Write what an event that the turn has noted says, for a log; empty if it is not worth a line."""
-    moment = event["event"]
-    if moment == "replanning":
-        return f"+{event['at']:.2f}s replan   {turn.sections[-2].replan}"
-    task = turn.tasks()[event["index"]]
-    call = f"{task.index}. {task.text}"
-    match moment:
-        case "planned" if waits := turn.waiting_for(task):
-            text = f"wait     {call} for " + ", ".join(f"${n}" for n in waits)
-        case "started":
-            text = f"start    {call}"
-        case "done":
-            text = f"done     {call} = {_cut(task.outcome, _VALUE_WIDTH)}"
-        case "failed" | "skipped":
-            text = f"{moment:8} {call}: {task.outcome}"
-        case _:
-            return ""
-    return f"+{event['at']:.2f}s {text}"
 
 
 def timeline(turn: Turn, now: float) -> str:

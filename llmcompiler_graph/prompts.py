@@ -58,12 +58,13 @@ tasks.
 - If no tool is needed, the plan is `1. join()`.
 
 # Decisions
-Shown what the tasks returned, write one line of thought, then either the answer or what another plan must find out:
-Thought: what is known, what is missing
-Finish: the answer
-or
-Thought: what is known, what is missing
-Replan: what is still needed
+Shown what the tasks returned, write a line of thought, then the answer in a full sentence, or what another plan must \
+find out. Such as:
+Thought: The lengths were found and their difference was calculated.
+Finish: The Danube is longer than the Rhine, by 1,620 km.
+or:
+Thought: The length of the Rhine was not found.
+Replan: Look up the Rhine under another name.
 {examples}"""
 
 _WRITE_PLAN = "Write the plan."
@@ -95,7 +96,7 @@ def system_message(
         + "".join(f"\n  {line.strip()}" for line in tool.description.splitlines() if line.strip())
         for tool in tools
     ]
-    shown = [f"\nQuestion: {example.question}\n{example.plan.strip()}\n" for example in examples]
+    shown = [f"\n{each.question}\n\n{_WRITE_PLAN}\n{each.plan.strip()}\n" for each in examples]
     text = _INSTRUCTIONS.format(
         tools="\n".join(listed) or "(none)",
         examples="\n# Examples of plans" + "".join(shown) if shown else "",

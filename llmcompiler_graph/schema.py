@@ -89,7 +89,7 @@ def _type_of(value: JSON) -> str:
             return "string"
         case list():
             return "array"
-        case dict():
+        case _:
             return "object"
 
 
@@ -191,7 +191,8 @@ def _fits_one(
     to: Mapping[str, JSON],
     depth: int,
 ) -> bool:
-    match source["type"], target["type"]:
+    one, other = source["type"], target["type"]
+    match one, other:
         case "null", "string":
             return False
         case _, "string":
@@ -203,7 +204,7 @@ def _fits_one(
             if not isinstance(has, dict) or not isinstance(needs, list) or source.get("additionalProperties"):
                 return True
             return all(name in has for name in needs)
-        case one, other:
+        case _:
             return one == other or (one in _NUMBERS and other in _NUMBERS)
 
 

@@ -13,6 +13,7 @@ import asyncio
 import os
 from typing import Any, cast
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph_sdk.runtime import ServerRuntime
 from pydantic import BaseModel, Field
@@ -77,16 +78,18 @@ class Context(BaseModel):
     )
 
 
-async def make_graph(runtime: ServerRuntime[Context]) -> CompiledStateGraph[Any, Any, Any, Any]:
+async def make_graph(config: RunnableConfig, runtime: ServerRuntime[Context]) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Make the agent graph that a run's context asks for, or without a run, the default one.
 
     Raises:
         ConfigurationError: The context names a tool that is not on offer.
         pydantic.ValidationError: Another value of the context cannot be used.
     """
-    execution = runtime.execution_runtime
-    given = cast("object", execution.context) if execution else None  # the server passes the client's dict as it is
-    return await asyncio.to_thread(_build, Context.model_validate(given or {}))  # loading tools reads files
+    # servers keep `configurable` in step with the context; older ones do not give the context itself to factories
+    given: dict[str, Any] = dict(config.get("configurable", {}))
+    if execution := runtime.execution_runtime:
+        given |= cast("dict[str, Any] | None", execution.context) or {}  # as the client sent it
+    return await asyncio.to_thread(_build, Context.model_validate(given))  # loading tools reads files
 
 
 def _build(context: Context) -> CompiledStateGraph[Any, Any, Any, Any]:

@@ -106,10 +106,7 @@ class ScriptedModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         for piece in self._pieces(self._reply(messages)):
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
-            if run_manager:
-                run_manager.on_llm_new_token(piece, chunk=chunk)
-            yield chunk
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
 
     async def _astream(
         self,
@@ -123,10 +120,7 @@ class ScriptedModel(BaseChatModel):
         for number, piece in enumerate(pieces, 1):
             due = start + self.seconds_per_reply * number / len(pieces)
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
-            if run_manager:
-                await run_manager.on_llm_new_token(piece, chunk=chunk)
-            yield chunk
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
 
 
 def _result(reply: str) -> ChatResult:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from copy import deepcopy
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class _Call:
     """Whether the graph was called synchronously."""
     in_thread: bool
     """Whether the tool's synchronous side is called, in a thread."""
+    wrapped: bool
+    """Whether a wrapper may change the message."""
     value: Any = _Unknown
     """What the tool returned."""
     content: Any = _Unknown
@@ -101,8 +104,9 @@ class ToolRunner:
         self._node = ToolNode(
             [_noting_copy(tool) for tool in tools],
             handle_tool_errors=describe_error if handle_tool_errors is True else handle_tool_errors,
-            wrap_tool_call=wrap,
-            awrap_tool_call=awrap,
+            # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
+            wrap_tool_call=wrap if wrap_tool_call or awrap_tool_call else None,
+            awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
         )
 
     async def call(
@@ -127,7 +131,8 @@ class ToolRunner:
             "tool_call": {"name": tool, "args": dict(arguments), "id": call_id, "type": "tool_call"},
             "state": state,
         }
-        noted = _Call(sync, in_thread=not _runs_on_loop(self._tools[tool], sync=sync))
+        in_thread = not _runs_on_loop(self._tools[tool], sync=sync)
+        noted = _Call(sync, in_thread, wrapped=self._wrap is not None or self._awrap is not None)
         token = _current.set(noted)
         try:
             if noted.in_thread and (self._awrap is None or (sync and self._wrap is not None)):
@@ -156,14 +161,19 @@ async def _wrapped_in_thread(
     """Call a synchronous wrapper, in a thread, around a tool that is called on the loop."""
     loop = asyncio.get_running_loop()
     under_way: list[Future[Any]] = []
+    left = threading.Event()
 
     def execute_on_loop(each: ToolCallRequest) -> Any:
-        under_way.append(asyncio.run_coroutine_threadsafe(execute(each), loop))
-        return under_way[-1].result()
+        future = asyncio.run_coroutine_threadsafe(execute(each), loop)
+        under_way.append(future)
+        if left.is_set():  # whoever left may not have seen it
+            future.cancel()
+        return future.result()
 
     try:
         return await _in_thread(wrap, request, execute_on_loop)
     finally:
+        left.set()
         for future in under_way:
             future.cancel()
 
@@ -175,11 +185,13 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
 
     @functools.wraps(run)
     def noting_run(*args: Any, **kwargs: Any) -> Any:
-        return _note_value(run(*args, **kwargs))
+        with _staying():
+            return _note_value(run(*args, **kwargs))
 
     @functools.wraps(arun)
     async def noting_arun(*args: Any, **kwargs: Any) -> Any:
-        return _note_value(await arun(*args, **kwargs))
+        with _staying():
+            return _note_value(await arun(*args, **kwargs))
 
     @functools.wraps(ainvoke)
     async def invoke_where_it_runs(*args: Any, **kwargs: Any) -> Any:
@@ -189,6 +201,16 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     # in the instance's own dictionary: pydantic would refuse to set a method
     copy.__dict__.update(_run=noting_run, _arun=noting_arun, ainvoke=invoke_where_it_runs)
     return copy
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """Make a tool's `sys.exit()` an error of the tool: it would take the event loop with it, and other runs."""
+    try:
+        yield
+    except SystemExit as leaving:
+        msg = f"the tool called sys.exit({leaving.code!r})"
+        raise RuntimeError(msg) from leaving
 
 
 def _note_value(value: Any) -> Any:
@@ -221,13 +243,13 @@ def _observation(output: Any, call_id: str, call: _Call) -> Observation:
     if message is None:
         return Observation("done", None, attachment=attachment)
     if message.status == "error":
-        return Observation("failed", error=message.text, attachment=attachment)
+        return Observation("failed", error=str(message.text), attachment=attachment)
     return Observation("done", _value(message, call), attachment=attachment)
 
 
 def _value(message: ToolMessage, call: _Call) -> JSON:
     """What the tool returned, as JSON, unless its message says something else by now."""
-    if call.content is not _Unknown and message.content != call.content:
+    if call.wrapped and message.content != call.content:
         return _rewritten(message, call)
     artifact = message.artifact
     if isinstance(artifact, dict) and "structured_content" in artifact:  # an MCP tool's structured content
@@ -236,14 +258,14 @@ def _value(message: ToolMessage, call: _Call) -> JSON:
     if isinstance(value, tuple) and len(value) == 2 and artifact is not None:  # content and artifact
         value = value[0]
     given = value if isinstance(value, list) else [value]
-    if call.content is _Unknown or any(each is _Unknown or isinstance(each, ToolMessage | Command) for each in given):
+    if any(each is _Unknown or isinstance(each, ToolMessage | Command) for each in given):
         value = message.content
     return _json(value, message)
 
 
 def _rewritten(message: ToolMessage, call: _Call) -> JSON:
     """What a wrapper made of a message; JSON again if the tool's value had been written as JSON."""
-    if isinstance(message.content, str) and not isinstance(call.value, str):
+    if isinstance(message.content, str) and not (call.value is _Unknown or isinstance(call.value, str)):
         with suppress(ValueError):
             return _json(json.loads(message.content), message)
     return _json(message.content, message)
@@ -253,4 +275,4 @@ def _json(value: Any, message: ToolMessage) -> JSON:
     try:
         return storable(cast("JSON", to_jsonable_python(value, fallback=str)))
     except ValueError:  # it goes round in circles, is nested without end, or holds bytes that are no text
-        return storable(message.text)
+        return storable(str(message.text))

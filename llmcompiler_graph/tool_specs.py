@@ -16,11 +16,12 @@ return schema from `outputSchema` there, else from the return annotation.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, cast, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from langchain_core.messages import BaseMessage
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, Tool
 from langchain_core.tools import tool as as_tool
 from langgraph.types import Command
 from pydantic import (
@@ -38,6 +39,8 @@ from llmcompiler_graph.references import JSON
 
 __all__ = ("as_tools", "tool_spec")
 
+_NAME = re.compile(r"[^\W\d][\w.\-/]*")
+
 
 def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) -> list[BaseTool]:
     """Make LangChain tools of documented callables, and refuse what cannot be called from here.
@@ -50,9 +53,14 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
         if isinstance(given, dict) or not (isinstance(given, BaseTool) or callable(given)):
             msg = f"a tool must be a LangChain tool or a documented callable, not {type(given).__name__}: {given!r:.80}"
             raise ConfigurationError(msg)
-        each = given if isinstance(given, BaseTool) else as_tool(given)
+        each = given if isinstance(given, BaseTool) else _tool_of(given)
         if each.name.lower() == "join":
-            msg = "a tool cannot be named 'join': that ends a plan"
+            msg = f"a tool cannot be named {each.name!r}: that ends a plan"
+            raise ConfigurationError(msg)
+        if not _NAME.fullmatch(each.name):
+            msg = (
+                f"a tool cannot be named {each.name!r}: plans write a letter, then letters, digits, `_`, `-`, `.`, `/`"
+            )
             raise ConfigurationError(msg)
         if each.name in made:
             msg = f"two tools are named {each.name!r}"
@@ -61,10 +69,20 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
     return list(made.values())
 
 
+def _tool_of(function: Callable[..., Any]) -> BaseTool:
+    try:
+        return as_tool(function)
+    except (ValueError, TypeError, NameError) as error:
+        msg = f"{function!r} cannot be made a tool: {error}"
+        raise ConfigurationError(msg) from error
+
+
 def tool_spec(tool: BaseTool) -> ToolSpec:
     """Read what a tool says of itself."""
     metadata = tool.metadata or {}
     arguments = tool.tool_call_schema
+    if isinstance(tool, Tool) and tool.args_schema is None:  # of one text; its own schema is that of `*args, **kwargs`
+        arguments = {"properties": tool.args, "required": list(tool.args)}
     schema: dict[str, Any] = arguments if isinstance(arguments, dict) else TypeAdapter(arguments).json_schema()
     returns, definitions = _returns(tool, metadata)
     return ToolSpec(
@@ -117,7 +135,7 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
         return None, {}
     if tool.response_format != "content" or annotation is Any:
         return None, {}
-    if isinstance(annotation, type) and issubclass(annotation, BaseMessage | Command):
+    if _is_for_the_graph(annotation):
         return None, {}
     try:
         schema = TypeAdapter(annotation).json_schema(mode="serialization", ref_template="#/$returns/{model}")
@@ -125,3 +143,11 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
         return None, {}
     definitions = {f"#/$returns/{name}": each for name, each in schema.pop("$defs", {}).items()}
     return cast("JSON", schema), definitions
+
+
+def _is_for_the_graph(annotation: Any) -> bool:
+    """Whether a tool may return messages or commands: the observation is then what the message says."""
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, BaseMessage | Command):
+        return True
+    return any(_is_for_the_graph(part) for part in get_args(annotation))

@@ -16,7 +16,6 @@ from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.inflight import PATIENCE
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 QUESTION: Any = {"messages": [HumanMessage("?")]}
@@ -467,34 +466,6 @@ async def test_a_pause_before_running_the_plan(pause: Any, sync: bool) -> None:
     assert calls == ["a", "saw a"]
 
 
-def test_calls_that_nobody_takes_over() -> None:
-    """Calls begun early are cancelled some time after a run that stopped before the node that would adopt them."""
-    cancelled: list[float] = []
-
-    @tool
-    async def slow(text: str) -> str:
-        """Take long."""
-        try:
-            await asyncio.sleep(1000)
-        except asyncio.CancelledError:
-            cancelled.append(asyncio.get_running_loop().time())
-            raise
-        return text
-
-    async def main() -> tuple[dict[str, Any], float]:
-        graph = create_llm_compiler(ScriptedModel(['1. slow("a")', FINISH]), [slow], checkpointer=InMemorySaver())
-        await graph.ainvoke(QUESTION, THREAD, interrupt_before=["task_fetching_unit"])  # not known when it was made
-        await asyncio.sleep(PATIENCE + 1)
-        assert cancelled == [PATIENCE]
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return await graph.ainvoke(None, THREAD), asyncio.get_running_loop().time()
-
-    final, end = run_virtual(main)
-    assert values(final) == ["a"]
-    assert end == PATIENCE + 1 + 1000
-    assert final["timeline"][0]["early"] is False
-
-
 @both_ways
 async def test_going_on_after_an_error(sync: bool) -> None:
     """With `handle_tool_errors=False` a tool's error ends the run; going on runs only what was not finished."""
@@ -529,7 +500,6 @@ import os, sys, time, asyncio
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.inflight import PATIENCE
 from llmcompiler_graph.testing import ScriptedModel
 
 first = sys.argv[1] == "first"
@@ -649,6 +619,30 @@ def test_timeline() -> None:
         (3, "nothing", None, None, None, False, "failed"),
         (4, "work", 9, 9, 10, True, "done"),
     ]
+
+
+def test_the_clock_of_a_turn_that_goes_on_elsewhere() -> None:
+    """A turn that goes on on another event loop keeps its beginning."""
+
+    @tool
+    async def quick(text: str) -> str:
+        """Return at once."""
+        return text
+
+    saver = InMemorySaver()
+
+    async def begin() -> None:
+        graph = create_llm_compiler(ScriptedModel(['1. quick("a")']), [quick], checkpointer=saver)
+        await graph.ainvoke(QUESTION, THREAD, interrupt_before=["task_fetching_unit"])
+
+    async def go_on() -> Any:
+        graph = create_llm_compiler(ScriptedModel([FINISH]), [quick], checkpointer=saver)
+        return await graph.ainvoke(None, THREAD)
+
+    asyncio.run(begin())
+    time.sleep(0.02)
+    (entry,) = asyncio.run(go_on())["timeline"]
+    assert 0.02 < entry["released"] <= entry["started"] <= entry["finished"] < 10
 
 
 def test_the_state_of_a_turn_in_sqlite(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from inline_snapshot import snapshot
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -15,6 +15,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
+from langgraph.types import Command
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -317,6 +318,25 @@ async def test_a_turn_after_a_crash() -> None:
     assert [task["value"] for task in final["tasks"]] == ["found y"]
 
 
+async def test_a_turn_after_a_crash_in_the_middle_of_a_plan() -> None:
+    """So is one asked after a plan that was left half run: nothing of it is taken for the new one's."""
+
+    @tool
+    async def flaky(text: str) -> str:
+        """Fail on request."""
+        if text == "bad":
+            raise ConnectionError
+        return text
+
+    model = ScriptedModel(['1. flaky("x")\n2. flaky("bad")', '1. flaky("y")\n2. flaky("z")', "Finish: y, z"])
+    graph = create_llm_compiler(model, [flaky], checkpointer=InMemorySaver(), handle_tool_errors=False)
+    with pytest.raises(ConnectionError):
+        await graph.ainvoke({"messages": [("user", "first?")]}, thread())
+    final = await graph.ainvoke({"messages": [("user", "second?")]}, thread())
+    assert [task["value"] for task in final["tasks"]] == ["y", "z"]
+    assert final["messages"][-1].content == "y, z"
+
+
 async def test_resume_after_a_crash() -> None:
     """A turn whose joiner broke down goes on where it stood: no tool is called again."""
     calls: list[str] = []
@@ -482,6 +502,23 @@ async def test_as_a_tool_of_another_agent() -> None:
     final = await outer.ainvoke(QUESTION, thread())
     assert final["tasks"][2]["value"] == "it is x + y + it is x + y"
     assert [m.text for m in final["messages"] if m.name == "joiner"] == ["done"]
+
+
+async def test_a_tool_that_hands_over() -> None:
+    """A tool's `Command(graph=Command.PARENT)` leads the parent graph to another of its nodes."""
+
+    @tool
+    def transfer(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Transfer to a human."""
+        message = ToolMessage("transferred", tool_call_id=tool_call_id)
+        return Command(graph=Command.PARENT, goto="human", update={"messages": [message]})
+
+    parent = StateGraph(MessagesState)
+    parent.add_node("agent", create_llm_compiler(ScriptedModel(["1. transfer()"]), [transfer]), destinations=("human",))
+    parent.add_node("human", lambda state: {"messages": [AIMessage("a human here")]})
+    parent.add_edge(START, "agent")
+    final = await parent.compile().ainvoke(QUESTION)
+    assert [m.text for m in final["messages"]] == ["what is x + y?", "transferred", "a human here"]
 
 
 def test_as_a_tool_of_another_agent_synchronously() -> None:

@@ -5,12 +5,14 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.scripted_server import ScriptedServer
 
 QUESTION: Any = {"messages": [HumanMessage("?")]}
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -238,6 +240,20 @@ async def test_response_format(sync: bool) -> None:
     assert final["messages"][-1].text == "K2 is 8611 m high"
     assert model.calls[2][: len(model.calls[1])] == model.calls[1]
     assert model.calls[2][-2].text == "K2 is 8611 m high"
+
+
+@both_ways
+async def test_response_format_over_http(sync: bool) -> None:
+    """With a provider's own structured output the typed answer is asked for with the schema, and read."""
+    with ScriptedServer(['1. look("K2")', "Finish: K2 is 8611 m", '{"metres": 8611, "of": "K2"}']) as server:
+        model = ChatOpenAI(model="m", base_url=server.base_url, api_key=SecretStr("k"), max_retries=0)
+        graph = create_llm_compiler(model, [look], response_format=Height)
+        final = await asyncio.to_thread(graph.invoke, QUESTION) if sync else await graph.ainvoke(QUESTION)
+    assert final["structured_response"] == Height(metres=8611, of="K2")
+    assert final["messages"][-1].content == "K2 is 8611 m"
+    assert server.requests[2]["response_format"]["json_schema"]["name"] == "Height"
+    joining, typing = server.requests[1]["messages"], server.requests[2]["messages"]
+    assert typing[: len(joining)] == joining
 
 
 async def test_response_format_streams_only_the_answer() -> None:

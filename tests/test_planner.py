@@ -1,11 +1,16 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import BaseTool, tool
+from langchain_openai import ChatOpenAI
+from openai import APIError
+from pydantic import SecretStr
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
@@ -241,6 +246,37 @@ def test_closing_a_stream_while_it_plans() -> None:
     assert log == [("work starts", 2), ("work cancelled", 2)]
 
 
+@pytest.mark.parametrize("ending", ["error", "cut"])
+async def test_a_provider_that_breaks_off(ending: str) -> None:
+    """Over real HTTP: an error in the middle of the stream ends the run as that error, and cancels calls under way."""
+    log: list[tuple[str, float]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        content = '1. work("a")\n2. work("b")\n3. wo'
+        plan = {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": content}}]}
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9999\r\n\r\n")
+        writer.write(b"data: " + json.dumps(plan).encode() + b"\n\n")
+        await writer.drain()
+        for _ in range(1000):
+            if len(log) == 2:
+                break
+            await asyncio.sleep(0.005)
+        if ending == "error":
+            writer.write(b'data: {"error": {"message": "overloaded", "type": "server_error", "code": 500}}\n\n')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        model = ChatOpenAI(model="m", base_url=url, api_key=SecretStr("k"), max_retries=0)
+        with pytest.raises((APIError, httpx.TransportError), match="overloaded" if ending == "error" else "Connection"):
+            await create_llm_compiler(model, [sleeper("work", 60, log)]).ainvoke(QUESTION)
+    assert [what for what, _ in log] == ["work starts"] * 2 + ["work cancelled"] * 2
+
+
 async def test_no_plan_at_all() -> None:
     """Prose without a task is a plan of no tasks: the joiner hears that nothing was run."""
     model = ScriptedModel(["I think the answer is 4.", "Finish: 4"])
@@ -310,16 +346,10 @@ async def test_max_tasks() -> None:
 
 async def test_what_follows_join_is_not_waited_for() -> None:
     """A model that babbles on after `join()` is cut off."""
-    babble = "and then " * 1000
-
-    async def ask(text: str) -> ScriptedModel:
-        model = ScriptedModel([text, "Finish: ok"], chunk_size=10)
-        final = await create_llm_compiler(model, [sleeper("work", 0)]).ainvoke(QUESTION)
-        assert len(final["tasks"]) == 1
-        assert len(final["rounds"][0]["plan"]) < 200
-        return model
-
-    await ask(f'1. work("a")\n2. join()\n{babble}')
+    model = ScriptedModel(['1. work("a")\n2. join()\n' + "and then " * 1000, "Finish: ok"], chunk_size=10)
+    final = await create_llm_compiler(model, [sleeper("work", 0)]).ainvoke(QUESTION)
+    assert [task["status"] for task in final["tasks"]] == ["done"]
+    assert len(final["rounds"][0]["plan"]) < 200
 
 
 # -- what the plan leaves behind ---------------------------------------------------------------------------------------

@@ -5,11 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.runtime import ServerRuntime, _ReadRuntime
 
 from llmcompiler_graph.studio import Context, make_graph
+from tests.scripted_server import ScriptedServer
 
 ROOT = Path(__file__).parent.parent
 CLI = [sys.executable, "-m", "langgraph_cli"]
@@ -48,46 +47,12 @@ async def fate() -> list[str]:
 '''
 
 
-class Provider(ThreadingHTTPServer):
-    """An OpenAI-compatible server that replies from a script."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.replies: list[str] = []
-        self.requests: list[dict[str, Any]] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Provider
-
-    def do_POST(self) -> None:
-        """Stream the next reply in pieces of a few characters."""
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(request)
-        reply = self.server.replies.pop(0)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        base = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": request["model"]}
-        pieces = [reply[i : i + 8] for i in range(0, len(reply), 8)]
-        chunks: list[dict[str, Any]] = [{"delta": {"role": "assistant", "content": piece}} for piece in pieces]
-        for chunk in [*chunks, {"delta": {}, "finish_reason": "stop"}]:
-            data = json.dumps({**base, "choices": [{"index": 0, **chunk}]})
-            self.wfile.write(f"data: {data}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 class Studio(NamedTuple):
     """A running `langgraph dev`."""
 
     url: str
     directory: Path
-    provider: Provider
+    provider: ScriptedServer
 
     def script(self, *replies: str) -> list[dict[str, Any]]:
         """Set the provider's next replies; return the list that its requests will be in."""
@@ -97,16 +62,14 @@ class Studio(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
+def provider() -> Iterator[ScriptedServer]:
     """The models' server."""
-    with Provider() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with ScriptedServer() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
-def studio(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio(provider: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """`langgraph dev` with the repository's `langgraph.json`; it must end when it is told to, and leave nothing."""
     directory = tmp_path_factory.mktemp("studio")
     (directory / "waiting.py").write_text(TOOLS)
@@ -115,8 +78,7 @@ def studio(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(directory),
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{provider.server_port}/v1",
-        "OPENAI_API_KEY": "none",
+        **provider.environment,
         "LLMCOMPILER_MODEL": "openai:scripted",
         "LLMCOMPILER_TOOLS": "lookup, calculate, waiting:wait, waiting:fate",
         "LANGSMITH_TRACING": "false",
@@ -295,7 +257,7 @@ async def test_without_a_run_no_model_is_started(monkeypatch: pytest.MonkeyPatch
     """Drawing the graph makes no model, not even a local one."""
     monkeypatch.setattr("llmcompiler_graph.models._make", pytest.fail)
     runtime: ServerRuntime[Context] = _ReadRuntime(access_context="assistants.read", store=InMemoryStore())
-    graph = await make_graph(runtime)
+    graph = await make_graph({}, runtime)
     assert {"planner", "task_fetching_unit", "joiner"} < set(graph.get_graph().nodes)
     assert graph.get_context_jsonschema() == Context.model_json_schema()
 

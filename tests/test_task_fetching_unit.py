@@ -365,6 +365,15 @@ def test_a_shared_call_counts_the_chains_of_all_it_serves() -> None:
     assert started(unit.finished(1, None, done())) == [2]
 
 
+def test_a_call_that_turns_out_to_be_shared_gains_its_chain() -> None:
+    """`9 (running), 1 → 6 ≡ 2, 6 → 7 → 8, 3 → 4`, room for one: once 6 is known to be 2's call, 2 goes before 3."""
+    unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
+    add_all(unit, [task(9), task(1), task(2, tool="read", q="x"), task(3), task(4, 3)])
+    add_all(unit, [task(6, tool="read", q=Reference(1)), task(7, 6), task(8, 7)])
+    assert started(unit.finished(9, None, done())) == [1]
+    assert started(unit.finished(1, None, done("x"))) == [2]
+
+
 def test_effects_in_turn_count_as_a_chain() -> None:
     """1 (running), 2, 3 send, 4 send, with room for one: 3 goes before 2, because 4 waits for it."""
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
@@ -544,6 +553,17 @@ def test_held_equal_calls_start_with_the_first_ones_claim(abcde: tuple[int, ...]
     assert unit.claim(b) == []
     assert unit.claim(a) == [start(a)]
     assert unit.finished(a, None, done()) == [Finish(a, done()), Finish(b, done(), same_as=a)]
+
+
+def test_a_rejected_task_serves_nobody_even_if_it_is_claimed(abcde: tuple[int, ...]) -> None:
+    """`a (suspended, rejected, claimed), b ≡ a`: b makes the call itself."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.add(task(a, tool="read"))
+    unit.suspended(a, None)
+    unit.reject(a, "bad")
+    unit.claim(a)
+    assert unit.add(task(b, tool="read")) == [Release(b), start(b)]
 
 
 # -- suspension ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,239 @@
+"""The command line: `llmcompiler ask`, `llmcompiler plan`, `llmcompiler graph`.
+
+What was asked for goes to stdout, everything else to stderr: a live view if both are terminals, else plain lines. So
+`llmcompiler ask … | cat` shows what happens as lines of plain text, and `answer=$(llmcompiler ask …)` holds the answer.
+
+Exit codes: 0 done, 1 failed (what went wrong is on stderr), 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from typing import Annotated, Any, TypeVar
+
+import typer
+from langchain_core.tools import BaseTool
+from langgraph.prebuilt.tool_node import ToolCallRequest
+
+from llmcompiler_graph.defaults import default_tools, examples_for
+from llmcompiler_graph.errors import LLMCompilerError
+from llmcompiler_graph.graph import create_llm_compiler
+from llmcompiler_graph.local import DEFAULT_MODEL, find_weights
+from llmcompiler_graph.local.server import require_runtime
+from llmcompiler_graph.models import is_local
+from llmcompiler_graph.plan_only import plan_only
+from llmcompiler_graph.progress import printable
+from llmcompiler_graph.tools import ToolLoadError, load_tools
+from llmcompiler_graph.watch import watch
+
+__all__ = ("app", "main")
+
+T = TypeVar("T")
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode is no reason to fail
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == 130:
+            # Without waiting for threads: a tool or a model that is being loaded can hold one for long.
+            with suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(130)
+        raise
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llmcompiler-graph {version('llmcompiler-graph')}")
+        raise typer.Exit
+
+
+Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)]
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="MODEL", help="'local' (on this machine's CPU) or 'provider:name'.")
+]
+PlannerModel = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="The model that plans, if not --model.", show_default=False)
+]
+JoinerModel = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="The model that answers, if not --model.", show_default=False)
+]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tools",
+        "-t",
+        metavar="TOOL",
+        help="lookup, calculate, wikipedia, or your own as 'package.module:attribute'. May be repeated. "
+        "[default: lookup, calculate]",
+        show_default=False,
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.callback(help="Answer questions with an LLMCompiler agent: planned tool calls, run in parallel.")
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def ask(
+    question: Question,
+    *,
+    model: Model = "local",
+    planner_model: PlannerModel = None,
+    joiner_model: JoinerModel = None,
+    tools: Tools = None,
+    max_replans: Annotated[int, typer.Option(min=0, metavar="N", help="How many plans may follow the first.")] = 2,
+    max_concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many tool calls may run at a time.", metavar="N", show_default="no limit"),
+    ] = None,
+    tool_latency: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Make every tool call take this long at least, as over a network."),
+    ] = 0,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the answer, the tasks, when they ran and the plans as one JSON object."),
+    ] = False,
+    show_timeline: Annotated[bool, typer.Option("--timeline/--no-timeline", help="Show when each task ran.")] = True,
+    debug: Debug = False,
+) -> None:
+    """Answer a question, and show how: each task of the plan, as it runs.
+
+    The answer goes to stdout, all else to stderr: a live view on a terminal, plain lines when either is piped.
+    """
+    loaded = _load_tools(tools)
+    with _reported(debug):
+        _fetch_weights(
+            model if planner_model is None else planner_model, model if joiner_model is None else joiner_model
+        )
+        graph = create_llm_compiler(
+            model,
+            loaded,
+            planner_model=planner_model,
+            joiner_model=joiner_model,
+            examples=examples_for(loaded),
+            max_replans=max_replans,
+            max_concurrency=max_concurrency,
+            **_latency(tool_latency),
+        )
+        report = _run(watch(graph, question, answer=not as_json, timeline=show_timeline))
+        if as_json:
+            typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def plan(question: Question, *, model: Model = "local", tools: Tools = None, debug: Debug = False) -> None:
+    """Show the plan for a question without running any of it.
+
+    The plan goes to stdout, in its canonical form; what is wrong with it to stderr, and then the exit code is 1.
+    """
+    loaded = _load_tools(tools)
+    with _reported(debug):
+        _fetch_weights(model)
+        text, made, diagnostics = _run(plan_only(question, model, loaded, examples_for(loaded)))
+    typer.echo(str(made))
+    lines = text.splitlines()
+    for diagnostic in diagnostics:
+        quoted = printable(lines[diagnostic.line - 1].strip()) if diagnostic.line <= len(lines) else ""
+        typer.echo(f"{diagnostic}\n    {quoted}".rstrip(), err=True)
+    raise typer.Exit(1 if diagnostics else 0)
+
+
+@app.command()
+def graph() -> None:
+    """Print the agent graph as a Mermaid diagram."""
+    typer.echo(create_llm_compiler("local", default_tools()).get_graph().draw_mermaid().rstrip())
+
+
+def _load_tools(names: list[str] | None) -> list[BaseTool]:
+    try:
+        return load_tools(names) if names else default_tools()
+    except ToolLoadError as error:
+        raise typer.BadParameter(str(error), param_hint="'--tools'") from error
+
+
+def _fetch_weights(*models: str) -> None:
+    """Download what is missing now: it shows its own progress, and takes minutes."""
+    for name in filter(is_local, dict.fromkeys(models)):
+        require_runtime()
+        find_weights(name.partition(":")[2] or DEFAULT_MODEL)
+
+
+def _latency(least: float) -> dict[str, Any]:
+    """Make tool calls take this many seconds at least: `wrap_tool_call` for tools in threads, and its twin."""
+
+    def wrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Any]) -> Any:
+        over = time.monotonic() + least
+        result = execute(request)
+        time.sleep(max(0.0, over - time.monotonic()))
+        return result
+
+    async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
+        over = time.monotonic() + least
+        result = await execute(request)
+        await asyncio.sleep(max(0.0, over - time.monotonic()))
+        return result
+
+    return {"wrap_tool_call": wrap, "awrap_tool_call": awrap} if least else {}
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; Ctrl-C cancels it and waits until it has cleaned up, but not for threads (see `main`)."""
+    runner = asyncio.Runner()
+    try:
+        result = runner.run(main)
+    except Exception:
+        runner.close()
+        raise
+    runner.close()
+    return result
+
+
+@contextmanager
+def _reported(debug: bool) -> Iterator[None]:
+    """Report what goes wrong on stderr, and exit."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read the output has gone: typer exits quietly
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        kind = "" if isinstance(error, LLMCompilerError) else f"{type(error).__name__}: "
+        typer.echo("\n".join(map(printable, f"error: {kind}{error}".splitlines())), err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise

@@ -1,0 +1,132 @@
+"""Runs an agent graph for the command line and shows what happens: `graph.astream` to a live view or plain lines.
+
+custom, values  →  Turn  →  LiveView, or the lines of `Turn.log` and `timeline`   on stderr
+messages        →  the answer's tokens                                            on stdout
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import ExitStack, aclosing
+from typing import Any
+
+import typer
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessageChunk
+from langgraph.graph.state import CompiledStateGraph
+from rich.console import Console
+
+from llmcompiler_graph import progress
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.live_view import LiveView
+
+__all__ = ("watch",)
+
+_FRAMES_PER_SECOND = 12
+
+
+async def watch(
+    graph: CompiledStateGraph[Any, Any, Any, Any], question: str, *, answer: bool, timeline: bool
+) -> dict[str, Any]:
+    """Ask a graph, and show it.
+
+    Args:
+        graph: What `create_llm_compiler` makes.
+        question: What to ask.
+        answer: Whether to print the answer, as it comes.
+        timeline: Whether to show when tasks ran.
+
+    Returns:
+        `question`, `answer`, `seconds`, `model_calls`, and of the state `tasks`, `timeline` and `rounds`: plain JSON.
+
+    Raises:
+        ConfigurationError: A tool interrupted the run to ask a human.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    turn, calls, state, shown = progress.Turn(), _ModelCalls(), dict[str, Any](), ""
+
+    def clock() -> float:
+        return loop.time() - began
+
+    console = Console(stderr=True)
+    live = sys.stdout.isatty() and sys.stderr.isatty() and not console.is_dumb_terminal
+
+    def end_view() -> None:
+        turn.on_decision(clock())
+        if live:
+            view.close()
+            typer.echo(err=True)
+        elif timeline:
+            typer.echo(progress.timeline(turn, clock()), err=True)
+
+    try:
+        with ExitStack() as view:
+            if live:
+                drawn = view.enter_context(LiveView(turn, question, console, clock, bars=timeline))
+                view.callback(asyncio.create_task(_keep_drawing(drawn)).cancel)
+            parts = graph.astream(
+                {"messages": [("user", question)]}, {"callbacks": [calls]}, stream_mode=["custom", "messages", "values"]
+            )
+            async with aclosing(parts):  # type: ignore[type-var]
+                mode: str
+                part: Any
+                async for mode, part in parts:
+                    logged = len(turn.log)
+                    if mode == "custom":
+                        turn.on_event(part)
+                    elif mode == "values":
+                        if interrupts := part.get("__interrupt__"):
+                            msg = f"a tool asks a human, whom the command line cannot ask: {interrupts[0].value!r}"
+                            raise ConfigurationError(msg)
+                        state = part
+                        turn.on_state(state, clock())
+                    elif answer and isinstance(part[0], AIMessageChunk) and part[1]["langgraph_node"] == "joiner":
+                        if not shown:
+                            end_view()
+                        shown += part[0].text
+                        typer.echo(_visible(part[0].text), nl=False)
+                    for line in turn.log[logged:] if not live else ():
+                        typer.echo(line, err=True)
+            if not shown:
+                end_view()
+    except BaseException:
+        if shown:
+            typer.echo()  # what is said of it begins a line of its own
+        raise
+    text = state["messages"][-1].text
+    if answer:
+        typer.echo(_visible(text[len(shown) :] if text.startswith(shown) else f"\n{text}"))
+    return {
+        "question": question,
+        "answer": text,
+        "seconds": round(clock(), 3),
+        "model_calls": calls.count,
+        **{key: state[key] for key in ("tasks", "timeline", "rounds")},
+    }
+
+
+async def _keep_drawing(view: LiveView) -> None:
+    while True:
+        view.refresh()
+        await asyncio.sleep(1 / _FRAMES_PER_SECOND)
+
+
+def _visible(text: str) -> str:
+    """On a terminal, text without control characters but line breaks and tabs."""
+    if not sys.stdout.isatty():
+        return text
+    return "".join(c if c in "\n\t" else progress.printable(c) for c in text)
+
+
+class _ModelCalls(BaseCallbackHandler):
+    """Counts them."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_chat_model_start(self, *_args: Any, **_kwargs: Any) -> None:
+        self.count += 1

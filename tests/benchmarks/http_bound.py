@@ -1,0 +1,156 @@
+"""How near a run over real HTTP comes to the critical-path bound: `python tests/benchmarks/http_bound.py [SCENARIO…]`.
+
+A scripted provider in a process of its own streams OpenAI's chat completions: the first token after 0.3 s, then one
+token of 4 characters every 0.02 s, by the clock, not by counting sleeps. Tools sleep. The *bound* is what the same
+schedule allows a client that loses no time: a task starts when its line of plan text and its dependencies are done, the
+joiner is asked when the plan and the last task are, and the answer is there with its last token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+FIRST_TOKEN, PER_TOKEN, CHARACTERS = 0.3, 0.02, 4
+REPLY = "Thought: everything is there.\nFinish: the answer is 42."
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task of a scenario."""
+
+    seconds: float
+    """How long its tool takes."""
+    after: tuple[int, ...] = ()
+    """The tasks it uses."""
+
+
+SCENARIOS: dict[str, list[Step]] = {
+    "basic 2→1": [Step(0.5), Step(0.5), Step(0.5, (1, 2))],
+    "wide 8": [Step(0.5)] * 8,
+    "stair": [Step(2.0), Step(0.2), Step(2.0, (2,))],
+    "chain 4": [Step(0.05), *(Step(0.05, (n,)) for n in (1, 2, 3))],
+}
+
+
+def plan_text(steps: list[Step]) -> str:
+    """Write a scenario's plan."""
+    lines = []
+    for index, step in enumerate(steps, 1):
+        text = " ".join(f"${n}" for n in step.after) or "x"
+        lines.append(f'{index}. work("{text}", {step.seconds})')
+    return "\n".join([*lines, f"{len(steps) + 1}. join()"])
+
+
+def bound(steps: list[Step]) -> float:
+    """Compute when a client that loses no time has the answer, in seconds since it was asked."""
+
+    def token_at(position: int) -> float:
+        return FIRST_TOKEN + PER_TOKEN * (position // CHARACTERS)
+
+    plan = plan_text(steps)
+    finished: dict[int, float] = {}
+    end_of_line = -1
+    for index, step in enumerate(steps, 1):
+        end_of_line = plan.index("\n", end_of_line + 1)
+        start = max([token_at(end_of_line), *(finished[n] for n in step.after)])
+        finished[index] = start + step.seconds
+    joining = max(token_at(len(plan) - 1), *finished.values())
+    return joining + token_at(len(REPLY) - 1)
+
+
+# -- the provider ------------------------------------------------------------------------------------------------------
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve one connection."""
+    loop = asyncio.get_running_loop()
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            request = json.loads(await reader.readexactly(int(length.split(b":")[1])))
+            began = loop.time()
+            planning = "Write the plan." in request["messages"][-1]["content"]
+            text = plan_text(SCENARIOS[request["model"]]) if planning else REPLY
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for number, start in enumerate(range(0, len(text), CHARACTERS)):
+                await asyncio.sleep(began + FIRST_TOKEN + PER_TOKEN * number - loop.time())
+                writer.write(_event({"content": text[start : start + CHARACTERS]}, None))
+            writer.write(_event({}, "stop") + _chunk(b"data: [DONE]\n\n") + _chunk(b""))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+def _event(delta: dict[str, str], finish_reason: str | None) -> bytes:
+    choice = {"index": 0, "delta": {"role": "assistant", **delta}, "finish_reason": finish_reason}
+    body = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "scripted", "choices": [choice]}
+    return _chunk(b"data: " + json.dumps(body).encode() + b"\n\n")
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def serve() -> None:
+    """Serve for ever, on a port that is written to stdout."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+# -- the client --------------------------------------------------------------------------------------------------------
+
+
+async def measure(name: str, port: int) -> list[float]:
+    """Run a scenario a few times, after one to warm up; return the walls in seconds."""
+    from langchain_core.tools import tool
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
+    from llmcompiler_graph import create_llm_compiler
+
+    @tool
+    async def work(text: str, seconds: float) -> str:
+        """Take time."""
+        await asyncio.sleep(seconds)
+        return text.upper()
+
+    model = ChatOpenAI(model=name, base_url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("none"), max_retries=0)
+    graph = create_llm_compiler(model, [work])
+    walls = []
+    for _ in range(RUNS + 1):
+        began = time.perf_counter()
+        final: Any = await graph.ainvoke({"messages": [("user", "What is the answer?")]})
+        walls.append(time.perf_counter() - began)
+        assert final["messages"][-1].content == "the answer is 42.", final["messages"]
+        assert all(task["status"] == "done" for task in final["tasks"]), final["tasks"]
+    return walls[1:]
+
+
+async def main(names: list[str]) -> None:
+    """Print a table of the scenarios."""
+    command = [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: ASYNC220
+        try:
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+            print(f"{'scenario':12} {'wall':>7} {'min':>7} {'max':>7} {'bound':>7} {'wall/bound':>11}")
+            for name in names:
+                walls, least = await measure(name, port), bound(SCENARIOS[name])
+                wall = statistics.median(walls)
+                print(f"{name:12} {wall:7.3f} {min(walls):7.3f} {max(walls):7.3f} {least:7.3f} {wall / least:11.4f}")
+        finally:
+            server.terminate()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve() if "--serve" in sys.argv else main(sys.argv[1:] or list(SCENARIOS)))

@@ -1,0 +1,175 @@
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import pytest
+
+from llmcompiler_graph.background import iterate_in_thread, run_in_background
+
+NAME: ContextVar[str] = ContextVar("name", default="nobody")
+
+
+async def test_a_coroutine_for_a_synchronous_caller() -> None:
+    """A coroutine runs on a loop of its own, in the caller's context, also where a loop runs already."""
+    token = NAME.set("ann")
+
+    async def work() -> tuple[str, bool]:
+        await asyncio.sleep(0)
+        return NAME.get(), asyncio.get_running_loop() is not here
+
+    here = asyncio.get_running_loop()
+    try:
+        assert run_in_background(work()) == ("ann", True)
+    finally:
+        NAME.reset(token)
+
+
+def test_errors_reach_the_caller() -> None:
+    """What the coroutine raises is raised."""
+
+    async def work() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError, match="x"):
+        run_in_background(work())
+
+
+def test_callers_share_the_loop() -> None:
+    """Coroutines of several threads overlap on one loop."""
+    meeting: dict[str, asyncio.Event] = {}
+
+    async def make() -> None:
+        meeting["event"] = asyncio.Event()
+
+    async def wait() -> bool:
+        await asyncio.wait_for(meeting["event"].wait(), 10)
+        return True
+
+    async def come() -> None:
+        meeting["event"].set()
+
+    run_in_background(make())
+    found: list[bool] = []
+    waiting = threading.Thread(target=lambda: found.append(run_in_background(wait())))
+    waiting.start()
+    run_in_background(come())
+    waiting.join(10)
+    assert found == [True]
+
+
+def test_the_loop_cannot_wait_for_itself() -> None:
+    """Waiting for the background loop from a coroutine on it is an error, not a deadlock."""
+
+    async def inner() -> None: ...
+
+    async def outer() -> None:
+        coroutine = inner()
+        try:
+            run_in_background(coroutine)
+        finally:
+            coroutine.close()
+
+    with pytest.raises(AssertionError, match="cannot wait for itself"):
+        run_in_background(outer())
+
+
+def test_an_interrupted_wait_cancels() -> None:
+    """If the caller stops waiting (Ctrl-C), the coroutine is cancelled."""
+    seen: list[str] = []
+
+    class Stop(BaseException):
+        """In place of KeyboardInterrupt."""
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("cancelled")
+
+    def stopping(coroutine: object, frame: object = None) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGALRM, stopping)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        with pytest.raises(Stop):
+            run_in_background(work())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen == ["cancelled"]
+
+
+async def test_iterating_in_a_thread() -> None:
+    """An iterator is pulled in a thread, in the current context, each item as soon as it is there."""
+    token = NAME.set("ann")
+
+    def items() -> Iterator[tuple[str, bool]]:
+        for _ in range(3):
+            yield NAME.get(), threading.current_thread() is not threading.main_thread()
+
+    try:
+        assert [item async for item in iterate_in_thread(items)] == [("ann", True)] * 3
+    finally:
+        NAME.reset(token)
+
+
+async def test_an_iterator_that_raises() -> None:
+    """What it raises is raised after the items before."""
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("x")
+
+    iteration = iterate_in_thread(items)
+    assert await anext(iteration) == 1
+    with pytest.raises(KeyError, match="x"):
+        await anext(iteration)
+
+
+async def test_leaving_an_iteration() -> None:
+    """When nobody listens any more, the iterator is pulled at most once more, and closed."""
+    pulled: list[int] = []
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            for n in range(10**9):
+                pulled.append(n)
+                yield n
+                time.sleep(0.001)
+        finally:
+            closed.set()
+
+    iteration = iterate_in_thread(items)
+    async for _ in iteration:
+        break
+    await iteration.aclose()  # type: ignore[attr-defined]
+    assert await asyncio.to_thread(closed.wait, 10)
+    count = len(pulled)
+    await asyncio.sleep(0.01)
+    assert len(pulled) == count
+
+
+def test_leaving_the_loop() -> None:
+    """A loop that ends while the thread still pulls leaves no error behind."""
+    going_on = threading.Event()
+    finished = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        going_on.wait(10)
+        yield 2
+        finished.set()
+
+    async def main() -> None:
+        iteration = iterate_in_thread(items)
+        assert await anext(iteration) == 1
+        await iteration.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+    going_on.set()
+    time.sleep(0.02)

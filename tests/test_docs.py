@@ -1,0 +1,64 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmcompiler_graph import parse_plan
+from tests.scripted_server import ScriptedServer
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """The fenced blocks of a document in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
+    """It prints the answer, and both cities are asked at the same time."""
+    (example,) = blocks("README.md", "python")
+    plan = '1. temperature("Rome")\n2. temperature("Oslo")\n3. difference("$1", "$2")\n4. join()'
+    with ScriptedServer([plan, "Finish: It is 14.5 °C warmer."]) as server:
+        environment = {**os.environ, **server.environment}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", example],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stderr == ""
+    answer, *lines = done.stdout.splitlines()
+    assert answer == "It is 14.5 °C warmer."
+    rows = [line.split() for line in lines]
+    assert [(row[1], row[4]) for row in rows] == [("temperature", "done")] * 2 + [("difference", "done")]
+    (first, second) = [(float(row[2]), float(row[3])) for row in rows[:2]]
+    assert max(first[0], second[0]) < min(first[1], second[1])
+
+
+def test_the_plan_of_the_readme_is_one() -> None:
+    """It is read without complaint: two independent tasks and one that needs both."""
+    (text,) = blocks("README.md", "text")
+    plan = parse_plan(text)
+    assert [task.dependencies for task in plan] == [(), (), (1, 2)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_a_document_points_to_is_there(document: str) -> None:
+    """Relative links, and the files that its commands name, exist."""
+    text = (ROOT / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    named = re.findall(r"(?<=[\s`])\.ci/[\w.-]*\w(?![\w*])", text)
+    assert all((ROOT / name).exists() for name in [*links, *named])
+
+
+def test_the_commands_of_the_readme_are_single_lines() -> None:
+    """Each shell block is one command line, to be copied as it is."""
+    commands = blocks("README.md", "sh")
+    assert len(commands) == 2
+    assert all(command.count("\n") == 1 for command in commands)

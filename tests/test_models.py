@@ -1,0 +1,87 @@
+import threading
+import time
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+
+from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.testing import ScriptedModel
+from tests.scripted_server import ScriptedServer
+
+
+@pytest.mark.parametrize(
+    ("model", "local"),
+    [("local", True), ("local:qwen", True), ("openai:local", False), ("locale:x", False), (ScriptedModel(), False)],
+)
+def test_local_models(model: Any, local: bool) -> None:
+    """`local` and `local:NAME` are the embedded model, and nothing else."""
+    assert is_local(model) is local
+
+
+def test_a_chat_model_is_itself() -> None:
+    """An instance is used as it is."""
+    model = ScriptedModel()
+    assert LazyModel(model).get() is model
+
+
+@pytest.mark.parametrize("given", [42, None, RunnableLambda(str)])
+def test_what_is_no_model(given: Any) -> None:
+    """Anything else is refused at once."""
+    with pytest.raises(ConfigurationError, match="a model must be a chat model or a 'provider:name' string"):
+        LazyModel(given)
+
+
+@pytest.mark.parametrize("name", ["openai:some-model", "gpt-some-model"])
+def test_openai_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`openai:NAME` and OpenAI's own names take key and address from the environment, and count tokens."""
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    model = LazyModel(name).get()
+    assert isinstance(model, ChatOpenAI)
+    assert model.model_name == name.removeprefix("openai:")
+    assert model.stream_usage is True
+
+
+async def test_a_named_model_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph over a model's name asks that model, at `OPENAI_BASE_URL`, and knows the tokens it used."""
+    with ScriptedServer(["1. join()", "Finish: hello"]) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        graph = create_llm_compiler("openai:scripted", [])
+        final = await graph.ainvoke({"messages": [HumanMessage("hi")]})
+        assert final["messages"][-1].content == "hello"
+        assert [request["model"] for request in server.requests] == ["scripted"] * 2
+        assert final["rounds"][0]["usage"]["planner"]["total_tokens"] > 0
+        assert final["rounds"][0]["usage"]["joiner"]["total_tokens"] > 0
+
+
+def test_unknown_providers() -> None:
+    """A provider nobody knows is an error when it is asked, not when the graph is made."""
+    model = LazyModel("nobody:knows")
+    with pytest.raises((ConfigurationError, ValueError), match="nobody"):
+        model.get()
+
+
+async def test_the_model_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask at the same time, from threads or coroutines, one model is made."""
+    made: list[BaseChatModel] = []
+
+    def make(name: str) -> BaseChatModel:
+        time.sleep(0.01)
+        made.append(ScriptedModel())
+        return made[-1]
+
+    monkeypatch.setattr("llmcompiler_graph.models._make", make)
+    model = LazyModel("some:model")
+    threads = [threading.Thread(target=model.get) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert await model.aget() is model.get()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1

@@ -1,0 +1,244 @@
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
+from langgraph.prebuilt import InjectedState, ToolRuntime
+from langgraph.types import Command
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from llmcompiler_graph import ConfigurationError
+from llmcompiler_graph.tool_specs import as_tools, tool_spec
+
+
+class Place(BaseModel):
+    """A place."""
+
+    name: str
+    metres: float | None = None
+
+
+class Hit(TypedDict):
+    """A hit."""
+
+    id: int
+    place: Place
+
+
+def hits(query: str, limit: Annotated[int, Field(ge=1, le=50)] = 10) -> list[Hit]:
+    """Search."""
+    return []
+
+
+# -- tools -------------------------------------------------------------------------------------------------------------
+
+
+def test_callables_become_tools() -> None:
+    """Tools stay what they are; documented functions become tools."""
+    given = tool(hits)
+    assert as_tools([given])[0] is given
+    (made,) = as_tools([hits])
+    assert (made.name, made.description) == ("hits", "Search.")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([{"type": "web_search"}], "a tool must be a LangChain tool or a documented callable, not dict"),
+        (["search"], "a tool must be a LangChain tool or a documented callable, not str"),
+        ([hits, tool(hits)], "two tools are named 'hits'"),
+        ([tool("join")(hits)], "a tool cannot be named 'join'"),
+        ([tool("Join")(hits)], "a tool cannot be named 'Join'"),
+        ([tool("look up")(hits)], "a tool cannot be named 'look up'"),
+        ([tool("2fa")(hits)], "a tool cannot be named '2fa'"),
+        ([lambda x: x], "cannot be made a tool"),
+    ],
+)
+def test_what_is_no_tool(given: list[Any], message: str) -> None:
+    """What plans could not call is refused at once, and named."""
+    with pytest.raises(ConfigurationError, match=message):
+        as_tools(given)
+
+
+@pytest.mark.parametrize("name", ["search", "github-api.list/all", "Größe", "_x1"])
+def test_names(name: str) -> None:
+    """Every name that plan text can hold is allowed."""
+    assert as_tools([tool(name)(hits)])[0].name == name
+
+
+# -- specs -------------------------------------------------------------------------------------------------------------
+
+
+def test_parameters() -> None:
+    """Parameters, in order, with their schemas; those with a default are optional."""
+    spec = tool_spec(tool(hits))
+    assert list(spec.parameters) == ["query", "limit"]
+    assert spec.required == {"query"}
+    assert spec.parameters["limit"] == {"default": 10, "maximum": 50, "minimum": 1, "title": "Limit", "type": "integer"}
+    assert not spec.open_arguments
+
+
+def test_returns() -> None:
+    """The return annotation says what references to a task will be."""
+    spec = tool_spec(tool(hits))
+    assert spec.returns == {"items": {"$ref": "#/$returns/Hit"}, "type": "array"}
+    assert spec.definitions["#/$returns/Hit"]["properties"]["place"] == {"$ref": "#/$returns/Place"}  # type: ignore[index, call-overload]
+
+
+def test_constants_are_validated_as_the_tool_does() -> None:
+    """Single constants are checked against the tool's own schema, constraints and coercions included."""
+    validate = tool_spec(tool(hits)).validate
+    assert validate is not None
+    assert validate("limit", 50) is None
+    assert validate("limit", "7") is None
+    assert validate("unknown", "x") is None
+    assert validate("limit", 51) == "input should be less than or equal to 50, not 51"
+    assert "not 'many'" in str(validate("limit", "many"))
+
+
+def test_nested_constants() -> None:
+    """A fault inside a nested constant is located."""
+
+    @tool
+    def put(places: list[Place]) -> None:
+        """Put."""
+
+    validate = tool_spec(put).validate
+    assert validate is not None
+    assert validate("places", [{"name": "K2"}]) is None
+    assert validate("places", [{"name": "K2", "metres": "high"}]) == (
+        "input should be a valid number, unable to parse string as a number, not 'high' at [0]['metres']"
+    )
+
+
+def test_injected_arguments_are_not_parameters() -> None:
+    """What LangGraph injects is not the planner's business."""
+
+    @tool
+    def look(
+        text: str, runtime: ToolRuntime, state: Annotated[dict[str, Any], InjectedState], config: RunnableConfig
+    ) -> str:
+        """Look."""
+        return text
+
+    assert list(tool_spec(look).parameters) == ["text"]
+
+
+def test_hints() -> None:
+    """MCP's annotation names in the metadata say what may be done with a tool."""
+    made = tool(hits)
+    assert not tool_spec(made).repeatable
+    assert not tool_spec(made).has_effects
+    made.metadata = {"readOnlyHint": True, "idempotentHint": True}
+    assert tool_spec(made).repeatable
+    made.metadata = {"destructiveHint": True}
+    assert tool_spec(made).has_effects
+    made.metadata = {"readOnlyHint": False}
+    assert tool_spec(made).has_effects
+
+
+def test_output_schema() -> None:
+    """An `outputSchema` in the metadata counts more than the annotation."""
+    made = tool(hits)
+    made.metadata = {"outputSchema": {"$ref": "#/$defs/P", "$defs": {"P": {"type": "number"}}}}
+    spec = tool_spec(made)
+    assert spec.returns == made.metadata["outputSchema"]
+    assert spec.definitions["#/$defs/P"] == {"type": "number"}
+
+
+def test_schemas_given_as_json() -> None:
+    """A tool whose arguments are a JSON Schema (an MCP tool) is read the same."""
+
+    async def call(**kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+        return [], {}
+
+    schema = {
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/At"}, "n": {"type": "integer"}},
+        "required": ["at"],
+        "additionalProperties": True,
+        "$defs": {"At": {"type": "object", "properties": {"x": {"type": "number"}}}},
+    }
+    made = StructuredTool(
+        name="mcp", description="x", args_schema=schema, coroutine=call, response_format="content_and_artifact"
+    )
+    spec = tool_spec(made)
+    assert (list(spec.parameters), set(spec.required), spec.open_arguments) == (["at", "n"], {"at"}, True)
+    assert spec.definitions["#/$defs/At"] == schema["$defs"]["At"]  # type: ignore[index]
+    assert (spec.returns, spec.validate) == (None, None)
+
+
+def test_tools_of_one_text() -> None:
+    """LangChain's single-input `Tool` has one parameter."""
+    spec = tool_spec(Tool(name="echo", description="Echo.", func=lambda text: text))
+    assert list(spec.parameters) == ["tool_input"]
+
+
+class Custom(BaseTool):
+    """A tool that is a class."""
+
+    name: str = "custom"
+    description: str = "Do something."
+
+    def _run(self, n: int, factor: float = 2.0) -> float:
+        return n * factor
+
+
+def test_tools_that_are_classes() -> None:
+    """Their `_run` says what they take and return."""
+    spec = tool_spec(Custom())
+    assert (list(spec.parameters), set(spec.required), spec.returns) == (["n", "factor"], {"n"}, {"type": "number"})
+
+
+def _message(x: int) -> ToolMessage:
+    """Do."""
+    return ToolMessage("", tool_call_id="")
+
+
+def _command(x: int) -> Command[Any]:
+    """Do."""
+    return Command()
+
+
+def _either(x: int) -> list[str | Command[Any]]:
+    """Do."""
+    return []
+
+
+def _any(x: int) -> Any:
+    """Do."""
+
+
+def _unsaid(x: int):  # type: ignore[no-untyped-def]
+    """Do."""
+
+
+def _inexpressible(x: int) -> type[Any] | object:
+    """Do."""
+    return object
+
+
+@pytest.mark.parametrize("function", [_message, _command, _either, _any, _unsaid])
+def test_unknown_returns(function: Any) -> None:
+    """Where it is not known what a tool returns, nothing is assumed."""
+    assert tool_spec(tool(function)).returns is None
+
+
+def test_unresolvable_returns() -> None:
+    """Neither is an annotation that only a type checker can resolve."""
+
+    def search(query: str) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
+        return query
+
+    class Query(BaseModel):
+        query: str
+
+    made = StructuredTool(name="search", description="Search.", func=search, args_schema=Query)
+    assert tool_spec(made).returns is None
+
+
+def test_inexpressible_returns() -> None:
+    """A return type that JSON Schema cannot say is unknown, and no error."""
+    assert tool_spec(tool(_inexpressible)).returns in (None, {})
