@@ -86,48 +86,52 @@ class Approval:
     def ask(self, record: TaskRecord, calls: Sequence[Mapping[str, JSON]]) -> list[Decision]:
         """Ask about a task's calls; return a decision for each. Call it first thing in the task's `@task`.
 
+        An answer that is no decision for each call is asked for again, with what is wrong with it as `error`.
+
         Raises:
             GraphInterrupt: The human has not answered yet.
-            ValueError: The answer is not a decision for each call, or not an allowed one.
         """
         tool = record["tool"]
         config = self._configs[tool]
-        answer = interrupt(
-            {
-                "action_requests": [
-                    {"name": tool, "args": dict(call), "description": _described(config, tool, dict(call), record)}
-                    for call in calls
-                ],
-                "review_configs": [{"action_name": tool, "allowed_decisions": list(config["allowed_decisions"])}],
-            }
-        )
-        decisions = _decisions(answer, len(calls))
-        for decision in decisions:
-            if decision.get("type") not in config["allowed_decisions"]:
-                allowed = ", ".join(config["allowed_decisions"])
-                msg = f"the decision about {tool!r} must be one of {allowed}, not {decision.get('type')!r}"
-                raise ValueError(msg)
-            if decision["type"] == "edit" and not isinstance(decision.get("edited_action", {}).get("args"), dict):
-                msg = f"the decision 'edit' about {tool!r} needs edited_action: {{'name': {tool!r}, 'args': {{…}}}}"
-                raise ValueError(msg)
-        return decisions
+        request: dict[str, Any] = {
+            "action_requests": [
+                {"name": tool, "args": dict(call), "description": _described(config, tool, dict(call), record)}
+                for call in calls
+            ],
+            "review_configs": [{"action_name": tool, "allowed_decisions": list(config["allowed_decisions"])}],
+        }
+        while True:
+            answer = interrupt(request)
+            try:
+                return _decisions(answer, len(calls), config, tool)
+            except ValueError as error:
+                request = {**request, "error": str(error)}
 
 
-def _decisions(answer: Any, count: int) -> list[Decision]:
+def _decisions(answer: Any, count: int, config: InterruptOnConfig, tool: str) -> list[Decision]:
     """Read `{"decisions": […]}`, a list, one decision, or `True`/`False` for all calls."""
     given = answer.get("decisions", answer) if isinstance(answer, dict) else answer
     match given:
         case True:
-            return [Decision(type="approve")] * count
+            decisions = [Decision(type="approve")] * count
         case False:
-            return [Decision(type="reject")] * count
+            decisions = [Decision(type="reject")] * count
         case {"type": _}:
-            return [given] * count
-        case [*decisions] if len(decisions) == count and all(isinstance(each, dict) for each in decisions):
-            return decisions
+            decisions = [given] * count
+        case [*listed] if len(listed) == count and all(isinstance(each, dict) for each in listed):
+            decisions = listed
         case _:
             msg = f'expected {{"decisions": [{{"type": "approve"}}, …]}} with {count} decisions, not {answer!r}'
             raise ValueError(msg)
+    for decision in decisions:
+        if decision.get("type") not in config["allowed_decisions"]:
+            allowed = ", ".join(config["allowed_decisions"])
+            msg = f"the decision about {tool!r} must be one of {allowed}, not {decision.get('type')!r}"
+            raise ValueError(msg)
+        if decision["type"] == "edit" and not isinstance(decision.get("edited_action", {}).get("args"), dict):
+            msg = f"the decision 'edit' about {tool!r} needs edited_action: {{'name': {tool!r}, 'args': {{…}}}}"
+            raise ValueError(msg)
+    return decisions
 
 
 def _described(config: InterruptOnConfig, tool: str, arguments: dict[str, Any], record: TaskRecord) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,11 +20,12 @@ from langgraph.errors import GraphInterrupt
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command, Interrupt
 
+from llmcompiler_graph.approval import Decision
 from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.executor import Executor, Moment, Timing
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.plan import Observation
-from llmcompiler_graph.references import as_text
+from llmcompiler_graph.references import JSON, as_text
 from llmcompiler_graph.state import (
     LLMCompilerState,
     TaskRecord,
@@ -158,8 +159,27 @@ class _Run:
         """What the `@task` of a task does."""
         index = record["index"]
 
+        decisions: list[Decision] = []
+        approval, unit = self._compiler.approval, self.executor.unit
+
         async def call(start: Start) -> Observation:
+            if record["tool"] in approval.tools:
+                # for all calls at once, before the first of them: what was made must not be made again
+                decisions[:] = decisions or approval.ask(record, unit.arguments[index])
+                match decisions[start.element or 0]:
+                    case {"type": "reject", **rest}:
+                        reason = rest.get("message")
+                        return Observation("failed", error=f"a human rejected it{f': {reason}' if reason else ''}")
+                    case {"type": "respond", **rest}:
+                        return Observation("done", storable(cast("JSON", rest.get("message"))))
+                    case {"type": "edit", "edited_action": {"args": arguments}}:
+                        start = replace(start, arguments=arguments)
             return await self._compiler.call(start, record, self._state, sync=self._sync)
+
+        def arguments() -> list[Mapping[str, JSON]]:
+            given = unit.arguments.get(index, ())
+            edited = [(each.get("edited_action") or {}).get("args") for each in decisions] or [None] * len(given)
+            return [new or old for new, old in zip(edited, given, strict=True)]
 
         async def run() -> TaskResult:
             observation = await self.executor.run(index, call)
@@ -172,7 +192,7 @@ class _Run:
                 status=observation.status,
                 value=observation.value,
                 error=observation.error,
-                arguments=[storable(dict(each)) for each in self.executor.unit.arguments.get(index, ())],
+                arguments=[storable(dict(each)) for each in arguments()],
                 attached=attached if isinstance(attached, list) else [],
                 released=timing.released,
                 started=timing.started,

@@ -22,6 +22,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 from typing_extensions import TypedDict
 
+from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.check import check_plan
 from llmcompiler_graph.errors import ConfigurationError, PlanError
@@ -34,6 +35,7 @@ from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.planner import Planner
 from llmcompiler_graph.prompts import PlanExample, system_message
 from llmcompiler_graph.state import LLMCompilerState
+from llmcompiler_graph.tool_policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
 from llmcompiler_graph.tool_specs import as_tools, tool_spec
 
@@ -51,6 +53,10 @@ def create_llm_compiler(
     max_replans: int = 2,
     max_tasks: int | None = None,
     max_concurrency: int | None = None,
+    tool_concurrency: Mapping[str, int] | None = None,
+    tool_timeout: Timeout | None = None,
+    tool_retry_policy: Retry | None = None,
+    interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
     response_format: type[Any] | Mapping[str, Any] | None = None,
     handle_tool_errors: Any = True,
@@ -82,6 +88,12 @@ def create_llm_compiler(
         max_replans: How many plans may follow the first in one turn; 0 for none.
         max_tasks: How many tasks one plan may have.
         max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
+        tool_concurrency: How many calls of a tool may run at a time, by its name.
+        tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
+        tool_retry_policy: When a failed call is made again: a `RetryPolicy` for all read-only and idempotent tools, or
+            one by name for any tool.
+        interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see `approval`);
+            it needs a checkpointer.
         max_observation_chars: How much of each observation the models are shown.
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
             `structured_response`, by one more model call.
@@ -118,6 +130,7 @@ def create_llm_compiler(
         except PlanError as error:
             msg = f"example {number} ({example.question!r}) cannot be used:\n{error}"
             raise ConfigurationError(msg) from error
+    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
     compiler = Compiler(
         specs=specs,
         runner=ToolRunner(
@@ -132,7 +145,10 @@ def create_llm_compiler(
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
         # who pauses between planning and running wants to see the plan before anything is done
-        held=frozenset(spec.name for spec in specs) if _pauses(interrupt_before, interrupt_after) else frozenset(),
+        held=frozenset(spec.name for spec in specs) if _pauses(interrupt_before, interrupt_after) else approval.tools,
+        tool_concurrency=tool_concurrency or {},
+        policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
+        approval=approval,
     )
     models: dict[int, LazyModel] = {}
 

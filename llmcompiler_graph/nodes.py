@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -16,12 +17,14 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
+from llmcompiler_graph.approval import Approval
 from llmcompiler_graph.background import iterate_in_thread
 from llmcompiler_graph.executor import Moment
 from llmcompiler_graph.inflight import InFlight
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
+from llmcompiler_graph.tool_policy import ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
 
 __all__ = ("Compiler", "Teller", "new_clock", "reply_stream", "turn_clock")
@@ -37,6 +40,10 @@ class Compiler:
     """Calls them."""
     system: SystemMessage
     """The system message of every model call."""
+    policy: ToolPolicy
+    """How long calls may take, and when they are made again."""
+    approval: Approval
+    """Which tools need a human."""
     max_replans: int = 2
     """How many plans may follow the first in one turn."""
     max_tasks: int | None = None
@@ -47,19 +54,26 @@ class Compiler:
     """How much of an observation the models are shown, in characters."""
     held: frozenset[str] = field(default_factory=frozenset)
     """Tools never called before the plan is complete, besides those with effects."""
+    tool_concurrency: Mapping[str, int] = field(default_factory=dict)
+    """How many calls of a tool may run at a time, by name."""
     inflight: InFlight = field(default_factory=InFlight)
     """The calls under way between the planner and the task fetching unit."""
 
     def unit(self, *, hold_all: bool = False) -> TaskFetchingUnit:
         """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too."""
         limits = [n for n in (self.max_concurrency, get_config().get("max_concurrency")) if n]
-        held = {spec.name for spec in self.specs} if hold_all else self.held
-        return TaskFetchingUnit(self.specs, held=held, max_concurrency=min(limits, default=None))
+        return TaskFetchingUnit(
+            self.specs,
+            held={spec.name for spec in self.specs} if hold_all else self.held,
+            max_concurrency=min(limits, default=None),
+            tool_concurrency=self.tool_concurrency,
+        )
 
     async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:
         """Make one call of a task, in the node or `@task` this runs in."""
         call_id = task["tool_call_id"] if start.element is None else f"{task['tool_call_id']}_{start.element}"
-        return await self.runner.call(task["tool"], start.arguments, call_id, state, get_config(), sync=sync)
+        attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, get_config(), sync=sync)
+        return await self.policy.apply(task["tool"], attempt)
 
 
 _PROCESS = uuid4().hex

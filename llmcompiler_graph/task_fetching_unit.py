@@ -319,7 +319,7 @@ class TaskFetchingUnit:
         """Start what is ready, as far as there is room."""
         if not self._room_for_any():
             return []
-        if not self._sorted:
+        if not (self._sorted and self._heights_known):
             self._ready, self._sorted = self._optimised(self._ready), True
         instructions: list[Instruction] = []
         waiting: list[ReadyCall] = []

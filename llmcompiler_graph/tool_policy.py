@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
+from langgraph.errors import GraphBubbleUp
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from llmcompiler_graph.errors import ConfigurationError
@@ -78,9 +79,17 @@ class ToolPolicy:
         retry = self._retry.get(tool)
         attempts = retry.max_attempts if retry else 1
         for number in range(1, attempts + 1):
-            attempt = await self._in_time(tool, call)
-            if attempt.error is None or retry is None or number == attempts or not _retries(retry, attempt.error):
-                return attempt.observation
+            last = retry is None or number == attempts
+            try:
+                attempt = await self._in_time(tool, call)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                if retry is None or last or not _retries(retry, error):
+                    raise
+            else:
+                if attempt.error is None or retry is None or last or not _retries(retry, attempt.error):
+                    return attempt.observation
             wait = min(retry.max_interval, retry.initial_interval * retry.backoff_factor ** (number - 1))
             await asyncio.sleep(wait + (random.uniform(0, 1) if retry.jitter else 0))
         msg = f"max_attempts must be 1 or more, not {attempts}"

@@ -30,6 +30,7 @@ from pydantic_core import to_jsonable_python
 from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import storable
+from llmcompiler_graph.tool_policy import Attempt
 
 __all__ = ("ToolRunner",)
 
@@ -53,6 +54,8 @@ class _Call:
     """Whether a wrapper may change the message."""
     value: Any = _Unknown
     """What the tool returned."""
+    error: Exception | None = None
+    """What the tool raised."""
     content: Any = _Unknown
     """What `ToolNode` made of it, before any wrapper saw it."""
 
@@ -112,6 +115,12 @@ class ToolRunner:
     async def call(
         self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool
     ) -> Observation:
+        """Call a tool once, as `attempt` does, and return what became of it."""
+        return (await self.attempt(tool, arguments, call_id, state, config, sync=sync)).observation
+
+    async def attempt(
+        self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool
+    ) -> Attempt:
         """Call a tool; the observation's `attachment` is the list of messages and commands it gave.
 
         Args:
@@ -141,7 +150,7 @@ class ToolRunner:
                 output = await self._node.ainvoke(request, config)
         finally:
             _current.reset(token)
-        return _observation(output, call_id, noted)
+        return Attempt(_observation(output, call_id, noted), noted.error)
 
 
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
@@ -211,6 +220,10 @@ def _staying() -> Iterator[None]:
     except SystemExit as leaving:
         msg = f"the tool called sys.exit({leaving.code!r})"
         raise RuntimeError(msg) from leaving
+    except Exception as error:
+        if (call := _current.get()) is not None:
+            call.error = error
+        raise
 
 
 def _note_value(value: Any) -> Any:

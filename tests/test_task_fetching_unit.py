@@ -331,11 +331,12 @@ def test_limit_starts_the_critical_path_first() -> None:
 
 
 def test_limit_looks_at_what_was_added_since() -> None:
-    """1 (running), 2, 3 with room for one: a chain written behind 3 moves it before 2."""
+    """1 (running), 2, 3, 4 with room for one: a chain written behind 4 moves it before 3, sorted already or not."""
     unit = TaskFetchingUnit(max_concurrency=1)
-    add_all(unit, [task(1), task(2), task(3)])
-    add_all(unit, [task(4, 3), task(5, 2), task(6, 4)])
-    assert started(unit.finished(1, None, done())) == [3]
+    add_all(unit, [task(n) for n in range(1, 5)])
+    assert started(unit.finished(1, None, done())) == [2]
+    add_all(unit, [task(5, 4), task(6, 3), task(7, 5)])
+    assert started(unit.finished(2, None, done())) == [4]
 
 
 def test_limit_of_one_tool_leaves_others_alone() -> None:

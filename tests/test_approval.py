@@ -1,0 +1,227 @@
+"""Tools that a human must approve: nothing waiting runs, everything else does, and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+
+from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
+
+PLAN = """\
+1. send(to="a")
+2. find(what="1")
+3. send(to="b")
+4. find(what="2")
+5. find(what="3")
+6. send(to="c")
+7. find(what="4")
+8. find(what="$2")
+9. join()"""
+CONFIG: Any = {"configurable": {"thread_id": "1"}}
+QUESTION: Any = {"messages": [("user", "Send three letters.")]}
+
+
+class Desk:
+    """Two tools, counted: `send` needs a human, `find` does not."""
+
+    def __init__(self) -> None:
+        self.ran: Counter[str] = Counter()
+
+    def tools(self) -> list[BaseTool]:
+        """The tools."""
+
+        @tool
+        async def send(to: str) -> str:
+            """Send a letter."""
+            self.ran[f"send {to}"] += 1
+            return f"sent to {to}"
+
+        @tool
+        def find(what: str) -> str:
+            """Find something."""
+            self.ran[f"find {what}"] += 1
+            return what
+
+        return [send, find]
+
+    def graph(self, plan: str = PLAN, interrupt_on: Any = None, answer: str = "Finish: done") -> Any:
+        """An agent with these tools."""
+        on = {"send": True} if interrupt_on is None else interrupt_on
+        model = ScriptedModel([plan, answer])
+        return create_llm_compiler(model, self.tools(), interrupt_on=on, checkpointer=InMemorySaver())
+
+
+async def through_async(graph: Any, given: Any) -> Any:
+    """Run asynchronously."""
+    return await graph.ainvoke(given, CONFIG)
+
+
+async def through_sync(graph: Any, given: Any) -> Any:
+    """Run synchronously, in a thread."""
+    return await asyncio.to_thread(graph.invoke, given, CONFIG)
+
+
+BOTH = pytest.mark.parametrize("run", [through_async, through_sync])
+Run = Callable[[Any, Any], Awaitable[Any]]
+FREE = {"find 1": 2, "find 2": 1, "find 3": 1, "find 4": 1}
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_answered_together(run: Run) -> None:
+    """Three calls wait and five do not: one pause, five done; all three are answered at once; each runs once."""
+    desk = Desk()
+    graph = desk.graph()
+    paused = await run(graph, QUESTION)
+    assert desk.ran == FREE
+    asked = {each.value["action_requests"][0]["args"]["to"]: each.id for each in paused["__interrupt__"]}
+    assert set(asked) == {"a", "b", "c"}
+    final = await run(graph, Command(resume={each: {"decisions": [{"type": "approve"}]} for each in asked.values()}))
+    assert final["messages"][-1].content == "done"
+    assert desk.ran == {**FREE, "send a": 1, "send b": 1, "send c": 1}
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_answered_one_by_one(run: Run) -> None:
+    """The same, answered one after the other: each answer runs one call, and nothing that was done is done again."""
+    desk = Desk()
+    graph = desk.graph()
+    state = await run(graph, QUESTION)
+    for left in (3, 2, 1):
+        waiting = state["__interrupt__"]
+        assert len(waiting) == left
+        state = await run(graph, Command(resume={waiting[0].id: {"decisions": [{"type": "approve"}]}}))
+    assert state["messages"][-1].content == "done"
+    assert desk.ran == {**FREE, "send a": 1, "send b": 1, "send c": 1}
+
+
+@pytest.mark.parametrize(
+    ("decision", "ran", "status", "value", "error"),
+    [
+        ({"type": "approve"}, ["send a"], "done", "sent to a", ""),
+        (
+            {"type": "edit", "edited_action": {"name": "send", "args": {"to": "z"}}},
+            ["send z"],
+            "done",
+            "sent to z",
+            "",
+        ),
+        ({"type": "reject", "message": "too dear"}, [], "failed", None, "a human rejected it: too dear"),
+        ({"type": "respond", "message": "I did it myself"}, [], "done", "I did it myself", ""),
+    ],
+)
+@pytest.mark.anyio
+async def test_decisions(decision: dict[str, Any], ran: list[str], status: str, value: str | None, error: str) -> None:
+    """A human approves, edits, rejects or responds; what needs a rejected task is skipped."""
+    desk = Desk()
+    graph = desk.graph('1. send(to="a")\n2. find(what="$1")\n3. join()')
+    paused = await graph.ainvoke(QUESTION, CONFIG)
+    assert paused["__interrupt__"][0].value["review_configs"] == [
+        {"action_name": "send", "allowed_decisions": ["approve", "edit", "reject", "respond"]}
+    ]
+    final = await graph.ainvoke(Command(resume={"decisions": [decision]}), CONFIG)
+    task, dependent = final["tasks"]
+    assert (task["status"], task["value"], task["error"]) == (status, value, error)
+    assert dependent["status"] == ("skipped" if status == "failed" else "done")
+    assert [each for each in desk.ran if each.startswith("send")] == ran
+    assert final["messages"][2].status == ("error" if status == "failed" else "success")
+    if ran == ["send z"]:
+        assert task["arguments"] == [{"to": "z"}]
+
+
+@pytest.mark.anyio
+async def test_fan_out_asks_once() -> None:
+    """A task that fans out asks once for all its calls, before the first of them."""
+    desk = Desk()
+    graph = desk.graph('1. find(what=\'["x", "y"]\')\n2. send(to="${1[*]}")\n3. join()'.replace("${1[*]}", "$1"))
+    paused = await graph.ainvoke(QUESTION, CONFIG)
+    assert len(paused["__interrupt__"][0].value["action_requests"]) == 1
+
+    @tool
+    def names() -> list[str]:
+        """Names."""
+        return ["x", "y"]
+
+    tools = [*desk.tools(), names]
+    model = ScriptedModel(["1. names()\n2. send(to=${1[*]})\n3. join()", "Finish: done"])
+    graph = create_llm_compiler(model, tools, interrupt_on={"send": True}, checkpointer=InMemorySaver())
+    paused = await graph.ainvoke(QUESTION, CONFIG)
+    assert [each["args"] for each in paused["__interrupt__"][0].value["action_requests"]] == [{"to": "x"}, {"to": "y"}]
+    assert not [each for each in desk.ran if each.startswith("send")]
+    decisions = [{"type": "approve"}, {"type": "respond", "message": "no need"}]
+    final = await graph.ainvoke(Command(resume={"decisions": decisions}), CONFIG)
+    assert final["tasks"][1]["value"] == ["sent to x", "no need"]
+    assert desk.ran["send x"] == 1
+    assert desk.ran["send y"] == 0
+
+
+@pytest.mark.anyio
+async def test_wrong_answers_are_asked_again() -> None:
+    """An answer that is no decision, or not an allowed one, is asked for again, with what is wrong; nothing is lost."""
+    desk = Desk()
+    plan = '1. send(to="a")\n2. find(what="1")\n3. join()'
+    config = {"allowed_decisions": ["approve"], "description": lambda name, args: f"{name} {args['to']}?"}
+    graph = desk.graph(plan, {"send": config})
+    state = await graph.ainvoke(QUESTION, CONFIG)
+    assert state["__interrupt__"][0].value["action_requests"][0]["description"] == "send a?"
+    for wrong, error in (
+        ("yes", 'expected {"decisions": [{"type": "approve"}, …]} with 1 decisions, not \'yes\''),
+        ({"type": "reject"}, "the decision about 'send' must be one of approve, not 'reject'"),
+    ):
+        state = await graph.ainvoke(Command(resume=wrong), CONFIG)
+        assert state["__interrupt__"][0].value["error"] == error
+    final = await graph.ainvoke(Command(resume=True), CONFIG)
+    assert final["tasks"][0]["value"] == "sent to a"
+    assert desk.ran == {"find 1": 1, "send a": 1}
+
+
+@pytest.mark.parametrize(
+    ("interrupt_on", "message"),
+    [
+        ({"mail": True}, "interrupt_on names 'mail', but there is no such tool, only 'send', 'find'"),
+        (
+            {"send": {"allowed_decisions": ["maybe"]}},
+            "interrupt_on['send']: allowed_decisions must be some of approve, edit, reject, respond, not ['maybe']",
+        ),
+    ],
+)
+def test_configuration(interrupt_on: Any, message: str) -> None:
+    """Unknown tools and decisions are refused when the graph is made."""
+    with pytest.raises(ConfigurationError) as caught:
+        Desk().graph(interrupt_on=interrupt_on)
+    assert str(caught.value) == message
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_a_tool_that_interrupts(run: Run) -> None:
+    """A tool that calls `interrupt` itself pauses the run and goes on with the answer; others do not run again."""
+    ran: Counter[str] = Counter()
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask the user."""
+        return f"they said {interrupt(question)}"
+
+    @tool
+    def find(what: str) -> str:
+        """Find something."""
+        ran[what] += 1
+        return what
+
+    model = ScriptedModel(['1. find("x")\n2. ask("$1?")\n3. find("$2")\n4. find("y")\n5. join()', "Finish: done"])
+    graph = create_llm_compiler(model, [ask, find], checkpointer=InMemorySaver())
+    paused = await run(graph, QUESTION)
+    assert [each.value for each in paused["__interrupt__"]] == ["x?"]
+    final = await run(graph, Command(resume="yes"))
+    assert final["tasks"][2]["value"] == "they said yes"
+    assert ran == {"x": 1, "y": 1, "they said yes": 1}

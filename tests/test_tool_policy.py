@@ -1,0 +1,127 @@
+"""Timeouts and retries of tool calls, on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool, tool
+from langgraph.types import RetryPolicy, TimeoutPolicy
+
+from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+
+RETRY = RetryPolicy(initial_interval=1, backoff_factor=2, max_attempts=3, jitter=False, retry_on=ConnectionError)
+
+
+def flaky(metadata: dict[str, Any] | None = None, failures: int = 2, error: type[Exception] = ConnectionError) -> Any:
+    """A tool that fails a few times before it works, and its calls."""
+    calls: list[float] = []
+
+    @tool
+    async def fetch(what: str) -> str:
+        """Fetch something."""
+        calls.append(asyncio.get_running_loop().time())
+        if len(calls) <= failures:
+            raise error("down")
+        return what
+
+    fetch.metadata = metadata
+    return fetch, calls
+
+
+def run(tools: list[BaseTool], plan: str = '1. fetch("x")\n2. join()', **settings: Any) -> Any:
+    """Run a plan; return its only task."""
+
+    async def main() -> Any:
+        graph = create_llm_compiler(ScriptedModel([plan, "Finish: done"]), tools, **settings)
+        return (await graph.ainvoke({"messages": [("user", "?")]}))["tasks"][0]
+
+    return run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "policy", "times"),
+    [
+        ({"readOnlyHint": True}, RETRY, [0, 1, 3]),
+        ({"idempotentHint": True}, RETRY, [0, 1, 3]),
+        (None, RETRY, [0]),
+        ({"readOnlyHint": False}, RETRY, [0]),
+        (None, {"fetch": RETRY}, [0, 1, 3]),
+        ({"readOnlyHint": True}, None, [0]),
+        ({"readOnlyHint": True}, RETRY._replace(retry_on=(LookupError, OSError)), [0, 1, 3]),
+        ({"readOnlyHint": True}, RETRY._replace(retry_on=lambda error: "up" in str(error)), [0]),
+        ({"readOnlyHint": True}, RETRY._replace(max_attempts=2), [0, 1]),
+    ],
+)
+def test_retries(metadata: dict[str, Any] | None, policy: Any, times: list[float]) -> None:
+    """A failed call is made again, after the policy's intervals, only where that is safe or the caller says so."""
+    fetch, calls = flaky(metadata)
+    task = run([fetch], tool_retry_policy=policy)
+    assert calls == times
+    assert task["status"] == ("done" if len(times) == 3 else "failed")
+
+
+def test_retries_what_is_raised() -> None:
+    """Errors that are raised, not observed, are retried as well, and raised in the end."""
+    fetch, calls = flaky({"readOnlyHint": True}, failures=9)
+    with pytest.raises(ConnectionError):
+        run([fetch], tool_retry_policy=RETRY, handle_tool_errors=False)
+    assert calls == [0, 1, 3]
+
+
+@tool
+async def slow(seconds: float) -> float:
+    """Take some seconds."""
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@pytest.mark.parametrize(
+    "limit", [5, timedelta(seconds=5), TimeoutPolicy(run_timeout=5), {"slow": 5}, {"slow": timedelta(seconds=5)}]
+)
+def test_timeout(limit: Any) -> None:
+    """A call that takes too long is a failed one, at its limit; others are as before."""
+    late = run([slow], "1. slow(60)\n2. join()", tool_timeout=limit)
+    assert (late["status"], late["error"]) == ("failed", "TimeoutError: no result within 5 s")
+    assert run([slow], "1. slow(4)\n2. join()", tool_timeout=limit)["value"] == 4
+
+
+def test_a_timeout_of_the_tools_own() -> None:
+    """What a tool raises itself is its own error."""
+    fetch, _ = flaky(error=TimeoutError)
+    assert run([fetch], tool_timeout=5)["error"] == "TimeoutError: down"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tool_timeout": {"nope": 1}}, "tool_timeout names 'nope', but there is no such tool"),
+        ({"tool_retry_policy": {"nope": RETRY}}, "tool_retry_policy names 'nope', but there is no such tool"),
+        ({"tool_timeout": TimeoutPolicy(idle_timeout=1)}, "calls have no idle_timeout"),
+    ],
+)
+def test_configuration(settings: dict[str, Any], message: str) -> None:
+    """Policies for tools that are not there, and what a call cannot do, are refused when the graph is made."""
+    with pytest.raises(ConfigurationError, match=message):
+        run([slow], **settings)
+
+
+def test_tool_concurrency() -> None:
+    """A limit on one tool keeps its calls apart, and no others."""
+
+    @tool
+    async def other(seconds: float) -> float:
+        """Take some seconds."""
+        await asyncio.sleep(seconds)
+        return seconds
+
+    async def main() -> float:
+        plan = "1. slow(1)\n2. slow(2)\n3. other(3)\n4. other(3)\n5. join()"
+        graph = create_llm_compiler(ScriptedModel([plan, "Finish: done"]), [slow, other], tool_concurrency={"slow": 1})
+        await graph.ainvoke({"messages": [("user", "?")]})
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == 3
