@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -130,7 +131,7 @@ def conversation(
     history = [m for m in before if not isinstance(m, ToolMessage | SystemMessage) and not getattr(m, "tool_calls", ())]
     own = [m.text for m in before if isinstance(m, SystemMessage)]
     prompt: list[BaseMessage] = [system, *history]
-    prompt.append(HumanMessage(_with_text(question, own, _WRITE_PLAN)))
+    prompt.append(HumanMessage(_with_text(question, own, [*_findings(messages[position + 1 :]), _WRITE_PLAN])))
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
     for number, one in enumerate(rounds):
         prompt.append(AIMessage(one["plan"].strip() or "1. join()"))
@@ -149,12 +150,17 @@ def conversation(
     return prompt
 
 
-def _with_text(question: BaseMessage, before: Sequence[str], after: str) -> str | list[str | dict[Any, Any]]:
+def _findings(following: Iterable[AnyMessage]) -> list[str]:
+    """What other agents of a larger graph have said since the question, before our first plan."""
+    theirs = takewhile(lambda message: not getattr(message, "tool_calls", ()), following)
+    return [f"{each.name or 'assistant'}: {each.text}" for each in theirs if isinstance(each, AIMessage) and each.text]
+
+
+def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str]) -> str | list[str | dict[Any, Any]]:
     content = question.content
     if isinstance(content, str):
-        return "\n\n".join([*before, content, after])
-    blocks = [{"type": "text", "text": text} for text in (*before, after)]
-    return [*blocks[:-1], *content, blocks[-1]]
+        return "\n\n".join([*before, content, *after])
+    return [*({"type": "text", "text": t} for t in before), *content, *({"type": "text", "text": t} for t in after)]
 
 
 def _observations(tasks: Sequence[TaskRecord], one: Round, last: bool, limit: int) -> str:

@@ -222,3 +222,11 @@ def test_the_last_round() -> None:
     """On the last round, and only there, the joiner is told that there is no other."""
     assert "No other plan is possible" in told(done(1, "a"), last=True)
     assert "No other plan is possible" not in told(done(1, "a"))
+
+
+def test_findings_of_other_agents() -> None:
+    """What another agent of a larger graph said since the question stands with the question, in every call."""
+    question = HumanMessage("How high?", id="1")
+    found = AIMessage("It is in Nepal.", name="geographer")
+    asked = conversation(SystemMessage("s"), {"messages": [question, found]})
+    assert asked[-1].content == "How high?\n\ngeographer: It is in Nepal.\n\nWrite the plan."
