@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -339,8 +340,10 @@ def test_a_task_that_was_only_known_to_be_unusable() -> None:
         executor = Executor(TaskFetchingUnit(), sleep)
         executor.reject(1, "not a call")
         assert (await executor.run(1, sleep)).error == "not a call"
+        await asyncio.sleep(1)
         executor.add(sleep_task(1, 1))
         assert (await executor.run(1, sleep)).value == 1
+        assert executor.timings == {1: Timing(released=1, started=1, finished=2, early=True)}
         await executor.aclose()
 
     run_virtual(main)
@@ -551,14 +554,14 @@ def test_a_cancelled_plan_leaves_nothing() -> None:
 
 
 def test_a_plan_that_raises_leaves_nothing() -> None:
-    """Tasks that wait for room when a call raises are not left waiting."""
+    """Tasks that still wait when a call raises, even for what will never come, are not left waiting."""
 
     async def call(_: Start) -> Observation:
         raise LookupError("no such thing")
 
     async def main() -> None:
         with pytest.raises(LookupError, match="no such thing"):
-            await run_plan(Plan((sleep_task(1, 1), sleep_task(2, 1))), call, TaskFetchingUnit(max_concurrency=1))
+            await run_plan(Plan((sleep_task(1, 1), sleep_task(2, 1, 99))), call)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run_virtual(main)
@@ -643,13 +646,32 @@ def test_calls_are_made_in_the_context_they_belong_to() -> None:
         where.set("planner")
         executor = Executor(TaskFetchingUnit(held=["ask"]), call)
         where.set("later")
-        for task in (Task(1, "early"), Task(2, "ask"), Task(3, "ask")):
+        for task in (Task(1, "early"), Task(2, "ask"), Task(3, "ask"), Task(4, "early")):
             executor.add(task)
         await asyncio.sleep(0)
-        await asyncio.gather(*(run(executor, n) for n in (1, 2, 3)))
+        await asyncio.gather(*(run(executor, n) for n in (1, 2, 3, 4)))
 
     run_virtual(main)
-    assert seen == [(1, "planner"), (2, "run 2"), (3, "run 3")]
+    assert seen == [(1, "planner"), (4, "planner"), (2, "run 2"), (3, "run 3")]
+
+
+def test_what_nobody_asks_for_is_no_error() -> None:
+    """A call whose exception nobody waits for is not complained of when the executor is forgotten."""
+    complaints: list[dict[str, Any]] = []
+
+    async def early(_: Start) -> Observation:
+        raise LookupError("no such thing")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        executor = Executor(TaskFetchingUnit(), early)
+        executor.add(sleep_task(1, 1))
+        await asyncio.sleep(1)
+        del executor
+        gc.collect()
+
+    run_virtual(main)
+    assert complaints == []
 
 
 def test_a_long_chain() -> None:

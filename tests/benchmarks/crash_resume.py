@@ -147,7 +147,7 @@ class Outcome(NamedTuple):
     plans: int
 
 
-def one_run(store: str, folder: Path, rng: random.Random, longest: float) -> Outcome:
+def one_run(store: str, folder: Path, rng: random.Random, longest: float, most_kills: int = 2) -> Outcome:
     """Kill and resume one thread until it is done."""
     counts = str(folder / "counts.sqlite")
     kills = repeated = 0
@@ -161,7 +161,7 @@ def one_run(store: str, folder: Path, rng: random.Random, longest: float) -> Out
                 process.stdout.readline()
                 time.sleep(rng.uniform(0, longest))
                 ended = process.poll() is not None
-                if not ended and kills < 6:
+                if not ended and kills < most_kills:
                     process.send_signal(signal.SIGKILL)
                     kills += 1
                 answer = process.stdout.read()
