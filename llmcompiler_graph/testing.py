@@ -156,6 +156,10 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """The virtual time, in seconds since the loop was made."""
         return round(self._jumping.clock, 9)
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (asyncio's own)
+        """Wait for the threads, which take real time: a virtual deadline would be over at once."""
+        await super().shutdown_default_executor()
+
 
 def run_virtual(main: Callable[[], Awaitable[T]]) -> T:
     """Run a coroutine function on a virtual clock that starts at 0."""

@@ -342,8 +342,9 @@ def test_a_task_that_was_only_known_to_be_unusable() -> None:
         assert (await executor.run(1, sleep)).error == "not a call"
         await asyncio.sleep(1)
         executor.add(sleep_task(1, 1))
+        assert executor.timings == {1: Timing(released=1, started=1)}
         assert (await executor.run(1, sleep)).value == 1
-        assert executor.timings == {1: Timing(released=1, started=1, finished=2, early=True)}
+        assert executor.timings == {1: Timing(released=1, started=1, finished=2)}
         await executor.aclose()
 
     run_virtual(main)

@@ -742,6 +742,7 @@ def opcodes(work: Callable[[], object]) -> int:
         count += event == "opcode"
         return trace
 
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 traces none before some frame asks for it
     before = sys.gettrace()
     sys.settrace(trace)
     try:
