@@ -11,7 +11,6 @@ from llmcompiler_graph.errors import (
     PlanCheckError,
     PlanError,
     PlanSyntaxError,
-    TaskError,
 )
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.parser import parse_plan
@@ -30,7 +29,6 @@ __all__ = (
     "PlanExample",
     "PlanSyntaxError",
     "Task",
-    "TaskError",
     "create_llm_compiler",
     "parse_plan",
 )

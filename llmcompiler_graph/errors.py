@@ -5,7 +5,6 @@ LLMCompilerError
 │   ├── PlanSyntaxError           the text is not a plan
 │   └── PlanCheckError            the plan does not fit the tools
 ├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
-├── TaskError(RuntimeError)       a tool's fault, raised from the tool's own exception
 └── ConfigurationError(ValueError) the caller's fault: arguments of `create_llm_compiler`
 """
 
@@ -22,7 +21,6 @@ __all__ = (
     "PlanCheckError",
     "PlanError",
     "PlanSyntaxError",
-    "TaskError",
 )
 
 
@@ -81,23 +79,6 @@ class PlanCheckError(PlanError):
 
 class ObservationPathError(LLMCompilerError, LookupError):
     """A reference's path leads nowhere in the observation it points into."""
-
-
-class TaskError(LLMCompilerError, RuntimeError):
-    """A tool raised; `__cause__` is the tool's own exception.
-
-    Attributes:
-        index: The task's index in its plan.
-        tool: The tool's name.
-    """
-
-    def __init__(self, index: int, tool: str, message: str) -> None:
-        self.index = index
-        self.tool = tool
-        super().__init__(index, tool, message)
-
-    def __str__(self) -> str:
-        return "task {} ({}) failed: {}".format(*self.args)
 
 
 class ConfigurationError(LLMCompilerError, ValueError):

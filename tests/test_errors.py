@@ -11,7 +11,6 @@ from llmcompiler_graph.errors import (
     PlanCheckError,
     PlanError,
     PlanSyntaxError,
-    TaskError,
 )
 
 FIRST = Diagnostic("unknown-tool", "no tool is named 'serch'", 2, 4, hint="did you mean 'search'?", index=2)
@@ -32,14 +31,7 @@ def test_a_plan_error_lists_its_diagnostics(kind: type[PlanError]) -> None:
     assert str(error) == f"{FIRST}\n{SECOND}"
 
 
-def test_a_task_error_names_the_task() -> None:
-    """The message says which task and tool, and both can be asked for."""
-    error = TaskError(3, "search", "no network")
-    assert (error.index, error.tool) == (3, "search")
-    assert str(error) == "task 3 (search) failed: no network"
-
-
-@pytest.mark.parametrize("error", [PlanSyntaxError([FIRST, SECOND]), PlanCheckError([]), TaskError(3, "search", "no")])
+@pytest.mark.parametrize("error", [PlanSyntaxError([FIRST, SECOND]), PlanCheckError([])])
 def test_errors_survive_copying_and_pickling(error: LLMCompilerError) -> None:
     """An error that crosses a process says the same on the other side."""
     for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
@@ -53,5 +45,4 @@ def test_every_error_is_also_the_builtin_it_resembles() -> None:
     assert issubclass(PlanError, LLMCompilerError | ValueError)
     assert issubclass(ConfigurationError, ValueError)
     assert issubclass(ObservationPathError, LookupError)
-    assert issubclass(TaskError, RuntimeError)
-    assert all(issubclass(kind, LLMCompilerError) for kind in (ConfigurationError, ObservationPathError, TaskError))
+    assert all(issubclass(kind, LLMCompilerError) for kind in (ConfigurationError, ObservationPathError))

@@ -19,7 +19,6 @@ from llmcompiler_graph import (
     PlanExample,
     PlanSyntaxError,
     Task,
-    TaskError,
     create_llm_compiler,
     parse_plan,
 )
@@ -86,11 +85,10 @@ def errors(error: PlanSyntaxError | PlanCheckError) -> None:
     """One tree of errors; those about plans say what is wrong where."""
     plan_error: PlanError = error
     value_error: ValueError = plan_error
-    runtime_error: RuntimeError = TaskError(1, "search", "it failed")
-    roots: list[LLMCompilerError] = [plan_error, ConfigurationError(str(value_error)), TaskError(1, "a", "b")]
+    roots: list[LLMCompilerError] = [plan_error, ConfigurationError(str(value_error))]
     assert_type(error.diagnostics[0], Diagnostic)
     assert_type(error.diagnostics[0].line, int)
-    raise roots[0] from runtime_error
+    raise roots[0]
 
 
 def helpers(main: Callable[[], Any]) -> None:
