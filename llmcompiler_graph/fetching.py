@@ -50,11 +50,10 @@ class Fetching:
         """Run the node; return the state's update, with the commands that tools returned."""
         run = _Run(self._compiler, state, sync=False)
         try:
+            if _no_place_left(1):
+                return run.update(await _gathered([run.body(record) for record in run.order]))
             futures: list[Any] = []
             for record in run.order:
-                if _no_place_left(1):
-                    futures.append(run.body(record)())
-                    continue
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
                 future.add_done_callback(run.restorer(record))
                 futures.append(future)
@@ -118,7 +117,7 @@ class _Run:
         self._loop = asyncio.get_running_loop()
         rounds, self._records = state["rounds"], state["tasks"]
         self._by_index = {record["index"]: record for record in self._records}
-        self._mine = [record for record in self._records if record["round"] == len(rounds) - 1]
+        self._round = len(rounds) - 1
         message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
@@ -130,7 +129,9 @@ class _Run:
         else:
             self.executor = executor
             executor.on_event = self._tell
-        self.order = self._ordered([record for record in self._mine if record["status"] == "planned"])
+        self.order = self._ordered(
+            [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
+        )
 
     def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
         """Sort tasks so that each stands after all it may wait for: by depth, then as written."""
@@ -158,14 +159,14 @@ class _Run:
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
         index = record["index"]
-
         decisions: list[Decision] = []
         approval, unit = self._compiler.approval, self.executor.unit
 
         async def call(start: Start) -> Observation:
             if record["tool"] in approval.tools:
                 # for all calls at once, before the first of them: what was made must not be made again
-                decisions[:] = decisions or approval.ask(record, unit.arguments[index])
+                if not decisions:
+                    decisions.extend(approval.ask(record, unit.arguments[index]))
                 match decisions[start.element or 0]:
                     case {"type": "reject", **rest}:
                         reason = rest.get("message")
@@ -179,7 +180,7 @@ class _Run:
         def arguments() -> list[Mapping[str, JSON]]:
             given = unit.arguments.get(index, ())
             edited = [(each.get("edited_action") or {}).get("args") for each in decisions] or [None] * len(given)
-            return [new or old for new, old in zip(edited, given, strict=True)]
+            return [old if new is None else new for new, old in zip(edited, given, strict=True)]
 
         async def run() -> TaskResult:
             observation = await self.executor.run(index, call)
@@ -241,7 +242,7 @@ class _Run:
                 }
                 commands += [each for each in result["attached"] if isinstance(each, Command)]
             records.append(record)
-            if planned in self._mine:
+            if planned["round"] == self._round:
                 timeline.append(_entry(record, result))
                 if record["text"]:
                     messages.append(_message(record, result))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmcompiler_graph.executor import Executor, Suspended, Timing, run_plan
+from llmcompiler_graph.executor import Call, Executor, Suspended, Timing, run_plan
 from llmcompiler_graph.plan import Observation, Plan, Task, ToolSpec
 from llmcompiler_graph.references import ALL, Reference
 from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
@@ -30,6 +30,19 @@ async def sleep(start: Start) -> Observation:
     assert isinstance(seconds, float | int)
     await asyncio.sleep(seconds)
     return Observation("done", seconds)
+
+
+def noting_ends() -> tuple[Call, list[int]]:
+    """The same tool, and the tasks whose calls have ended, finished or not."""
+    ended: list[int] = []
+
+    async def call(start: Start) -> Observation:
+        try:
+            return await sleep(start)
+        finally:
+            ended.append(start.index)
+
+    return call, ended
 
 
 def finish_time(tasks: Sequence[Task], unit: Callable[[], TaskFetchingUnit] = TaskFetchingUnit) -> float:
@@ -244,13 +257,7 @@ def test_a_tool_that_cancels_itself() -> None:
 
 def test_close_cancels_what_is_under_way() -> None:
     """Closing ends every call under way, and leaves no task behind."""
-    ended: list[int] = []
-
-    async def call(start: Start) -> Observation:
-        try:
-            return await sleep(start)
-        finally:
-            ended.append(start.index)
+    call, ended = noting_ends()
 
     async def main() -> None:
         executor = Executor(TaskFetchingUnit(), call)
@@ -535,13 +542,7 @@ def test_whoever_stops_waiting_does_not_stop_the_call() -> None:
 
 def test_a_cancelled_plan_leaves_nothing() -> None:
     """Cancelling `run_plan` cancels its calls and leaves no task behind."""
-    ended: list[int] = []
-
-    async def call(start: Start) -> Observation:
-        try:
-            return await sleep(start)
-        finally:
-            ended.append(start.index)
+    call, ended = noting_ends()
 
     async def main() -> None:
         tasks = (sleep_task(1, 100), sleep_task(2, 100), sleep_task(3, 100, 1))
