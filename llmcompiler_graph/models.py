@@ -74,6 +74,10 @@ def _make(name: str) -> BaseChatModel:
     except ImportError as error:
         msg = f"the model {name!r} needs the packages of its provider: pip install langchain langchain-{provider}"
         raise ConfigurationError(msg) from error
-    made = init_chat_model(name)
+    try:
+        made = init_chat_model(name)
+    except (ImportError, ValueError) as error:  # the provider's package is missing, or nobody knows the provider
+        msg = f"the model {name!r} cannot be made: {str(error).splitlines()[0]}"
+        raise ConfigurationError(msg) from error
     assert isinstance(made, BaseChatModel)
     return made
