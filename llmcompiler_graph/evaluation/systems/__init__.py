@@ -1,0 +1,1 @@
+"""Ways of answering a sample with tools, one a file: each makes a `System`."""
