@@ -1,0 +1,215 @@
+"""The loop of `langchain.agents.create_agent`, as a baseline: the model calls tools turn by turn until it answers.
+
+    system prompt, question  →  model  --calls-->  tools  --observations-->  model  …  →  answer
+
+Calls take one of two forms. *Native*: the provider's own tool calling. *Text*: `Action: tool(arguments)` in the reply,
+the form of the ReAct paper, for models that have no working tool calling: those without `bind_tools`, and the embedded
+one, which llama.cpp shows its tools but which answers with JSON in a code fence instead of calls. Only the form
+differs: the loop, the tools and the limits are the same, and several `Action:` lines in one turn run in parallel.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
+
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample
+from llmcompiler_graph.evaluation.systems.tool_calls import (
+    ToolCalls,
+    answer_in,
+    before,
+    described_tools,
+    read_call,
+    sections,
+)
+from llmcompiler_graph.models import LazyModel, is_local
+
+__all__ = ("has_native_calls", "run_agent")
+
+_STOPS = ("\nObservation", "\nQuestion:")
+_ACTION = re.compile(
+    r"^[ \t>*_`-]*Action[ \t]*\d*[ \t*_]*:[ \t*_`]*(?P<call>.+?)\s*(?=^[ \t>*_`-]*(?:Action|Thought)\b[^:\n]*:|\Z)",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_FINISH = re.compile(r"finish\b", re.IGNORECASE)
+_ANSWER = re.compile(r"^[ \t>*_`]*(?:final[ \t]+)?answer[ \t*_`]*:", re.IGNORECASE | re.MULTILINE)
+_UNREADABLE = "unreadable_action"
+
+_NATIVE = "Make actions by calling the tools, not by writing `Action:`."
+_TEXT_ONE = """\
+# Tools
+{tools}
+
+# Form
+In each turn, think, then write one action; its observation will be shown to you:
+Thought: what is needed next
+Action: tool(argument="text")
+Once the answer is known:
+Thought: how it follows
+Answer: the answer"""
+
+_TEXT_MANY = """\
+# Tools
+{tools}
+
+# Form
+In each turn, think, then write all actions that do not need each other's observations, one a line. They run at the \
+same time, and their observations will be shown to you in this order:
+Thought: what is needed next
+Action: tool(argument="text")
+Action: tool(argument="other text")
+Once the answer is known:
+Thought: how it follows
+Answer: the answer"""
+
+
+def has_native_calls(model: Model, chat: BaseChatModel) -> bool:
+    """Whether a model calls tools by its provider's own means."""
+    return not is_local(model) and type(chat).bind_tools is not BaseChatModel.bind_tools
+
+
+async def run_agent(sample: Sample, benchmark: Benchmark, model: Model, *, prompt: str, one_call: bool) -> Answer:
+    """Answer a sample with the loop.
+
+    Args:
+        sample: The sample.
+        benchmark: Its tools and limits.
+        model: The model.
+        prompt: What the model is told besides the form of calls: instructions and examples.
+        one_call: Whether a turn may make one call only. Providers are asked for that where they know the setting, and
+            further calls of a turn are left out.
+    """
+    chat = await LazyModel(model).aget()
+    tools = benchmark.tools(sample, model)
+    calls = ToolCalls(tools)
+    middleware: list[AgentMiddleware[Any, Any, Any]] = [
+        ModelCallLimitMiddleware(run_limit=benchmark.max_steps, exit_behavior="end"),
+    ]
+    given = [_noted(tool, calls) for tool in tools]
+    if has_native_calls(model, chat):
+        system_prompt = sections(benchmark.instructions, _NATIVE, prompt)
+        if one_call:
+            middleware.append(_OneCall())
+    else:
+        form = (_TEXT_ONE if one_call else _TEXT_MANY).format(tools=described_tools(calls))
+        system_prompt = sections(benchmark.instructions, form, prompt)
+        middleware.append(_TextCalls(calls, one_call=one_call))
+        given.append(_unreadable(calls))
+    agent = create_agent(chat, given, system_prompt=system_prompt or None, middleware=middleware)
+    final = await agent.ainvoke({"messages": [HumanMessage(sample.question)]})
+    calls.errors += [m.text for m in final["messages"] if isinstance(m, ToolMessage) and m.status == "error"]
+    turns = [message for message in final["messages"] if isinstance(message, AIMessage)]
+    called = [len(turn.tool_calls) for turn in turns if turn.tool_calls]
+    if len(turns) > benchmark.max_steps:  # the last one is the middleware's own
+        calls.failed(f"stopped after {benchmark.max_steps} turns")
+    return calls.answer(answer_in(turns[-1].text), width=max(called, default=0), depth=len(called))
+
+
+def _noted(tool: BaseTool, calls: ToolCalls) -> BaseTool:
+    """The tool, with its calls noted and its errors returned.
+
+    Not by `awrap_tool_call`: LangChain runs that by way of a thread, which a virtual clock does not wait for.
+    """
+
+    async def call(**arguments: Any) -> Any:
+        return await calls.call(tool.name, arguments)
+
+    return StructuredTool(
+        name=tool.name,
+        description=tool.description,
+        args_schema=tool.args_schema or tool.get_input_schema(),
+        coroutine=call,
+    )
+
+
+def _unreadable(calls: ToolCalls) -> BaseTool:
+    """What is called in place of an action that is no call; the model does not know of it."""
+
+    async def say(problem: str) -> str:
+        return calls.failed(problem)
+
+    return StructuredTool.from_function(coroutine=say, name=_UNREADABLE, description="Say what is wrong.")
+
+
+class _OneCall(AgentMiddleware[Any, Any, Any]):
+    """One native call a turn."""
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        if "parallel_tool_calls" in inspect.signature(request.model.bind_tools).parameters:
+            request = request.override(model_settings={**request.model_settings, "parallel_tool_calls": False})
+        response = await handler(request)
+        response.result = [
+            message.model_copy(update={"tool_calls": message.tool_calls[:1]})
+            if isinstance(message, AIMessage) and len(message.tool_calls) > 1
+            else message
+            for message in response.result
+        ]
+        return response
+
+
+class _TextCalls(AgentMiddleware[Any, Any, Any]):
+    """Calls written as text: the model sees and writes text alone, the loop sees calls."""
+
+    def __init__(self, calls: ToolCalls, *, one_call: bool) -> None:
+        super().__init__()
+        self._calls = calls
+        self._one_call = one_call
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        settings = {**request.model_settings, "stop": list(_STOPS)}
+        response = await handler(
+            request.override(tools=[], messages=_as_text(request.messages), model_settings=settings)
+        )
+        response.result = [self._with_calls(message) for message in response.result]
+        return response
+
+    def _with_calls(self, message: AIMessage) -> AIMessage:
+        text = before(message.text, _STOPS)
+        written = list(_actions(text))
+        if self._one_call:
+            del written[1:]
+        called = [self._call(each) for each in written]
+        if called and self._one_call:  # what was written after the first action is not shown to the model again
+            text = text[: text.index(written[0]) + len(written[0])]
+        return message.model_copy(update={"content": text, "tool_calls": called})
+
+    def _call(self, written: str) -> ToolCall:
+        try:
+            name, arguments = read_call(written, self._calls)
+        except ValueError as error:
+            name, arguments = _UNREADABLE, {"problem": str(error)}
+        return ToolCall(name=name, args=arguments, id=f"call_{uuid4().hex[:12]}", type="tool_call")
+
+
+def _actions(text: str) -> Iterator[str]:
+    """The calls in a reply, up to its answer."""
+    answer = _ANSWER.search(text)
+    for match in _ACTION.finditer(text[: answer.start()] if answer else text):
+        if _FINISH.match(match["call"]):
+            return
+        yield match["call"].strip()
+
+
+def _as_text(messages: list[AnyMessage]) -> list[AnyMessage]:
+    """The conversation without calls: observations are what the user says."""
+    shown: list[AnyMessage] = []
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            observation = f"Observation: {message.text}"
+            if isinstance(shown[-1], HumanMessage) and shown[-1].text.startswith("Observation: "):
+                observation = f"{shown.pop().text}\n{observation}"
+            shown.append(HumanMessage(observation))
+        elif isinstance(message, AIMessage):
+            shown.append(AIMessage(message.text))
+        else:
+            shown.append(message)
+    return shown

@@ -1,0 +1,267 @@
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool, ToolException, tool
+from pydantic import PrivateAttr
+
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Sample, Score, System
+from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls, parallel_prompt
+from llmcompiler_graph.evaluation.systems.react import react
+from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+
+HEIGHTS = {"Everest": 8849, "K2": 8611}
+
+
+@tool
+async def lookup(entity: str) -> int:
+    """Look up the height of a mountain in metres."""
+    await asyncio.sleep(2)
+    if entity not in HEIGHTS:
+        raise ToolException(f"no facts for {entity!r}")
+    return HEIGHTS[entity]
+
+
+@tool
+async def subtract(left: int, right: int) -> int:
+    """Subtract."""
+    await asyncio.sleep(1)
+    return left - right
+
+
+SAMPLE = Sample("1", "How much taller is Everest than K2?", 238)
+REACT_PROMPT = """\
+One thing at a time.
+
+Question: How much is Elbrus above Denali?
+Thought: First Elbrus.
+Action: lookup("Elbrus")
+Observation: 5642
+Thought: Now Denali.
+Action: lookup("Denali")
+Observation: 6190
+Thought: Subtract.
+Action: subtract(6190, 5642)
+Observation: 548
+Thought: It is lower.
+Answer: -548
+"""
+BENCHMARK = Benchmark(
+    name="tiny",
+    load=lambda _: [SAMPLE],
+    tools=lambda *_: [lookup, subtract],
+    score=lambda answer, sample: Score(float(answer == str(sample.gold)), 0.0),
+    instructions="Answer with a number.",
+    examples=(
+        PlanExample(
+            "How much is Elbrus above Denali?",
+            '1. lookup("Elbrus")\n2. lookup("Denali")\n3. subtract($2, $1)\n4. join()',
+        ),
+    ),
+    react_prompt=REACT_PROMPT,
+    react_dagger_prompt=f"{REACT_PROMPT}Never repeat a call.",
+    max_steps=4,
+)
+
+
+def answered(system: System, model: Any, benchmark: Benchmark = BENCHMARK) -> tuple[Answer, float]:
+    """The answer of a system and the seconds it took."""
+
+    async def main() -> tuple[Answer, float]:
+        answer = await system.answer(SAMPLE, benchmark, model)
+        return answer, asyncio.get_running_loop().time()
+
+    return run_virtual(main)
+
+
+class NativeModel(ScriptedModel):
+    """A scripted model with tool calling: replies are lists of calls, `("lookup", {"entity": "K2"})`, or text."""
+
+    _bound: list[dict[str, Any]] = PrivateAttr(default_factory=list)
+
+    def __init__(self, replies: list[Any]) -> None:
+        super().__init__(replies)
+
+    @property
+    def bound(self) -> list[dict[str, Any]]:
+        """What was bound, call by call."""
+        return self._bound
+
+    def bind_tools(
+        self, tools: Any, *, tool_choice: Any = None, parallel_tool_calls: bool | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Note what is bound."""
+        self._bound.append({"tools": [each.name for each in tools], "parallel_tool_calls": parallel_tool_calls})
+        return self
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
+        reply = self.replies[len(self.calls)]
+        if isinstance(reply, str):
+            return await super()._agenerate(messages, *args, **kwargs)
+        result = await super()._agenerate(messages, *args, **kwargs)
+        calls = [{"name": name, "args": given, "id": f"{len(self.calls)}.{n}"} for n, (name, given) in enumerate(reply)]
+        result.generations[0].message = AIMessage("", tool_calls=calls)
+        return result
+
+
+BOTH = [("lookup", {"entity": "Everest"}), ("lookup", {"entity": "K2"})]
+REST = [[("subtract", {"left": 8849, "right": 8611})], "Answer: 238"]
+BOTH_TEXT = 'Thought: both\nAction: lookup("Everest")\nAction: lookup(entity="K2")'
+REST_TEXT = ["Thought: subtract\nAction: subtract(8849, 8611)", "Thought: done\nAnswer: 238"]
+
+
+@pytest.mark.parametrize("make", [lambda: NativeModel([BOTH, *REST]), lambda: ScriptedModel([BOTH_TEXT, *REST_TEXT])])
+def test_parallel_calls_of_one_turn_overlap(make: Callable[[], ScriptedModel]) -> None:
+    """Two calls of one turn take as long as one; three model calls; width and depth are counted by turns."""
+    model = make()
+    model.seconds_per_reply = 1
+    answer, seconds = answered(parallel_calls(), model)
+    assert answer.text == "238"
+    assert seconds == 3 * 1 + 2 + 1
+    assert len(model.calls) == 3
+    assert (answer.tasks, answer.width, answer.depth, answer.errors) == (3, 2, 2, ())
+    assert [(call["name"], call["start"], call["finish"]) for call in answer.timeline] == [
+        ("lookup", 1, 3),
+        ("lookup", 1, 3),
+        ("subtract", 4, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NativeModel([BOTH, BOTH[1:], *REST]),
+        lambda: ScriptedModel([BOTH_TEXT, 'Action: lookup["K2"]', *REST_TEXT]),
+    ],
+)
+def test_react_makes_one_call_a_turn(make: Callable[[], ScriptedModel]) -> None:
+    """A model that writes two calls in a turn gets one observation; calls do not overlap."""
+    model = make()
+    model.seconds_per_reply = 1
+    answer, seconds = answered(react(), model)
+    assert answer.text == "238"
+    assert seconds == 4 * 1 + 2 + 2 + 1
+    assert len(model.calls) == 4
+    assert (answer.tasks, answer.width, answer.depth) == (3, 1, 3)
+    assert [(call["start"], call["finish"]) for call in answer.timeline] == [(1, 3), (4, 6), (7, 8)]
+
+
+def test_react_asks_providers_for_sequential_calls() -> None:
+    """`parallel_tool_calls=False` is bound for ReAct, nothing for parallel calls."""
+    sequential, parallel = NativeModel([BOTH, *REST]), NativeModel([BOTH, *REST])
+    answered(react(), sequential)
+    answered(parallel_calls(), parallel)
+    assert {each["parallel_tool_calls"] for each in sequential.bound} == {False}
+    assert {each["parallel_tool_calls"] for each in parallel.bound} == {None}
+
+
+def test_text_calls_are_a_conversation_of_text() -> None:
+    """The model sees tools, form, examples and observations as text, and what it wrote after its action is gone."""
+    model = ScriptedModel(
+        ['Thought: first\nAction: lookup("Everest")\nObservation: 1\nAction: Finish(1)', "Finish: 8849"]
+    )
+    answer, _ = answered(react(), model)
+    assert answer.text == "8849"
+    system, *rest = model.calls[-1]
+    assert "Answer with a number." in system.text
+    assert "- lookup(entity: str)" in system.text
+    assert REACT_PROMPT.strip() in system.text
+    assert [(type(each).__name__, each.text, getattr(each, "tool_calls", [])) for each in rest] == [
+        ("HumanMessage", SAMPLE.question, []),
+        ("AIMessage", 'Thought: first\nAction: lookup("Everest")', []),
+        ("HumanMessage", "Observation: 8849", []),
+    ]
+    assert isinstance(rest[0], HumanMessage)
+
+
+def test_examples_of_parallel_calls_are_those_of_react_with_more_calls_a_turn() -> None:
+    """What a plan runs at the same time is one turn, with its observations after it."""
+    model = ScriptedModel(["Finish: 238"])
+    answered(parallel_calls(), model)
+    assert model.calls[0][0].text.endswith(
+        """\
+# Examples
+Question: How much is Elbrus above Denali?
+Action: lookup("Elbrus")
+Action: lookup("Denali")
+Observation: 5642
+Observation: 6190
+Action: subtract(6190, 5642)
+Observation: 548
+Thought: It is lower.
+Answer: -548"""
+    )
+
+
+def test_a_shortened_example_is_filled_from_its_plan() -> None:
+    """Calls that the ReAct prompt leaves out are taken from the plan, their observations as `…`."""
+    short = 'Question: Both?\nThought: a\nAction: lookup("A")\nObservation: 1\n(and so on)\nThought: b\nAnswer: B\n'
+    plan = PlanExample("Both?", '1. lookup("A")\n2. lookup("B")\n3. join()')
+    assert parallel_prompt(replace(BENCHMARK, react_prompt=short, examples=(plan,))) == (
+        '# Examples\nQuestion: Both?\nAction: lookup("A")\nAction: lookup("B")\nObservation: 1\nObservation: …\n'
+        "Thought: b\nAnswer: B"
+    )
+
+
+def test_dagger_changes_the_prompt_alone() -> None:
+    """ReAct† has a name and a prompt of its own."""
+    model = ScriptedModel(["Finish: 238"])
+    system = react(dagger=True)
+    answered(system, model)
+    assert system.name == "react_dagger"
+    assert "Never repeat a call." in model.calls[0][0].text
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ('lookup("K3")', "ToolException: no facts for 'K3'"),
+        ('find("K2")', "no tool is named 'find'"),
+        ("lookup(", "is no call"),
+        ("lookup(height=3)", "height"),
+        ("think harder", "is no call"),
+    ],
+)
+def test_errors_are_observations(action: str, said: str) -> None:
+    """What cannot be called, and what a tool raises, is told to the model and noted; the loop goes on."""
+    model = ScriptedModel([f"Thought: try\nAction: {action}", "Finish: 238"])
+    answer, _ = answered(react(), model)
+    assert answer.text == "238"
+    assert re.match(r"Observation: error: .*", model.calls[-1][-1].text)
+    assert said in model.calls[-1][-1].text
+    assert len(answer.errors) == 1
+
+
+def test_a_loop_without_end_is_stopped() -> None:
+    """After `max_steps` turns the loop ends with an error in the answer."""
+    model = ScriptedModel([f"Thought: again\nAction: lookup({'K2'!r})"] * 10)
+    answer, _ = answered(react(), model)
+    assert len(model.calls) == BENCHMARK.max_steps
+    assert answer.errors == ("stopped after 4 turns",)
+    assert answer.tasks == 4
+
+
+def test_provider_errors_are_raised() -> None:
+    """What is wrong with the provider is for the runner to try again."""
+    with pytest.raises(ConnectionError, match="down"):
+        answered(react(), ScriptedModel([ConnectionError("down")]))
+
+
+def test_tools_of_the_benchmark_are_asked_for_once() -> None:
+    """Each answer makes the sample's tools once, with the model the system was given."""
+    made: list[tuple[Sample, Any]] = []
+
+    def tools(sample: Sample, model: Any) -> list[BaseTool]:
+        made.append((sample, model))
+        return [lookup]
+
+    model = ScriptedModel(["Finish: 1"])
+    answered(react(), model, Benchmark("tiny", lambda _: [], tools, lambda *_: Score(0, 0)))
+    assert made == [(SAMPLE, model)]
