@@ -55,7 +55,7 @@ class Checker:
     def __init__(self, tools: Iterable[ToolSpec], max_tasks: int | None = None) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._max_tasks = max_tasks
-        self._count = 0
+        self._numbers: dict[int, int] = {}  # index -> the how manieth task of the plan it is
         self._returns: dict[int, tuple[ToolSpec, Schema]] = {}  # index -> (tool, schema of the observation)
 
     def assume(self, task: Task) -> None:
@@ -64,15 +64,18 @@ class Checker:
             self._remember(task, tool)
 
     def check(self, task: Task) -> Checked:
-        """Bind a task's arguments to its tool's parameters and report everything that does not fit."""
-        self._count += 1
+        """Bind a task's arguments to its tool's parameters and report everything that does not fit.
+
+        A task that was written anew is checked anew: what it returns now counts.
+        """
+        number = self._numbers.setdefault(task.index, len(self._numbers) + 1)
         found: list[Diagnostic] = []
 
         def complain(code: str, message: str, hint: str = "") -> None:
             found.append(Diagnostic(code, message, task.line, task.column, hint, task.index))
 
-        if self._max_tasks is not None and self._count > self._max_tasks:
-            complain("too-many-tasks", f"a plan may have {self._max_tasks} tasks, this is number {self._count}")
+        if self._max_tasks is not None and number > self._max_tasks:
+            complain("too-many-tasks", f"a plan may have {self._max_tasks} tasks, this is number {number}")
         tool = self._tools.get(task.tool)
         if tool is None:
             near = get_close_matches(task.tool, self._tools, n=1)

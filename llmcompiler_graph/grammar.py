@@ -16,7 +16,7 @@ May know: `plan`, `schema`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.schema import literals, type_names
@@ -50,9 +50,22 @@ _BY_TYPE = {
 }
 
 
-def plan_grammar(tools: Iterable[ToolSpec], *, first: int, max_tasks: int | None = None) -> str:
-    """Write the grammar of plans of up to `max_tasks` tasks (24 if any number is allowed), numbered from `first`."""
+def plan_grammar(
+    tools: Iterable[ToolSpec], *, first: int, max_tasks: int | None = None, indices: Sequence[int] | None = None
+) -> str:
+    """Write the grammar of plans of up to `max_tasks` tasks (24 if any number is allowed), numbered from `first`.
+
+    With `indices`, it is that of just these tasks, written again.
+    """
     listed = list(tools)
+    if indices and listed:
+        lines = [f'"{index}. " call' for index in indices]
+        again = [
+            "root ::= " + ' "\\n" '.join(lines),
+            "call ::= " + " | ".join(f"call{n}" for n in range(len(listed))),
+            *(f"call{n} ::= {_call(tool)}" for n, tool in enumerate(listed)),
+        ]
+        return "\n".join([*again, _RULES])
     last = first + (max_tasks or 24)
     rules = [f"root ::= thought? line{first}"]
     for index in range(first, last):

@@ -51,6 +51,7 @@ def create_llm_compiler(
     joiner_model: str | BaseChatModel | None = None,
     examples: Sequence[PlanExample] = (),
     max_replans: int = 2,
+    max_repairs: int = 1,
     max_tasks: int | None = None,
     max_concurrency: int | None = None,
     tool_concurrency: Mapping[str, int] | None = None,
@@ -86,6 +87,8 @@ def create_llm_compiler(
         joiner_model: The model that joins; `model` if not given.
         examples: Questions with the plans wanted for them; checked against the tools.
         max_replans: How many plans may follow the first in one turn; 0 for none.
+        max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
+            never.
         max_tasks: How many tasks one plan may have.
         max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
@@ -116,6 +119,7 @@ def create_llm_compiler(
     """
     for what, number, least in (
         ("max_replans", max_replans, 0),
+        ("max_repairs", max_repairs, 0),
         ("max_tasks", max_tasks, 1),
         ("max_concurrency", max_concurrency, 1),
     ):
@@ -141,6 +145,7 @@ def create_llm_compiler(
         ),
         system=system_message(specs, examples, system_prompt or ""),
         max_replans=max_replans,
+        max_repairs=max_repairs,
         max_tasks=max_tasks,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
@@ -156,8 +161,8 @@ def create_llm_compiler(
         chosen = model if given is None else given
         return models.setdefault(id(chosen), LazyModel(chosen))
 
-    def grammar(first: int) -> str:
-        return plan_grammar(specs, first=first, max_tasks=max_tasks)
+    def grammar(first: int, indices: Sequence[int] | None) -> str:
+        return plan_grammar(specs, first=first, max_tasks=max_tasks, indices=indices)
 
     planner = Planner(compiler, lazy(planner_model), grammar if is_local(planner_model or model) else None)
     fetching = Fetching(compiler)

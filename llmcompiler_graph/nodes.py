@@ -46,6 +46,8 @@ class Compiler:
     """Which tools need a human."""
     max_replans: int = 2
     """How many plans may follow the first in one turn."""
+    max_repairs: int = 1
+    """How often the tasks of a plan that cannot be used are asked for again."""
     max_tasks: int | None = None
     """How many tasks a plan may have."""
     max_concurrency: int | None = None
@@ -112,6 +114,10 @@ class Teller:
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
         self._writer(event)
+
+    def repairing(self, complaints: str) -> None:
+        """The planner is asked for some tasks again."""
+        self._writer(TaskEvent(event="repairing", at=self._now(), error=complaints))
 
     def replanning(self, feedback: str) -> None:
         """The joiner asked for another plan."""

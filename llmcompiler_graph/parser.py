@@ -72,13 +72,16 @@ class PlanParser:
 
     Args:
         used: Indices of this question's earlier plans: they stay referable.
+        again: If given, the text writes just these tasks anew, under their own numbers. They may refer to each other
+            and to all `used` ones, wherever those stand; a task of any other number is a `duplicate-index`.
     """
 
-    def __init__(self, used: Iterable[int] = ()) -> None:
+    def __init__(self, used: Iterable[int] = (), again: Iterable[int] = ()) -> None:
         self.finished = False
         """Whether `join()` was read: what follows is ignored."""
         self._used = frozenset(used)
-        self._shift: int | None = None  # unknown until the first index is read
+        self._again = frozenset(again)
+        self._shift: int | None = 0 if self._again else None  # unknown until the first index is read
         self._own: set[int] = set()  # indices as written in this plan so far, usable or not
         self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
@@ -284,7 +287,7 @@ class PlanParser:
             self._drop("trailing-text", f"the call is part of an expression: {_quoted(unfinished)}", hint=hint)
             return
         index = self._number(written)
-        if index < 1 or index in self._used:
+        if index < 1 or index in self._used or (self._again and index not in self._again):
             hint = f"go on at {max(self._used, default=0) + 1}"
             self._complain("duplicate-index", f"task {written} has a number of an earlier plan", self._place, hint)
             return
@@ -356,7 +359,9 @@ class PlanParser:
         return written in self._own and written not in self._broken
 
     def _is_task(self, written: int) -> bool:
-        return written in self._own or written in self._used
+        if self._again and written == self._written:
+            return False
+        return written in self._own or written in self._used or written in self._again
 
     def _rename(self, written: int) -> int:
         return self._number(written) if written in self._own else written

@@ -123,6 +123,9 @@ class Turn:
             self._note(at, "replan", section.replan)
             self.sections.append(_new_section(at))
             return
+        if moment == "repairing":
+            self._note(at, "repair", printable(event.get("error", "")))
+            return
         index, text = event["index"], event.get("text", "").partition(" ")[2]
         task = self.tasks().get(index)
         if task is None or moment == "planned":  # a line that could not be read fails without being planned

@@ -3,6 +3,8 @@
     system    what the tools are, how a plan and a decision are written, examples: the same bytes for every call
     user      the question                          ┐
     assistant the plan, as the model wrote it       │ the planner's call sees up to here, less the plan;
+   (user      what is wrong with it                 │ a repair's, up to here;
+    assistant the tasks again)                      │
     user      the observations; finish or replan?   │ the joiner's, up to here, less its reply;
     assistant the joiner's reply                    │ a replan goes on from there
     user      write the next plan                   ┘
@@ -21,11 +23,20 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.schema import describe
 from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord
 
-__all__ = ("PlanExample", "conversation", "question_position", "signature", "system_message")
+__all__ = (
+    "PlanExample",
+    "conversation",
+    "question_position",
+    "repair_request",
+    "said",
+    "signature",
+    "system_message",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +145,9 @@ def conversation(
     prompt.append(HumanMessage(_with_text(question, own, [*_findings(messages[position + 1 :]), _WRITE_PLAN])))
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
     for number, one in enumerate(rounds):
-        prompt.append(AIMessage(one["plan"].strip() or "1. join()"))
+        prompt.append(AIMessage(said(one["plan"])))
+        for repair in one.get("repairs", ()):
+            prompt += [HumanMessage(repair["request"]), AIMessage(said(repair["plan"]))]
         mine = [task for task in tasks if task["round"] == number]
         is_last = last and number == len(rounds) - 1
         prompt.append(HumanMessage(_observations(mine, one, is_last, max_observation_chars)))
@@ -148,6 +161,31 @@ def conversation(
                 )
             )
     return prompt
+
+
+def said(plan: str) -> str:
+    """A plan text as the conversation has it: some providers refuse empty messages."""
+    return plan.strip() or "1. join()"
+
+
+def repair_request(broken: Sequence[tuple[int, str, Sequence[Diagnostic]]]) -> str:
+    """Ask the planner to write some tasks again.
+
+    Args:
+        broken: The index of each, its line as it was written, and what is wrong with it.
+    """
+    lines = []
+    for index, line, diagnostics in broken:
+        lines.append(f"task {index}, written as `{line}`:")
+        lines += [f"- {each.message}" + (f" ({each.hint})" if each.hint else "") for each in diagnostics]
+    numbers = [str(index) for index, *_ in broken]
+    tasks = f"task {numbers[0]}" if len(numbers) == 1 else f"tasks {', '.join(numbers[:-1])} and {numbers[-1]}"
+    listed = "\n".join(lines)
+    return (
+        f"Part of the plan cannot be used:\n{listed}\n\n"
+        f"Write only {tasks} again, corrected, with the same number{'s' * (len(numbers) > 1)}. "
+        "The other tasks are running."
+    )
 
 
 def _findings(following: Iterable[AnyMessage]) -> list[str]:

@@ -20,6 +20,7 @@ __all__ = (
     "Clock",
     "DiagnosticRecord",
     "LLMCompilerState",
+    "Repair",
     "Round",
     "TaskEvent",
     "TaskRecord",
@@ -91,13 +92,26 @@ class DiagnosticRecord(TypedDict):
     """The task it makes unusable, if any."""
 
 
+class Repair(TypedDict):
+    """One attempt to mend a plan: what the planner was told of it, and what it wrote."""
+
+    request: str
+    """What it was told."""
+    diagnostics: list[DiagnosticRecord]
+    """What was wrong with the tasks it was to write again."""
+    plan: str
+    """The tasks it wrote again, as it wrote them."""
+
+
 class Round(TypedDict):
     """One plan of the turn and what came of it."""
 
     plan: str
     """The plan text, as the model wrote it."""
+    repairs: NotRequired[list[Repair]]
+    """What was done about the tasks that could not be used."""
     diagnostics: list[DiagnosticRecord]
-    """What was wrong with it."""
+    """What is wrong with it all the same."""
     reply: str
     """The joiner's reply, as the model wrote it; empty until it has replied."""
     usage: dict[str, Any]
@@ -161,7 +175,7 @@ class TaskResult(TypedDict):
 class TaskEvent(TypedDict):
     """What `stream_mode="custom"` yields: one moment in the life of a task or of the turn."""
 
-    event: Literal["planned", "released", "started", "done", "failed", "skipped", "replanning"]
+    event: Literal["planned", "released", "started", "done", "failed", "skipped", "repairing", "replanning"]
     """What happened."""
     at: float
     """When, in seconds since the turn began."""
@@ -176,7 +190,7 @@ class TaskEvent(TypedDict):
     value: NotRequired[Any]
     """What it returned, once done."""
     error: NotRequired[str]
-    """What went wrong, or when replanning, what is still needed."""
+    """What went wrong; when repairing, what with; when replanning, what is still needed."""
 
 
 def storable(value: JSON) -> JSON:

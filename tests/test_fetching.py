@@ -307,7 +307,7 @@ async def test_fan_out_with_a_failure() -> None:
         return n // 2
 
     model = ScriptedModel(["1. numbers(3)\n2. half(${1[*].n})\n3. half($2)", FINISH])
-    final = await create_llm_compiler(model, [numbers, half]).ainvoke(QUESTION)
+    final = await create_llm_compiler(model, [numbers, half], max_repairs=0).ainvoke(QUESTION)
     assert statuses(final) == ["done", "failed", "failed"] or statuses(final) == ["done", "failed", "skipped"]
     assert (
         final["tasks"][1]["error"]
@@ -608,7 +608,7 @@ def test_timeline() -> None:
             chunk_size=0,
             seconds_per_reply=3,
         )
-        graph = create_llm_compiler(model, [work], checkpointer=InMemorySaver())
+        graph = create_llm_compiler(model, [work], checkpointer=InMemorySaver(), max_repairs=0)
         await asyncio.sleep(100)  # the turn begins when it is asked
         return await graph.ainvoke(QUESTION, THREAD)
 

@@ -72,7 +72,7 @@ async def test_a_replan_sees_why() -> None:
     model = ScriptedModel(
         ['1. look("a")\n2. lok("b")', "Thought: b is missing.\nReplan: look at b", "3. join()", "Finish: x"]
     )
-    await create_llm_compiler(model, [look]).ainvoke(QUESTION)
+    await create_llm_compiler(model, [look], max_repairs=0).ainvoke(QUESTION)
     told = "\n".join(m.text for m in model.calls[2])
     for needed in (
         '1. look(text="a") = "saw a"',

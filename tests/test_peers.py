@@ -65,7 +65,7 @@ async def ask(*replies: str, sync: bool = False, chunk_size: int = 4, **settings
         raise ValueError(msg)
 
     model = ScriptedModel(replies, chunk_size=chunk_size)
-    graph: Any = create_llm_compiler(model, [search, combine, fail], **settings)
+    graph: Any = create_llm_compiler(model, [search, combine, fail], **{"max_repairs": 0, **settings})
     final = await asyncio.to_thread(graph.invoke, QUESTION) if sync else await graph.ainvoke(QUESTION)
     asked = Asked(final)
     asked.searched, asked.model = searched, model

@@ -309,7 +309,7 @@ async def test_numbered_prose_before_the_plan() -> None:
 async def test_unusable_tasks_reach_the_joiner() -> None:
     """Tasks that cannot be used fail with what is wrong with them; their dependents are skipped; the rest runs."""
     model = ScriptedModel(['1. wrok("a")\n2. work(3, 4)\n3. work("$1")\n4. work("d")\n5. just words', "Finish: ok"])
-    final = await create_llm_compiler(model, [sleeper("work", 0)]).ainvoke(QUESTION)
+    final = await create_llm_compiler(model, [sleeper("work", 0)], max_repairs=0).ainvoke(QUESTION)
     assert [(task["index"], task["status"]) for task in final["tasks"]] == [
         (1, "failed"),
         (2, "failed"),
@@ -394,7 +394,7 @@ def test_events() -> None:
     async def main() -> list[dict[str, Any]]:
         plan = '1. work("a")\n2. work("$1")\n3. nothing()\n4. work("$3")'
         model = ScriptedModel([plan, "Replan: more", "5. join()", "Finish: ok"], chunk_size=0, seconds_per_reply=4)
-        graph = create_llm_compiler(model, [sleeper("work", 2.5)])
+        graph = create_llm_compiler(model, [sleeper("work", 2.5)], max_repairs=0)
         return [event async for event in graph.astream(QUESTION, stream_mode="custom")]
 
     events = run_virtual(main)
