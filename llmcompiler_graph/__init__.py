@@ -11,6 +11,8 @@ from llmcompiler_graph.errors import (
     PlanCheckError,
     PlanError,
     PlanSyntaxError,
+    ToolTransferError,
+    WorkerLostError,
 )
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.parser import parse_plan
@@ -29,6 +31,8 @@ __all__ = (
     "PlanExample",
     "PlanSyntaxError",
     "Task",
+    "ToolTransferError",
+    "WorkerLostError",
     "create_llm_compiler",
     "parse_plan",
 )

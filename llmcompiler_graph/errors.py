@@ -5,7 +5,9 @@ LLMCompilerError
 │   ├── PlanSyntaxError           the text is not a plan
 │   └── PlanCheckError            the plan does not fit the tools
 ├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
-└── ConfigurationError(ValueError) the caller's fault: arguments of `create_llm_compiler`
+├── ConfigurationError(ValueError) the caller's fault: arguments of `create_llm_compiler`
+├── ToolTransferError(TypeError)   what a tool takes, gives or raises cannot be carried to its executor or back
+└── WorkerLostError(ConnectionError)  the executor's worker died, or the executor was closed, during a call
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ __all__ = (
     "PlanCheckError",
     "PlanError",
     "PlanSyntaxError",
+    "ToolTransferError",
+    "WorkerLostError",
 )
 
 
@@ -83,3 +87,14 @@ class ObservationPathError(LLMCompilerError, LookupError):
 
 class ConfigurationError(LLMCompilerError, ValueError):
     """The caller's arguments cannot make a graph; the message says which and what was expected."""
+
+
+class ToolTransferError(LLMCompilerError, TypeError):
+    """A tool's arguments, value or exception cannot be carried to the executor it runs in, or back."""
+
+
+class WorkerLostError(LLMCompilerError, ConnectionError):
+    """The executor lost a call: its worker died, or it was closed. The tool may have run.
+
+    LangGraph's default `RetryPolicy` makes such a call again, as any after a `ConnectionError`.
+    """

@@ -35,6 +35,7 @@ from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.planner import Planner
 from llmcompiler_graph.prompts import PlanExample, system_message
 from llmcompiler_graph.state import LLMCompilerState
+from llmcompiler_graph.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.tool_policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
 from llmcompiler_graph.tool_specs import as_tools, tool_spec
@@ -57,6 +58,7 @@ def create_llm_compiler(
     tool_concurrency: Mapping[str, int] | None = None,
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
+    executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
     response_format: type[Any] | Mapping[str, Any] | None = None,
@@ -95,6 +97,8 @@ def create_llm_compiler(
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `RetryPolicy` for all read-only and idempotent tools, or
             one by name for any tool.
+        executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
+            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see `tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see `approval`);
             it needs a checkpointer.
         max_observation_chars: How much of each observation the models are shown.
@@ -138,7 +142,7 @@ def create_llm_compiler(
     compiler = Compiler(
         specs=specs,
         runner=ToolRunner(
-            made,
+            in_executor(made, specs, executor),
             handle_tool_errors=handle_tool_errors,
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,

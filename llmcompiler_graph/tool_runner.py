@@ -30,6 +30,7 @@ from pydantic_core import to_jsonable_python
 from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import storable
+from llmcompiler_graph.tool_executor import runs_in_executor
 from llmcompiler_graph.tool_policy import Attempt
 
 __all__ = ("ToolRunner",)
@@ -154,6 +155,8 @@ class ToolRunner:
 
 
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
+    if runs_in_executor(tool):  # the loop only waits for it
+        return True
     has_sync = getattr(tool, "func", tool) is not None
     has_async = type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
     return has_async and not (sync and has_sync)

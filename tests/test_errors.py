@@ -2,6 +2,7 @@ import copy
 import pickle
 
 import pytest
+from langgraph.types import RetryPolicy
 
 from llmcompiler_graph.errors import (
     ConfigurationError,
@@ -11,6 +12,8 @@ from llmcompiler_graph.errors import (
     PlanCheckError,
     PlanError,
     PlanSyntaxError,
+    ToolTransferError,
+    WorkerLostError,
 )
 
 FIRST = Diagnostic("unknown-tool", "no tool is named 'serch'", 2, 4, hint="did you mean 'search'?", index=2)
@@ -45,4 +48,15 @@ def test_every_error_is_also_the_builtin_it_resembles() -> None:
     assert issubclass(PlanError, LLMCompilerError | ValueError)
     assert issubclass(ConfigurationError, ValueError)
     assert issubclass(ObservationPathError, LookupError)
-    assert all(issubclass(kind, LLMCompilerError) for kind in (ConfigurationError, ObservationPathError))
+    assert issubclass(ToolTransferError, TypeError)
+    assert issubclass(WorkerLostError, ConnectionError)
+    own = (ConfigurationError, ObservationPathError, ToolTransferError, WorkerLostError)
+    assert all(issubclass(kind, LLMCompilerError) for kind in own)
+
+
+def test_a_lost_worker_is_a_reason_for_another_attempt_and_a_failed_transfer_is_not() -> None:
+    """LangGraph's default `RetryPolicy` tells them apart."""
+    retries = RetryPolicy().retry_on
+    assert callable(retries)
+    assert retries(WorkerLostError("gone"))
+    assert not retries(ToolTransferError("unpicklable"))
