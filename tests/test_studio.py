@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import re
@@ -269,19 +270,51 @@ def test_langgraph_json_is_valid() -> None:
     assert "langgraph.json is valid. (1 graph found)" in done.stdout
 
 
+def make_dockerfile(folder: Path, *options: str, path: str = os.environ["PATH"]) -> str:
+    """Run `langgraph dockerfile`; return what it wrote."""
+    done = subprocess.run(
+        [*CLI, "dockerfile", *options, str(folder / "Dockerfile")],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (folder / "Dockerfile").read_text()
+
+
 def test_a_dockerfile_can_be_made(tmp_path: Path) -> None:
     """`langgraph dockerfile` installs this package with what the local model needs, and serves the graph."""
-    target = tmp_path / "Dockerfile"
-    done = subprocess.run([*CLI, "dockerfile", str(target)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    dockerfile = target.read_text()
+    dockerfile = make_dockerfile(tmp_path)
     graphs = re.search(r"^ENV LANGSERVE_GRAPHS='(.*)'$", dockerfile, re.MULTILINE)
     assert graphs
-    assert json.loads(graphs[1])["llm_compiler"]["path"] == "llmcompiler_graph.studio:make_graph"
+    ((name, graph),) = json.loads(graphs[1]).items()
+    assert name == "llm_compiler"
+    module, _, attribute = graph["path"].partition(":")
+    assert getattr(importlib.import_module(module), attribute) is make_graph
     assert "FROM langchain/langgraph-api:3.12" in dockerfile
-    assert re.search(r"^ADD \. /deps/", dockerfile, re.MULTILINE)
+    # the whole repository is added, and installed from its `pyproject.toml`
+    assert re.search(r"^ADD \. (/deps/\S+)$", dockerfile, re.MULTILINE)
+    assert re.search(r"^RUN for dep in /deps/\*; .*cd \"\$dep\" && .*pip install .* -e \.\)", dockerfile, re.MULTILINE)
     # the names stand there unquoted, for a shell to read: `>=` would be a redirection
     installed = re.search(r"constraints\.txt ([a-z -]+)$", dockerfile, re.MULTILINE)
     assert installed
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["local"]
     assert installed[1].split() == [re.split("[>=]", requirement)[0] for requirement in extra]
+
+
+def test_the_server_is_started_with_its_database_and_queue(tmp_path: Path) -> None:
+    """Where Docker is, the CLI writes what `langgraph up` starts: the image beside PostgreSQL and Redis."""
+    docker = tmp_path / "docker"  # tells its version as the real one does, and can do nothing else
+    plugins = [{"Name": "compose", "Version": "v2.30.0"}]
+    told = {"ServerVersion": "27.0.0", "ClientInfo": {"Plugins": plugins}}
+    docker.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(told)}\nEND\n")
+    docker.chmod(0o755)
+    make_dockerfile(tmp_path, "--add-docker-compose", path=f"{tmp_path}:{os.environ['PATH']}")
+    compose = (tmp_path / "docker-compose.yml").read_text()
+    services = re.findall(r"^    (\S+):$", compose.partition("services:\n")[2], re.MULTILINE)
+    assert sorted(services) == ["langgraph-api", "langgraph-postgres", "langgraph-redis"]
+    assert re.search(r"REDIS_URI: redis://langgraph-redis:", compose)
+    assert re.search(r"POSTGRES_URI: postgres://.*@langgraph-postgres:", compose)
+    assert re.search(r"dockerfile: Dockerfile", compose)
