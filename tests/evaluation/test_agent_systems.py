@@ -1,4 +1,3 @@
-import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,77 +7,15 @@ import pytest
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool, ToolException, tool
+from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr
 
-from llmcompiler_graph.evaluation.records import Answer, Benchmark, Sample, Score, System
+from llmcompiler_graph.evaluation.records import Benchmark, Sample, Score
 from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls, parallel_prompt
 from llmcompiler_graph.evaluation.systems.react import react
 from llmcompiler_graph.prompts import PlanExample
-from llmcompiler_graph.testing import ScriptedModel, run_virtual
-
-HEIGHTS = {"Everest": 8849, "K2": 8611}
-
-
-@tool
-async def lookup(entity: str) -> int:
-    """Look up the height of a mountain in metres."""
-    await asyncio.sleep(2)
-    if entity not in HEIGHTS:
-        raise ToolException(f"no facts for {entity!r}")
-    return HEIGHTS[entity]
-
-
-@tool
-async def subtract(left: int, right: int) -> int:
-    """Subtract."""
-    await asyncio.sleep(1)
-    return left - right
-
-
-SAMPLE = Sample("1", "How much taller is Everest than K2?", 238)
-REACT_PROMPT = """\
-One thing at a time.
-
-Question: How much is Elbrus above Denali?
-Thought: First Elbrus.
-Action: lookup("Elbrus")
-Observation: 5642
-Thought: Now Denali.
-Action: lookup("Denali")
-Observation: 6190
-Thought: Subtract.
-Action: subtract(6190, 5642)
-Observation: 548
-Thought: It is lower.
-Answer: -548
-"""
-BENCHMARK = Benchmark(
-    name="tiny",
-    load=lambda _: [SAMPLE],
-    tools=lambda *_: [lookup, subtract],
-    score=lambda answer, sample: Score(float(answer == str(sample.gold)), 0.0),
-    instructions="Answer with a number.",
-    examples=(
-        PlanExample(
-            "How much is Elbrus above Denali?",
-            '1. lookup("Elbrus")\n2. lookup("Denali")\n3. subtract($2, $1)\n4. join()',
-        ),
-    ),
-    react_prompt=REACT_PROMPT,
-    react_dagger_prompt=f"{REACT_PROMPT}Never repeat a call.",
-    max_steps=4,
-)
-
-
-def answered(system: System, model: Any, benchmark: Benchmark = BENCHMARK) -> tuple[Answer, float]:
-    """The answer of a system and the seconds it took."""
-
-    async def main() -> tuple[Answer, float]:
-        answer = await system.answer(SAMPLE, benchmark, model)
-        return answer, asyncio.get_running_loop().time()
-
-    return run_virtual(main)
+from llmcompiler_graph.testing import ScriptedModel
+from tests.evaluation.tiny import BENCHMARK, REACT_PROMPT, SAMPLE, answered, lookup
 
 
 class NativeModel(ScriptedModel):

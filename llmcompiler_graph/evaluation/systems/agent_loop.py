@@ -33,7 +33,7 @@ from llmcompiler_graph.evaluation.systems.tool_calls import (
 )
 from llmcompiler_graph.models import LazyModel, is_local
 
-__all__ = ("has_native_calls", "run_agent")
+__all__ = ("agent_turns", "has_native_calls", "run_agent")
 
 _STOPS = ("\nObservation", "\nQuestion:")
 _ACTION = re.compile(
@@ -84,34 +84,56 @@ async def run_agent(sample: Sample, benchmark: Benchmark, model: Model, *, promp
         sample: The sample.
         benchmark: Its tools and limits.
         model: The model.
-        prompt: What the model is told besides the form of calls: instructions and examples.
+        prompt: What the model is told besides the form of calls and answers: examples.
         one_call: Whether a turn may make one call only. Providers are asked for that where they know the setting, and
             further calls of a turn are left out.
     """
+    calls = ToolCalls(benchmark.tools(sample, model))
+    turns = await agent_turns(
+        sample.question,
+        calls,
+        model,
+        instructions=benchmark.instructions,
+        prompt=prompt,
+        one_call=one_call,
+        max_steps=benchmark.max_steps,
+    )
+    called = [len(turn.tool_calls) for turn in turns if turn.tool_calls]
+    return calls.answer(answer_in(turns[-1].text), width=max(called, default=0), depth=len(called))
+
+
+async def agent_turns(
+    question: str,
+    calls: ToolCalls,
+    model: Model,
+    *,
+    instructions: str,
+    prompt: str,
+    one_call: bool,
+    max_steps: int,
+) -> list[AIMessage]:
+    """Run the loop over one question; the last of the model's turns is the answer, or says that it was stopped."""
     chat = await LazyModel(model).aget()
-    tools = benchmark.tools(sample, model)
-    calls = ToolCalls(tools)
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
-        ModelCallLimitMiddleware(run_limit=benchmark.max_steps, exit_behavior="end"),
+        ModelCallLimitMiddleware(run_limit=max_steps, exit_behavior="end")
     ]
-    given = [_noted(tool, calls) for tool in tools]
+    given = [_noted(tool, calls) for tool in calls.tools.values()]
     if has_native_calls(model, chat):
-        system_prompt = sections(benchmark.instructions, _NATIVE, prompt)
+        system_prompt = sections(instructions, _NATIVE, prompt)
         if one_call:
             middleware.append(_OneCall())
     else:
         form = (_TEXT_ONE if one_call else _TEXT_MANY).format(tools=described_tools(calls))
-        system_prompt = sections(benchmark.instructions, form, prompt)
+        system_prompt = sections(instructions, form, prompt)
         middleware.append(_TextCalls(calls, one_call=one_call))
         given.append(_unreadable(calls))
-    agent = create_agent(chat, given, system_prompt=system_prompt or None, middleware=middleware)
-    final = await agent.ainvoke({"messages": [HumanMessage(sample.question)]})
+    agent = create_agent(chat, given, system_prompt=system_prompt, middleware=middleware)
+    final = await agent.ainvoke({"messages": [HumanMessage(question)]})
     calls.errors += [m.text for m in final["messages"] if isinstance(m, ToolMessage) and m.status == "error"]
     turns = [message for message in final["messages"] if isinstance(message, AIMessage)]
-    called = [len(turn.tool_calls) for turn in turns if turn.tool_calls]
-    if len(turns) > benchmark.max_steps:  # the last one is the middleware's own
-        calls.failed(f"stopped after {benchmark.max_steps} turns")
-    return calls.answer(answer_in(turns[-1].text), width=max(called, default=0), depth=len(called))
+    if len(turns) > max_steps:  # the last one is the middleware's own
+        calls.failed(f"stopped after {max_steps} turns")
+    return turns
 
 
 def _noted(tool: BaseTool, calls: ToolCalls) -> BaseTool:

@@ -10,8 +10,9 @@ import re
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import run_agent
-from llmcompiler_graph.evaluation.systems.plan_levels import levels
+from llmcompiler_graph.evaluation.systems.plan_forms import levels
 from llmcompiler_graph.parser import parse_plan
+from llmcompiler_graph.plan import render_call
 from llmcompiler_graph.prompts import PlanExample
 
 __all__ = ("parallel_calls", "parallel_prompt")
@@ -51,7 +52,9 @@ def _turns(example: PlanExample, steps: list[tuple[str, str]]) -> str:
     known = {task.index: step for task, step in zip(plan, steps, strict=False)}
     lines = []
     for level in levels(plan):
-        called = [known.get(task.index, (str(task).partition(". ")[2], "…")) for task in level]
+        called = [
+            known.get(task.index, (render_call(task.tool, task.arguments, task.positional), "…")) for task in level
+        ]
         lines += [f"Action: {call}" for call, _ in called]
         lines += [f"Observation: {observation}" for _, observation in called]
     return "\n".join(lines)

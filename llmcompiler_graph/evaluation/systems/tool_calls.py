@@ -45,7 +45,7 @@ class ToolCalls:
         self.tools = {tool.name: tool for tool in tools}
         self.specs = [tool_spec(tool) for tool in tools]
         self.timeline: list[dict[str, JSON]] = []
-        """`{"name", "start", "finish"}` of each call, in the order they ended; seconds since the question."""
+        """`{"kind", "name", "start", "finish"}` of each call, in the order they ended; seconds since the question."""
         self.errors: list[str] = []
         """What went wrong."""
         self._began = asyncio.get_running_loop().time()
@@ -58,7 +58,7 @@ class ToolCalls:
         try:
             yield
         finally:
-            self.timeline.append({"name": name, "start": start, "finish": clock() - self._began})
+            self.timeline.append({"kind": "tool", "name": name, "start": start, "finish": clock() - self._began})
 
     def failed(self, what: str) -> str:
         """Note what went wrong, and return the observation that says so."""

@@ -1,0 +1,125 @@
+r"""ReWOO: the whole plan at once, its calls one after another, then a solver (arXiv 2305.18323). No replanning.
+
+The planner writes evidence as `#E1 = tool(arguments)`; later calls name it. Evidence with fields can be named by field,
+`#E1.height_m`, as references in LLMCompiler's plans: else none of it could be calculated with.
+
+>>> print(_as_plan('Plan: the height of K2\n#E1 = search("K2")\nPlan: feet\n#E2 = calculate("#E1.height_m / 0.3048")'))
+Plan: the height of K2
+1. search("K2")
+Plan: feet
+2. calculate("${1.height_m} / 0.3048")
+"""
+
+from __future__ import annotations
+
+import re
+
+from langchain_core.messages import HumanMessage, SystemMessage
+
+from llmcompiler_graph.check import Checker
+from llmcompiler_graph.errors import Diagnostic, ObservationPathError
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.systems.plan_forms import levels, respelled
+from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in, ask, described_tools, sections
+from llmcompiler_graph.parser import PlanParser, parse_plan
+from llmcompiler_graph.plan import Plan, Task
+from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.references import JSON, as_text, substitute
+
+__all__ = ("rewoo",)
+
+_PLANNER = """\
+Write a plan that solves the task step by step. For each step say what it finds out and call one tool; what the call \
+returns is the evidence #E1, #E2 and so on. Later calls may use it: `#E1` stands for what the first call returned, \
+`#E1.name` for a field of it. Write nothing after the last step: you will not see the evidence.
+
+# Tools
+{tools}
+
+# Form
+Plan: what is found out first
+#E1 = tool("text")
+Plan: what is found out with it
+#E2 = other_tool("#E1")"""
+
+_SOLVER = """\
+Solve the task with the plan and the evidence that its steps found. Evidence may be of no use, or wrong: then do \
+without it. Write a line of thought, then the answer:
+Thought: how the answer follows
+Answer: the answer"""
+
+_EVIDENCE = re.compile(r"^[ \t>*`-]*#E(?P<index>\d+)[ \t*`]*=[ \t]*", re.MULTILINE)
+_REFERENCE = re.compile(r"#E(?P<index>\d+)(?P<path>(?:\.[^\W\d]\w*|\[-?\d+\])*)")
+
+
+def rewoo() -> System:
+    """ReWOO."""
+
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        calls = ToolCalls(benchmark.tools(sample, model))
+        planner = sections(_PLANNER.format(tools=described_tools(calls)), _examples(benchmark.examples))
+        question = HumanMessage(sample.question)
+        text = await ask(model, [SystemMessage(planner), question])
+        plan, diagnostics = _read(text, calls)
+        evidence: dict[int, JSON] = {
+            each.index: calls.failed(each.message) for each in diagnostics if each.index is not None
+        }
+        for task in plan:
+            evidence[task.index] = await _found(task, evidence, calls)
+        found = "\n".join(f"#E{index} = {as_text(value)}" for index, value in sorted(evidence.items()))
+        solver = sections(benchmark.instructions, _SOLVER)
+        shown = sections(f"Task: {sample.question}", text, f"Evidence:\n{found or 'none'}")
+        reply = await ask(model, [SystemMessage(solver), HumanMessage(shown)])
+        depth = levels(plan)
+        return calls.answer(
+            answer_in(reply),
+            width=max(map(len, depth), default=0),
+            depth=len(depth),
+            plan=text,
+            diagnostics=tuple(each.message for each in diagnostics),
+            parsed=bool(plan.tasks) and not diagnostics,
+        )
+
+    return System("rewoo", answer)
+
+
+def _read(text: str, calls: ToolCalls) -> tuple[Plan, list[Diagnostic]]:
+    """The tasks that can be run, their arguments named, and what is wrong with the others."""
+    parser, checker = PlanParser(), Checker(calls.specs)
+    diagnostics: list[Diagnostic] = []
+    tasks: list[Task] = []
+    for event in (*parser.feed(_as_plan(text)), *parser.close()):
+        if isinstance(event, Diagnostic):
+            diagnostics.append(event)
+        elif isinstance(event, Task):
+            checked = checker.check(event)
+            diagnostics += checked.diagnostics
+            tasks += [] if checked.diagnostics else [checked.task]
+    return Plan(tuple(tasks)), diagnostics
+
+
+def _as_plan(text: str) -> str:
+    """Spell ReWOO's plan in our plan language; other lines stay as they are."""
+    numbered = _EVIDENCE.sub(lambda match: f"{match['index']}. ", text.replace("$", "$$"))
+    return _REFERENCE.sub(lambda match: f"${{{match['index']}{match['path']}}}", numbered)
+
+
+async def _found(task: Task, evidence: dict[int, JSON], calls: ToolCalls) -> JSON:
+    try:
+        arguments = {name: substitute(value, evidence) for name, value in task.arguments.items()}
+    except ObservationPathError as error:
+        return calls.failed(str(error))
+    except KeyError as error:
+        return calls.failed(f"there is no evidence #E{error.args[0]}")
+    return await calls.call(task.tool, arguments)
+
+
+def _examples(examples: tuple[PlanExample, ...]) -> str:
+    shown = []
+    for example in examples:
+        steps = [
+            f"#E{task.index} = {respelled(task, lambda index, path: f'#E{index}{path}')}"
+            for task in parse_plan(example.plan)
+        ]
+        shown.append("\n".join([f"Task: {example.question}", *steps]))
+    return "# Examples\n" + "\n\n".join(shown) if shown else ""
