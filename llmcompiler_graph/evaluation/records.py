@@ -44,7 +44,9 @@ class Sample:
     gold: JSON
     """The right answer, as the dataset has it."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What the benchmark's tools and checks need of it: recorded observations, entities asked about."""
+    """What the benchmark's tools need of it, such as recorded observations."""
+    entities: tuple[str, ...] = ()
+    """What a plan must look up, by name, where that is known: without it, plans cannot be judged without running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Benchmark:
     score: Callable[[str, Sample], Score]
     """Judges an answer."""
     instructions: str = ""
-    """What every system is told of the form of the answer, before everything else."""
+    """What every system is told of the form of the answer; each says it where its prompts say such things."""
     examples: tuple[PlanExample, ...] = ()
     """Worked plans, about other things than the samples."""
     react_prompt: str = ""

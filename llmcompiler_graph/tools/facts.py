@@ -13,7 +13,7 @@ to these with a word for its kind (`"Nile River"`, `"river Nile"`, `"city of Rom
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, Required, cast
@@ -117,7 +117,12 @@ def load_entries() -> tuple[dict[str, Any], ...]:
 @cache
 def load_index() -> Index:
     """Index the data file by everything its entries answer to, once per process."""
-    entries = load_entries()
+    return index_of(load_entries())
+
+
+def index_of(entries: Iterable[Mapping[str, Any]]) -> Index:
+    """Index entries, such as those of the data file, by everything they answer to."""
+    entries = list(entries)
     countries = {entry["name"]: _names(entry) for entry in entries if entry["kind"] == "country"}
     names: dict[str, list[Facts]] = {}
     named: list[tuple[Facts, set[str]]] = []
@@ -139,7 +144,7 @@ def load_index() -> Index:
     return Index(names, spellings)
 
 
-def _names(entry: dict[str, Any]) -> list[str]:
+def _names(entry: Mapping[str, Any]) -> list[str]:
     return [entry["name"], *entry.get("aliases", [])]
 
 

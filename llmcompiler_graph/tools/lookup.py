@@ -16,7 +16,7 @@ import re
 
 from langchain_core.tools import ToolException, tool
 
-from llmcompiler_graph.tools.facts import Facts, load_index, normalise
+from llmcompiler_graph.tools.facts import Facts, Index, load_index, normalise
 
 _ATTRIBUTE = (
     r"(?:(?:total|maximum|max|top|greatest|surface|land|official|exact|current) )*"
@@ -46,39 +46,47 @@ def lookup(entity: str) -> Facts:
     `orbital_period_days`, `year_completed`, `year_founded`, `country`, `continent`, `capital`, `highest_point`.
     Knows mountains, rivers, lakes, seas, islands, deserts, countries, cities, buildings, bridges, animals, planets.
     """
-    key = normalise(entity)
-    spellings = load_index().spellings
-    found = spellings.get(key)
-    if found is None and (question := _QUESTION.fullmatch(key)):
-        found = spellings.get(question["name"])
-    if found is None:
-        raise ToolException(_not_found(entity, key))
-    if len(found) > 1:
-        labels = _alternatives([_label(facts) for facts in found])
-        raise ToolException(f"{entity!r} could be {labels}: ask for one of these")
-    return found[0].copy()
+    return find(entity, load_index())
 
 
 lookup.description = inspect.cleandoc(lookup.description)
 lookup.metadata = {"readOnlyHint": True, "idempotentHint": True}
 
 
-def _not_found(entity: str, key: str) -> str:
-    names = load_index().names
+def find(entity: str, index: Index) -> Facts:
+    """Find the one entry that a query names.
+
+    Raises:
+        ToolException: There is none, or more than one.
+    """
+    key = normalise(entity)
+    found = index.spellings.get(key)
+    if found is None and (question := _QUESTION.fullmatch(key)):
+        found = index.spellings.get(question["name"])
+    if found is None:
+        raise ToolException(_not_found(entity, key, index))
+    if len(found) > 1:
+        labels = _alternatives([_label(facts, index) for facts in found])
+        raise ToolException(f"{entity!r} could be {labels}: ask for one of these")
+    return found[0].copy()
+
+
+def _not_found(entity: str, key: str, index: Index) -> str:
+    names = index.names
     # Names inside the query come first: they are why "Everest Base Camp" or "Everest and K2" was asked for.
     inside = [name for name in names if len(name) > 1 and f" {name} " in f" {key} "]
     inside = [name for name in inside if not any(name != other and name in other for other in inside)]
     inside.sort(key=key.index)
     near = inside or difflib.get_close_matches(key, names, n=_MAX_SUGGESTIONS, cutoff=0.75)
-    labels = list(dict.fromkeys(_label(facts) for name in near for facts in names[name]))[:_MAX_SUGGESTIONS]
+    labels = list(dict.fromkeys(_label(facts, index) for name in near for facts in names[name]))[:_MAX_SUGGESTIONS]
     if labels:
         return f"no facts for {entity!r}: did you mean {_alternatives(labels)}? Give one name and nothing else"
     return f"no facts for {entity!r}: give the name of one well-known place or thing, such as 'Mount Everest'"
 
 
-def _label(facts: Facts) -> str:
+def _label(facts: Facts, index: Index) -> str:
     """Write a name `lookup` finds this entry by: with the kind where the name alone is shared."""
-    if len(load_index().names[normalise(facts["name"])]) == 1:
+    if len(index.names[normalise(facts["name"])]) == 1:
         return facts["name"]
     return f"{facts['name']} ({facts['kind']})"
 

@@ -1,0 +1,267 @@
+"""ParallelQA: arithmetic over 2 to 5 well-known things that can be looked up at the same time (section 5.2).
+
+Two tools, `search` for the measures of a thing and `calculate`. The paper's search gave the first lines of Wikipedia,
+and its calculator was a model; here both are typed, so that every system can name a field and nobody's arithmetic
+decides. The dataset has no file of facts: they come from `parallelqa_facts/facts.json` of the data directory, else from
+the package's own (which has 7 of the 47 things not, and other values for some).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Required, cast
+
+from langchain_core.tools import BaseTool, StructuredTool
+from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
+
+from llmcompiler_graph.evaluation.benchmarks import metrics
+from llmcompiler_graph.evaluation.benchmarks.plan_checks import combines_all, named_in
+from llmcompiler_graph.evaluation.benchmarks.react import REACT
+from llmcompiler_graph.evaluation.data import read_json
+from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
+from llmcompiler_graph.plan import Plan
+from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.tools import calculate
+from llmcompiler_graph.tools.facts import Index, index_of, load_index, normalise
+from llmcompiler_graph.tools.lookup import find
+
+__all__ = ("PARALLELQA", "Measures")
+
+
+class Measures(TypedDict, total=False):
+    """What `search` gives: `name`, and of the others those that apply."""
+
+    name: Required[str]
+    """Its usual name."""
+    height_m: float
+    """Metres."""
+    depth_m: float
+    """Metres."""
+    length_km: float
+    """Kilometres."""
+    area_km2: float
+    """Square kilometres."""
+    max_speed_km_h: float
+    """Kilometres per hour."""
+    population: float
+    """People."""
+
+
+_KINDS = {
+    "ocean trench": (
+        "Mariana Trench",
+        "Puerto Rico Trench",
+        "South Sandwich Trench",
+        "Sunda Trench",
+        "Peru-Chile Trench",
+    ),
+    "river": ("Mississippi River", "Yangtze River", "Volga River", "Mekong River", "Congo River"),
+    "mountain": ("Mount Everest", "Mount Kilimanjaro", "K2", "Aconcagua", "Mount Elbert"),
+    "desert": ("Sahara Desert", "Kalahari Desert", "Sonoran Desert", "Arabian Desert", "Atacama Desert"),
+    "forest": ("Amazon Rainforest", "Congo Rainforest", "Borneo Rainforest", "Black Forest", "Australian Forest"),
+    "ocean": ("Pacific Ocean", "Atlantic Ocean", "Indian Ocean", "Southern Ocean", "Arctic Ocean"),
+    "monument": (
+        "Statue of Unity",
+        "Christ the Redeemer",
+        "Motherland Calls",
+        "Ushiku Daibutsu",
+        "Washington Monument",
+    ),
+    "building": (
+        "Empire State Building",
+        "CN Tower",
+        "Tokyo Skytree",
+        "Shanghai Tower",
+        "Burj Khalifa",
+        "Ostankino Tower",
+    ),
+    "animal": ("cheetah", "greyhound", "peregrine falcon", "gazelle", "ostrich"),
+    "country": ("China", "Japan", "South Korea", "Vietnam", "Thailand"),
+    "US state": ("Texas", "Florida", "California", "Michigan", "New Jersey"),
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+_ALIASES = {
+    "Ushiku Daibutsu": ("Ushiku Faibutsu",),  # misspellings in the dataset's own questions
+    "Congo River": ("Conga River",),
+    "Congo Rainforest": ("Congo Forest",),
+    "Borneo Rainforest": ("Borneo Forest",),
+    "Peru-Chile Trench": ("Atacama Trench",),
+}
+_UNITS = {"speed_kmh": ("max_speed_km_h", 1), "population_million": ("population", 1_000_000)}
+
+
+def _spellings() -> dict[str, str]:
+    """How the things are written in questions and plans: `{normalised spelling: name}`."""
+    written: dict[str, set[str]] = {}
+    for name, kind in _KIND_OF.items():
+        for spelling in _names(name, kind):
+            written.setdefault(normalise(spelling), set()).add(name)
+    return {spelling: names.pop() for spelling, names in written.items() if len(names) == 1}
+
+
+def _names(name: str, kind: str) -> list[str]:
+    """Its names, the kind left out where it is a part of them: "Sahara" for the "Sahara Desert"."""
+    names = [name, *_ALIASES.get(name, ())]
+    generic = {"River", "Trench", "Desert", "Ocean", "Rainforest", "Mount"}
+    words = name.split()
+    short = " ".join(word for word in words if word not in generic)
+    if short != name:
+        names.append(short)
+    if kind == "monument":
+        names.append(f"{name} statue")
+    return names
+
+
+_SPELLINGS = _spellings()
+
+
+def _load(data: Path | None) -> list[Sample]:
+    index = _index(str(data / "parallelqa_facts" / "facts.json")) if data is not None else load_index()
+    return [
+        Sample(
+            id=str(each["id"]),
+            question=each["question"],
+            gold=each["answer"],
+            entities=tuple(sorted(named_in(each["question"], _SPELLINGS))),
+            metadata={"branch": each["branch"], "facts": index},
+        )
+        for each in read_json("llmcompiler/parallelqa_dataset.json", data)
+    ]
+
+
+@cache
+def _index(path: str) -> Index:
+    """Index a file of facts, `{name: {"height_m": …}}`; the package's own where there is no such file."""
+    if not Path(path).is_file():
+        return load_index()
+    entries = []
+    for name, values in json.loads(Path(path).read_text(encoding="utf-8")).items():
+        if isinstance(values, dict):
+            kind = _KIND_OF.get(name, "thing")
+            entry: dict[str, Any] = {"name": name, "kind": kind, "aliases": _names(name, kind)[1:]}
+            for key, value in values.items():
+                field, factor = _UNITS.get(key, (key, 1))
+                if field in Measures.__annotations__:
+                    entry[field] = value * factor
+            entries.append(entry)
+    return index_of(entries)
+
+
+def _tools(sample: Sample, model: Model) -> list[BaseTool]:
+    index: Index = sample.metadata["facts"]
+
+    def search(entity: str) -> Measures:
+        """Search for one well-known thing by its name, e.g. `search("Mount Denali")`.
+
+        Returns `name` and the measures that apply: `height_m`, `depth_m`, `length_km`, `area_km2`, `max_speed_km_h`,
+        `population`.
+        """
+        found: Mapping[str, Any] = find(entity, index)
+        return cast(Measures, {name: found[name] for name in Measures.__annotations__ if name in found})
+
+    hints = {"readOnlyHint": True, "idempotentHint": True}
+    return [StructuredTool.from_function(search, parse_docstring=False, metadata=hints), calculate]
+
+
+def _score(answer: str, sample: Sample) -> Score:
+    return metrics.score(answer, str(sample.gold), sample.entities)
+
+
+def _check_plan(plan: Plan, sample: Sample) -> bool:
+    return combines_all(plan, _SPELLINGS, sample.entities)
+
+
+_EXAMPLES = (
+    PlanExample(
+        "If the Danube were 25% longer and the Rhine twice as long, which of them would be longer?",
+        '1. search(entity="Danube")\n'
+        '2. search(entity="Rhine")\n'
+        """3. calculate(expression="argmax({'Danube': ${1.length_km} * 1.25, 'Rhine': ${2.length_km} * 2})")\n"""
+        "4. join()",
+    ),
+    PlanExample(
+        "If Denali were lowered by 10% and Mount Elbrus raised by 5%, what would be the difference in metres?",
+        '1. search(entity="Denali")\n'
+        '2. search(entity="Mount Elbrus")\n'
+        '3. calculate(expression="abs(${1.height_m} * 0.9 - ${2.height_m} * 1.05)")\n'
+        "4. join()",
+    ),
+    PlanExample(
+        "Suppose Greenland shrank by a third, Madagascar tripled, Sumatra grew by 15% and Iceland kept its size: which "
+        "island would be the smallest?",
+        '1. search(entity="Greenland")\n'
+        '2. search(entity="Madagascar")\n'
+        '3. search(entity="Sumatra")\n'
+        '4. search(entity="Iceland")\n'
+        """5. calculate(expression="argmin({'Greenland': ${1.area_km2} * 2 / 3, 'Madagascar': ${2.area_km2} * 3, """
+        """'Sumatra': ${3.area_km2} * 1.15, 'Iceland': ${4.area_km2}})")\n"""
+        "6. join()",
+    ),
+    PlanExample(
+        "Which is larger, the ratio of the depths of Lake Baikal and Lake Superior, or of Lake Superior and Erie?",
+        '1. search(entity="Lake Baikal")\n'
+        '2. search(entity="Lake Superior")\n'
+        '3. search(entity="Lake Erie")\n'
+        '4. calculate(expression="max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})")\n'
+        "5. join()",
+    ),
+    PlanExample(
+        "If Spain's population grew by 4%, Italy's fell by 8% and France's stayed as it is, what would be the average "
+        "population of the three, in millions?",
+        '1. search(entity="Spain")\n'
+        '2. search(entity="Italy")\n'
+        '3. search(entity="France")\n'
+        '4. calculate(expression="mean(${1.population} * 1.04, ${2.population} * 0.92, ${3.population}) / 1000000")\n'
+        "5. join()",
+    ),
+)
+
+_REACT = (
+    REACT
+    + """
+Question: If the Danube were 25% longer and the Rhine twice as long, which of them would be longer?
+Thought: I need the length of the Danube first.
+Action: search(entity="Danube")
+Observation: {"name": "Danube", "length_km": 2850}
+Thought: Now the length of the Rhine.
+Action: search(entity="Rhine")
+Observation: {"name": "Rhine", "length_km": 1230}
+Thought: I compare 2850 * 1.25 with 1230 * 2.
+Action: calculate(expression="argmax({'Danube': 2850 * 1.25, 'Rhine': 1230 * 2})")
+Observation: "Danube"
+Thought: The Danube would be longer.
+Answer: Danube
+
+Question: If Denali were lowered by 10% and Mount Elbrus raised by 5%, what would be the difference in metres?
+Thought: I need the height of Denali first.
+Action: search(entity="Denali")
+Observation: {"name": "Denali", "height_m": 6190}
+Thought: Now the height of Mount Elbrus.
+Action: search(entity="Mount Elbrus")
+Observation: {"name": "Mount Elbrus", "height_m": 5642}
+Thought: I calculate the difference of the changed heights.
+Action: calculate(expression="abs(6190 * 0.9 - 5642 * 1.05)")
+Observation: 353.1
+Thought: The difference is 353.1 metres.
+Answer: 353.1
+"""
+)
+_DAGGER = """\
+Search for everything the question names before you answer. Never make the same call twice.
+"""
+
+PARALLELQA = Benchmark(
+    name="parallelqa",
+    load=_load,
+    tools=_tools,
+    score=_score,
+    instructions="The answer is one number without unit or thousands separators, or one name, and nothing else.",
+    examples=_EXAMPLES,
+    react_prompt=_REACT,
+    react_dagger_prompt=_REACT + _DAGGER,
+    check_plan=_check_plan,
+)
+"""113 questions; the paper's ReAct has 89.09 %, LLMCompiler 89.38 % at 2.15 times the speed (gpt-4-turbo)."""

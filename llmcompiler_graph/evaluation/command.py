@@ -1,0 +1,201 @@
+"""The command line of the evaluation: `run` asks and records, `report` compares.
+
+    python -m llmcompiler_graph.evaluation run parallelqa -m local --data DIR --out runs/parallelqa.jsonl --limit 20
+    python -m llmcompiler_graph.evaluation report runs/*.jsonl --out report
+
+A run that was stopped goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from langchain_core.rate_limiters import InMemoryRateLimiter
+
+from llmcompiler_graph.errors import LLMCompilerError
+from llmcompiler_graph.evaluation.prices import PRICES, read_prices
+from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, System
+from llmcompiler_graph.evaluation.runner import Run, run, selected
+from llmcompiler_graph.models import LazyModel
+
+__all__ = ("BENCHMARKS", "SYSTEMS", "app", "main")
+
+_HERE = "llmcompiler_graph.evaluation"
+BENCHMARKS = {
+    "hotpotqa": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA",
+    "hotpotqa_offline": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA_OFFLINE",
+    "hotpotqa_bridge": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA_BRIDGE",
+    "movie": f"{_HERE}.benchmarks.movie:MOVIE",
+    "parallelqa": f"{_HERE}.benchmarks.parallelqa:PARALLELQA",
+}
+"""Where the benchmarks are: `{name: "module:attribute"}`."""
+SYSTEMS = {
+    "llm_compiler": f"{_HERE}.systems.llm_compiler:llm_compiler",
+}
+"""Where the systems are made: `{name: "module:function"}`."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(help="The paper's evaluations, and the rivals of today, under one metric.")
+def _root() -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="python -m llmcompiler_graph.evaluation")
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """The benchmark of this name.
+
+    Raises:
+        BadParameter: There is none.
+    """
+    benchmark = _found(name, BENCHMARKS, "benchmark")
+    assert isinstance(benchmark, Benchmark)
+    return benchmark
+
+
+def system_named(name: str, options: dict[str, Any]) -> System:
+    """Make the system of this name.
+
+    Raises:
+        BadParameter: There is none, or it does not take these options.
+    """
+    make = _found(name, SYSTEMS, "--system")
+    try:
+        system = make(**options)
+    except (TypeError, LLMCompilerError) as error:
+        raise typer.BadParameter(str(error), param_hint="--option") from error
+    assert isinstance(system, System)
+    return system
+
+
+def _found(name: str, places: dict[str, str], hint: str) -> Any:
+    if name not in places:
+        msg = f"{name!r} is none of {', '.join(places)}"
+        raise typer.BadParameter(msg, param_hint=hint)
+    module, _, attribute = places[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    """Read `key=value`s; a value that is not JSON is text."""
+    options: dict[str, Any] = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not equals or not key.isidentifier():
+            msg = f"an option is key=value, not {each!r}"
+            raise typer.BadParameter(msg, param_hint="--option")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+@app.command(name="run")
+def run_command(
+    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help=f"One of {', '.join(BENCHMARKS)}.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The JSONL file, one record a line; it is gone on with.")],
+    system: Annotated[str, typer.Option(metavar="SYSTEM", help=f"One of {', '.join(SYSTEMS)}.")] = "llm_compiler",
+    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="'local' or 'provider:name'.")] = "local",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the system, its value in JSON. May be repeated."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A directory with the datasets; they are downloaded if there is none."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many samples.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Choose samples at random; also given to models that take one.")
+    ] = None,
+    ids: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these samples.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="How often each is asked.")] = 1,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Plan and judge the plan; run and join nothing.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Samples at a time.")] = 1,
+    rate: Annotated[float | None, typer.Option(min=0.001, metavar="N", help="Model calls per second at most.")] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How often the provider's failures are retried.")
+    ] = 5,
+    minutes: Annotated[float | None, typer.Option(metavar="N", help="Begin no further sample after this long.")] = None,
+    prices: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON file of prices, before our own.")] = None,
+) -> None:
+    """Ask the questions of a benchmark, and record each answer in a JSONL file.
+
+    The same command goes on where it was stopped. Progress goes to stderr.
+    """
+    chosen = benchmark_named(benchmark)
+    options = _options(option or [])
+    if plan_only:
+        options["plan_only"] = True
+    made = system_named(system, options)
+    try:
+        samples = chosen.load(data)
+        if plan_only:  # the others cannot be judged
+            samples = [each for each in samples if each.entities]
+        samples = selected(samples, limit=limit, seed=seed)
+        if ids is not None:
+            samples = [each for each in samples if each.id in ids.split(",")]
+        plan = Run(
+            benchmark=chosen,
+            system=made,
+            model=_model(model, rate, seed),
+            model_name=model,
+            out=out,
+            plan_only=plan_only,
+            repeats=repeats,
+            seed=seed,
+            concurrency=concurrency,
+            retries=retries,
+            seconds=None if minutes is None else 60 * minutes,
+            prices=PRICES if prices is None else read_prices(prices),
+        )
+        added = asyncio.run(run(plan, samples, _tell))
+    except (LLMCompilerError, ImportError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{added} examples added to {out}", err=True)
+
+
+def _model(name: str, rate: float | None, seed: int | None) -> Model:
+    """The model by its name; an instance where it must be changed."""
+    if rate is None and (seed is None or name.partition(":")[0] == "local"):
+        return name
+    model = LazyModel(name).get()
+    changes: dict[str, Any] = {}
+    if rate is not None:
+        changes["rate_limiter"] = InMemoryRateLimiter(requests_per_second=rate, check_every_n_seconds=0.01)
+    if seed is not None and "seed" in type(model).model_fields:
+        changes["seed"] = seed
+    return model.model_copy(update=changes)
+
+
+def _tell(record: Record) -> None:
+    marks = {True: "✓", False: "✗", None: "·"}
+    plan = f"{marks[record.parsed]}{marks[record.references_right]}"
+    answer = " ".join(record.answer.split())[:60]
+    errors = f"  [{record.errors[0][:80]}]" if record.errors else ""
+    scores = f"{record.correct:.2f} {record.lenient:.2f}"
+    typer.echo(f"{record.id:>4} {record.wall_s:6.1f} s  plan {plan}  {scores}  {answer}{errors}", err=True)

@@ -1,0 +1,230 @@
+"""The runner over a scripted system: records, resumption, retries."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.evaluation.benchmarks import metrics
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.runner import ProviderError, Run, read_records, run, selected
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+
+SAMPLES = [Sample(str(number), f"question {number}", "yes") for number in range(6)]
+BENCHMARK = Benchmark(
+    name="tiny",
+    load=lambda data: SAMPLES,
+    tools=lambda sample, model: [],
+    score=lambda answer, sample: metrics.score(answer, str(sample.gold)),
+)
+
+
+class Provider(Exception):
+    """What an SDK raises for an HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+
+
+class Metered(ScriptedModel):
+    """A model that says how many tokens it took."""
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        usage = UsageMetadata(
+            input_tokens=10, output_tokens=3, total_tokens=13, input_token_details=InputTokenDetails(cache_read=4)
+        )
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(self._reply(messages), usage_metadata=usage))])
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        return self._generate(messages)
+
+
+def system(*outcomes: str | Exception) -> System:
+    """A system that gives these answers in turn, then "yes"."""
+    script = iter(outcomes)
+
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        await asyncio.sleep(0)
+        outcome = next(script, "yes")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Answer(outcome)
+
+    return System("scripted", answer)
+
+
+def planned(out: Path, made: System, **settings: object) -> Run:
+    """A run of the tiny benchmark."""
+    return Run(BENCHMARK, made, "none", "none", out, **settings)  # type: ignore[arg-type]
+
+
+async def test_one_record_per_example(tmp_path: Path) -> None:
+    """Every sample has one record with both scores, in the order asked."""
+    out = tmp_path / "runs" / "x.jsonl"
+    assert await run(planned(out, system("yes", "Yes, they are", "no")), SAMPLES) == 6
+    records = read_records(out)
+    assert [record.id for record in records] == ["0", "1", "2", "3", "4", "5"]
+    assert [(record.correct, record.lenient) for record in records[:3]] == [(1, 1), (0, 1), (0, 0)]
+    assert all(record.tier == "live" and record.wall_s >= 0 for record in records)
+
+
+async def test_what_has_a_record_is_not_asked_again(tmp_path: Path) -> None:
+    """The same run again adds nothing; another repeat adds its own."""
+    out = tmp_path / "x.jsonl"
+    await run(planned(out, system()), SAMPLES[:4])
+    assert await run(planned(out, system()), SAMPLES) == 2
+    assert await run(planned(out, system()), SAMPLES) == 0
+    assert await run(planned(out, system(), repeats=2), SAMPLES) == 6
+    assert len({record.key for record in read_records(out)}) == 12
+
+
+@pytest.mark.parametrize("torn", [b'{"id": "5", "bench', b"{", '{"id": "é'.encode()[:-1]])
+async def test_a_torn_last_line_is_dropped_and_its_example_asked_again(torn: bytes, tmp_path: Path) -> None:
+    """What a killed run left half-written is cut off, and nothing else."""
+    out = tmp_path / "x.jsonl"
+    await run(planned(out, system()), SAMPLES[:3])
+    whole = out.read_bytes()
+    out.write_bytes(whole + torn)
+    assert len(read_records(out)) == 3
+    assert await run(planned(out, system()), SAMPLES) == 3
+    assert out.read_bytes().startswith(whole)
+    assert len(read_records(out)) == 6
+
+
+async def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    """What no kill can explain is not passed over."""
+    out = tmp_path / "x.jsonl"
+    await run(planned(out, system()), SAMPLES[:2])
+    out.write_bytes(b"{}\n" + out.read_bytes())
+    with pytest.raises(ValueError, match=r"line 1: not a record"):
+        read_records(out)
+
+
+def test_the_providers_failures_are_tried_again_after_growing_pauses(tmp_path: Path) -> None:
+    """Two failures cost pauses of 1 and 2 seconds, and leave no trace in the record."""
+    out = tmp_path / "x.jsonl"
+
+    async def main() -> float:
+        await run(planned(out, system(Provider(429), Provider(503))), SAMPLES[:1])
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == pytest.approx(3)
+    assert read_records(out)[0].errors == ()
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(429, 3), (401, 1)])
+def test_a_provider_that_fails_for_good_stops_the_run_and_records_nothing(
+    status: int, attempts: int, tmp_path: Path
+) -> None:
+    """After the last attempt, at once for a wrong key, the run stops; what was recorded stays."""
+    out = tmp_path / "x.jsonl"
+    failing = system("yes", *[Provider(status)] * attempts)
+
+    async def main() -> None:
+        with pytest.raises(ProviderError, match=f"tiny 1: Provider: HTTP {status}"):
+            await run(planned(out, failing, retries=2), SAMPLES)
+
+    run_virtual(main)
+    assert [record.id for record in read_records(out)] == ["0"]
+
+
+async def test_the_systems_own_failure_is_a_wrong_answer(tmp_path: Path) -> None:
+    """As in the paper: it is recorded, counted wrong, and not tried again; a request it made badly is its own too."""
+    out = tmp_path / "x.jsonl"
+    await run(planned(out, system(RuntimeError("lost its way"), Provider(400))), SAMPLES[:3])
+    first, second, third = read_records(out)
+    assert first.errors == ("RuntimeError: lost its way",)
+    assert second.errors == ("Provider: HTTP 400",)
+    assert (first.correct, second.correct, third.correct) == (0, 0, 1)
+
+
+async def test_the_callers_mistake_stops_the_run(tmp_path: Path) -> None:
+    """A configuration that cannot work is an error, not a column of wrong answers."""
+    with pytest.raises(ConfigurationError):
+        await run(planned(tmp_path / "x.jsonl", system(ConfigurationError("no such model"))), SAMPLES)
+
+
+async def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
+    """The second is told to take another."""
+    out = tmp_path / "x.jsonl"
+
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        with pytest.raises(ConfigurationError, match="another run is writing"):
+            await run(planned(out, system()), SAMPLES)
+        return Answer("yes")
+
+    assert await run(planned(out, System("outer", answer)), SAMPLES[:1]) == 1
+
+
+async def test_usage_is_that_of_the_example(tmp_path: Path) -> None:
+    """Each record has the calls and tokens of its own example, also when examples run at the same time."""
+    model = Metered(replies=["yes"] * 100)
+
+    async def answer(sample: Sample, benchmark: Benchmark, model_: Model) -> Answer:
+        for _ in range(int(sample.id)):
+            await model.ainvoke(sample.question)
+            await asyncio.sleep(0)
+        return Answer("yes")
+
+    out = tmp_path / "x.jsonl"
+    await run(Run(BENCHMARK, System("s", answer), model, "openai:gpt-4o-mini", out, concurrency=3), SAMPLES)
+    for record in read_records(out):
+        calls = int(record.id)
+        assert (record.model_calls, record.tokens_in, record.tokens_out) == (calls, 10 * calls, 3 * calls)
+        assert record.tokens_cached == 4 * calls
+        assert record.cost_usd == pytest.approx(calls * (6 * 0.15 + 4 * 0.075 + 3 * 0.6) / 1e6)
+        assert [span["kind"] for span in record.timeline] == ["model"] * calls
+
+
+def test_a_seed_chooses_samples_at_random_and_again_the_same() -> None:
+    """Without a seed the first are taken; with one, as many others."""
+    assert selected(SAMPLES, limit=2) == SAMPLES[:2]
+    assert selected(SAMPLES, limit=3, seed=1) == selected(SAMPLES, limit=3, seed=1) != SAMPLES[:3]
+    assert selected(SAMPLES, limit=3, seed=1) == selected(SAMPLES, seed=1)[:3]
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from tests.evaluation.test_runner import BENCHMARK, planned
+from llmcompiler_graph.evaluation.records import Answer, Sample, System
+from llmcompiler_graph.evaluation.runner import run
+
+async def answer(sample, benchmark, model):
+    await asyncio.sleep(0.002)
+    return Answer("yes " * 2000)
+
+samples = [Sample(str(n), "q", "yes") for n in range(int(sys.argv[2]))]
+print("ready", flush=True)
+asyncio.run(run(planned(Path(sys.argv[1]), System("killed", answer), concurrency=3), samples))
+"""
+
+
+def test_a_run_that_is_killed_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """After three SIGKILLs in the middle and one last run, every example has exactly one record."""
+    out, count = tmp_path / "x.jsonl", 60
+    command = [sys.executable, "-c", PROGRAM, str(out), str(count)]
+    for enough in (10, 25, 40):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()}
+        ) as process:
+            until = time.monotonic() + 60
+            while not out.exists() or out.read_bytes().count(b"\n") < enough:
+                assert process.poll() is None
+                assert time.monotonic() < until
+            process.send_signal(signal.SIGKILL)
+    left = read_records(out)
+    assert 40 <= len(left) < count
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    assert sorted(int(record.id) for record in read_records(out)) == list(range(count))
