@@ -84,9 +84,11 @@ class Answer:
     plan: str = ""
     """The plan text of a system that plans, as the model wrote it."""
     diagnostics: tuple[str, ...] = ()
-    """Everything wrong with that plan text."""
+    """Everything that is wrong with it all the same, if it was repaired."""
+    repaired: tuple[str, ...] = ()
+    """What was wrong with it before it was repaired."""
     parsed: bool | None = None
-    """Whether the first plan could be read whole: no diagnostics, and it joins. `None` for systems without plans."""
+    """Whether the first plan could be used whole: no diagnostics are left, and it joins. `None` without plans."""
     references_right: bool | None = None
     """Whether the first plan has the structure the question asks for, by `Benchmark.check_plan`."""
 
@@ -177,6 +179,7 @@ class Record:
     errors: tuple[str, ...] = ()
     plan: str = ""
     diagnostics: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
     parsed: bool | None = None
     references_right: bool | None = None
     timeline: tuple[Mapping[str, JSON], ...] = ()

@@ -194,6 +194,7 @@ async def _example(plan: Run, sample: Sample, repeat: int) -> Record:
         errors=answer.errors,
         plan=answer.plan,
         diagnostics=answer.diagnostics,
+        repaired=answer.repaired,
         parsed=answer.parsed,
         references_right=answer.references_right,
         timeline=(*answer.timeline, *(each for each in usage.spans if not answer.timeline or each["kind"] == "model")),

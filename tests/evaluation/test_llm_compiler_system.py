@@ -72,10 +72,20 @@ async def test_an_answer_says_what_was_planned_and_called() -> None:
 async def test_what_went_wrong_is_told() -> None:
     """Failed calls and diagnostics are in the answer, and an unreadable plan is neither parsed nor right."""
     model = ScriptedModel(['1. search(entity="nowhere")\n2. serch(entity="b")\n3. join()', "Finish: b"])
-    answer = await llm_compiler(max_replans=0).answer(SAMPLE, BENCHMARK, model)
+    answer = await llm_compiler(max_repairs=0).answer(SAMPLE, BENCHMARK, model)
     assert any("not found" in error for error in answer.errors)
     assert any("no tool is named 'serch'" in each for each in answer.diagnostics)
     assert (answer.parsed, answer.references_right) == (False, False)
+
+
+async def test_what_was_repaired_is_told() -> None:
+    """A plan that was repaired is parsed and right, and the answer says what was wrong with it at first."""
+    broken = PLAN.replace("2. search", "2. serch")
+    model = ScriptedModel([broken, '2. search(entity="b")', "Finish: b"])
+    answer = await llm_compiler().answer(SAMPLE, BENCHMARK, model)
+    assert (answer.parsed, answer.references_right, answer.diagnostics) == (True, True, ())
+    assert any("no tool is named 'serch'" in each for each in answer.repaired)
+    assert answer.plan.endswith('2. search(entity="b")')
 
 
 async def test_only_planned_is_not_run() -> None:

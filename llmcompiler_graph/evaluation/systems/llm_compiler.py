@@ -21,7 +21,7 @@ from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.plan import Plan
 from llmcompiler_graph.references import JSON
-from llmcompiler_graph.state import DiagnosticRecord, Round, TaskRecord, TimelineEntry, reread
+from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, reread
 
 __all__ = ("llm_compiler", "shape", "without_return_types")
 
@@ -143,11 +143,16 @@ def _answer(final: Mapping[str, Any], sample: Sample, benchmark: Benchmark, *, p
             f"{task['index']}. {task['tool']}: {task['error']}" for task in tasks if task["status"] == "failed"
         ),
         timeline=tuple(_span(each) for each in timeline if each["started"] is not None),
-        plan="\n\n".join(one["plan"] for one in rounds),
+        plan="\n\n".join(text for one in rounds for text in (one["plan"], *(each["plan"] for each in _repairs(one)))),
         diagnostics=diagnostics,
+        repaired=tuple(_said(each) for one in rounds for repair in _repairs(one) for each in repair["diagnostics"]),
         parsed=parsed,
         references_right=judged,
     )
+
+
+def _repairs(one: Round) -> Sequence[Repair]:
+    return one.get("repairs", ())
 
 
 def _said(diagnostic: DiagnosticRecord) -> str:
