@@ -21,8 +21,8 @@ _OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
 
 
 def is_local(model: object) -> bool:
-    """Whether a model is the embedded one, whose replies can be held to a grammar."""
-    return isinstance(model, str) and model.partition(":")[0] == "local"
+    """Whether a model is the embedded one, whose replies can be held to a grammar, or stands for it (as `local`)."""
+    return model.partition(":")[0] == "local" if isinstance(model, str) else getattr(model, "local", False) is True
 
 
 class LazyModel:

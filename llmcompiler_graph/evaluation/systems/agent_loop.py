@@ -74,7 +74,8 @@ Answer: the answer"""
 
 def has_native_calls(model: Model, chat: BaseChatModel) -> bool:
     """Whether a model calls tools by its provider's own means."""
-    return not is_local(model) and type(chat).bind_tools is not BaseChatModel.bind_tools
+    native: bool = getattr(chat, "native_calls", type(chat).bind_tools is not BaseChatModel.bind_tools)
+    return native and not is_local(model)
 
 
 async def run_agent(sample: Sample, benchmark: Benchmark, model: Model, *, prompt: str, one_call: bool) -> Answer:

@@ -1,0 +1,210 @@
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import BaseTool, tool
+from langchain_openai import ChatOpenAI
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.evaluation.cassettes import Cassette, CassetteError, recording, replaying
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls
+from llmcompiler_graph.evaluation.systems.programmatic import programmatic
+from llmcompiler_graph.evaluation.systems.react import react
+from llmcompiler_graph.evaluation.systems.rewoo import rewoo
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.evaluation.test_agent_systems import BOTH, REST, NativeModel
+from tests.evaluation.tiny import BENCHMARK, SAMPLE
+from tests.scripted_server import ScriptedServer
+
+PLAN = '1. lookup("Everest")\n2. lookup("K2")\n3. subtract($1, $2)\n4. join()'
+REWOO = '#E1 = lookup("Everest")\n#E2 = lookup("K3")\n#E3 = subtract(#E1, 8611)'
+PROGRAM = '```python\nimport asyncio\nprint(await asyncio.gather(lookup("Everest"), lookup("K2")))\n```'
+
+
+async def _compiled(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+    graph = create_llm_compiler(model, benchmark.tools(sample, model))
+    final = await graph.ainvoke({"messages": [HumanMessage(sample.question)]})
+    return Answer(final["messages"][-1].text, tasks=len(final["tasks"]))
+
+
+COMPILER = System("compiler", _compiled)
+
+
+def quick() -> Benchmark:
+    """The tiny benchmark, its tools in hundredths of a second of real time."""
+
+    @tool
+    async def lookup(entity: str) -> int:
+        """Look up."""
+        await asyncio.sleep(0.05)
+        return {"Everest": 8849, "K2": 8611}[entity]
+
+    @tool
+    async def subtract(left: int, right: int) -> int:
+        """Subtract."""
+        await asyncio.sleep(0.02)
+        return left - right
+
+    return replace(BENCHMARK, tools=lambda *_: [lookup, subtract])
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """The lines of a cassette."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def replayed(system: System, cassette: Cassette, benchmark: Benchmark = BENCHMARK) -> Answer:
+    """The answer from a cassette, in a loop that lets no tool and no model be real."""
+
+    async def main() -> Answer:
+        return await replaying(system, cassette).answer(SAMPLE, benchmark, "anything")
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("system", "replies", "expected"),
+    [
+        # planned in a stream: the lookups start in the middle of it
+        (COMPILER, [PLAN, "Finish: 238"], lambda model, tools: None),
+        (rewoo(), [REWOO, "Answer: 238"], lambda model, tools: sum(model) + sum(tools)),
+        (programmatic(), [PROGRAM, "Answer: 238"], lambda model, tools: sum(model) + max(tools)),
+    ],
+)
+def test_what_was_recorded_over_http_is_replayed(
+    tmp_path: Path, system: System, replies: list[Any], expected: Any
+) -> None:
+    """A replay gives the same answer, errors and calls, with no server, in the virtual time that the recording took."""
+    path = tmp_path / "cassette.jsonl"
+    with ScriptedServer(replies, seconds_per_reply=0.05, ttft=0.01) as server:
+        model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk", stream_usage=True)  # type: ignore[arg-type]
+
+        async def main() -> tuple[Answer, float]:
+            began = asyncio.get_running_loop().time()
+            answer = await recording(system, Cassette(path)).answer(SAMPLE, quick(), model)
+            return answer, asyncio.get_running_loop().time() - began
+
+        live, wall = asyncio.run(main())
+    cassette = Cassette(path)
+    again = [replayed(system, cassette, quick()) for _ in range(3)]
+    assert len({each.virtual_s for each in again}) == 1
+    assert again[0].text == live.text == "238"
+    assert (again[0].tasks, again[0].errors) == (live.tasks, live.errors)
+    seconds = {kind: [each["seconds"] for each in entries(path) if each["kind"] == kind] for kind in ("model", "tool")}
+    assert again[0].virtual_s is not None
+    assert 0.1 < again[0].virtual_s < wall
+    if (said := expected(seconds["model"], seconds["tool"])) is not None:
+        assert again[0].virtual_s == pytest.approx(said)
+
+
+@pytest.mark.parametrize(
+    ("system", "model"),
+    [
+        (react(), NativeModel([BOTH, BOTH[1:], *REST])),
+        (parallel_calls(), NativeModel([BOTH, *REST])),
+        (parallel_calls(), ScriptedModel(['Action: lookup("Everest")\nAction: lookup("K2")', "Answer: 238"])),
+        (COMPILER, ScriptedModel([PLAN, "Finish: 238"])),
+    ],
+)
+def test_a_replay_keeps_the_schedule(tmp_path: Path, system: System, model: ScriptedModel) -> None:
+    """Recorded on a virtual clock, a replay takes exactly the same time, streams and native calls included."""
+    model.seconds_per_reply = 1
+
+    async def main() -> tuple[Answer, float]:
+        answer = await recording(system, Cassette(tmp_path / "c")).answer(SAMPLE, BENCHMARK, model)
+        return answer, asyncio.get_running_loop().time()
+
+    live, seconds = run_virtual(main)
+    again = replayed(system, Cassette(tmp_path / "c"))
+    assert again == replace(live, virtual_s=seconds)
+
+
+def test_the_last_take_counts_and_a_failed_one_is_not_written(tmp_path: Path) -> None:
+    """Recording again replaces what was there, once it has an answer."""
+    path = tmp_path / "c"
+    replies: list[str | Exception] = ["Answer: 1", "Answer: 2", ConnectionError("down")]
+    for reply in replies:
+        model = ScriptedModel([reply])
+
+        async def main(model: BaseChatModel = model) -> Answer:
+            return await recording(react(), Cassette(path)).answer(SAMPLE, BENCHMARK, model)
+
+        if isinstance(reply, Exception):
+            with pytest.raises(ConnectionError):
+                run_virtual(main)
+        else:
+            run_virtual(main)
+    assert [each["kind"] for each in entries(path)] == ["take", "model"] * 2
+    assert len(Cassette(path)) == 1
+    assert replayed(react(), Cassette(path)).text == "2"
+
+
+def test_a_tool_that_asks_the_model_is_run_again(tmp_path: Path) -> None:
+    """Its model is the cassette, so that the calls and tokens of the model count in a replay; so does its time."""
+    asked: list[str] = []
+
+    def tools(sample: Sample, model: Model) -> list[BaseTool]:
+        @tool
+        async def think(about: str) -> str:
+            """Ask the model."""
+            assert isinstance(model, BaseChatModel)
+            asked.append(about)
+            return (await model.ainvoke(about)).text
+
+        return [think]
+
+    benchmark = replace(BENCHMARK, tools=tools)
+    model = ScriptedModel(['Action: think("a")', "thought", "Answer: 1"], seconds_per_reply=1)
+
+    async def main() -> Answer:
+        return await recording(react(), Cassette(tmp_path / "c")).answer(SAMPLE, benchmark, model)
+
+    live = run_virtual(main)
+    again = replayed(react(), Cassette(tmp_path / "c"), benchmark)
+    assert asked == ["a", "a"]
+    assert again == replace(live, virtual_s=3.0)
+
+
+def test_what_is_not_on_the_cassette_is_an_error_that_says_what(tmp_path: Path) -> None:
+    """Another sample, another prompt, and a tool's other arguments are told apart, also where errors are observed."""
+    path = tmp_path / "c"
+
+    async def main() -> Answer:
+        model = ScriptedModel(['Action: lookup("K2")', "Answer: 1"])
+        return await recording(react(), Cassette(path)).answer(SAMPLE, BENCHMARK, model)
+
+    run_virtual(main)
+    cassette = Cassette(path)
+    with pytest.raises(CassetteError, match="no answer of 'rewoo' to tiny '1': record it"):
+        replayed(rewoo(), cassette)
+    with pytest.raises(CassetteError, match=r"the model was asked never: 2 messages, the last of them 'How much"):
+        replayed(react(), cassette, replace(BENCHMARK, instructions="Answer in feet."))
+    path.write_text(path.read_text().replace('"kind": "tool"', '"kind": "fool"'))
+    with pytest.raises(CassetteError, match=r'the tool was asked never: lookup with .*"K2"'):
+        replayed(react(), Cassette(path))
+    path.write_text(path.read_text() + "torn")
+    with pytest.raises(CassetteError, match="line 5, is no line of a cassette"):
+        Cassette(path)
+
+
+def test_what_is_asked_several_times_is_answered_in_order(tmp_path: Path) -> None:
+    """Samples of one prompt, asked at the same time, are those that were recorded, and no more."""
+
+    async def three(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        assert isinstance(model, BaseChatModel)
+        replies = await asyncio.gather(*(model.ainvoke("same") for _ in range(3)))
+        return Answer(" ".join(reply.text for reply in replies))
+
+    async def main() -> Answer:
+        model = ScriptedModel(["a", "b", "c"], seconds_per_reply=1)
+        return await recording(System("three", three), Cassette(tmp_path / "c")).answer(SAMPLE, BENCHMARK, model)
+
+    run_virtual(main)
+    again = replayed(System("three", three), Cassette(tmp_path / "c"))
+    assert (again.text, again.virtual_s) == ("a b c", 1.0)
