@@ -14,10 +14,10 @@ from llmcompiler_graph.errors import (
     ToolTransferError,
     WorkerLostError,
 )
+from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (
@@ -25,6 +25,7 @@ __all__ = (
     "Diagnostic",
     "LLMCompilerError",
     "LLMCompilerState",
+    "Outcome",
     "Plan",
     "PlanCheckError",
     "PlanError",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.tools import calculate, lookup
 
 __all__ = ("default_examples", "default_tools", "examples_for")
@@ -42,6 +42,6 @@ def default_tools() -> list[BaseTool]:
     return [lookup, calculate]
 
 
-def examples_for(tools: Sequence[BaseTool]) -> tuple[PlanExample, ...]:
-    """The worked examples for these tools: `default_examples` for exactly the default tools, else none."""
-    return default_examples if {tool.name for tool in tools} == {"lookup", "calculate"} else ()
+def examples_for(tools: Sequence[BaseTool]) -> tuple[PlanExample, ...] | None:
+    """The worked examples for these tools: `default_examples` for exactly the default tools, else none of ours."""
+    return default_examples if {tool.name for tool in tools} == {"lookup", "calculate"} else None

@@ -24,16 +24,15 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.background import run_in_background
-from llmcompiler_graph.check import check_plan
-from llmcompiler_graph.errors import ConfigurationError, PlanError
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.fetching import Fetching
 from llmcompiler_graph.grammar import plan_grammar
 from llmcompiler_graph.joiner import Joiner
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.nodes import Compiler
-from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.planner import Planner
-from llmcompiler_graph.prompts import PlanExample, system_message
+from llmcompiler_graph.prompts import system_message
 from llmcompiler_graph.state import LLMCompilerState
 from llmcompiler_graph.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.tool_policy import Retry, Timeout, ToolPolicy
@@ -50,7 +49,7 @@ def create_llm_compiler(
     system_prompt: str | None = None,
     planner_model: str | BaseChatModel | None = None,
     joiner_model: str | BaseChatModel | None = None,
-    examples: Sequence[PlanExample] = (),
+    examples: Sequence[PlanExample] | None = None,
     max_replans: int = 2,
     max_repairs: int = 1,
     max_tasks: int | None = None,
@@ -87,7 +86,8 @@ def create_llm_compiler(
         system_prompt: What the models are told before everything else.
         planner_model: The model that plans; `model` if not given.
         joiner_model: The model that joins; `model` if not given.
-        examples: Questions with the plans wanted for them; checked against the tools.
+        examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
+            the tools' signatures.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
@@ -132,12 +132,9 @@ def create_llm_compiler(
             raise ConfigurationError(msg)
     made = as_tools(tools)
     specs = [tool_spec(tool) for tool in made]
-    for number, example in enumerate(examples, 1):
-        try:
-            check_plan(parse_plan(example.plan), specs)
-        except PlanError as error:
-            msg = f"example {number} ({example.question!r}) cannot be used:\n{error}"
-            raise ConfigurationError(msg) from error
+    if examples is None:
+        examples = made_examples(specs)
+    check_examples(examples, specs)
     approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
     compiler = Compiler(
         specs=specs,

@@ -15,11 +15,12 @@ from langchain_core.tools import BaseTool
 
 from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic
+from llmcompiler_graph.examples import PlanExample, made_examples
 from llmcompiler_graph.grammar import plan_grammar
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import PlanExample, conversation, system_message
+from llmcompiler_graph.prompts import conversation, system_message
 from llmcompiler_graph.tool_specs import tool_spec
 
 __all__ = ("Planned", "plan_only")
@@ -37,7 +38,7 @@ class Planned(NamedTuple):
 
 
 async def plan_only(
-    question: str, model: str | BaseChatModel, tools: Iterable[BaseTool], examples: Sequence[PlanExample] = ()
+    question: str, model: str | BaseChatModel, tools: Iterable[BaseTool], examples: Sequence[PlanExample] | None = None
 ) -> Planned:
     """Ask for a plan and check it.
 
@@ -51,6 +52,7 @@ async def plan_only(
         ConfigurationError: The model cannot be made.
     """
     specs = [tool_spec(each) for each in tools]
+    examples = made_examples(specs) if examples is None else examples
     prompt = conversation(system_message(specs, examples), {"messages": [HumanMessage(question)]})
     settings: dict[str, Any] = {}
     if is_local(model):

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from llmcompiler_graph.errors import Diagnostic
-from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.examples import PlanExample, shown_tasks
+from llmcompiler_graph.plan import Observation, ToolSpec
 from llmcompiler_graph.schema import describe
 from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord
 
@@ -39,16 +40,6 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PlanExample:
-    """One worked question for the prompt."""
-
-    question: str
-    """What a user might ask."""
-    plan: str
-    """The plan text that is wanted for it."""
-
-
 _INSTRUCTIONS = """\
 You answer questions by planning tool calls. They run in parallel, as early as their inputs allow.
 
@@ -56,15 +47,11 @@ You answer questions by planning tool calls. They run in parallel, as early as t
 {tools}
 
 # Plans
-Asked for a plan, write one tool call per line, numbered, and `join()` on the last line:
-1. tool("text", other=2)
-2. tool("text")
-3. other_tool("$1 and $2")
-4. join()
+Asked for a plan, write one tool call per line, numbered, with its arguments by name, and `join()` on the last line.
 - `$1` is what task 1 returned. `${{1.name}}` is a field of it, `${{1.items[0]}}` an element. Refer only to earlier \
 tasks.
 - `${{1.items[*].id}}` runs the task once for every element.
-- `$$` is a dollar sign. `5. tool("text") after $3` runs task 5 after task 3 without using what it returned.
+- `$$` is a dollar sign. A call followed by `after $3` runs after task 3 without using what it returned.
 - Tasks that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
 - If no tool is needed, the plan is `1. join()`.
@@ -108,12 +95,29 @@ def system_message(
         + "".join(f"\n  {line.strip()}" for line in tool.description.splitlines() if line.strip())
         for tool in tools
     ]
-    shown = [f"\n{each.question}\n\n{_WRITE_PLAN}\n{each.plan.strip()}\n" for each in examples]
+    shown = [f"\n{_example(each)}\n" for each in examples]
     text = _INSTRUCTIONS.format(
         tools="\n".join(listed) or "(none)",
-        examples="\n# Examples of plans" + "".join(shown) if shown else "",
+        examples="\n# Examples" + "".join(shown) if shown else "",
     )
     return SystemMessage(f"{system_prompt.strip()}\n\n{text}" if system_prompt.strip() else text)
+
+
+def _example(example: PlanExample) -> str:
+    """Write an example as the conversation it would be."""
+    parts = [example.question, f"{_WRITE_PLAN}\n{example.plan.strip()}"]
+    last = 0
+    for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
+        lines = []
+        for task in tasks:
+            given = outcome.observations[task.index]
+            what = given if isinstance(given, Observation) else Observation("done", given)
+            lines.append(_line(str(replace(task, thought="")), what.status, what.value, what.error, 1000))
+        last = max([last, *(task.index for task in tasks)])
+        parts += [_told(lines, last=False), outcome.reply.strip()]
+        if outcome.plan:
+            parts.append(f"{_go_on(last + 1)}\n{outcome.plan.strip()}")
+    return "\n\n".join(parts)
 
 
 def question_position(messages: Sequence[AnyMessage]) -> int:
@@ -154,13 +158,16 @@ def conversation(
         if one["reply"]:
             following = max((task["index"] for task in tasks if task["round"] <= number), default=0) + 1
             prompt.append(AIMessage(one["reply"].strip()))
-            prompt.append(
-                HumanMessage(
-                    f"{_WRITE_PLAN} Number its tasks from {following}; "
-                    "refer to what earlier tasks returned instead of repeating them."
-                )
-            )
+            prompt.append(HumanMessage(_go_on(following)))
     return prompt
+
+
+def _go_on(following: int) -> str:
+    """Ask for the next plan."""
+    return (
+        f"{_WRITE_PLAN} Number its tasks from {following}; "
+        "refer to what earlier tasks returned instead of repeating them."
+    )
 
 
 def said(plan: str) -> str:
@@ -204,6 +211,10 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
 def _observations(tasks: Sequence[TaskRecord], one: Round, last: bool, limit: int) -> str:
     lines = [_observation(task, limit) for task in tasks]
     lines += [f"line {each['line']} of the plan: {each['message']}" for each in one["diagnostics"] if not each["index"]]
+    return _told(lines, last=last)
+
+
+def _told(lines: Sequence[str], *, last: bool) -> str:
     listed = "\n".join(lines) or "No task was run."
     return f"Observations:\n{listed}\n\n{_DECIDE_LAST if last else _DECIDE}"
 
@@ -214,9 +225,11 @@ def _observation(task: TaskRecord, limit: int) -> str:
     if len(calls) == 1 and "$" in call:
         arguments = ", ".join(f"{name}={_quoted(value, 200)}" for name, value in calls[0].items())
         call = f"{task['index']}. {task['tool']}({arguments})"
-    if task["status"] == "done":
-        return f"{call} = {_quoted(task['value'], limit)}"
-    return f"{call}: {task['status']}: {_quoted(task['error'], limit)}"
+    return _line(call, task["status"], task["value"], task["error"], limit)
+
+
+def _line(call: str, status: str, value: Any, error: str, limit: int) -> str:
+    return f"{call} = {_quoted(value, limit)}" if status == "done" else f"{call}: {status}: {_quoted(error, limit)}"
 
 
 def _quoted(value: Any, limit: int) -> str:

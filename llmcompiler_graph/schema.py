@@ -21,6 +21,7 @@ from llmcompiler_graph.references import ALL, JSON, Path, as_text
 __all__ = (
     "MissingField",
     "Schema",
+    "alternatives",
     "at_path",
     "describe",
     "fit_text",
@@ -49,7 +50,7 @@ class MissingField(Exception):
         super().__init__(field)
 
 
-def _alternatives(schema: Schema, definitions: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+def alternatives(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[dict[str, JSON]]:
     """The schemas one of which a value must fit, `$ref`s and unions resolved; `[]` if anything fits."""
     pending, found, seen = [schema], list[dict[str, JSON]](), set[str]()
     while pending:
@@ -95,7 +96,7 @@ def _type_of(value: JSON) -> str:
 
 def type_names(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[str]:
     """The JSON types a schema allows, each once; `[]` if anything fits."""
-    return list(dict.fromkeys(str(option["type"]) for option in _alternatives(schema, definitions)))
+    return list(dict.fromkeys(str(option["type"]) for option in alternatives(schema, definitions)))
 
 
 def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[JSON]:
@@ -105,7 +106,7 @@ def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) 
     ['m', 'ft']
     """
     values: list[JSON] = []
-    for option in _alternatives(schema, definitions):
+    for option in alternatives(schema, definitions):
         if "const" in option:
             values.append(option["const"])
         elif isinstance(listed := option.get("enum"), list):
@@ -121,7 +122,7 @@ def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) 
     >>> describe({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]})
     'list[int] | None'
     """
-    names = [_describe_one(option, definitions, 0) for option in _alternatives(schema, definitions)]
+    names = [_describe_one(option, definitions, 0) for option in alternatives(schema, definitions)]
     return " | ".join(dict.fromkeys(names)) or "Any"
 
 
@@ -132,7 +133,7 @@ def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], d
     def inner(schema: Schema) -> str:
         if depth > 2:
             return "…"
-        names = [_describe_one(one, definitions, depth + 1) for one in _alternatives(schema, definitions)]
+        names = [_describe_one(one, definitions, depth + 1) for one in alternatives(schema, definitions)]
         return " | ".join(dict.fromkeys(names)) or "Any"
 
     if "const" in option:
@@ -178,7 +179,7 @@ _NUMBERS = frozenset({"integer", "number", "boolean"})
 
 
 def _fits(source: Schema, target: Schema, from_: Mapping[str, JSON], to: Mapping[str, JSON], depth: int) -> bool:
-    sources, targets = _alternatives(source, from_), _alternatives(target, to)
+    sources, targets = alternatives(source, from_), alternatives(target, to)
     if not sources or not targets or depth == _DEPTH:
         return True
     return any(_fits_one(one, other, from_, to, depth) for one in sources for other in targets)
@@ -215,7 +216,7 @@ def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DE
         MissingField: Every alternative is an object without that field.
     """
     for key in path:
-        options = _alternatives(schema, definitions)
+        options = alternatives(schema, definitions)
         found: list[Schema] = []
         fields: list[str] = []
         for option in options:
@@ -244,7 +245,7 @@ def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DE
 def has(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> bool:
     """Whether a schema names what the last element of a path selects: a property, or the elements of a list."""
     *outer, key = path
-    for option in _alternatives(at_path(schema, tuple(outer), definitions), definitions):
+    for option in alternatives(at_path(schema, tuple(outer), definitions), definitions):
         properties = option.get("properties")
         named = isinstance(properties, dict) and key in properties
         if named if isinstance(key, str) else option["type"] == "array":
@@ -254,7 +255,7 @@ def has(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINI
 
 def mismatch(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str | None:
     """What is wrong with a constant for a parameter, or `None`."""
-    options = _alternatives(schema, definitions)
+    options = alternatives(schema, definitions)
     if not options or any(_accepts(option, value, definitions) for option in options):
         return None
     return f"expected {describe(schema, definitions)}, not {value!r}"
@@ -288,7 +289,7 @@ def fit_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_
     >>> fit_text([1, "a"], {"type": "array", "items": {"type": "string"}})
     ['1', 'a']
     """
-    options = [option for option in _alternatives(schema, definitions) if option["type"] != "null"]
+    options = [option for option in alternatives(schema, definitions) if option["type"] != "null"]
     if value is None or not options:
         return value
     if all(option["type"] == "string" for option in options):

@@ -182,8 +182,8 @@ def test_default_tools_have_examples() -> None:
     with ScriptedServer(["1. join()", "Finish: x"]) as server:
         run(server, "ask", *MODEL, "-t", "calculate", "-t", "lookup", QUESTION)
     assert 'lookup(entity="Danube")' in server.requests[0]["messages"][0]["content"]
-    assert examples_for([lookup]) == ()
-    assert examples_for([lookup, calculate, lookup.model_copy(update={"name": "more"})]) == ()
+    assert examples_for([lookup]) is None
+    assert examples_for([lookup, calculate, lookup.model_copy(update={"name": "more"})]) is None
 
 
 def test_default_examples_are_right() -> None:

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
+from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.plan import Task, ToolSpec
-from llmcompiler_graph.prompts import PlanExample, conversation, question_position, signature, system_message
+from llmcompiler_graph.prompts import conversation, question_position, signature, system_message
 from llmcompiler_graph.state import Round, TaskRecord, planned
 
 SYSTEM = SystemMessage("system")
