@@ -30,7 +30,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ("Decision", "DecisionParser", "Finish", "Replan", "parse_decision")
+__all__ = ("Decision", "DecisionParser", "Finish", "Replan", "next_plan", "parse_decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ _LOOSE = re.compile(
 _ANSWER = re.compile(rf"^{_MARKS}(?P<word>(?:final[ \t]+)?answer)[ \t*_`]*:", _FLAGS)
 _THOUGHT = re.compile(rf"{_MARKS}thought[ \t*_`]*:[\s*_`]*", re.IGNORECASE)
 _PARENTHESIS = re.compile(r"\(|\)(?P<line_ends>[ \t\r*_`.]*(?=\n|\Z))?")
+_PLAN = re.compile(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", _FLAGS)
 _STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 
 
@@ -113,6 +114,20 @@ def parse_decision(text: str) -> Decision:
     if match["word"].lower() == "replan":
         return Replan(body, above)
     return Finish(body or above)
+
+
+def next_plan(reply: str) -> str:
+    r"""The plan that a reply gives below its `Replan`; empty if there is none.
+
+    >>> next_plan('Thought: no K2.\nReplan: look it up.\n4. search("K2")\n5. join()')
+    '4. search("K2")\n5. join()'
+    """
+    text = _without_stop(reply)
+    match = _decision_in(text)
+    if match is None or match["word"].lower() != "replan":
+        return ""
+    plan = _PLAN.search(text, match.end())
+    return "" if plan is None else text[plan.start() :].strip().removesuffix("```").rstrip()
 
 
 def _without_stop(text: str, *, partial: bool = False) -> str:

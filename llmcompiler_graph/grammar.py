@@ -103,10 +103,12 @@ def _argument(tool: ToolSpec, name: str) -> str:
     return f"{_literal(name + '=')} ({' | '.join([*dict.fromkeys(values), 'reference'])})"
 
 
-def decision_grammar(*, may_replan: bool) -> str:
-    """Write the grammar of the joiner's reply."""
-    replan = r' | "Replan: " [^\n]{1,400}' if may_replan else ""
-    return f'root ::= "Thought: " [^\\n]{{1,240}} "\\n" ("Finish: " [^\\n]{{1,4000}}{replan})'
+def decision_grammar(*, may_replan: bool, plan: str = "") -> str:
+    """Write the grammar of the joiner's reply; with a plan's grammar, a replan has that plan below it."""
+    below = ' "\\n" plan' if plan else ""
+    replan = rf' | "Replan: " [^\n]{{1,400}}{below}' if may_replan else ""
+    root = f'root ::= "Thought: " [^\\n]{{1,240}} "\\n" ("Finish: " [^\\n]{{1,4000}}{replan})'
+    return "\n".join([root, *(["plan" + plan.removeprefix("root")] if may_replan and plan else [])])
 
 
 def _literal(text: str) -> str:

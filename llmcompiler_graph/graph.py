@@ -51,6 +51,7 @@ def create_llm_compiler(
     joiner_model: str | BaseChatModel | None = None,
     examples: Sequence[PlanExample] | None = None,
     max_replans: int = 2,
+    fuse_replan: bool = False,
     max_repairs: int = 1,
     max_tasks: int | None = None,
     max_concurrency: int | None = None,
@@ -89,6 +90,8 @@ def create_llm_compiler(
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
         max_replans: How many plans may follow the first in one turn; 0 for none.
+        fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
+            model call per replan instead of two.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
         max_tasks: How many tasks one plan may have.
@@ -144,8 +147,9 @@ def create_llm_compiler(
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,
         ),
-        system=system_message(specs, examples, system_prompt or ""),
+        system=system_message(specs, examples, system_prompt or "", fused=fuse_replan),
         max_replans=max_replans,
+        fuse_replan=fuse_replan,
         max_repairs=max_repairs,
         max_tasks=max_tasks,
         max_concurrency=max_concurrency,

@@ -16,11 +16,10 @@ from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
-from llmcompiler_graph.decision import DecisionParser, Finish, Replan
-from llmcompiler_graph.grammar import decision_grammar
+from llmcompiler_graph.decision import DecisionParser, Finish, Replan, next_plan
+from llmcompiler_graph.grammar import decision_grammar, plan_grammar
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
-from llmcompiler_graph.prompts import conversation
 from llmcompiler_graph.state import LLMCompilerState, Round
 
 __all__ = ("Joiner",)
@@ -52,31 +51,38 @@ class Joiner:
         model = await self._model.aget()
         rounds = state["rounds"]
         last = len(rounds) > self._compiler.max_replans
-        prompt = conversation(
-            self._compiler.system, state, last=last, max_observation_chars=self._compiler.max_observation_chars
-        )
+        prompt = self._compiler.conversation(state, last=last)
         reply = _Reply(f"answer_{uuid4().hex[:12]}")
-        decision = await reply.read(model, prompt, self._settings(may_replan=not last), sync=sync)
+        decision = await reply.read(model, prompt, self._settings(state, may_replan=not last), sync=sync)
         if last and isinstance(decision, Replan):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
             prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
-            decision = await reply.read(model, prompt, self._settings(may_replan=False), sync=sync)
+            decision = await reply.read(model, prompt, self._settings(state, may_replan=False), sync=sync)
             if isinstance(decision, Replan):
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         usage = rounds[-1]["usage"] if reply.usage is None else {**rounds[-1]["usage"], "joiner": reply.usage}
         one: Round = {**rounds[-1], "reply": reply.text, "usage": usage}
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
         if isinstance(decision, Replan):
-            Teller(get_stream_writer(), turn_clock(state)).replanning(decision.feedback)
-            return {**update, "decision": "replan", "decided_after": state["messages"][-1].id}
+            plan = next_plan(reply.text) if self._compiler.fuse_replan else ""
+            feedback = decision.feedback.partition(plan)[0].rstrip() if plan else decision.feedback
+            Teller(get_stream_writer(), turn_clock(state)).replanning(feedback)
+            decided_after = state["messages"][-1].id
+            return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
         answer = AIMessage(decision.answer, id=reply.id, name="joiner", usage_metadata=reply.usage)
         update |= {"decision": "finish", "messages": [answer]}
         if self._response_format is not None:
             update["structured_response"] = await self._structured(model, [*prompt, answer], sync=sync)
         return update
 
-    def _settings(self, *, may_replan: bool) -> dict[str, Any]:
-        return {"extra_body": {"grammar": decision_grammar(may_replan=may_replan)}} if self._constrained else {}
+    def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
+        if not self._constrained:
+            return {}
+        plan = ""
+        if self._compiler.fuse_replan and may_replan:
+            first = max((task["index"] for task in state["tasks"]), default=0) + 1
+            plan = plan_grammar(self._compiler.specs, first=first, max_tasks=self._compiler.max_tasks)
+        return {"extra_body": {"grammar": decision_grammar(may_replan=may_replan, plan=plan)}}
 
     async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
         structured = model.with_structured_output(self._response_format)

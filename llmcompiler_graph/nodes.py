@@ -22,6 +22,7 @@ from llmcompiler_graph.background import iterate_in_thread
 from llmcompiler_graph.executor import Moment
 from llmcompiler_graph.inflight import InFlight
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
+from llmcompiler_graph.prompts import conversation
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
 from llmcompiler_graph.tool_policy import ToolPolicy
@@ -46,6 +47,8 @@ class Compiler:
     """Which tools need a human."""
     max_replans: int = 2
     """How many plans may follow the first in one turn."""
+    fuse_replan: bool = False
+    """Whether the joiner writes the next plan when it decides to replan."""
     max_repairs: int = 1
     """How often the tasks of a plan that cannot be used are asked for again."""
     max_tasks: int | None = None
@@ -69,6 +72,16 @@ class Compiler:
             held={spec.name for spec in self.specs} if hold_all else self.held,
             max_concurrency=min(limits, default=None),
             tool_concurrency=self.tool_concurrency,
+        )
+
+    def conversation(self, state: LLMCompilerState, *, last: bool = False) -> list[BaseMessage]:
+        """Write the prompt for whichever model call is next."""
+        return conversation(
+            self.system,
+            state,
+            last=last,
+            fused=self.fuse_replan,
+            max_observation_chars=self.max_observation_chars,
         )
 
     async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:

@@ -16,7 +16,7 @@ from llmcompiler_graph.draft import Draft
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
-from llmcompiler_graph.prompts import conversation, question_position, repair_request, said
+from llmcompiler_graph.prompts import question_position, repair_request, said
 from llmcompiler_graph.state import DiagnosticRecord, LLMCompilerState, Repair, Round
 
 __all__ = ("Planner",)
@@ -48,15 +48,22 @@ class Planner:
         """Run the node; return the state's update."""
         update = _turn(state)
         state = {**state, **update}  # type: ignore[typeddict-item]
-        prompt = conversation(self._compiler.system, state, max_observation_chars=self._compiler.max_observation_chars)
+        prompt = self._compiler.conversation(state)
         draft = Draft(self._compiler, state, sync=sync)
         repairs: list[Repair] = []
         try:
-            usage = await self._write(draft, prompt, None, sync=sync)
+            usage: UsageMetadata | None = None
+            adopted = state.get("next_plan", "")
+            if adopted:
+                draft.feed(adopted)
+                draft.close()
+            else:
+                usage = await self._write(draft, prompt, None, sync=sync)
             plan = draft.text
             while broken := draft.mend():
                 request = repair_request(broken)
-                prompt += [AIMessage(said(repairs[-1]["plan"] if repairs else plan)), HumanMessage(request)]
+                written = [] if adopted and not repairs else [AIMessage(said(repairs[-1]["plan"] if repairs else plan))]
+                prompt += [*written, HumanMessage(request)]
                 more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
                 usage = add_usage(usage, more) if usage or more else None
                 told = [_recorded(each) for one in broken for each in one.diagnostics]
@@ -70,6 +77,8 @@ class Planner:
             messages = [draft.message(usage)]
             self._compiler.inflight.hand_over(messages[0], draft.executor)
         one = Round(plan=plan, diagnostics=[_recorded(each) for each in draft.diagnostics], reply="", usage={})
+        if adopted:
+            one["adopted"] = True
         if repairs:
             one["repairs"] = repairs
         if usage is not None:
@@ -79,6 +88,7 @@ class Planner:
             "messages": messages,
             "tasks": [*state["tasks"], *draft.records],
             "rounds": [*state["rounds"], one],
+            "next_plan": "",
         }
 
     async def _write(
@@ -117,6 +127,7 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
         "tasks": [],
         "rounds": [],
         "timeline": [],
+        "next_plan": "",
         "structured_response": None,
     }
 

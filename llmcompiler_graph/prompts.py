@@ -7,7 +7,7 @@
     assistant the tasks again)                      │
     user      the observations; finish or replan?   │ the joiner's, up to here, less its reply;
     assistant the joiner's reply                    │ a replan goes on from there
-    user      write the next plan                   ┘
+    user      write the next plan                   ┘ (unless the joiner's reply has it: `fuse_replan`)
 
 So planner, joiner and replans of one model share the longest prefix there can be, and prompt caches hit. Observations
 are quoted as JSON: nothing a tool returns can pass for plan text or for another observation.
@@ -63,11 +63,17 @@ Thought: The lengths were found and their difference was calculated.
 Finish: The Danube is longer than the Rhine, by 1,620 km.
 or:
 Thought: The length of the Rhine was not found.
-Replan: Look up the Rhine under another name.
+Replan: Look up the Rhine under another name.{fused}
 {examples}"""
 
 _WRITE_PLAN = "Write the plan."
+_REPLAN_WITH_PLAN = """
+Below `Replan: …`, write that plan at once."""
 _DECIDE = "Finish with the answer, or replan if something needed is missing."
+_DECIDE_FUSED = (
+    "Finish with the answer, or if something needed is missing, replan and write the next plan below, numbered from "
+    "{following}. Refer to what earlier tasks returned instead of repeating them."
+)
 _DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
 
 
@@ -87,23 +93,35 @@ def signature(tool: ToolSpec) -> str:
 
 
 def system_message(
-    tools: Iterable[ToolSpec], examples: Sequence[PlanExample] = (), system_prompt: str = ""
+    tools: Iterable[ToolSpec],
+    examples: Sequence[PlanExample] = (),
+    system_prompt: str = "",
+    *,
+    fused: bool = False,
 ) -> SystemMessage:
-    """Write the system message, the same for every call of one graph."""
+    """Write the system message, the same for every call of one graph.
+
+    Args:
+        tools: What plans may call.
+        examples: Shown in full.
+        system_prompt: Stands before everything else.
+        fused: Whether the joiner's reply is to hold the next plan.
+    """
     listed = [
         f"- {signature(tool)}"
         + "".join(f"\n  {line.strip()}" for line in tool.description.splitlines() if line.strip())
         for tool in tools
     ]
-    shown = [f"\n{_example(each)}\n" for each in examples]
+    shown = [f"\n{_example(each, fused=fused)}\n" for each in examples]
     text = _INSTRUCTIONS.format(
         tools="\n".join(listed) or "(none)",
+        fused=_REPLAN_WITH_PLAN if fused else "",
         examples="\n# Examples" + "".join(shown) if shown else "",
     )
     return SystemMessage(f"{system_prompt.strip()}\n\n{text}" if system_prompt.strip() else text)
 
 
-def _example(example: PlanExample) -> str:
+def _example(example: PlanExample, *, fused: bool) -> str:
     """Write an example as the conversation it would be."""
     parts = [example.question, f"{_WRITE_PLAN}\n{example.plan.strip()}"]
     last = 0
@@ -114,8 +132,10 @@ def _example(example: PlanExample) -> str:
             what = given if isinstance(given, Observation) else Observation("done", given)
             lines.append(_line(str(replace(task, thought="")), what.status, what.value, what.error, 1000))
         last = max([last, *(task.index for task in tasks)])
-        parts += [_told(lines, last=False), outcome.reply.strip()]
-        if outcome.plan:
+        parts += [_told(lines, _decide(last + 1, fused=fused)), outcome.reply.strip()]
+        if outcome.plan and fused:
+            parts[-1] += f"\n{outcome.plan.strip()}"
+        elif outcome.plan:
             parts.append(f"{_go_on(last + 1)}\n{outcome.plan.strip()}")
     return "\n\n".join(parts)
 
@@ -129,7 +149,12 @@ def question_position(messages: Sequence[AnyMessage]) -> int:
 
 
 def conversation(
-    system: SystemMessage, state: LLMCompilerState, *, last: bool = False, max_observation_chars: int = 4000
+    system: SystemMessage,
+    state: LLMCompilerState,
+    *,
+    last: bool = False,
+    fused: bool = False,
+    max_observation_chars: int = 4000,
 ) -> list[BaseMessage]:
     """Write the prompt for whichever call is next: the planner's if the last round has its reply, else the joiner's.
 
@@ -137,6 +162,7 @@ def conversation(
         system: The system message.
         state: Its `rounds` are those of the current turn.
         last: Whether no other plan is possible.
+        fused: Whether the joiner's reply is to hold the next plan.
         max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
     """
     messages = state["messages"]
@@ -148,18 +174,28 @@ def conversation(
     prompt: list[BaseMessage] = [system, *history]
     prompt.append(HumanMessage(_with_text(question, own, [*_findings(messages[position + 1 :]), _WRITE_PLAN])))
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
+    following = 1
     for number, one in enumerate(rounds):
-        prompt.append(AIMessage(said(one["plan"])))
+        if not one.get("adopted"):
+            prompt += [HumanMessage(_go_on(following))] if number else []
+            prompt.append(AIMessage(said(one["plan"])))
         for repair in one.get("repairs", ()):
             prompt += [HumanMessage(repair["request"]), AIMessage(said(repair["plan"]))]
         mine = [task for task in tasks if task["round"] == number]
+        following = max([following - 1, *(task["index"] for task in mine)]) + 1
         is_last = last and number == len(rounds) - 1
-        prompt.append(HumanMessage(_observations(mine, one, is_last, max_observation_chars)))
+        decide = _DECIDE_LAST if is_last else _decide(following, fused=fused)
+        prompt.append(HumanMessage(_observations(mine, one, decide, max_observation_chars)))
         if one["reply"]:
-            following = max((task["index"] for task in tasks if task["round"] <= number), default=0) + 1
             prompt.append(AIMessage(one["reply"].strip()))
-            prompt.append(HumanMessage(_go_on(following)))
+    if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
+        prompt.append(HumanMessage(_go_on(following)))
     return prompt
+
+
+def _decide(following: int, *, fused: bool) -> str:
+    """Ask the joiner."""
+    return _DECIDE_FUSED.format(following=following) if fused else _DECIDE
 
 
 def _go_on(following: int) -> str:
@@ -208,15 +244,15 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
     return [*({"type": "text", "text": t} for t in before), *content, *({"type": "text", "text": t} for t in after)]
 
 
-def _observations(tasks: Sequence[TaskRecord], one: Round, last: bool, limit: int) -> str:
+def _observations(tasks: Sequence[TaskRecord], one: Round, decide: str, limit: int) -> str:
     lines = [_observation(task, limit) for task in tasks]
     lines += [f"line {each['line']} of the plan: {each['message']}" for each in one["diagnostics"] if not each["index"]]
-    return _told(lines, last=last)
+    return _told(lines, decide)
 
 
-def _told(lines: Sequence[str], *, last: bool) -> str:
+def _told(lines: Sequence[str], decide: str) -> str:
     listed = "\n".join(lines) or "No task was run."
-    return f"Observations:\n{listed}\n\n{_DECIDE_LAST if last else _DECIDE}"
+    return f"Observations:\n{listed}\n\n{decide}"
 
 
 def _observation(task: TaskRecord, limit: int) -> str:

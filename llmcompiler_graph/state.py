@@ -108,6 +108,8 @@ class Round(TypedDict):
 
     plan: str
     """The plan text, as the model wrote it."""
+    adopted: NotRequired[bool]
+    """Whether the joiner wrote it, in its reply to the plan before."""
     repairs: NotRequired[list[Repair]]
     """What was done about the tasks that could not be used."""
     diagnostics: list[DiagnosticRecord]
@@ -142,6 +144,8 @@ class LLMCompilerState(TypedDict):
     """When the turn's tasks ran."""
     decision: NotRequired[Literal["finish", "replan"]]
     """What the joiner decided last."""
+    next_plan: NotRequired[str]
+    """The plan that the joiner wrote when it decided to replan (`fuse_replan`); empty if it wrote none."""
     structured_response: NotRequired[Any]
     """The answer in the form of `response_format`, if one was given."""
     turn: NotRequired[str]

@@ -1,0 +1,134 @@
+import re
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.decision import next_plan
+from llmcompiler_graph.grammar import decision_grammar, plan_grammar
+from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.testing import ScriptedModel
+from tests.test_draft import add, look, outcomes
+
+QUESTION: Any = {"messages": [HumanMessage("?")]}
+PLAN = '1. look("K2")\n2. join()'
+REPLAN = "Thought: K2 alone is not enough.\nReplan: look up Everest, and add.\n"
+NEXT = '3. look("Everest")\n4. add($1.height_m, $3.height_m)\n5. join()'
+
+
+def fused(*replies: str, **settings: Any) -> tuple[Any, ScriptedModel]:
+    """Make a graph whose joiner writes the next plan, over scripted replies."""
+    model = ScriptedModel(replies)
+    return create_llm_compiler(model, [look, add], fuse_replan=True, **settings), model
+
+
+@pytest.mark.parametrize(
+    ("reply", "plan"),
+    [
+        ("Thought: a\nReplan: b\n3. look('x')\n4. join()", "3. look('x')\n4. join()"),
+        ("Thought: a\nAction: Replan(b)\n3. look('x')", "3. look('x')"),
+        ("Replan: b\n\nThought: c\n3. look('x')\n", "Thought: c\n3. look('x')"),
+        ("**Replan:** b\n```\n3. look('x')\n```", "3. look('x')"),
+        ("Replan:\n1) join()", "1) join()"),
+        ("Replan: b\n1. Look at (x)\n2. Then y", ""),
+        ("Replan: b", ""),
+        ("Finish: b\n3. look('x')", ""),
+        ("3. look('x')", ""),
+        ("", ""),
+    ],
+)
+def test_next_plan(reply: str, plan: str) -> None:
+    """The plan of a reply is what begins, below its `Replan`, with a numbered call."""
+    assert next_plan(reply) == plan
+
+
+async def test_one_call_per_replan() -> None:
+    """The planner node adopts the plan of the joiner's reply, without another model call."""
+    graph, model = fused(PLAN, REPLAN + NEXT, "Finish: ok")
+    final = await graph.ainvoke(QUESTION)
+    assert len(model.calls) == 3
+    assert outcomes(final) == [(1, "done", {"height_m": 2.0}), (3, "done", {"height_m": 7.0}), (4, "done", 9)]
+    assert [(one["plan"], one.get("adopted", False)) for one in final["rounds"]] == [(PLAN, False), (NEXT, True)]
+    assert final["next_plan"] == ""
+    events = [e async for e in fused(PLAN, REPLAN + NEXT, "Finish: ok")[0].astream(QUESTION, stream_mode="custom")]
+    assert [e["error"] for e in events if e["event"] == "replanning"] == ["look up Everest, and add."]
+    assert sum(isinstance(m, AIMessage) and bool(m.tool_calls) for m in final["messages"]) == 2
+
+
+async def test_a_replan_without_a_plan() -> None:
+    """If the joiner writes none, the planner model is asked, as ever."""
+    graph, model = fused(PLAN, REPLAN, NEXT, "Finish: ok")
+    final = await graph.ainvoke(QUESTION)
+    assert len(model.calls) == 4
+    assert outcomes(final)[-1] == (4, "done", 9)
+    assert model.calls[2][-1].text.startswith("Write the plan. Number its tasks from 2;")
+
+
+async def test_every_call_extends_the_one_before() -> None:
+    """Planner, joiner with a plan, repair of that plan, joiner: each prompt begins with all of the one before."""
+    broken = NEXT.replace("look(", "loook(")
+    graph, model = fused(PLAN, REPLAN + broken, '3. look("Everest")', "Finish: ok")
+    final = await graph.ainvoke(QUESTION)
+    assert outcomes(final)[-1] == (4, "done", 9)
+    said = [PLAN, REPLAN + broken, '3. look("Everest")']
+    for one, following, reply in zip(model.calls[:-1], model.calls[1:], said, strict=True):
+        assert following[: len(one)] == one
+        assert following[len(one)].text == reply
+        assert len(following) == len(one) + 2
+    assert "numbered from 2" in model.calls[1][-1].text
+    assert "Write only task 3 again" in model.calls[2][-1].text
+    assert "numbered from 5" in model.calls[3][-1].text
+
+
+async def test_the_last_round() -> None:
+    """Where no other plan is possible, the joiner is not asked for one; what it writes is not run."""
+    graph, model = fused(PLAN, REPLAN + NEXT, "Finish: ok", max_replans=0)
+    final = await graph.ainvoke(QUESTION)
+    assert "Finish with the best answer" in model.calls[1][-1].text
+    assert [task["index"] for task in final["tasks"]] == [1]
+
+
+async def test_finished_work_is_not_repeated() -> None:
+    """A fused plan that repeats finished work costs no call, and numbers that start again are shifted."""
+    graph, _ = fused(PLAN, REPLAN + '1. look("K2")\n2. add($1.height_m, 1)', "Finish: ok")
+    final = await graph.ainvoke(QUESTION)
+    assert outcomes(final)[1:] == [(2, "done", {"height_m": 2.0}), (3, "done", 3)]
+    assert final["timeline"][1]["started"] is None
+
+
+async def test_the_next_turn() -> None:
+    """A new question after a turn with a fused replan is planned anew."""
+    graph, model = fused(PLAN, REPLAN + NEXT, "Finish: ok", PLAN, "Finish: again", checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    await graph.ainvoke(QUESTION, config)
+    final = await graph.ainvoke(QUESTION, config)
+    assert final["messages"][-1].text == "again"
+    assert len(model.calls) == 5
+
+
+def test_synchronous() -> None:
+    """A synchronous run adopts plans too."""
+    graph, model = fused(PLAN, REPLAN + NEXT, "Finish: ok")
+    assert outcomes(graph.invoke(QUESTION))[-1] == (4, "done", 9)
+    assert len(model.calls) == 3
+
+
+async def test_told_only_if_wanted() -> None:
+    """The models are asked for a plan with the replan only in such a graph, which says so from the start."""
+    graph, model = fused(PLAN, "Finish: ok")
+    await graph.ainvoke(QUESTION)
+    assert "write that plan at once" in model.calls[0][0].text
+    plain = ScriptedModel([PLAN, "Finish: ok"])
+    await create_llm_compiler(plain, [look, add]).ainvoke(QUESTION)
+    assert not re.search("write that plan at once|write the next plan below", "".join(m.text for m in plain.calls[1]))
+
+
+def test_the_grammar() -> None:
+    """A constrained joiner may write a plan below `Replan`, in the plan's own grammar."""
+    tool = ToolSpec("look", {"name": {"type": "string"}}, frozenset({"name"}))
+    lines = decision_grammar(may_replan=True, plan=plan_grammar([tool], first=4)).splitlines()
+    assert lines[0].endswith('"Replan: " [^\\n]{1,400} "\\n" plan)')
+    assert lines[1] == "plan ::= thought? line4"
+    assert "plan" not in decision_grammar(may_replan=False, plan="root ::= x")
