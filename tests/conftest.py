@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when LangGraph is imported: what no checkpoint may hold is an error
+os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when LangGraph is imported
 
 import pytest
 from hypothesis import HealthCheck, settings

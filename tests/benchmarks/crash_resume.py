@@ -1,10 +1,13 @@
 """Kills a run at random moments and resumes it until it is done: nothing finished runs twice, nothing is lost.
 
-python tests/benchmarks/crash_resume.py [--runs 200] [--postgres URL] [--seed 0]
+python -m tests.benchmarks.crash_resume [--runs 200] [--postgres [URL]] [--seed 0]
 
-Each run is a 12-task plan in a process of its own, with a checkpointer on disk. The process is killed (SIGKILL) at a
-random moment and started again on the same thread, until it ends by itself. Every tool and model call is counted in an
-SQLite file. Before each restart the checkpoint is read: a task whose result was in it must not run again.
+Each run is a 12-task plan in a process of its own, with a checkpointer on disk, under strict msgpack. The process is
+killed (SIGKILL) at a random moment of its run, and started again on the same thread; one to three times, until it ends
+by itself. Every tool and model call is counted in an SQLite file. Before each restart the checkpoint is read: a task
+whose result was in it must not run again. `--postgres` without a URL starts a server of its own.
+
+The processes are forked from this one, which has imported everything and runs nothing: only that makes them cheap.
 """
 
 from __future__ import annotations
@@ -13,18 +16,31 @@ import argparse
 import asyncio
 import os
 import random
+import select
 import signal
 import sqlite3
-import subprocess
-import sys
+import statistics
 import tempfile
 import time
+import traceback
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
-os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
+os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when LangGraph is imported
+
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
+from tests.postgres import new_database, running_server
 
 PLAN = """\
 1. work(n=1)
@@ -41,10 +57,11 @@ PLAN = """\
 12. work(n="12$9$10")
 13. join()"""
 ANSWER = "129511062734 8 1162"
+THREAD: Any = {"configurable": {"thread_id": "crash"}}
 
 
 class Driver:
-    """The process that is killed."""
+    """What the process that is killed does."""
 
     def __init__(self, counts: str) -> None:
         self.counts = sqlite3.connect(counts, timeout=30, isolation_level=None, check_same_thread=False)
@@ -56,11 +73,6 @@ class Driver:
 
     def graph(self, checkpointer: Any) -> Any:
         """The graph whose runs are killed."""
-        from langchain_core.messages import BaseMessage
-        from langchain_core.tools import tool
-
-        from llmcompiler_graph import create_llm_compiler
-        from llmcompiler_graph.testing import ScriptedModel
 
         @tool
         async def work(n: str) -> str:
@@ -96,35 +108,26 @@ class Driver:
         model = ScriptedModel([reply, reply], seconds_per_reply=0.1)
         return create_llm_compiler(model, [work, write], checkpointer=checkpointer)
 
-    async def run(self, store: str) -> None:
-        """Run the thread to its end, from wherever it stands."""
-        async with checkpointer_at(store) as saver:
+    async def run(self, store: str) -> str:
+        """Run the thread to its end, from wherever it stands; return the answer."""
+        kind: Any = AsyncPostgresSaver if store.startswith("postgres") else AsyncSqliteSaver
+        async with kind.from_conn_string(store) as saver:
             graph = self.graph(saver)
-            config = {"configurable": {"thread_id": "crash"}}
-            begun = (await graph.aget_state(config)).values
-            given = None if begun else {"messages": [("user", "go")]}
-            print("ready", flush=True)
-            final = await graph.ainvoke(given, config)
-            print("answer:", final["messages"][-1].content, flush=True)
+            begun = (await graph.aget_state(THREAD)).values
+            final = await graph.ainvoke(None if begun else {"messages": [("user", "go")]}, THREAD)
+            return str(final["messages"][-1].content)
 
 
-def checkpointer_at(store: str) -> Any:
-    """Open the checkpointer: a PostgreSQL URL or an SQLite path."""
-    if store.startswith("postgres"):
-        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-
-        return AsyncPostgresSaver.from_conn_string(store)
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    return AsyncSqliteSaver.from_conn_string(store)
+def checkpoints(store: str) -> Any:
+    """Open the checkpoints for reading: a PostgreSQL URL or an SQLite path."""
+    kind: Any = PostgresSaver if store.startswith("postgres") else SqliteSaver
+    return kind.from_conn_string(store)
 
 
-async def persisted(store: str) -> set[str]:
+def persisted(store: str) -> set[str]:
     """The calls whose results the checkpoint holds, as the counts name them."""
-    async with checkpointer_at(store) as saver:
-        if store.startswith("postgres"):
-            await saver.setup()
-        held = await saver.aget_tuple({"configurable": {"thread_id": "crash"}})
+    with checkpoints(store) as saver:
+        held = saver.get_tuple(THREAD)
     if held is None:
         return set()
     done: set[str] = set()
@@ -137,6 +140,36 @@ async def persisted(store: str) -> set[str]:
     return done
 
 
+def counted(counts: Path) -> Counter[str]:
+    """How often each call has been made so far."""
+    with closing(sqlite3.connect(counts, timeout=30)) as db:
+        if not db.execute("select 1 from sqlite_master where name = 'calls'").fetchone():
+            return Counter()
+        return Counter(what for (what,) in db.execute("select what from calls"))
+
+
+def drive(store: str, counts: Path, moment: float | None) -> str | None:
+    """Start a process that runs the thread; kill it after some seconds; return its answer, or `None` if it was."""
+    answer, told = os.pipe()
+    if (process := os.fork()) == 0:
+        try:
+            os.write(told, asyncio.run(Driver(str(counts)).run(store)).encode())
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(told)
+    with open(answer, "rb") as stream:
+        if not select.select([stream], [], [], moment)[0]:
+            os.kill(process, signal.SIGKILL)
+        text = stream.read().decode()
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status):
+        return None
+    assert status == 0, "the run itself broke down: see above"
+    return text
+
+
 class Outcome(NamedTuple):
     """What one run came to."""
 
@@ -147,33 +180,22 @@ class Outcome(NamedTuple):
     plans: int
 
 
-def one_run(store: str, folder: Path, rng: random.Random, longest: float, most_kills: int = 2) -> Outcome:
+def one_run(store: str, counts: Path, rng: random.Random, longest: float) -> Outcome:
     """Kill and resume one thread until it is done."""
-    counts = str(folder / "counts.sqlite")
-    kills = repeated = 0
+    kills, repeated, most = 0, 0, rng.randint(1, 3)
     known: set[str] = set()
     before: Counter[str] = Counter()
-    with closing(sqlite3.connect(counts, timeout=30)) as db:
-        while True:
-            command = [sys.executable, __file__, "--drive", store, "--counts", counts]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                assert process.stdout
-                process.stdout.readline()
-                time.sleep(rng.uniform(0, longest))
-                ended = process.poll() is not None
-                if not ended and kills < most_kills:
-                    process.send_signal(signal.SIGKILL)
-                    kills += 1
-                answer = process.stdout.read()
-            ran = Counter(what for (what,) in db.execute("select what from calls")) if _has_table(db) else Counter()
-            repeated += sum((ran[what] - before[what]) for what in known)
-            if "answer:" in answer:
-                break
-            known = asyncio.run(persisted(store))
-            before = ran
+    while True:
+        answer = drive(store, counts, rng.uniform(0, longest) if kills < most else None)
+        ran = counted(counts)
+        repeated += sum(ran[what] - before[what] for what in known)
+        if answer is not None:
+            break
+        kills += 1
+        known, before = persisted(store), ran
     calls = {what: n for what, n in ran.items() if not what.startswith("model:")}
     return Outcome(
-        right=f"answer: {ANSWER}" in answer and len(calls) == 12,
+        right=answer == ANSWER and len(calls) == 12,
         kills=kills,
         repeated_persisted=repeated,
         repeated_unfinished=sum(calls.values()) - 12 - repeated,
@@ -181,47 +203,47 @@ def one_run(store: str, folder: Path, rng: random.Random, longest: float, most_k
     )
 
 
-def _has_table(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("select 1 from sqlite_master where name = 'calls'").fetchone())
-
-
 def main() -> None:
-    """Run it, as a driver or as the one who kills drivers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--postgres", default="")
+    """Kill runs until there are enough that were killed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200, help="runs that are killed at least once")
+    parser.add_argument("--postgres", nargs="?", const="own", help="keep the checkpoints in PostgreSQL")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--drive", default="")
-    parser.add_argument("--counts", default="")
     given = parser.parse_args()
-    if given.drive:
-        asyncio.run(Driver(given.counts).run(given.drive))
-        return
     rng = random.Random(given.seed)
-    outcomes: list[Outcome] = []
-    kills = 0
-    while kills < given.runs:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            store = given.postgres or str(folder / "checkpoints.sqlite")
-            if given.postgres:
-                asyncio.run(_cleared(store))
-            outcomes.append(one_run(store, folder, rng, longest=0.45))
-            kills += outcomes[-1].kills
-            print(len(outcomes), outcomes[-1], flush=True)
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server()) if given.postgres == "own" else given.postgres
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def places() -> tuple[str, Path]:
+            name = f"crash_{uuid4().hex}"
+            store = new_database(server, name) if server else str(folder / f"{name}.checkpoints")
+            with checkpoints(store) as saver:
+                saver.setup()
+            return store, folder / f"{name}.counts"
+
+        unkilled = []
+        for _ in range(5):
+            store, counts = places()
+            began = time.perf_counter()
+            assert drive(store, counts, None) == ANSWER
+            unkilled.append(time.perf_counter() - began)
+        longest = statistics.median(unkilled)
+        print(f"a run that is not killed takes {longest:.2f} s", flush=True)
+        outcomes: list[Outcome] = []
+        while len(outcomes) < given.runs:
+            outcome = one_run(*places(), rng, longest)
+            if outcome.kills:  # else it ended before its moment
+                outcomes.append(outcome)
+            if not outcome.right or outcome.repeated_persisted or len(outcomes) % 25 == 0:
+                print(len(outcomes), outcome, flush=True)
+    kills, plans = sum(o.kills for o in outcomes), sum(o.plans for o in outcomes)
     print(
-        f"{kills} kills in {len(outcomes)} runs: "
-        f"right {sum(o.right for o in outcomes)}/{len(outcomes)}, "
-        f"persisted tasks that ran again {sum(o.repeated_persisted for o in outcomes)}, "
-        f"unfinished tasks that ran again {sum(o.repeated_unfinished for o in outcomes)}, "
-        f"plans asked for {sum(o.plans for o in outcomes)}"
+        f"{len(outcomes)} runs, {kills} kills: right {sum(o.right for o in outcomes)}/{len(outcomes)}; "
+        f"persisted tasks that ran again {sum(o.repeated_persisted for o in outcomes)}; "
+        f"unfinished tasks that ran again {sum(o.repeated_unfinished for o in outcomes)}; "
+        f"plans asked for {plans} ({plans - len(outcomes)} of them again, killed while they were written)"
     )
-
-
-async def _cleared(store: str) -> None:
-    async with checkpointer_at(store) as saver:
-        await saver.setup()
-        await saver.adelete_thread("crash")
 
 
 if __name__ == "__main__":
