@@ -130,6 +130,19 @@ class Executor:
             self._apply(self.unit.claim(index))
         return await asyncio.shield(self._outcome(index))
 
+    def expire(self, what: str) -> None:
+        """Say that the time is over: every unfinished task fails, and the calls under way are cancelled.
+
+        Args:
+            what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
+        """
+        unfinished = [index for index in self.unit.tasks if index not in self.unit.observations]
+        ran = {index for index in unfinished if (timing := self.timings.get(index)) and timing.started is not None}
+        passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
+        self._apply(self.unit.expire(passed))
+        for call in self._calls:
+            call.cancel()
+
     async def aclose(self) -> None:
         """Cancel the calls under way and wait until they have ended."""
         self.cancel()

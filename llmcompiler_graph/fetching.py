@@ -59,7 +59,7 @@ class Fetching:
                 futures.append(future)
             return run.update(await asyncio.gather(*futures, return_exceptions=True))
         finally:
-            await run.executor.aclose()
+            await run.aclose()
 
     def fetch(self, state: LLMCompilerState) -> Any:
         """Run the node for a synchronous caller."""
@@ -81,7 +81,7 @@ class Fetching:
             results = [future.exception() or future.result() for future in futures]
             return run.update(results)
         finally:
-            run_in_background(run.executor.aclose())
+            run_in_background(run.aclose())
 
 
 def _no_place_left(taken: int) -> bool:
@@ -129,9 +129,19 @@ class _Run:
         else:
             self.executor = executor
             executor.on_event = self._tell
+        self._expiry: asyncio.TimerHandle | None = None
+        if (left := compiler.time_left(state)) is not None:
+            what = f"the turn's deadline of {compiler.deadline:g} s"
+            self._expiry = self._loop.call_later(left, self.executor.expire, what)
         self.order = self._ordered(
             [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
         )
+
+    async def aclose(self) -> None:
+        """Cancel the calls under way and wait until they have ended."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        await self.executor.aclose()
 
     def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
         """Sort tasks so that each stands after all it may wait for: by depth, then as written."""

@@ -8,6 +8,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, cast, get_type_hints
 
@@ -58,6 +59,7 @@ def create_llm_compiler(
     tool_concurrency: Mapping[str, int] | None = None,
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
+    deadline: float | timedelta | None = None,
     executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
@@ -100,6 +102,9 @@ def create_llm_compiler(
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `RetryPolicy` for all read-only and idempotent tools, or
             one by name for any tool.
+        deadline: How long a turn may take, in seconds or a timedelta, counted from its question. Then planning is cut
+            short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
+            time that a human takes counts.
         executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
             `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see `tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see `approval`);
@@ -133,6 +138,10 @@ def create_llm_compiler(
         if number is not None and number < least:
             msg = f"{what} must be {least} or more, not {number}"
             raise ConfigurationError(msg)
+    limit = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
+    if limit is not None and limit <= 0:
+        msg = f"deadline must be more than 0 seconds, not {limit:g}"
+        raise ConfigurationError(msg)
     made = as_tools(tools)
     specs = [tool_spec(tool) for tool in made]
     if examples is None:
@@ -154,6 +163,7 @@ def create_llm_compiler(
         max_tasks=max_tasks,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
+        deadline=limit,
         # who pauses between planning and running wants to see the plan before anything is done
         held=frozenset(spec.name for spec in specs) if _pauses(interrupt_before, interrupt_after) else approval.tools,
         tool_concurrency=tool_concurrency or {},

@@ -50,11 +50,11 @@ class Joiner:
         """Run the node; return the state's update."""
         model = await self._model.aget()
         rounds = state["rounds"]
-        last = len(rounds) > self._compiler.max_replans
+        last = len(rounds) > self._compiler.max_replans or self._overdue(state)
         prompt = self._compiler.conversation(state, last=last)
         reply = _Reply(f"answer_{uuid4().hex[:12]}")
         decision = await reply.read(model, prompt, self._settings(state, may_replan=not last), sync=sync)
-        if last and isinstance(decision, Replan):
+        if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
             prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
             decision = await reply.read(model, prompt, self._settings(state, may_replan=False), sync=sync)
@@ -74,6 +74,9 @@ class Joiner:
         if self._response_format is not None:
             update["structured_response"] = await self._structured(model, [*prompt, answer], sync=sync)
         return update
+
+    def _overdue(self, state: LLMCompilerState) -> bool:
+        return self._compiler.time_left(state) == 0
 
     def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
         if not self._constrained:

@@ -57,6 +57,8 @@ class Compiler:
     """How many calls may run at a time."""
     max_observation_chars: int = 4000
     """How much of an observation the models are shown, in characters."""
+    deadline: float | None = None
+    """How long a turn may take before its tasks are ended, in seconds."""
     held: frozenset[str] = field(default_factory=frozenset)
     """Tools never called before the plan is complete, besides those with effects."""
     tool_concurrency: Mapping[str, int] = field(default_factory=dict)
@@ -84,6 +86,13 @@ class Compiler:
             max_observation_chars=self.max_observation_chars,
         )
 
+    def time_left(self, state: LLMCompilerState) -> float | None:
+        """Seconds until the turn's deadline, 0 if it has passed; `None` if there is none."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - turn_clock(state)()
+        return left if left > _RESOLUTION else 0
+
     async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:
         """Make one call of a task, in the node or `@task` this runs in."""
         call_id = task["tool_call_id"] if start.element is None else f"{task['tool_call_id']}_{start.element}"
@@ -92,6 +101,7 @@ class Compiler:
 
 
 _PROCESS = uuid4().hex
+_RESOLUTION = 0.001  # seconds by which clocks of different processes may differ when one is told by the other's
 
 
 def new_clock() -> Clock:

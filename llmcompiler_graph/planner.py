@@ -5,6 +5,7 @@ What the draft cannot use is asked for again, in the same conversation, while th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -51,23 +52,36 @@ class Planner:
         prompt = self._compiler.conversation(state)
         draft = Draft(self._compiler, state, sync=sync)
         repairs: list[Repair] = []
+        usage: UsageMetadata | None = None
+        plan, adopted = "", state.get("next_plan", "")
+        timer = asyncio.timeout(self._compiler.time_left(state))
         try:
-            usage: UsageMetadata | None = None
-            adopted = state.get("next_plan", "")
-            if adopted:
-                draft.feed(adopted)
-                draft.close()
-            else:
-                usage = await self._write(draft, prompt, None, sync=sync)
-            plan = draft.text
-            while broken := draft.mend():
-                request = repair_request(broken)
-                written = [] if adopted and not repairs else [AIMessage(said(repairs[-1]["plan"] if repairs else plan))]
-                prompt += [*written, HumanMessage(request)]
-                more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
-                usage = add_usage(usage, more) if usage or more else None
-                told = [_recorded(each) for one in broken for each in one.diagnostics]
-                repairs.append(Repair(request=request, diagnostics=told, plan=draft.text))
+            try:
+                async with timer:
+                    if adopted:
+                        draft.feed(adopted)
+                        draft.close()
+                    else:
+                        usage = await self._write(draft, prompt, None, sync=sync)
+                    plan = draft.text
+                    while broken := draft.mend():
+                        request = repair_request(broken)
+                        if repairs or not adopted:
+                            prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
+                        prompt.append(HumanMessage(request))
+                        told = [_recorded(each) for one in broken for each in one.diagnostics]
+                        repairs.append(Repair(request=request, diagnostics=told, plan=""))
+                        more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
+                        usage = add_usage(usage, more) if usage or more else None
+                        repairs[-1]["plan"] = draft.text
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                draft.close()  # the deadline: what is written so far is the plan
+                if repairs:
+                    repairs[-1]["plan"] = draft.text
+                else:
+                    plan = draft.text
             draft.settle()
         except BaseException:
             await draft.executor.aclose()

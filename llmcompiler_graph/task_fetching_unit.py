@@ -216,6 +216,11 @@ class TaskFetchingUnit:
         self._suspended.setdefault(index, []).append(element or 0)
         return self._settle()
 
+    def expire(self, errors: Mapping[int, str]) -> list[Instruction]:
+        """No time is left for these unfinished tasks: they fail, and calls of theirs that come back change nothing."""
+        ended = [self._finish(index, Observation("failed", error=error)) for index, error in errors.items()]
+        return [*ended, *self._settle()]
+
     def waiting_for(self, index: int) -> set[int]:
         """Every unfinished task that waits for a task, directly or not: for data, order or an equal call."""
         next_effect = dict(pairwise(self._effect_order))
