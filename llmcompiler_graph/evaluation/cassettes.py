@@ -42,6 +42,7 @@ from pydantic_core import to_jsonable_python
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.references import JSON
 from llmcompiler_graph.testing import run_virtual
 
 __all__ = ("Cassette", "CassetteError", "recording", "replaying")
@@ -144,7 +145,8 @@ def recording(system: System, cassette: Cassette) -> System:
 def replaying(system: System, cassette: Cassette) -> System:
     """The same system, asking nobody but the cassette; the model it is given does not matter.
 
-    Each answer runs on a virtual clock of its own, in a thread, and holds the seconds that passed there.
+    Each answer runs on a virtual clock of its own, in a thread. It holds the seconds that passed there, and in its
+    timeline when the model was asked.
     """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
@@ -157,7 +159,8 @@ def replaying(system: System, cassette: Cassette) -> System:
             given = await system.answer(sample, replace(benchmark, tools=tools), player.model())
             if player.missing:  # said again: a system may have made an observation of it
                 raise CassetteError(player.missing)
-            return replace(given, virtual_s=asyncio.get_running_loop().time())
+            timeline = (*given.timeline, *player.asked)
+            return replace(given, timeline=timeline, virtual_s=asyncio.get_running_loop().time())
 
         return await asyncio.to_thread(run_virtual, main)
 
@@ -345,6 +348,8 @@ class _Player:
     def __init__(self, cassette: Cassette, system: System, benchmark: Benchmark, sample: Sample) -> None:
         self.missing = ""
         """What was asked and is not there; empty if all was."""
+        self.asked: list[Mapping[str, JSON]] = []
+        """When the model was asked, as in `Answer.timeline`."""
         self._where = f"{str(cassette.path)!r}, {system.name} on {benchmark.name} {sample.id!r}"
         self._take = cassette.take(system, benchmark, sample)
         self._heard: Counter[str] = Counter()
@@ -364,7 +369,16 @@ class _Player:
     ) -> dict[str, Any]:
         """The model's next reply to this."""
         what = f"{len(messages)} messages, the last of them {messages[-1].text[-200:]!r}"
-        return self._next("model", _asked_model(messages, stop, settings), what)
+        entry = self._next("model", _asked_model(messages, stop, settings), what)
+        start = asyncio.get_running_loop().time()
+        span = {
+            "kind": "model",
+            "name": "model",
+            "start": round(start, 6),
+            "finish": round(start + entry["seconds"], 6),
+        }
+        self.asked.append(span)
+        return entry
 
     def result(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The tool's next result for this."""

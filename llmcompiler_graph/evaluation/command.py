@@ -18,6 +18,7 @@ import typer
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from llmcompiler_graph.errors import LLMCompilerError
+from llmcompiler_graph.evaluation.cassettes import Cassette, recording, replaying
 from llmcompiler_graph.evaluation.prices import PRICES, read_prices
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
@@ -35,7 +36,17 @@ BENCHMARKS = {
 }
 """Where the benchmarks are: `{name: "module:attribute"}`."""
 SYSTEMS = {
-    "llm_compiler": f"{_HERE}.systems.llm_compiler:llm_compiler",
+    name: f"{_HERE}.systems.{name}:{name}"
+    for name in (
+        "llm_compiler",
+        "parallel_calls",
+        "plan_and_execute",
+        "programmatic",
+        "react",
+        "rewoo",
+        "skeleton_of_thought",
+        "tree_of_thoughts",
+    )
 }
 """Where the systems are made: `{name: "module:function"}`."""
 
@@ -138,17 +149,30 @@ def run_command(
     ] = 5,
     minutes: Annotated[float | None, typer.Option(metavar="N", help="Begin no further sample after this long.")] = None,
     prices: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON file of prices, before our own.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also add what model and tools say, and when, to this cassette.")
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask nobody but this cassette, on a virtual clock: tier 'recorded'."),
+    ] = None,
 ) -> None:
     """Ask the questions of a benchmark, and record each answer in a JSONL file.
 
     The same command goes on where it was stopped. Progress goes to stderr.
     """
+    if record is not None and replay is not None:
+        raise typer.BadParameter("a cassette is recorded or replayed, not both", param_hint="--replay")
     chosen = benchmark_named(benchmark)
     options = _options(option or [])
     if plan_only:
         options["plan_only"] = True
     made = system_named(system, options)
     try:
+        if record is not None:
+            made = recording(made, Cassette(record))
+        if replay is not None:
+            made = replaying(made, Cassette(replay))
         samples = chosen.load(data)
         if plan_only:  # the others cannot be judged
             samples = [each for each in samples if each.entities]
@@ -158,9 +182,10 @@ def run_command(
         plan = Run(
             benchmark=chosen,
             system=made,
-            model=_model(model, rate, seed),
+            model=model if replay is not None else _model(model, rate, seed),
             model_name=model,
             out=out,
+            tier="live" if replay is None else "recorded",
             plan_only=plan_only,
             repeats=repeats,
             seed=seed,

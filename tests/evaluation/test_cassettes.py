@@ -9,10 +9,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool, tool
 from langchain_openai import ChatOpenAI
+from typer.testing import CliRunner
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.evaluation.cassettes import Cassette, CassetteError, recording, replaying
+from llmcompiler_graph.evaluation.command import app
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.runner import read_records
 from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls
 from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.react import react
@@ -21,6 +24,7 @@ from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.evaluation.test_agent_systems import BOTH, REST, NativeModel
 from tests.evaluation.tiny import BENCHMARK, SAMPLE
 from tests.scripted_server import ScriptedServer
+from tests.shared import shared
 
 PLAN = '1. lookup("Everest")\n2. lookup("K2")\n3. subtract($1, $2)\n4. join()'
 REWOO = '#E1 = lookup("Everest")\n#E2 = lookup("K3")\n#E3 = subtract(#E1, 8611)'
@@ -66,6 +70,11 @@ def replayed(system: System, cassette: Cassette, benchmark: Benchmark = BENCHMAR
         return await replaying(system, cassette).answer(SAMPLE, benchmark, "anything")
 
     return asyncio.run(main())
+
+
+def without_model(answer: Answer) -> Answer:
+    """The answer, its timeline that of the tools alone."""
+    return replace(answer, timeline=tuple(each for each in answer.timeline if each.get("kind") != "model"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +131,8 @@ def test_a_replay_keeps_the_schedule(tmp_path: Path, system: System, model: Scri
 
     live, seconds = run_virtual(main)
     again = replayed(system, Cassette(tmp_path / "c"))
-    assert again == replace(live, virtual_s=seconds)
+    assert without_model(again) == replace(live, virtual_s=seconds)
+    assert [each["kind"] for each in again.timeline].count("model") == len(model.calls)
 
 
 def test_the_last_take_counts_and_a_failed_one_is_not_written(tmp_path: Path) -> None:
@@ -168,7 +178,12 @@ def test_a_tool_that_asks_the_model_is_run_again(tmp_path: Path) -> None:
     live = run_virtual(main)
     again = replayed(react(), Cassette(tmp_path / "c"), benchmark)
     assert asked == ["a", "a"]
-    assert again == replace(live, virtual_s=3.0)
+    assert without_model(again) == replace(live, virtual_s=3.0)
+    assert [(each["start"], each["finish"]) for each in again.timeline if each["kind"] == "model"] == [
+        (0, 1),
+        (1, 2),
+        (2, 3),
+    ]
 
 
 def test_what_is_not_on_the_cassette_is_an_error_that_says_what(tmp_path: Path) -> None:
@@ -208,3 +223,27 @@ def test_what_is_asked_several_times_is_answered_in_order(tmp_path: Path) -> Non
     run_virtual(main)
     again = replayed(System("three", three), Cassette(tmp_path / "c"))
     assert (again.text, again.virtual_s) == ("a b c", 1.0)
+
+
+def test_the_command_line_records_and_replays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--record` adds to a cassette, `--replay` needs nothing else and says that its numbers are recorded."""
+    data = shared("data", "llmcompiler", "parallelqa_dataset.json").parents[1]
+    run = ["run", "parallelqa", "--system", "rewoo", "-m", "openai:scripted", "--data", str(data), "--limit", "1"]
+    tape = tmp_path / "cassettes" / "c.jsonl"
+    with ScriptedServer(['#E1 = search("K2")', "Answer: 1"]) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        recorded = CliRunner().invoke(app, [*run, "--out", str(tmp_path / "live.jsonl"), "--record", str(tape)])
+    replayed = CliRunner().invoke(app, [*run, "--out", str(tmp_path / "again.jsonl"), "--replay", str(tape)])
+    assert (recorded.exit_code, replayed.exit_code) == (0, 0), recorded.output + replayed.output
+    (live,), (again,) = read_records(tmp_path / "live.jsonl"), read_records(tmp_path / "again.jsonl")
+    assert (live.tier, again.tier) == ("live", "recorded")
+    assert live.virtual_s is None
+    assert again.virtual_s == pytest.approx(live.wall_s, abs=1.0)
+    assert (again.answer, again.tokens_in, again.model_calls) == (live.answer, live.tokens_in, 2)
+    assert [each["kind"] for each in again.timeline] == ["tool", "model", "model"]
+    missing = CliRunner().invoke(app, [*run, "--out", str(tmp_path / "x"), "--replay", str(tmp_path / "none")])
+    assert missing.exit_code == 1
+    assert "has no answer of 'rewoo' to parallelqa '1': record it" in missing.output
+    both = CliRunner().invoke(app, [*run, "--out", str(tmp_path / "x"), "--replay", str(tape), "--record", str(tape)])
+    assert both.exit_code == 2
