@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableLambda
@@ -25,6 +25,7 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.background import run_in_background
+from llmcompiler_graph.dialect import Dialect, TextDialect, ToolCallDialect
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.fetching import Fetching
@@ -33,7 +34,7 @@ from llmcompiler_graph.joiner import Joiner
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.nodes import Compiler
 from llmcompiler_graph.planner import Planner
-from llmcompiler_graph.prompts import system_message
+from llmcompiler_graph.prompts import PlannerDialect, system_message
 from llmcompiler_graph.state import LLMCompilerState
 from llmcompiler_graph.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.tool_policy import Retry, Timeout, ToolPolicy
@@ -51,6 +52,7 @@ def create_llm_compiler(
     planner_model: str | BaseChatModel | None = None,
     joiner_model: str | BaseChatModel | None = None,
     examples: Sequence[PlanExample] | None = None,
+    planner: PlannerDialect = "text",
     max_replans: int = 2,
     fuse_replan: bool = False,
     max_repairs: int = 1,
@@ -91,6 +93,7 @@ def create_llm_compiler(
         joiner_model: The model that joins; `model` if not given.
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
+        planner: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
             model call per replan instead of two.
@@ -142,8 +145,17 @@ def create_llm_compiler(
     if limit is not None and limit <= 0:
         msg = f"deadline must be more than 0 seconds, not {limit:g}"
         raise ConfigurationError(msg)
+    if planner not in get_args(PlannerDialect):
+        msg = f"planner must be 'text' or 'tools', not {planner!r}; a model that plans is given as planner_model"
+        raise ConfigurationError(msg)
+    if planner == "tools" and fuse_replan:
+        msg = "fuse_replan needs planner='text': the joiner writes the next plan into its reply"
+        raise ConfigurationError(msg)
     made = as_tools(tools)
     specs = [tool_spec(tool) for tool in made]
+    dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
+    if isinstance(given := planner_model or model, BaseChatModel):
+        dialect.bind(given, specs)  # raises now rather than in a run
     if examples is None:
         examples = made_examples(specs)
     check_examples(examples, specs)
@@ -156,7 +168,15 @@ def create_llm_compiler(
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,
         ),
-        system=system_message(specs, examples, system_prompt or "", fused=fuse_replan),
+        system=system_message(
+            specs,
+            examples,
+            system_prompt or "",
+            fused=fuse_replan,
+            planner=planner,
+            numbered_by=dialect.numbered_by,
+        ),
+        planner=planner,
         max_replans=max_replans,
         fuse_replan=fuse_replan,
         max_repairs=max_repairs,
@@ -179,13 +199,14 @@ def create_llm_compiler(
     def grammar(first: int, indices: Sequence[int] | None) -> str:
         return plan_grammar(specs, first=first, max_tasks=max_tasks, indices=indices)
 
-    planner = Planner(compiler, lazy(planner_model), grammar if is_local(planner_model or model) else None)
+    constrained = is_local(planner_model or model) and planner == "text"
+    planning = Planner(compiler, lazy(planner_model), grammar if constrained else None, dialect)
     fetching = Fetching(compiler)
     joiner = Joiner(
         compiler, lazy(joiner_model), constrained=is_local(joiner_model or model), response_format=response_format
     )
     graph = StateGraph(_schema(state_schema), context_schema=context_schema)
-    graph.add_node("planner", _node("planner", planner.plan))
+    graph.add_node("planner", _node("planner", planning.plan))
     graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
     graph.add_node("joiner", _node("joiner", joiner.join))
     graph.add_edge(START, "planner")

@@ -9,13 +9,18 @@ import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
 from llmcompiler_graph.errors import ConfigurationError
 
-__all__ = ("LazyModel", "is_local")
+__all__ = ("ChatModel", "LazyModel", "is_local")
+
+ChatModel: TypeAlias = Runnable[LanguageModelInput, AIMessage]
+"""A chat model, or one bound to tools."""
 
 _OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
 

@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.runnables.config import merge_configs
 from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
@@ -21,8 +20,9 @@ from llmcompiler_graph.approval import Approval
 from llmcompiler_graph.background import iterate_in_thread
 from llmcompiler_graph.executor import Moment
 from llmcompiler_graph.inflight import InFlight
+from llmcompiler_graph.models import ChatModel
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.prompts import conversation
+from llmcompiler_graph.prompts import PlannerDialect, conversation
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
 from llmcompiler_graph.tool_policy import ToolPolicy
@@ -51,6 +51,8 @@ class Compiler:
     """Whether the joiner writes the next plan when it decides to replan."""
     max_repairs: int = 1
     """How often the tasks of a plan that cannot be used are asked for again."""
+    planner: PlannerDialect = "text"
+    """How the planner model writes plans."""
     max_tasks: int | None = None
     """How many tasks a plan may have."""
     max_concurrency: int | None = None
@@ -84,6 +86,7 @@ class Compiler:
             last=last,
             fused=self.fuse_replan,
             max_observation_chars=self.max_observation_chars,
+            planner=self.planner,
         )
 
     def time_left(self, state: LLMCompilerState) -> float | None:
@@ -151,8 +154,8 @@ class Teller:
 
 
 async def reply_stream(
-    model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any]
-) -> AsyncIterator[AIMessageChunk]:
+    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any]
+) -> AsyncIterator[AIMessage]:
     """Stream a model's reply, hidden from `stream_mode="messages"`.
 
     Args:
@@ -162,7 +165,7 @@ async def reply_stream(
         settings: Passed to the model.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
-    stream: AsyncIterator[AIMessageChunk]
+    stream: AsyncIterator[AIMessage]
     if sync:
         stream = iterate_in_thread(lambda: model.stream(prompt, config, **settings))
     else:

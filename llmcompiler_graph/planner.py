@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
+from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.models import LazyModel
@@ -33,6 +34,7 @@ class Planner:
         model: The model that plans.
         grammar: The GBNF grammar to hold the model to, if it takes one: given the first index of a plan and `None`, or
             the indices of the tasks to write again.
+        dialect: How the model writes plans; as plan text if not given.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Planner:
         compiler: Compiler,
         model: LazyModel,
         grammar: Callable[[int, Sequence[int] | None], str] | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         self._compiler = compiler
         self._model = model
         self._grammar = grammar
+        self._dialect = dialect or TextDialect()
 
     async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
@@ -109,17 +113,19 @@ class Planner:
         self, draft: Draft, prompt: list[BaseMessage], indices: Sequence[int] | None, *, sync: bool
     ) -> UsageMetadata | None:
         """Let the model write into a draft; return the tokens used, if the provider counts them."""
-        model = await self._model.aget()
+        model = self._dialect.bind(await self._model.aget(), self._compiler.specs)
+        reader = self._dialect.reader(draft.first)
         settings = {"extra_body": {"grammar": self._grammar(draft.first, indices)}} if self._grammar else {}
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN
         async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 usage = chunk.usage_metadata or usage
-                draft.feed(chunk.text)
+                draft.feed(reader.feed(chunk))
                 left -= draft.finished
                 if left < 0:
                     break
+        draft.feed(reader.close())
         draft.close()
         return usage
 

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -31,6 +31,7 @@ from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord
 
 __all__ = (
     "PlanExample",
+    "PlannerDialect",
     "conversation",
     "question_position",
     "repair_request",
@@ -39,23 +40,34 @@ __all__ = (
     "system_message",
 )
 
+PlannerDialect: TypeAlias = Literal["text", "tools"]
+"""How a planner model writes: plan text, or native tool calls."""
 
-_INSTRUCTIONS = """\
-You answer questions by planning tool calls. They run in parallel, as early as their inputs allow.
 
-# Tools
-{tools}
-
+_TASK = "You answer questions by planning tool calls. They run in parallel, as early as their inputs allow."
+_TEXT = """\
 # Plans
 Asked for a plan, write one tool call per line, numbered, with its arguments by name, and `join()` on the last line.
-- `$1` is what task 1 returned. `${{1.name}}` is a field of it, `${{1.items[0]}}` an element. Refer only to earlier \
+- `$1` is what task 1 returned. `${1.name}` is a field of it, `${1.items[0]}` an element. Refer only to earlier \
 tasks.
-- `${{1.items[*].id}}` runs the task once for every element.
+- `${1.items[*].id}` runs the task once for every element.
 - `$$` is a dollar sign. A call followed by `after $3` runs after task 3 without using what it returned.
 - Tasks that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
-- If no tool is needed, the plan is `1. join()`.
-
+- If no tool is needed, the plan is `1. join()`."""
+_CALLS = """\
+# Plans
+Asked for a plan, call all the tools that are needed in this one reply, without waiting for what they return.
+- `{task}` numbers the calls: 1, 2, 3 and so on.
+- Any argument may refer to earlier calls: `"$1"` is what call 1 returned, `"${1.name}"` a field of it, \
+`"${1.items[0]}"` an element. References may stand inside text too: `"$1 and $2"`. `"$$"` is a dollar sign.
+- `"${1.items[*].id}"` makes the call once for every element.
+- `{after}` lists calls that must be finished first although nothing of theirs is used.
+- Calls that do not refer to each other run at the same time: look things up separately, then combine.
+- Leave comparing and arithmetic to tools if there is one for it. Call tools only as often as needed.
+- If no tool is needed, say so and call none.
+Calls are shown to you as numbered lines, such as `3. tool(argument="$1 and $2")`."""
+_DECISIONS = """\
 # Decisions
 Shown what the tasks returned, write a line of thought, then the answer in a full sentence, or what another plan must \
 find out. Such as:
@@ -63,12 +75,11 @@ Thought: The lengths were found and their difference was calculated.
 Finish: The Danube is longer than the Rhine, by 1,620 km.
 or:
 Thought: The length of the Rhine was not found.
-Replan: Look up the Rhine under another name.{fused}
-{examples}"""
-
-_WRITE_PLAN = "Write the plan."
+Replan: Look up the Rhine under another name."""
 _REPLAN_WITH_PLAN = """
 Below `Replan: …`, write that plan at once."""
+
+_ASK: dict[PlannerDialect, str] = {"text": "Write the plan.", "tools": "Call the tools that are needed."}
 _DECIDE = "Finish with the answer, or replan if something needed is missing."
 _DECIDE_FUSED = (
     "Finish with the answer, or if something needed is missing, replan and write the next plan below, numbered from "
@@ -98,32 +109,38 @@ def system_message(
     system_prompt: str = "",
     *,
     fused: bool = False,
+    planner: PlannerDialect = "text",
+    numbered_by: tuple[str, str] = ("task", "after"),
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
 
     Args:
-        tools: What plans may call.
+        tools: What plans may call; a model that calls tools natively is given them otherwise.
         examples: Shown in full.
         system_prompt: Stands before everything else.
         fused: Whether the joiner's reply is to hold the next plan.
+        planner: How the planner model writes plans.
+        numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
     """
     listed = [
         f"- {signature(tool)}"
         + "".join(f"\n  {line.strip()}" for line in tool.description.splitlines() if line.strip())
         for tool in tools
     ]
-    shown = [f"\n{_example(each, fused=fused)}\n" for each in examples]
-    text = _INSTRUCTIONS.format(
-        tools="\n".join(listed) or "(none)",
-        fused=_REPLAN_WITH_PLAN if fused else "",
-        examples="\n# Examples" + "".join(shown) if shown else "",
-    )
-    return SystemMessage(f"{system_prompt.strip()}\n\n{text}" if system_prompt.strip() else text)
+    decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
+    if planner == "text":
+        sections = [_TASK, "# Tools\n" + ("\n".join(listed) or "(none)"), _TEXT, decisions]
+    else:
+        calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1])
+        sections = [_TASK, calls, decisions]
+    if examples:
+        sections.append("# Examples" + "".join(f"\n{_example(each, planner, fused=fused)}\n" for each in examples))
+    return SystemMessage("\n\n".join(filter(None, [system_prompt.strip(), *sections])))
 
 
-def _example(example: PlanExample, *, fused: bool) -> str:
+def _example(example: PlanExample, planner: PlannerDialect, *, fused: bool) -> str:
     """Write an example as the conversation it would be."""
-    parts = [example.question, f"{_WRITE_PLAN}\n{example.plan.strip()}"]
+    parts = [example.question, f"{_ASK[planner]}\n{example.plan.strip()}"]
     last = 0
     for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
         lines = []
@@ -136,7 +153,7 @@ def _example(example: PlanExample, *, fused: bool) -> str:
         if outcome.plan and fused:
             parts[-1] += f"\n{outcome.plan.strip()}"
         elif outcome.plan:
-            parts.append(f"{_go_on(last + 1)}\n{outcome.plan.strip()}")
+            parts.append(f"{_go_on(last + 1, planner)}\n{outcome.plan.strip()}")
     return "\n\n".join(parts)
 
 
@@ -155,6 +172,7 @@ def conversation(
     last: bool = False,
     fused: bool = False,
     max_observation_chars: int = 4000,
+    planner: PlannerDialect = "text",
 ) -> list[BaseMessage]:
     """Write the prompt for whichever call is next: the planner's if the last round has its reply, else the joiner's.
 
@@ -164,6 +182,7 @@ def conversation(
         last: Whether no other plan is possible.
         fused: Whether the joiner's reply is to hold the next plan.
         max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
+        planner: How the planner model writes plans.
     """
     messages = state["messages"]
     turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
@@ -172,12 +191,12 @@ def conversation(
     history = [m for m in before if not isinstance(m, ToolMessage | SystemMessage) and not getattr(m, "tool_calls", ())]
     own = [m.text for m in before if isinstance(m, SystemMessage)]
     prompt: list[BaseMessage] = [system, *history]
-    prompt.append(HumanMessage(_with_text(question, own, [*_findings(messages[position + 1 :]), _WRITE_PLAN])))
+    prompt.append(HumanMessage(_with_text(question, own, [*_findings(messages[position + 1 :]), _ASK[planner]])))
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
     following = 1
     for number, one in enumerate(rounds):
         if not one.get("adopted"):
-            prompt += [HumanMessage(_go_on(following))] if number else []
+            prompt += [HumanMessage(_go_on(following, planner))] if number else []
             prompt.append(AIMessage(said(one["plan"])))
         for repair in one.get("repairs", ()):
             prompt += [HumanMessage(repair["request"]), AIMessage(said(repair["plan"]))]
@@ -189,7 +208,7 @@ def conversation(
         if one["reply"]:
             prompt.append(AIMessage(one["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
-        prompt.append(HumanMessage(_go_on(following)))
+        prompt.append(HumanMessage(_go_on(following, planner)))
     return prompt
 
 
@@ -198,10 +217,10 @@ def _decide(following: int, *, fused: bool) -> str:
     return _DECIDE_FUSED.format(following=following) if fused else _DECIDE
 
 
-def _go_on(following: int) -> str:
+def _go_on(following: int, planner: PlannerDialect) -> str:
     """Ask for the next plan."""
     return (
-        f"{_WRITE_PLAN} Number its tasks from {following}; "
+        f"{_ASK[planner]} Number its tasks from {following}; "
         "refer to what earlier tasks returned instead of repeating them."
     )
 

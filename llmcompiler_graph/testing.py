@@ -19,19 +19,24 @@ r"""Fakes for tests, yours and ours: a scripted chat model, tools that take a kn
 from __future__ import annotations
 
 import asyncio
+import json
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 __all__ = ("ScriptedModel", "VirtualClockLoop", "run_virtual")
 
-Reply = str | Exception | Callable[[list[BaseMessage]], str]
+Reply = str | AIMessage | Exception | Callable[[list[BaseMessage]], "str | AIMessage"]
 T = TypeVar("T")
 
 
@@ -39,16 +44,18 @@ class ScriptedModel(BaseChatModel):
     """A chat model that replies from a script and remembers what it was asked.
 
     Replies are streamed in pieces, evenly over `seconds_per_reply`, the last piece at its end. A reply may be an
-    exception, which is raised, or a function of the messages. A script that ran out is an error.
+    `AIMessage` with tool calls, an exception, which is raised, or a function of the messages. A script that ran out is
+    an error.
     """
 
     replies: list[Any] = Field(default_factory=list)
-    """The replies, in order: text, exceptions, or functions from the messages to text."""
+    """The replies, in order: text, messages, exceptions, or functions from the messages to text or a message."""
     seconds_per_reply: float = 0
     """How long a reply takes, in seconds, streamed or not; synchronous calls take no time."""
     chunk_size: int = 4
-    """Characters per streamed piece; 0 streams each reply line by line."""
+    """Characters per streamed piece; 0 streams each reply line by line, and call by call."""
     _calls: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    _settings: list[dict[str, Any]] = PrivateAttr(default_factory=list)
 
     def __init__(self, replies: Sequence[Reply] = (), **kwargs: Any) -> None:
         super().__init__(**{"replies": list(replies), **kwargs})
@@ -59,24 +66,48 @@ class ScriptedModel(BaseChatModel):
         return self._calls
 
     @property
+    def settings(self) -> list[dict[str, Any]]:
+        """What each call was bound to or given besides its messages, in order: `tools`, `stop`, …."""
+        return self._settings
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind the model to tools, in OpenAI's form: it replies from its script all the same."""
+        choice = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **choice, **kwargs)
+
+    @property
     def _llm_type(self) -> str:
         return "scripted"
 
-    def _reply(self, messages: list[BaseMessage]) -> str:
+    def _reply(self, messages: list[BaseMessage], settings: dict[str, Any]) -> AIMessage:
         number = len(self._calls)
         self._calls.append(list(messages))
+        self._settings.append(settings)
         if number >= len(self.replies):
             msg = f"the script has {len(self.replies)} replies, this is call {number + 1}"
             raise AssertionError(msg)
         reply = self.replies[number]
         if isinstance(reply, Exception):
             raise reply
-        return str(reply(messages)) if callable(reply) else str(reply)
+        said = reply(messages) if callable(reply) else reply
+        return said if isinstance(said, AIMessage) else AIMessage(str(said))
 
-    def _pieces(self, reply: str) -> list[str]:
+    def _pieces(self, reply: AIMessage) -> list[AIMessageChunk]:
+        pieces = [AIMessageChunk(content=piece) for piece in self._cut(reply.text)] if reply.text else []
+        for position, call in enumerate(reply.tool_calls):
+            name: str | None = call["name"]
+            for piece in self._cut(json.dumps(call["args"], ensure_ascii=False)):
+                chunk = tool_call_chunk(name=name, args=piece, id=call["id"] if name else None, index=position)
+                pieces.append(AIMessageChunk(content="", tool_call_chunks=[chunk]))
+                name = None
+        return pieces or [AIMessageChunk(content="")]
+
+    def _cut(self, text: str) -> list[str]:
         if self.chunk_size == 0:
-            return reply.splitlines(keepends=True) or [""]
-        return [reply[i : i + self.chunk_size] for i in range(0, len(reply), self.chunk_size)] or [""]
+            return text.splitlines(keepends=True)
+        return [text[i : i + self.chunk_size] for i in range(0, len(text), self.chunk_size)]
 
     def _generate(
         self,
@@ -85,7 +116,7 @@ class ScriptedModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return _result(self._reply(messages))
+        return _result(self._reply(messages, kwargs))
 
     async def _agenerate(
         self,
@@ -94,7 +125,7 @@ class ScriptedModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        reply = self._reply(messages)
+        reply = self._reply(messages, kwargs)
         await asyncio.sleep(self.seconds_per_reply)
         return _result(reply)
 
@@ -105,8 +136,8 @@ class ScriptedModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for piece in self._pieces(self._reply(messages)):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+        for piece in self._pieces(self._reply(messages, kwargs)):
+            yield ChatGenerationChunk(message=piece)
 
     async def _astream(
         self,
@@ -115,16 +146,16 @@ class ScriptedModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        pieces = self._pieces(self._reply(messages))
+        pieces = self._pieces(self._reply(messages, kwargs))
         start = asyncio.get_running_loop().time()
         for number, piece in enumerate(pieces, 1):
             due = start + self.seconds_per_reply * number / len(pieces)
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            yield ChatGenerationChunk(message=piece)
 
 
-def _result(reply: str) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=AIMessage(content=reply))])
+def _result(reply: AIMessage) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+
+from langchain_core.messages import AIMessage, ToolCall
 
 __all__ = ("ScriptedServer",)
 
@@ -18,16 +20,17 @@ class ScriptedServer:
     """Replies in order, streamed or not, each over `seconds_per_reply`; a context manager.
 
     Args:
-        replies: The script. A number is an HTTP status to fail with (clients retry 408, 409, 429 and 500 up, each time
-            taking the next reply); an exception is a status 500 with its text. A script that ran out fails with 400.
+        replies: The script: text, or a message with tool calls. A number is an HTTP status to fail with (clients retry
+            408, 409, 429 and 500 up, each time taking the next reply); an exception is a status 500 with its text. A
+            script that ran out fails with 400.
         seconds_per_reply: How long a reply takes from its first token to its last, in seconds.
         ttft: How long the first token takes, in seconds.
-        chunk_size: Characters per streamed piece.
+        chunk_size: Characters per streamed piece, of text as of a call's arguments.
     """
 
     def __init__(
         self,
-        replies: Sequence[str | int | Exception] = (),
+        replies: Sequence[str | AIMessage | int | Exception] = (),
         *,
         seconds_per_reply: float = 0.0,
         ttft: float = 0.0,
@@ -72,7 +75,7 @@ class ScriptedServer:
         if seconds > 0:
             self._closing.wait(seconds)
 
-    def take(self, body: dict[str, Any]) -> str | int | Exception | None:
+    def take(self, body: dict[str, Any]) -> str | AIMessage | int | Exception | None:
         """Note a request and return the reply that is next."""
         with self._lock:
             self.requests.append(body)
@@ -88,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         reply = self.script.take(body)
         match reply:
-            case str():
+            case str() | AIMessage():
+                reply = reply if isinstance(reply, AIMessage) else AIMessage(reply)
                 usage = _usage(body, reply)
                 with suppress(BrokenPipeError, ConnectionResetError):  # the client has read enough
                     self._stream(body, reply, usage) if body.get("stream") else self._whole(body, reply, usage)
@@ -102,24 +106,26 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
-    def _whole(self, body: dict[str, Any], reply: str, usage: dict[str, int]) -> None:
+    def _whole(self, body: dict[str, Any], reply: AIMessage, usage: dict[str, int]) -> None:
         self.script.wait(self.script.ttft + self.script.seconds_per_reply)
-        message = {"role": "assistant", "content": reply}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        calls = [_call(call) for call in reply.tool_calls]
+        message = {"role": "assistant", "content": reply.text, **({"tool_calls": calls} if calls else {})}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
         self._send(200, {**_head(body), "object": "chat.completion", "choices": [choice], "usage": usage})
 
-    def _stream(self, body: dict[str, Any], reply: str, usage: dict[str, int]) -> None:
+    def _stream(self, body: dict[str, Any], reply: AIMessage, usage: dict[str, int]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         self.script.wait(self.script.ttft)
         began, size = time.monotonic(), self.script.chunk_size
-        pieces = [reply[at : at + size] for at in range(0, len(reply), size)]
-        for number, piece in enumerate(pieces, 1):
-            due = began + self.script.seconds_per_reply * number / len(pieces)
+        deltas = [*_text_deltas(reply, size), *_call_deltas(reply, size)]
+        for number, delta in enumerate(deltas, 1):
+            due = began + self.script.seconds_per_reply * number / len(deltas)
             self.script.wait(due - time.monotonic())
-            self._event({**_chunk(body), "choices": [{"index": 0, "delta": {"role": "assistant", "content": piece}}]})
-        self._event({**_chunk(body), "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            self._event({**_chunk(body), "choices": [{"index": 0, "delta": {"role": "assistant", **delta}}]})
+        reason = "tool_calls" if reply.tool_calls else "stop"
+        self._event({**_chunk(body), "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         if (body.get("stream_options") or {}).get("include_usage"):
             self._event({**_chunk(body), "choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
@@ -147,8 +153,26 @@ def _chunk(body: dict[str, Any]) -> dict[str, Any]:
     return {**_head(body), "object": "chat.completion.chunk"}
 
 
-def _usage(body: dict[str, Any], reply: str) -> dict[str, int]:
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": json.dumps(call["args"])}
+    return {"id": call["id"], "type": "function", "function": function}
+
+
+def _text_deltas(reply: AIMessage, size: int) -> Iterator[dict[str, Any]]:
+    text = reply.text
+    yield from ({"content": text[at : at + size]} for at in range(0, len(text), size))
+
+
+def _call_deltas(reply: AIMessage, size: int) -> Iterator[dict[str, Any]]:
+    for number, call in enumerate(map(_call, reply.tool_calls)):
+        arguments = call["function"].pop("arguments")
+        yield {"tool_calls": [{"index": number, **call, "function": {**call["function"], "arguments": ""}}]}
+        for at in range(0, len(arguments), size):
+            yield {"tool_calls": [{"index": number, "function": {"arguments": arguments[at : at + size]}}]}
+
+
+def _usage(body: dict[str, Any], reply: AIMessage) -> dict[str, int]:
     """A token is a word here."""
     prompt = sum(len(str(message["content"]).split()) for message in body["messages"])
-    completion = len(reply.split())
+    completion = len(reply.text.split()) + sum(len(str(call["args"]).split()) for call in reply.tool_calls)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -44,7 +44,8 @@ class Metered(ScriptedModel):
         usage = UsageMetadata(
             input_tokens=10, output_tokens=3, total_tokens=13, input_token_details=InputTokenDetails(cache_read=4)
         )
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(self._reply(messages), usage_metadata=usage))])
+        reply = AIMessage(self._reply(messages, kwargs).text, usage_metadata=usage)
+        return ChatResult(generations=[ChatGeneration(message=reply)])
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         return self._generate(messages)
