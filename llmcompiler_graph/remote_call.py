@@ -136,17 +136,14 @@ def _described(error: BaseException) -> str:
 
 
 def _first_time(name: str) -> bool:
-    """Whether a call begins here for the first time: only one finds room in the queue of its name.
+    """Whether a call begins here for the first time: whoever comes first finds something in the queue of its name.
 
     Dask makes the calls of a dead worker again, and those whose results died with it.
     """
     from distributed import Queue
 
-    queue = Queue(name, maxsize=1)
+    queue = Queue(name)
     try:
-        queue.put(True, timeout=1)
-    except TimeoutError:
-        return False
+        return bool(queue.get(batch=True))  # all there is, without waiting
     finally:
         queue.close()
-    return True

@@ -24,7 +24,8 @@ that error as to any: to hinted tools, and to those it names.
 
 *Cancelling*, or running out of `tool_timeout`, takes back a call that has not begun. One that runs elsewhere cannot be
 stopped: it runs to its end, holds its worker until then, and nobody sees what it returns. A `ProcessPoolExecutor`
-counts as begun what is in its pipe: one call more than it has processes, besides those that run.
+counts as begun what is in its pipe: one call more than it has processes, besides those that run. The time that a call
+waits for a worker counts; `tool_concurrency` keeps it waiting here instead, where its clock does not run.
 
 The executor is the caller's, who also closes it. Beside threads of its own, a `ProcessPoolExecutor` is safe with
 `mp_context=multiprocessing.get_context("spawn")`.
@@ -32,16 +33,12 @@ The executor is the caller's, who also closes it. Beside threads of its own, a `
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import inspect
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial, wraps
 from typing import Any, TypeAlias, cast, get_args, get_origin, get_type_hints
-from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, Tool
@@ -49,9 +46,9 @@ from langchain_core.tools.base import get_all_basemodel_annotations
 from langgraph.prebuilt import InjectedStore, ToolRuntime
 from langgraph.store.base import BaseStore
 
-from llmcompiler_graph.errors import ConfigurationError, ToolTransferError, WorkerLostError
+from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.remote_call import Located, Outcome, make, pack, unpack
+from llmcompiler_graph.remote_function import RemoteFunction, awaited
 
 __all__ = ("ToolExecutor", "in_executor", "runs_in_executor")
 
@@ -99,10 +96,12 @@ def _moved(tool: BaseTool, executor: Any, *, repeatable: bool) -> BaseTool:
     if function is None and _is_of_function(tool):
         msg = f"tool {tool.name!r} is asynchronous only: it runs on the event loop and not in an executor"
         raise ConfigurationError(msg)
-    is_thread = isinstance(executor, ThreadPoolExecutor)
-    call = _in_threads(tool, executor) if is_thread else _Crossing(tool, executor, repeatable=repeatable).call
+    if isinstance(executor, ThreadPoolExecutor):
+        call = _in_threads(tool, executor)
+    else:
+        call = _in_processes(tool, executor, repeatable=repeatable)
 
-    @functools.wraps(tool._run)
+    @wraps(tool._run)
     async def arun(*args: Any, **kwargs: Any) -> Any:
         return await call(*args, **kwargs)
 
@@ -120,11 +119,11 @@ def _is_async(tool: BaseTool) -> bool:
     return type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
 
 
-def _in_threads(tool: BaseTool, executor: Executor) -> Callable[..., Any]:
+def _in_threads(tool: BaseTool, executor: Executor) -> Callable[..., Awaitable[Any]]:
     async def run(*args: Any, **kwargs: Any) -> Any:
         if (manager := kwargs.get("run_manager")) is not None:
             kwargs["run_manager"] = manager.get_sync()
-        return await _awaited(tool.name, executor, None, copy_context().run, call, *args, **kwargs)
+        return await awaited(tool.name, executor, partial(copy_context().run, call, *args, **kwargs), end=None)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -136,174 +135,22 @@ def _in_threads(tool: BaseTool, executor: Executor) -> Callable[..., Any]:
     return run
 
 
-class _Crossing:
-    """Calls a tool's function in another process."""
+def _in_processes(tool: BaseTool, executor: Executor, *, repeatable: bool) -> Callable[..., Awaitable[Any]]:
+    of_function = _is_of_function(tool)
+    function: Callable[..., Any] = cast("Any", tool).func if of_function else tool._run
+    hints = _hints(function)
+    _refuse_what_stays_here(tool, function, {**hints, **get_all_basemodel_annotations(tool.get_input_schema())})
+    remote = RemoteFunction(tool.name, function, executor, repeatable=repeatable)
+    config_parameter = next((name for name, hint in hints.items() if hint is RunnableConfig), None)
 
-    def __init__(self, tool: BaseTool, executor: Executor, *, repeatable: bool) -> None:
-        self._name, self._executor = tool.name, executor
-        self._dask = _is_dask(executor)
-        self._once = self._dask and not repeatable
-        if self._dask and cast("Any", executor)._client.asynchronous:
-            msg = "executor is that of an asynchronous Dask client: make one with Client(address), without asynchronous"
-            raise ConfigurationError(msg)
-        self._of_function = _is_of_function(tool)
-        called: Callable[..., Any] = cast("Any", tool).func if self._of_function else tool._run
-        hints = _hints(called)
-        self._config = next((name for name, hint in hints.items() if hint is RunnableConfig), None)
-        _refuse_what_stays_here(tool, called, {**hints, **get_all_basemodel_annotations(tool.get_input_schema())})
-        self._function = self._packed(called)
-
-    def _packed(self, function: Callable[..., Any]) -> bytes:
-        located = Located.of(function)
-        if self._dask and getattr(function, "__module__", None) == "__main__":
-            located = None  # theirs is another
-        try:
-            return pack(located or function, by_value=self._dask)
-        except Exception as error:
-            msg = (
-                f"tool {self._name!r} cannot run in {type(self._executor).__name__}: other processes cannot be given "
-                f"its function ({error}); define it at the top of a module, or leave it here: name the tools that "
-                "are to run there, as in executor={'name': executor}"
-            )
-            raise ConfigurationError(msg) from error
-
-    async def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a call with the arguments that LangChain gives a tool's `_run`."""
+    async def run(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop("run_manager", None)
-        config = kwargs.pop("config") if self._of_function else kwargs.get(self._config or "")
-        if self._config is not None:
-            kwargs[self._config] = _abroad(config or {})
-        packed = self._packed_arguments(args, kwargs)
-        if not self._once:
-            return self._read(await self._made(packed))
-        from distributed import Queue
+        config = kwargs.pop("config") if of_function else kwargs.get(config_parameter or "")
+        if config_parameter is not None:
+            kwargs[config_parameter] = _abroad(config or {})
+        return await remote.call(args, kwargs)
 
-        name, client = f"llmcompiler-{uuid4().hex}", cast("Any", self._executor)._client
-        queue = await asyncio.to_thread(Queue, name, client, 1)
-
-        def forget() -> None:
-            if client.status == "running":
-                queue.close()
-
-        return self._read(await self._made(packed, name, forget))
-
-    async def _made(self, packed: bytes, once: str | None = None, end: Callable[[], None] | None = None) -> Outcome:
-        settings: dict[str, Any] = {"by_value": self._dask, "once": once}
-        if self._dask:  # each call is one of its own: Dask would make equal ones once
-            settings |= {"key": f"{self._name}-{uuid4().hex}", "pure": False}
-        try:
-            outcome = await _awaited(self._name, self._executor, end, make, self._function, packed, **settings)
-        except WorkerLostError:
-            raise
-        except Exception as error:
-            msg = (
-                f"tool {self._name!r}: {type(self._executor).__name__} could not make the call: "
-                f"{type(error).__name__}: {error}; its workers need this package and the tool's code, as they are here"
-            )
-            raise ToolTransferError(msg) from error
-        return cast("Outcome", outcome)
-
-    def _packed_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        try:
-            return pack((args, kwargs), by_value=self._dask)
-        except Exception as error:
-            for name, value in [*enumerate(args, 1), *kwargs.items()]:
-                try:
-                    pack(value, by_value=self._dask)
-                except Exception as reason:
-                    msg = f"tool {self._name!r}: the argument {name!r} cannot be carried to its executor: {reason}"
-                    raise ToolTransferError(msg) from reason
-            msg = f"tool {self._name!r}: its arguments cannot be carried to its executor: {error}"
-            raise ToolTransferError(msg) from error
-
-    def _read(self, outcome: Outcome) -> Any:
-        tool = f"tool {self._name!r}"
-        match outcome.kind:
-            case "returned":
-                try:
-                    return unpack(outcome.packed)
-                except Exception as error:
-                    msg = f"{tool}: what it returned in its executor cannot be read here: {error}"
-                    raise ToolTransferError(msg) from error
-            case "raised":
-                raised: BaseException | None = None
-                if outcome.packed:
-                    with suppress(Exception):  # it is told in words instead
-                        raised = unpack(outcome.packed)
-                if raised is not None:
-                    raise raised
-                msg = f"{tool} raised {outcome.text} (the exception itself cannot be carried back from its executor)"
-                raise ToolTransferError(msg)
-            case "untold":
-                msg = f"{tool} returned what cannot be carried back from its executor: {outcome.text}"
-                raise ToolTransferError(msg)
-            case "unloadable":
-                msg = f"{tool}: its executor's worker cannot load it: {outcome.text}; the same code must be there"
-                raise ToolTransferError(msg)
-            case "repeated":
-                msg = (
-                    f"{tool}: the worker died during the call, and whether the tool did its work is not known; it was "
-                    "not made again, because neither readOnlyHint nor idempotentHint says that this is safe"
-                )
-                raise WorkerLostError(msg)
-
-
-async def _awaited(
-    name: str,
-    executor: Executor,
-    end: Callable[[], None] | None,
-    function: Callable[..., Any],
-    *args: Any,
-    **kwargs: Any,
-) -> Any:
-    """Submit a call and wait for it; if the wait is cancelled, take it back. `end` is called once it is over."""
-    loop = asyncio.get_running_loop()
-    broken = (
-        f"tool {name!r}: a worker of {type(executor).__name__} died (killed, out of memory, crashed), and it takes no "
-        "more calls; whether the tool did its work is not known. Make the graph with a new executor"
-    )
-
-    def take_back(future: Future[Any]) -> None:
-        future.cancel()
-        if end is not None:
-            end()
-
-    try:
-        future: Future[Any] = executor.submit(function, *args, **kwargs)
-    except BrokenExecutor as error:
-        raise WorkerLostError(broken) from error
-    except RuntimeError as error:
-        msg = f"tool {name!r}: {type(executor).__name__} takes no calls ({error}); keep it open while the graph runs"
-        raise WorkerLostError(msg) from error
-    made = asyncio.wrap_future(future)
-    try:
-        await asyncio.wait((made,))
-    except asyncio.CancelledError:
-        made.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks for it any more
-        loop.run_in_executor(None, take_back, future)  # Dask's waits for its scheduler
-        raise
-    if end is not None:
-        end()
-    if made.cancelled():
-        msg = f"tool {name!r}: {type(executor).__name__} gave the call up: it was closed, or lost all its workers"
-        raise WorkerLostError(msg)
-    reason = made.exception()
-    if isinstance(reason, BrokenExecutor):
-        raise WorkerLostError(broken) from reason
-    if reason is not None and _is_killed_worker(reason):
-        msg = f"tool {name!r}: {reason}; find what kills them (memory, a crash in the tool) before it runs again"
-        raise WorkerLostError(msg) from reason
-    return made.result()
-
-
-def _is_dask(executor: Executor) -> bool:
-    module = sys.modules.get("distributed.cfexecutor")  # without it there is no such executor
-    return module is not None and isinstance(executor, module.ClientExecutor)
-
-
-def _is_killed_worker(error: BaseException) -> bool:
-    module = sys.modules.get("distributed.scheduler")
-    return module is not None and isinstance(error, module.KilledWorker)
+    return run
 
 
 def _abroad(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,11 @@ def plus(a: int, b: int) -> int:
     return a + b
 
 
+def shout(text: str) -> str:
+    """Shout; a plain function of one text."""
+    return text.upper()
+
+
 @tool
 def point(x: int) -> Point:
     """Make a point."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from distributed import Client, LocalCluster
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.tools import BaseTool, StructuredTool, tool
+from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.prebuilt import ToolRuntime
@@ -102,14 +102,17 @@ async def test_tools_run_in_another_process(processes: Executor, sync: bool) -> 
         """Tell the process."""
         return os.getpid()
 
-    plan = '1. process_of("a")\n2. process_of("b") after $1\n3. plus(1, 2)\n4. scaled($3)\n5. point($3)\n6. here()'
-    given = [tools.process_of, tools.plus, tools.Scaled(factor=5), tools.point, here]
-    first, second, three, scaled, point, process = await outcomes(plan, given, executor=processes, sync=sync)
+    shout = Tool("shout", tools.shout, "Shout.")
+    plan = '1. process_of("a")\n2. process_of("b") after $1\n3. plus(1, 2)\n4. scaled($3)\n5. point($3)\n6. here()\n'
+    plan += '7. shout("a")'
+    given = [tools.process_of, tools.plus, tools.Scaled(factor=5), tools.point, here, shout]
+    values = await outcomes(plan, given, executor=processes, sync=sync)
+    first, second, three, scaled, point, process, loud = values
     assert process == os.getpid()
     assert first["process"] == second["process"] == scaled["process"] != os.getpid()
     assert second["calls"] == first["calls"] + 1
     assert tools.calls == 0
-    assert three == 3
+    assert (three, loud) == (3, "A")
     assert scaled == {"n": 15, "user": "ann", "elsewhere": True, "process": first["process"]}
     assert point == {"x": 3, "y": -3}
 
@@ -289,12 +292,12 @@ async def test_in_threads_everything_is_as_it_is_here(sync: bool) -> None:
     store.put(("a",), "k", {"v": 1})
 
     @tool
-    def thread(text: str, runtime: ToolRuntime) -> list[Any]:
+    def thread(name: str, runtime: ToolRuntime) -> list[Any]:
         """Tell what is there."""
         get_stream_writer()("written")
         assert runtime.store is not None
         item = runtime.store.get(("a",), "k")
-        return [text, threading.current_thread().name, item and item.value, runtime.state["count"]]
+        return [name, threading.current_thread().name, item and item.value, runtime.state["count"]]
 
     def in_thread(text: str) -> str:
         return f"{text} {threading.current_thread().name}"
@@ -420,25 +423,26 @@ async def test_dask_gives_up_on_a_call_that_kills_its_workers(
 
 
 async def test_calls_on_dask_that_have_not_begun_are_taken_back(dask: Executor, tmp_path: Path) -> None:
-    """Cancelling the run takes back what waits at the scheduler; no queue of ours stays there."""
+    """Cancelling the run takes back what waits at the scheduler; nothing of ours stays there."""
+    client: Any = dask._client  # type: ignore[attr-defined]
+
+    def held(dask_scheduler: Any) -> set[str]:
+        return {*dask_scheduler.extensions["queues"].queues, *dask_scheduler.tasks}
+
+    def await_nothing_more(than: set[str]) -> None:
+        deadline = time.monotonic() + 60
+        while more := client.run_on_scheduler(held) - than:
+            assert time.monotonic() < deadline, more
+            time.sleep(0.05)
+
+    before = await asyncio.to_thread(client.run_on_scheduler, held)
     plan = "\n".join(f'{n}. note("{n}", folder="{tmp_path}")' for n in range(1, 7))
     running = asyncio.create_task(run(plan, [tools.note], executor=dask))
     await asyncio.to_thread(await_noted, tmp_path, 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    client: Any = dask._client  # type: ignore[attr-defined]
-
-    def left(dask_scheduler: Any) -> tuple[list[str], list[str]]:
-        return list(dask_scheduler.extensions["queues"].queues), list(dask_scheduler.tasks)
-
-    def await_nothing_left() -> None:
-        deadline = time.monotonic() + 30
-        while (found := client.run_on_scheduler(left)) != ([], []):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.01)
-
-    await asyncio.to_thread(await_nothing_left)
+    await asyncio.to_thread(await_nothing_more, before)
     (tmp_path / "go").touch()
     assert await outcomes("1. plus(1, 2)", [tools.plus], executor=dask) == [3]
     assert len(noted(tmp_path)) == 2
