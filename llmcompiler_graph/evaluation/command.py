@@ -28,6 +28,7 @@ __all__ = ("BENCHMARKS", "SYSTEMS", "app", "main")
 
 _HERE = "llmcompiler_graph.evaluation"
 BENCHMARKS = {
+    "game24": f"{_HERE}.benchmarks.game24:GAME24",
     "hotpotqa": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA",
     "hotpotqa_offline": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA_OFFLINE",
     "hotpotqa_bridge": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA_BRIDGE",
