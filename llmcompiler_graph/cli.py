@@ -1,4 +1,4 @@
-"""The command line: `llmcompiler ask`, `llmcompiler plan`, `llmcompiler graph`.
+"""The command line: `llmcompiler ask`, `llmcompiler plan`, `llmcompiler graph`, `llmcompiler bench`.
 
 What was asked for goes to stdout, everything else to stderr: a live view if both are terminals, else plain lines. So
 `llmcompiler ask … | cat` shows what happens as lines of plain text, and `answer=$(llmcompiler ask …)` holds the answer.
@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -175,6 +176,22 @@ def plan(question: Question, *, model: Model = "local", tools: Tools = None, deb
 def graph() -> None:
     """Print the agent graph as a Mermaid diagram."""
     typer.echo(create_llm_compiler("local", default_tools()).get_graph().draw_mermaid().rstrip())
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    help="Measure: the paper's evaluations and rival systems. `llmcompiler bench --help` says more.",
+)
+def bench(context: typer.Context) -> None:
+    """Hand the arguments to `python -m llmcompiler_graph.evaluation`."""
+    missing = [name for name in ("pooch", "matplotlib") if find_spec(name) is None]
+    if missing:
+        typer.echo("error: this needs more packages: pip install 'llmcompiler-graph[evaluation]'", err=True)
+        raise typer.Exit(1)
+    from llmcompiler_graph.evaluation.command import app as evaluation  # not for every start of the command line
+
+    evaluation(context.args, prog_name="llmcompiler bench")
 
 
 def _load_tools(names: list[str] | None) -> list[BaseTool]:

@@ -1,0 +1,99 @@
+"""Downloads, from a server on this machine."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcompiler_graph.evaluation.data import OFFICIAL, DataError, OfficialFile, dataset_file, fetch, read_json
+
+CONTENT = json.dumps([{"id": "1", "question": "?", "answer": "yes"}]).encode()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files, says nothing, and counts."""
+
+    served: list[str] = []  # noqa: RUF012 (of the class: each request makes a handler)
+
+    def do_GET(self) -> None:
+        """Serve a file."""
+        self.served.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that has `x.json`."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "x.json").write_bytes(CONTENT)
+    Quiet.served.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "www")))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/x.json"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def official(url: str, content: bytes = CONTENT) -> OfficialFile:
+    """The file, with the checksum of this content."""
+    return OfficialFile(url, hashlib.sha256(content).hexdigest(), len(content), "a test's")
+
+
+def test_a_download_is_checked_and_kept(url: str, tmp_path: Path) -> None:
+    """The file lands in the cache under its name, and is not downloaded again."""
+    path = fetch("tiny/x.json", official(url), tmp_path / "cache")
+    assert path == tmp_path / "cache" / "tiny" / "x.json"
+    assert path.read_bytes() == CONTENT
+    fetch("tiny/x.json", official(url), tmp_path / "cache")
+    assert Quiet.served == ["/x.json"]
+
+
+def test_another_content_than_the_pinned_one_is_refused(url: str, tmp_path: Path) -> None:
+    """What does not have the checksum is an error, and is not kept."""
+    with pytest.raises(DataError, match=r"'tiny/x\.json' cannot be downloaded"):
+        fetch("tiny/x.json", official(url, b"something else"), tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("x.json"))
+
+
+def test_no_server_and_no_such_file_are_errors_that_name_the_way_out(url: str, tmp_path: Path) -> None:
+    """Both say where the file should have come from, and that a directory can be given."""
+    for address in (url.replace("x.json", "y.json"), "http://127.0.0.1:9/x.json"):
+        with pytest.raises(DataError, match=r"--data"):
+            fetch("tiny/x.json", official(address), tmp_path / "cache")
+
+
+def test_the_data_directory_wins(tmp_path: Path) -> None:
+    """What lies there is read, whatever it is; nothing is downloaded for what does not."""
+    name = "llmcompiler/parallelqa_dataset.json"
+    (tmp_path / "llmcompiler").mkdir()
+    (tmp_path / name).write_bytes(CONTENT)
+    assert read_json(name, tmp_path) == json.loads(CONTENT)
+    with pytest.raises(DataError, match=r"no file 'game24/24\.csv'"):
+        dataset_file("game24/24.csv", tmp_path)
+
+
+def test_what_is_published_nowhere_needs_a_directory() -> None:
+    """The error says so."""
+    with pytest.raises(DataError, match="cannot be downloaded: give a data directory"):
+        dataset_file("hotpotqa_offline/nothing.json", None)
+
+
+def test_every_official_file_is_pinned() -> None:
+    """To a commit and a checksum."""
+    for name, file in OFFICIAL.items():
+        commit = file.url.split("/")[5]
+        assert len(commit) == 40
+        assert len(file.sha256) == 64
+        assert file.size > 0
+        assert name.count("/") == 1
