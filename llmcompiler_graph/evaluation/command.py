@@ -205,6 +205,40 @@ def run_command(
     typer.echo(f"{added} examples added to {out}", err=True)
 
 
+@app.command(name="report")
+def report_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL files that `run` wrote.", exists=True)],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where report.md, report.json and plots go; else the report is printed."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="SYSTEM", help="What to compare with, by its name in the records. [default: ReAct]"),
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
+) -> None:
+    """Summarise records: accuracy, latency and tokens with intervals, and paired tests against a baseline."""
+    from llmcompiler_graph.evaluation import report  # numpy, which a run does not need
+
+    try:
+        records = report.read_all(files)
+    except ValueError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    tables = report.tables(records, baseline)
+    if out is None:
+        typer.echo(report.markdown(tables))
+        return
+    report.write(tables, out)
+    if plots:
+        from llmcompiler_graph.evaluation.plots import draw_all
+
+        draw_all(tables, records, out)
+    typer.echo(f"written to {out}", err=True)
+
+
 def _model(name: str, rate: float | None, seed: int | None) -> Model:
     """The model by its name; an instance where it must be changed."""
     if rate is None and (seed is None or name.partition(":")[0] == "local"):

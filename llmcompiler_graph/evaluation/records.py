@@ -153,6 +153,8 @@ class Record:
     """The score by the forgiving metric, 0 to 1."""
     repeat: int = 0
     """Which of several runs over the same samples, from 0."""
+    plan_only: bool = False
+    """Whether nothing was run but the planner: then the scores are those of the plan's structure."""
     seed: int | None = None
     """The seed that was asked for, if any."""
     wall_s: float = 0.0

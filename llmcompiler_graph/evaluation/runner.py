@@ -173,6 +173,7 @@ async def _example(plan: Run, sample: Sample, repeat: int) -> Record:
         lenient=float(score.lenient),
         repeat=repeat,
         seed=plan.seed,
+        plan_only=plan.plan_only,
         wall_s=wall,
         virtual_s=answer.virtual_s,
         model_calls=usage.model_calls,

@@ -11,9 +11,10 @@ LangChain asks the context of a call for callbacks, so nothing need be passed to
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -25,22 +26,18 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from llmcompiler_graph.references import JSON
+from llmcompiler_graph.testing import VirtualClockLoop
 
 __all__ = ("Usage", "measured")
 
 
 class Usage(BaseCallbackHandler):
-    """What was used so far.
-
-    Args:
-        now: The clock, in seconds.
-    """
+    """What was used so far."""
 
     run_inline = True  # in the order of the calls, on the caller's thread
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._began = now()
+    def __init__(self) -> None:
+        self._began = time.monotonic()
         self._lock = threading.Lock()
         self._open: dict[UUID, tuple[str, str, float]] = {}
         self.model_calls = 0
@@ -61,7 +58,7 @@ class Usage(BaseCallbackHandler):
     ) -> None:
         """Note when a model was asked."""
         with self._lock:
-            self._open[run_id] = "model", str(kwargs.get("name") or "model"), self._now()
+            self._open[run_id] = "model", str(kwargs.get("name") or "model"), self._seconds()
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Count a reply."""
@@ -78,7 +75,11 @@ class Usage(BaseCallbackHandler):
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
         """Note when a tool was called."""
         with self._lock:
-            self._open[run_id] = "tool", str((serialized or {}).get("name") or kwargs.get("name") or ""), self._now()
+            self._open[run_id] = (
+                "tool",
+                str((serialized or {}).get("name") or kwargs.get("name") or ""),
+                self._seconds(),
+            )
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note when it returned."""
@@ -92,8 +93,15 @@ class Usage(BaseCallbackHandler):
         with self._lock:
             if (begun := self._open.pop(run_id, None)) is not None:
                 kind, name, start = begun
-                start, finish = round(start - self._began, 6), round(self._now() - self._began, 6)
-                self.spans.append({"kind": kind, "name": name, "start": start, "finish": finish})
+                self.spans.append({"kind": kind, "name": name, "start": start, "finish": self._seconds()})
+
+    def _seconds(self) -> float:
+        """Since the beginning; a virtual clock is one answer's own, and begins with it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        return round(loop.time() if isinstance(loop, VirtualClockLoop) else time.monotonic() - self._began, 6)
 
     def _count(self, response: LLMResult) -> None:
         messages = [each.message for one in response.generations for each in one if isinstance(each, ChatGeneration)]
@@ -112,9 +120,9 @@ register_configure_hook(_current, inheritable=True)
 
 
 @contextmanager
-def measured(now: Callable[[], float] = time.monotonic) -> Iterator[Usage]:
+def measured() -> Iterator[Usage]:
     """Count everything that is called within, in this context and in the tasks and threads it starts."""
-    usage = Usage(now)
+    usage = Usage()
     token = _current.set(usage)
     try:
         yield usage

@@ -1,0 +1,309 @@
+"""Turns records into a report: Markdown and JSON, one table for each tier, benchmark and model.
+
+Tiers are never mixed: a table says which it is of, and its latencies are virtual seconds in the recorded tier,
+wall-clock seconds in the live one. Every mean has its 95 % bootstrap interval; systems are compared with the baseline
+over the examples that both have answered. An example that was asked several times counts once, as the mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from llmcompiler_graph.evaluation.records import Record
+from llmcompiler_graph.evaluation.runner import read_records
+from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio
+
+__all__ = ("Comparison", "Row", "Table", "latency", "markdown", "read_all", "tables", "write")
+
+_BASELINES = ("react[dagger=true]", "react", "tree_of_thoughts")  # the paper's, in this order
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One system of a table."""
+
+    system: str
+    """Its name."""
+    examples: int
+    """How many it answered."""
+    runs: int
+    """How often each was asked, at most."""
+    correct: Interval
+    """The share of right answers by the paper's metric; of right plans, where there are only plans."""
+    lenient: Interval
+    """The same by the forgiving metric."""
+    latency_s: Interval
+    """Seconds from question to answer."""
+    tokens_in: Interval | None
+    """Prompt tokens per example; `None` if some calls were not metered."""
+    tokens_out: Interval | None
+    """Tokens written per example; `None` if some calls were not metered."""
+    tokens_cached: float | None
+    """Prompt tokens per example that came from a cache."""
+    model_calls: float
+    """Calls of the model per example."""
+    usd_per_1000: float | None
+    """US dollars per 1,000 examples; `None` if the model has no price."""
+    tasks: float
+    """Tool calls per example."""
+    width: float
+    """As in `Record`, the mean, and so on."""
+    depth: float
+    replans: float
+    failed: int
+    """Examples in which something went wrong."""
+    parsed: float | None
+    """The share of first plans that could be used whole; `None` for systems without plans."""
+    references_right: float | None
+    """The share of plans of the right structure, of those where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A system against the baseline, over the examples that both answered."""
+
+    system: str
+    """The system."""
+    baseline: str
+    """What it is compared with."""
+    examples: int
+    """How many both answered."""
+    correct: Interval
+    """The difference of the shares of right answers by the paper's metric; above 0 the system is better."""
+    mcnemar: float
+    """How likely chance alone makes such a difference (exact, two-sided)."""
+    lenient: Interval
+    """The difference by the forgiving metric."""
+    mcnemar_lenient: float
+    """The same test by the forgiving metric."""
+    speedup: Interval | None
+    """The baseline's mean latency over the system's; above 1 the system is faster."""
+    tokens: Interval | None
+    """The baseline's tokens (prompt and written) over the system's; above 1 the system needs fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What can be compared: one tier, benchmark and model."""
+
+    tier: str
+    """What stands behind the figures."""
+    benchmark: str
+    """What was asked."""
+    model: str
+    """Which model."""
+    plan_only: bool
+    """Whether nothing was run but the planner."""
+    rows: tuple[Row, ...]
+    """The systems."""
+    comparisons: tuple[Comparison, ...]
+    """Each but the baseline against it; empty if there is no baseline."""
+
+
+def read_all(paths: Iterable[Path]) -> list[Record]:
+    """Read records from files; of several with one key, the last counts.
+
+    Raises:
+        ValueError: A line is not a record.
+    """
+    return list({record.key: record for path in paths for record in read_records(path)}.values())
+
+
+def tables(records: Iterable[Record], baseline: str | None = None) -> list[Table]:
+    """Summarise records.
+
+    Args:
+        records: In any order.
+        baseline: The name of the system to compare with; the paper's, if not given and there.
+    """
+    groups: dict[tuple[str, str, str, bool], dict[str, list[Record]]] = {}
+    for record in records:
+        group = groups.setdefault((record.tier, record.benchmark, record.model, record.plan_only), {})
+        group.setdefault(record.system, []).append(record)
+    return [_table(key, groups[key], baseline) for key in sorted(groups)]
+
+
+def _table(key: tuple[str, str, str, bool], systems: Mapping[str, Sequence[Record]], baseline: str | None) -> Table:
+    rows = tuple(_row(system, records) for system, records in sorted(systems.items()))
+    base = next((name for name in ((baseline,) if baseline else _BASELINES) if name in systems), None)
+    compared = [] if base is None else [name for name in sorted(systems) if name != base]
+    comparisons = [_compare(name, systems[name], base or "", systems[base or ""]) for name in compared]
+    return Table(*key, rows, tuple(each for each in comparisons if each is not None))
+
+
+def latency(record: Record) -> float:
+    """Seconds from question to answer: virtual where the clock was, else real."""
+    return record.wall_s if record.virtual_s is None else record.virtual_s
+
+
+def _per_example(records: Iterable[Record], figure: Callable[[Record], float]) -> dict[str, float]:
+    """A figure by example: the mean over its runs."""
+    values: dict[str, list[float]] = {}
+    for record in records:
+        values.setdefault(record.id, []).append(figure(record))
+    return {example: fmean(each) for example, each in values.items()}
+
+
+def _row(system: str, records: Sequence[Record]) -> Row:
+    def mean(figure: Callable[[Record], float]) -> Interval:
+        return interval(list(_per_example(records, figure).values()))
+
+    metered = not any(record.unmetered_calls for record in records)
+    costs = [record.cost_usd for record in records if record.cost_usd is not None]
+    parsed = [record.parsed for record in records if record.parsed is not None]
+    right = [record.references_right for record in records if record.references_right is not None]
+    examples = len({record.id for record in records})
+    return Row(
+        system=system,
+        examples=examples,
+        runs=1 + max(record.repeat for record in records),
+        correct=mean(lambda record: record.correct),
+        lenient=mean(lambda record: record.lenient),
+        latency_s=mean(latency),
+        tokens_in=mean(lambda record: record.tokens_in) if metered else None,
+        tokens_out=mean(lambda record: record.tokens_out) if metered else None,
+        tokens_cached=fmean(record.tokens_cached for record in records) if metered else None,
+        model_calls=fmean(record.model_calls for record in records),
+        usd_per_1000=1000 * fmean(costs) if metered and len(costs) == len(records) else None,
+        tasks=fmean(record.tasks for record in records),
+        width=fmean(record.width for record in records),
+        depth=fmean(record.depth for record in records),
+        replans=fmean(record.replans for record in records),
+        failed=len({record.id for record in records if record.errors}),
+        parsed=fmean(parsed) if parsed else None,
+        references_right=fmean(right) if right else None,
+    )
+
+
+def _compare(system: str, records: Sequence[Record], baseline: str, others: Sequence[Record]) -> Comparison | None:
+    def paired(figure: Callable[[Record], float]) -> tuple[list[float], list[float]]:
+        mine, theirs = _per_example(records, figure), _per_example(others, figure)
+        both = [example for example in mine if example in theirs]
+        return [mine[each] for each in both], [theirs[each] for each in both]
+
+    mine, theirs = paired(lambda record: record.correct)
+    if not mine:
+        return None
+    lenient = paired(lambda record: record.lenient)
+    metered = not any(record.unmetered_calls for record in (*records, *others))
+    times, tokens = paired(latency), paired(lambda record: record.tokens_in + record.tokens_out)
+    return Comparison(
+        system=system,
+        baseline=baseline,
+        examples=len(mine),
+        correct=paired_difference(mine, theirs),
+        mcnemar=mcnemar(*([value >= 0.5 for value in each] for each in (mine, theirs))),
+        lenient=paired_difference(*lenient),
+        mcnemar_lenient=mcnemar(*([value >= 0.5 for value in each] for each in lenient)),
+        speedup=paired_ratio(times[1], times[0]),
+        tokens=paired_ratio(tokens[1], tokens[0]) if metered else None,
+    )
+
+
+def markdown(made: Iterable[Table]) -> str:
+    """Write tables as Markdown."""
+    parts = ["# Evaluation report"]
+    for table in made:
+        parts.append(f"## {table.benchmark}{', plans only' if table.plan_only else ''}")
+        clock = "virtual seconds" if table.tier == "recorded" else "wall-clock seconds"
+        parts.append(
+            f"Tier: **{table.tier}**. Model: `{table.model}`. Latency in {clock}. "
+            "Intervals: 95 %, bootstrap over examples."
+        )
+        parts.append(_grid(_PLAN_COLUMNS if table.plan_only else _COLUMNS, table.rows))
+        if table.comparisons:
+            parts.append(f"Against `{table.comparisons[0].baseline}`, over the examples that both answered:")
+            parts.append(_grid(_COMPARED, table.comparisons))
+    return "\n\n".join(parts) + "\n"
+
+
+def _percent(given: Interval) -> str:
+    return f"{100 * given.mean:.1f} [{100 * given.low:.1f}, {100 * given.high:.1f}]"
+
+
+def _seconds(given: Interval) -> str:
+    return f"{given.mean:.2f} [{given.low:.2f}, {given.high:.2f}]"
+
+
+def _times(given: Interval | None) -> str:
+    return "—" if given is None else f"{given.mean:.2f}x [{given.low:.2f}, {given.high:.2f}]"
+
+
+def _share(given: float | None) -> str:
+    return "—" if given is None else f"{100 * given:.1f}"
+
+
+def _tokens(row: Row) -> str:
+    if row.tokens_in is None or row.tokens_out is None:
+        return "—"
+    return f"{row.tokens_in.mean:.0f} / {row.tokens_out.mean:.0f} / {row.tokens_cached:.0f}"
+
+
+_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "system": lambda row: f"`{row.system}`",
+    "examples": lambda row: f"{row.examples}" + (f" x {row.runs}" if row.runs > 1 else ""),
+    "right, paper's metric, %": lambda row: _percent(row.correct),
+    "right, lenient, %": lambda row: _percent(row.lenient),
+    "latency": lambda row: _seconds(row.latency_s),
+    "tokens in / out / cached": _tokens,
+    "$ per 1,000": lambda row: "—" if row.usd_per_1000 is None else f"{row.usd_per_1000:.2f}",
+    "model calls": lambda row: f"{row.model_calls:.1f}",
+    "tool calls": lambda row: f"{row.tasks:.1f}",
+    "width": lambda row: f"{row.width:.1f}",
+    "depth": lambda row: f"{row.depth:.1f}",
+    "replans": lambda row: f"{row.replans:.2f}",
+    "with errors": lambda row: f"{row.failed}",
+    "plans parsed, %": lambda row: _share(row.parsed),
+    "plans right, %": lambda row: _share(row.references_right),
+}
+_PLAN_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "system": lambda row: f"`{row.system}`",
+    "plans": lambda row: f"{row.examples}",
+    "parsed, %": lambda row: _share(row.parsed),
+    "structure right, %": lambda row: _percent(row.correct),
+    "latency": lambda row: _seconds(row.latency_s),
+    "tokens in / out / cached": _tokens,
+    "tasks": lambda row: f"{row.tasks:.1f}",
+    "width": lambda row: f"{row.width:.1f}",
+    "depth": lambda row: f"{row.depth:.1f}",
+}
+_COMPARED: Mapping[str, Callable[[Comparison], str]] = {
+    "system": lambda each: f"`{each.system}`",
+    "examples": lambda each: f"{each.examples}",
+    "right, paper's metric: difference, points": lambda each: _percent(each.correct),
+    "McNemar p": lambda each: f"{each.mcnemar:.3f}",
+    "right, lenient: difference, points": lambda each: _percent(each.lenient),
+    "McNemar p, lenient": lambda each: f"{each.mcnemar_lenient:.3f}",
+    "speedup": lambda each: _times(each.speedup),
+    "tokens saved": lambda each: _times(each.tokens),
+}
+
+
+def _grid(columns: Mapping[str, Callable[[Any], str]], rows: Iterable[Row | Comparison]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *([write(row) for write in columns.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(made: Sequence[Table], directory: Path) -> None:
+    """Write `report.md` and `report.json`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "report.md").write_text(markdown(made), encoding="utf-8")
+    data = [_plain(asdict(table)) for table in made]
+    (directory / "report.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Interval():
+            return value._asdict()
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _:
+            return value

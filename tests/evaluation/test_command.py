@@ -1,0 +1,134 @@
+"""The command line of the evaluation, with a scripted model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from llmcompiler_graph import cli
+from llmcompiler_graph.evaluation import command
+from llmcompiler_graph.evaluation.command import BENCHMARKS, SYSTEMS, app, benchmark_named, system_named
+from llmcompiler_graph.evaluation.records import Model
+from llmcompiler_graph.evaluation.report import read_all
+from llmcompiler_graph.testing import ScriptedModel
+from tests.shared import shared
+
+RIGHT = '1. search("Mariana Trench")\n2. search("Puerto Rico Trench")\n3. calculate("${1.depth_m} - ${2.depth_m}")'
+
+
+@pytest.fixture
+def data() -> str:
+    """The directory of the datasets."""
+    return str(shared("data"))
+
+
+@pytest.fixture
+def replies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The replies of the model that every run gets."""
+    script: list[Any] = []
+
+    def model(name: str, rate: float | None, seed: int | None) -> Model:
+        return ScriptedModel(script)
+
+    monkeypatch.setattr(command, "_model", model)
+    return script
+
+
+def ran(*arguments: str) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_a_run_and_its_report(data: str, replies: list[Any], tmp_path: Path) -> None:
+    """Two questions, a record each; the same command adds none; the report is of them."""
+    replies += [RIGHT, "Finish: Mariana Trench", RIGHT, "Finish: nothing"] * 2
+    out = tmp_path / "x.jsonl"
+    arguments = ["run", "parallelqa", "--data", data, "--out", str(out), "--limit", "2", "--option", "max_repairs=0"]
+    result = ran(*arguments)
+    assert result.exit_code == 0, result.output
+    first, second = read_all([out])
+    assert (first.correct, first.parsed, first.references_right, first.system) == (
+        1,
+        False,  # it does not join
+        False,
+        "llm_compiler[max_repairs=0]",
+    )
+    assert (second.id, second.correct) == ("3", 0)
+    assert "0 examples added" in ran(*arguments).output
+    printed = ran("report", str(out)).output
+    assert "Tier: **live**" in printed
+    assert ran("report", str(out), "--out", str(tmp_path / "report"), "--no-plots").exit_code == 0
+    assert json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))[0]["rows"][0]["examples"] == 2
+
+
+def test_plans_only(data: str, replies: list[Any], tmp_path: Path) -> None:
+    """One call of the model for each; the score is that of the structure."""
+    replies += [RIGHT + "\n4. join()"]
+    out = tmp_path / "x.jsonl"
+    result = ran("run", "parallelqa", "--data", data, "--out", str(out), "--limit", "1", "--plan-only")
+    assert result.exit_code == 0, result.output
+    (record,) = read_all([out])
+    assert (record.plan_only, record.parsed, record.correct, record.tasks) == (True, True, 1, 3)
+
+
+def test_a_recorded_run_is_played_again(data: str, replies: list[Any], tmp_path: Path) -> None:
+    """The cassette answers instead of the model, and the records are of the recorded tier."""
+    replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"]
+    tape, live, played = tmp_path / "tape.jsonl", tmp_path / "live.jsonl", tmp_path / "played.jsonl"
+    common = ["run", "parallelqa", "--data", data, "--limit", "1"]
+    assert ran(*common, "--out", str(live), "--record", str(tape)).exit_code == 0
+    result = ran(*common, "--out", str(played), "--replay", str(tape))
+    assert result.exit_code == 0, result.output
+    (was,), (again,) = read_all([live]), read_all([played])
+    assert (again.tier, again.answer, again.correct) == ("recorded", was.answer, was.correct)
+    assert again.virtual_s is not None
+    missing = ran(*common, "--out", str(played), "--replay", str(tape), "--system", "react")
+    assert missing.exit_code == 1
+    assert "has no answer of 'react'" in missing.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "parallelq", "--out", "x"], "'parallelq' is none of"),
+        (["run", "movie", "--out", "x", "--system", "magic"], "'magic' is none of"),
+        (["run", "movie", "--out", "x", "--option", "max_replan=1"], "no option 'max_replan'"),
+        (["run", "movie", "--out", "x", "--option", "nothing"], "an option is key=value"),
+        (["run", "movie", "--out", "x", "--replay", "a", "--record", "b"], "recorded or replayed, not both"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str) -> None:
+    """It says what is wrong, and the exit code is 2."""
+    result = ran(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    """The error says which file is missing; the exit code is 1."""
+    result = ran("run", "movie", "--out", str(tmp_path / "x.jsonl"), "--data", str(tmp_path))
+    assert result.exit_code == 1
+    assert "error: no file 'llmcompiler/movie_recommendations_formatted.json'" in result.output
+
+
+def test_every_name_leads_somewhere() -> None:
+    """All benchmarks and systems that the help names can be made."""
+    assert {name: benchmark_named(name).name for name in BENCHMARKS} == {name: name for name in BENCHMARKS}
+    assert all(system_named(name, {}).name.startswith(name) for name in SYSTEMS)
+
+
+def test_bench_is_the_same_command(data: str) -> None:
+    """`llmcompiler bench` hands its arguments on."""
+    result = CliRunner().invoke(cli.app, ["bench", "run", "nothing", "--out", "x"])
+    assert result.exit_code == 2
+    assert "'nothing' is none of" in result.output
+
+
+def test_bench_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base installation is told what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "pooch", None)
+    result = CliRunner().invoke(cli.app, ["bench", "run", "movie"])
+    assert result.exit_code == 1
+    assert "pip install 'llmcompiler-graph[evaluation]'" in result.output

@@ -1,0 +1,112 @@
+"""Reports and plots of made-up records."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcompiler_graph.evaluation.plots import draw_all
+from llmcompiler_graph.evaluation.records import Record
+from llmcompiler_graph.evaluation.report import markdown, read_all, tables, write
+
+
+def record(number: int, system: str, **values: Any) -> Record:
+    """The record of an example: LLMCompiler is right on the even ones in 2 s, ReAct on every third in 5 s."""
+    ours = system == "llm_compiler"
+    given: dict[str, Any] = {
+        "correct": float(number % (2 if ours else 3) == 0),
+        "lenient": 1.0,
+        "wall_s": (2.0 if ours else 5.0) * (1 + number),
+        "model_calls": 2 if ours else 3,
+        "tokens_in": 100 if ours else 400,
+        "tokens_out": 20,
+        "cost_usd": 0.001,
+        "timeline": (
+            {"kind": "model", "name": "model", "start": 0.0, "finish": 1.0},
+            {"kind": "tool", "name": "1. search", "start": 0.5, "finish": 1.5},
+        ),
+        **values,
+    }
+    return Record(
+        id=str(number), benchmark="parallelqa", system=system, model="local", answer="", **{"tier": "live", **given}
+    )
+
+
+RECORDS = [record(number, system) for system in ("llm_compiler", "react") for number in range(12)]
+
+
+def test_means_and_comparison() -> None:
+    """Shares, ratios and tests are those of the records; ReAct is what the others are compared with."""
+    (table,) = tables(RECORDS)
+    ours, react = table.rows
+    assert (ours.system, ours.examples, ours.correct.mean) == ("llm_compiler", 12, 0.5)
+    assert react.correct.mean == pytest.approx(1 / 3)
+    assert ours.latency_s.mean == pytest.approx(13)
+    assert ours.usd_per_1000 == pytest.approx(1)
+    (against,) = table.comparisons
+    assert (against.system, against.baseline, against.examples) == ("llm_compiler", "react", 12)
+    assert against.correct.mean == pytest.approx(1 / 6)
+    assert against.speedup == pytest.approx((2.5, 2.5, 2.5))
+    assert against.tokens == pytest.approx((3.5, 3.5, 3.5))
+    assert against.mcnemar == pytest.approx(0.6875)  # 4 against 2
+    assert against.mcnemar_lenient == 1
+
+
+def test_only_what_both_answered_is_compared() -> None:
+    """Examples that one system has not are in its own mean, not in the comparison."""
+    (table,) = tables(RECORDS[:18])
+    assert [row.examples for row in table.rows] == [12, 6]
+    assert table.comparisons[0].examples == 6
+    (table,) = tables([RECORDS[0], RECORDS[-1]])
+    assert table.comparisons == ()
+
+
+def test_tiers_benchmarks_models_and_plans_are_never_mixed() -> None:
+    """Each has a table of its own, and says so."""
+    mixed = [
+        *RECORDS,
+        record(0, "react", tier="recorded", virtual_s=3.0, wall_s=0.01),
+        record(0, "llm_compiler", plan_only=True, parsed=True, references_right=False, correct=0.0),
+    ]
+    made = tables(mixed)
+    assert [(table.tier, table.plan_only) for table in made] == [("live", False), ("live", True), ("recorded", False)]
+    assert made[2].rows[0].latency_s.mean == 3
+    text = markdown(made)
+    assert "Tier: **recorded**. Model: `local`. Latency in virtual seconds." in text
+    assert "| `llm_compiler` | 1 | 100.0 | 0.0 [0.0, 0.0] |" in text
+
+
+def test_an_example_that_was_asked_three_times_counts_once() -> None:
+    """The mean over its runs is its value: more runs do not make the interval smaller than the examples allow."""
+    once = [record(number, "react") for number in range(12)]
+    thrice = [record(number, "react", repeat=repeat) for number in range(12) for repeat in range(3)]
+    assert tables(once)[0].rows[0].correct == tables(thrice)[0].rows[0].correct
+    assert tables(thrice)[0].rows[0].runs == 3
+
+
+def test_tokens_that_were_not_counted_are_not_zero() -> None:
+    """One unmetered call, and there is no mean."""
+    (table,) = tables([*RECORDS[:-1], record(11, "react", unmetered_calls=1)])
+    assert table.rows[1].tokens_in is None
+    assert table.comparisons[0].tokens is None
+    assert "| — |" in markdown([table])
+
+
+def test_files(tmp_path: Path) -> None:
+    """Markdown, JSON and each plot as PNG and SVG; the JSON has the figures by name."""
+    source = tmp_path / "runs.jsonl"
+    source.write_text("".join(each.to_json() + "\n" for each in RECORDS), encoding="utf-8")
+    records = read_all([source, source])
+    assert records == RECORDS
+    made = tables(records)
+    write(made, tmp_path / "report")
+    data = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert data[0]["rows"][0]["correct"]["mean"] == 0.5
+    drawn = draw_all(made, records, tmp_path / "report")
+    assert [path.name for path in drawn] == [
+        "live-parallelqa-local-accuracy.png",
+        "live-parallelqa-local-latency.png",
+        "live-parallelqa-local-timeline.png",
+    ]
+    assert all(path.stat().st_size > 5000 and path.with_suffix(".svg").exists() for path in drawn)
