@@ -95,12 +95,9 @@ class Planner:
             messages = [draft.message(usage)]
             self._compiler.inflight.hand_over(messages[0], draft.executor)
         one = Round(plan=plan, diagnostics=[_recorded(each) for each in draft.diagnostics], reply="", usage={})
-        if adopted:
-            one["adopted"] = True
-        if repairs:
-            one["repairs"] = repairs
-        if usage is not None:
-            one["usage"]["planner"] = usage
+        one |= {"adopted": True} if adopted else {}
+        one |= {"repairs": repairs} if repairs else {}
+        one["usage"] |= {"planner": usage} if usage is not None else {}
         return {
             **update,
             "messages": messages,
