@@ -200,7 +200,7 @@ def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[st
 def _is(schema: Schema, tool: ToolSpec, *types: str) -> bool:
     """Whether a schema says that its values are of these types, or of none."""
     named = [str(each["type"]) for each in alternatives(schema, tool.definitions)]
-    return bool(named) and set(named) <= {*types, "null"} and named != ["null"]
+    return bool(named) and set(named) <= {*types, "null"} and set(named) != {"null"}
 
 
 def _numbers_taken(tool: ToolSpec) -> int:

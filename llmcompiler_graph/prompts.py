@@ -66,7 +66,7 @@ Asked for a plan, call all the tools that are needed in this one reply, without 
 - Calls that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call tools only as often as needed.
 - If no tool is needed, say so and call none.
-Calls are shown to you as numbered lines, such as `3. tool(argument="$1 and $2")`."""
+Calls are shown to you as numbered lines, written as in Python."""
 _DECISIONS = """\
 # Decisions
 Shown what the tasks returned, write a line of thought, then the answer in a full sentence, or what another plan must \

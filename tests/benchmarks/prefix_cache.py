@@ -113,7 +113,6 @@ async def measure(inner: BaseChatModel, way: str, questions: list[str]) -> None:
             model,
             tools(),
             examples=default_examples,
-            constrain="llama.cpp",
             max_replans=1,
             fuse_replan=way == "fused",
         )

@@ -176,7 +176,7 @@ async def run(inner: BaseChatModel, question: Question, fault: str, mode: str) -
     harmed = mode != "unharmed"
     model = Faulty(inner=inner, spoil=SPOIL[fault if harmed else "tool error"])
     made = tools(failing=harmed and fault == "tool error")
-    graph = create_llm_compiler(model, made, examples=default_examples, constrain="llama.cpp", **MODES[mode])
+    graph = create_llm_compiler(model, made, examples=default_examples, **MODES[mode])
     began = time.monotonic()
     final = await graph.ainvoke({"messages": [("user", question.text)]})
     answer = str(final["messages"][-1].content)
