@@ -2,59 +2,49 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr
 
 from llmcompiler_graph.evaluation.records import Benchmark, Sample, Score
 from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls, parallel_prompt
 from llmcompiler_graph.evaluation.systems.react import react
 from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.testing import ScriptedModel
-from tests.evaluation.tiny import BENCHMARK, REACT_PROMPT, SAMPLE, answered, lookup
+from tests.evaluation.tiny import BENCHMARK, REACT_PROMPT, SAMPLE, TextModel, answered, lookup
 
 
 class NativeModel(ScriptedModel):
-    """A scripted model with tool calling: replies are lists of calls, `("lookup", {"entity": "K2"})`, or text."""
-
-    _bound: list[dict[str, Any]] = PrivateAttr(default_factory=list)
+    """A scripted model whose provider can be asked for one call at a time."""
 
     def __init__(self, replies: list[Any]) -> None:
         super().__init__(replies)
 
-    @property
-    def bound(self) -> list[dict[str, Any]]:
-        """What was bound, call by call."""
-        return self._bound
-
     def bind_tools(
-        self, tools: Any, *, tool_choice: Any = None, parallel_tool_calls: bool | None = None, **kwargs: Any
+        self, tools: Any, *, parallel_tool_calls: bool | None = None, **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Note what is bound."""
-        self._bound.append({"tools": [each.name for each in tools], "parallel_tool_calls": parallel_tool_calls})
-        return self
-
-    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
-        reply = self.replies[len(self.calls)]
-        if isinstance(reply, str):
-            return await super()._agenerate(messages, *args, **kwargs)
-        result = await super()._agenerate(messages, *args, **kwargs)
-        calls = [{"name": name, "args": given, "id": f"{len(self.calls)}.{n}"} for n, (name, given) in enumerate(reply)]
-        result.generations[0].message = AIMessage("", tool_calls=calls)
-        return result
+        """Bind tools, and whether a turn may make several calls."""
+        return super().bind_tools(tools, parallel_tool_calls=parallel_tool_calls, **kwargs)
 
 
-BOTH = [("lookup", {"entity": "Everest"}), ("lookup", {"entity": "K2"})]
-REST = [[("subtract", {"left": 8849, "right": 8611})], "Answer: 238"]
+def called(*calls: tuple[str, dict[str, Any]]) -> AIMessage:
+    """A turn with native calls."""
+    ids = (f"call_{uuid4().hex}" for _ in calls)
+    return AIMessage("", tool_calls=[{"name": n, "args": a, "id": i} for (n, a), i in zip(calls, ids, strict=True)])
+
+
+EVEREST, K2 = ("lookup", {"entity": "Everest"}), ("lookup", {"entity": "K2"})
+BOTH, SECOND = called(EVEREST, K2), called(K2)
+REST = [called(("subtract", {"left": 8849, "right": 8611})), "Answer: 238"]
 BOTH_TEXT = 'Thought: both\nAction: lookup("Everest")\nAction: lookup(entity="K2")'
 REST_TEXT = ["Thought: subtract\nAction: subtract(8849, 8611)", "Thought: done\nAnswer: 238"]
 
 
-@pytest.mark.parametrize("make", [lambda: NativeModel([BOTH, *REST]), lambda: ScriptedModel([BOTH_TEXT, *REST_TEXT])])
+@pytest.mark.parametrize("make", [lambda: NativeModel([BOTH, *REST]), lambda: TextModel([BOTH_TEXT, *REST_TEXT])])
 def test_parallel_calls_of_one_turn_overlap(make: Callable[[], ScriptedModel]) -> None:
     """Two calls of one turn take as long as one; three model calls; width and depth are counted by turns."""
     model = make()
@@ -74,8 +64,8 @@ def test_parallel_calls_of_one_turn_overlap(make: Callable[[], ScriptedModel]) -
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: NativeModel([BOTH, BOTH[1:], *REST]),
-        lambda: ScriptedModel([BOTH_TEXT, 'Action: lookup["K2"]', *REST_TEXT]),
+        lambda: NativeModel([BOTH, SECOND, *REST]),
+        lambda: TextModel([BOTH_TEXT, 'Action: lookup["K2"]', *REST_TEXT]),
     ],
 )
 def test_react_makes_one_call_a_turn(make: Callable[[], ScriptedModel]) -> None:
@@ -95,15 +85,13 @@ def test_react_asks_providers_for_sequential_calls() -> None:
     sequential, parallel = NativeModel([BOTH, *REST]), NativeModel([BOTH, *REST])
     answered(react(), sequential)
     answered(parallel_calls(), parallel)
-    assert {each["parallel_tool_calls"] for each in sequential.bound} == {False}
-    assert {each["parallel_tool_calls"] for each in parallel.bound} == {None}
+    assert {each["parallel_tool_calls"] for each in sequential.settings} == {False}
+    assert {each["parallel_tool_calls"] for each in parallel.settings} == {None}
 
 
 def test_text_calls_are_a_conversation_of_text() -> None:
     """The model sees tools, form, examples and observations as text, and what it wrote after its action is gone."""
-    model = ScriptedModel(
-        ['Thought: first\nAction: lookup("Everest")\nObservation: 1\nAction: Finish(1)', "Finish: 8849"]
-    )
+    model = TextModel(['Thought: first\nAction: lookup("Everest")\nObservation: 1\nAction: Finish(1)', "Finish: 8849"])
     answer, _ = answered(react(), model)
     assert answer.text == "8849"
     system, *rest = model.calls[-1]
@@ -120,7 +108,7 @@ def test_text_calls_are_a_conversation_of_text() -> None:
 
 def test_examples_of_parallel_calls_are_those_of_react_with_more_calls_a_turn() -> None:
     """What a plan runs at the same time is one turn, with its observations after it."""
-    model = ScriptedModel(["Finish: 238"])
+    model = TextModel(["Finish: 238"])
     answered(parallel_calls(), model)
     assert model.calls[0][0].text.endswith(
         """\
@@ -149,7 +137,7 @@ def test_a_shortened_example_is_filled_from_its_plan() -> None:
 
 def test_dagger_changes_the_prompt_alone() -> None:
     """ReAct† has a name and a prompt of its own."""
-    model = ScriptedModel(["Finish: 238"])
+    model = TextModel(["Finish: 238"])
     system = react(dagger=True)
     answered(system, model)
     assert system.name == "react_dagger"
@@ -164,11 +152,13 @@ def test_dagger_changes_the_prompt_alone() -> None:
         ("lookup(", "is no call"),
         ("lookup(height=3)", "height"),
         ("think harder", "is no call"),
+        ('lookup("$1 and $$2")', "no facts for '$1 and $2'"),
+        ("Lookup[K3]", "no facts for 'K3'"),
     ],
 )
 def test_errors_are_observations(action: str, said: str) -> None:
     """What cannot be called, and what a tool raises, is told to the model and noted; the loop goes on."""
-    model = ScriptedModel([f"Thought: try\nAction: {action}", "Finish: 238"])
+    model = TextModel([f"Thought: try\nAction: {action}", "Finish: 238"])
     answer, _ = answered(react(), model)
     assert answer.text == "238"
     assert re.match(r"Observation: error: .*", model.calls[-1][-1].text)
@@ -178,7 +168,7 @@ def test_errors_are_observations(action: str, said: str) -> None:
 
 def test_a_loop_without_end_is_stopped() -> None:
     """After `max_steps` turns the loop ends with an error in the answer."""
-    model = ScriptedModel([f"Thought: again\nAction: lookup({'K2'!r})"] * 10)
+    model = TextModel([f"Thought: again\nAction: lookup({'K2'!r})"] * 10)
     answer, _ = answered(react(), model)
     assert len(model.calls) == BENCHMARK.max_steps
     assert answer.errors == ("stopped after 4 turns",)
@@ -188,7 +178,7 @@ def test_a_loop_without_end_is_stopped() -> None:
 def test_provider_errors_are_raised() -> None:
     """What is wrong with the provider is for the runner to try again."""
     with pytest.raises(ConnectionError, match="down"):
-        answered(react(), ScriptedModel([ConnectionError("down")]))
+        answered(react(), TextModel([ConnectionError("down")]))
 
 
 def test_tools_of_the_benchmark_are_asked_for_once() -> None:
@@ -199,6 +189,6 @@ def test_tools_of_the_benchmark_are_asked_for_once() -> None:
         made.append((sample, model))
         return [lookup]
 
-    model = ScriptedModel(["Finish: 1"])
+    model = TextModel(["Finish: 1"])
     answered(react(), model, Benchmark("tiny", lambda _: [], tools, lambda *_: Score(0, 0)))
     assert made == [(SAMPLE, model)]

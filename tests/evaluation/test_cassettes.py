@@ -21,8 +21,8 @@ from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.react import react
 from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
-from tests.evaluation.test_agent_systems import BOTH, REST, NativeModel
-from tests.evaluation.tiny import BENCHMARK, SAMPLE
+from tests.evaluation.test_agent_systems import BOTH, REST, SECOND, NativeModel
+from tests.evaluation.tiny import BENCHMARK, SAMPLE, TextModel
 from tests.scripted_server import ScriptedServer
 from tests.shared import shared
 
@@ -115,9 +115,9 @@ def test_what_was_recorded_over_http_is_replayed(
 @pytest.mark.parametrize(
     ("system", "model"),
     [
-        (react(), NativeModel([BOTH, BOTH[1:], *REST])),
+        (react(), NativeModel([BOTH, SECOND, *REST])),
         (parallel_calls(), NativeModel([BOTH, *REST])),
-        (parallel_calls(), ScriptedModel(['Action: lookup("Everest")\nAction: lookup("K2")', "Answer: 238"])),
+        (parallel_calls(), TextModel(['Action: lookup("Everest")\nAction: lookup("K2")', "Answer: 238"])),
         (COMPILER, ScriptedModel([PLAN, "Finish: 238"])),
     ],
 )
@@ -140,7 +140,7 @@ def test_the_last_take_counts_and_a_failed_one_is_not_written(tmp_path: Path) ->
     path = tmp_path / "c"
     replies: list[str | Exception] = ["Answer: 1", "Answer: 2", ConnectionError("down")]
     for reply in replies:
-        model = ScriptedModel([reply])
+        model = TextModel([reply])
 
         async def main(model: BaseChatModel = model) -> Answer:
             return await recording(react(), Cassette(path)).answer(SAMPLE, BENCHMARK, model)
@@ -170,7 +170,7 @@ def test_a_tool_that_asks_the_model_is_run_again(tmp_path: Path) -> None:
         return [think]
 
     benchmark = replace(BENCHMARK, tools=tools)
-    model = ScriptedModel(['Action: think("a")', "thought", "Answer: 1"], seconds_per_reply=1)
+    model = TextModel(['Action: think("a")', "thought", "Answer: 1"], seconds_per_reply=1)
 
     async def main() -> Answer:
         return await recording(react(), Cassette(tmp_path / "c")).answer(SAMPLE, benchmark, model)
@@ -191,7 +191,7 @@ def test_what_is_not_on_the_cassette_is_an_error_that_says_what(tmp_path: Path) 
     path = tmp_path / "c"
 
     async def main() -> Answer:
-        model = ScriptedModel(['Action: lookup("K2")', "Answer: 1"])
+        model = TextModel(['Action: lookup("K2")', "Answer: 1"])
         return await recording(react(), Cassette(path)).answer(SAMPLE, BENCHMARK, model)
 
     run_virtual(main)
@@ -217,7 +217,7 @@ def test_what_is_asked_several_times_is_answered_in_order(tmp_path: Path) -> Non
         return Answer(" ".join(reply.text for reply in replies))
 
     async def main() -> Answer:
-        model = ScriptedModel(["a", "b", "c"], seconds_per_reply=1)
+        model = TextModel(["a", "b", "c"], seconds_per_reply=1)
         return await recording(System("three", three), Cassette(tmp_path / "c")).answer(SAMPLE, BENCHMARK, model)
 
     run_virtual(main)

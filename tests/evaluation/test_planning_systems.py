@@ -14,7 +14,7 @@ from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.evaluation.systems.skeleton_of_thought import skeleton_of_thought
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
 from llmcompiler_graph.testing import ScriptedModel
-from tests.evaluation.tiny import BENCHMARK, answered
+from tests.evaluation.tiny import BENCHMARK, TextModel, answered
 
 PLAN = """\
 Plan: the first height
@@ -64,7 +64,7 @@ def test_rewoo_solves_with_the_errors_it_has() -> None:
 
 def test_plan_and_execute_runs_an_agent_for_each_step() -> None:
     """A plan, then an agent and a look at the plan for each step; nothing overlaps."""
-    model = ScriptedModel(
+    model = TextModel(
         [
             "1. Find Everest's height\n2. Find K2's height and subtract",
             'Action: lookup("Everest")',
@@ -89,7 +89,7 @@ def test_plan_and_execute_runs_an_agent_for_each_step() -> None:
 
 def test_plan_and_execute_stops_with_an_answer() -> None:
     """Once the steps have had as many turns as one loop may, the planner must answer with what there is."""
-    model = ScriptedModel(["1. Think", *["Answer: nothing", "1. Think"] * 3, "Answer: nothing", "Answer: 0"])
+    model = TextModel(["1. Think", *["Answer: nothing", "1. Think"] * 3, "Answer: nothing", "Answer: 0"])
     answer, _ = answered(plan_and_execute(), model)
     assert answer.text == "0"
     assert len(model.calls) == 1 + BENCHMARK.max_steps * 2

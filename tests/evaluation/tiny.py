@@ -1,6 +1,7 @@
 """A benchmark of one question with two tools, for tests of systems."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from langchain_core.tools import ToolException, tool
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Sample, Score, System
 from llmcompiler_graph.prompts import PlanExample
-from llmcompiler_graph.testing import run_virtual
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 HEIGHTS = {"Everest": 8849, "K2": 8611}
 
@@ -62,6 +63,15 @@ BENCHMARK = Benchmark(
     react_dagger_prompt=f"{REACT_PROMPT}Never repeat a call.",
     max_steps=4,
 )
+
+
+class TextModel(ScriptedModel):
+    """A scripted model that does not call tools by its provider's means, but writes its calls as text."""
+
+    native_calls: bool = False
+
+    def __init__(self, replies: Sequence[Any], **kwargs: Any) -> None:
+        super().__init__(replies, **kwargs)
 
 
 def answered(

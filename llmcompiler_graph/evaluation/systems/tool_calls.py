@@ -31,6 +31,7 @@ from llmcompiler_graph.tool_specs import tool_spec
 __all__ = ("ToolCalls", "answer_in", "ask", "before", "described_tools", "read_call", "sections")
 
 _BRACKETS = re.compile(r"(?P<tool>[^\W\d][\w.\-/]*)\[(?P<argument>.*)\]", re.DOTALL)
+_LONE = 999_999_999  # the number of a call outside a plan: no `$1` in its text refers to it
 _FINISH_BRACKETS = re.compile(r"^[ \t>*_`]*(?:action[ \t]*\d*[ \t*_]*:[ \t]*)?finish[ \t]*\[(.*)\]", re.I | re.M | re.S)
 
 
@@ -141,7 +142,7 @@ def read_call(text: str, calls: ToolCalls) -> tuple[str, dict[str, JSON]]:
     written = text.partition("(")[0].strip()
     name = names[written.lower()].name if written.lower() in names else written
     parser = PlanParser()
-    events = [*parser.feed(f"1. {name}{text[len(text.partition('(')[0]) :]}\n"), *parser.close()]
+    events = [*parser.feed(f"{_LONE}. {name}{text[len(text.partition('(')[0]) :]}\n"), *parser.close()]
     problems = [event for event in events if isinstance(event, Diagnostic)]
     task = next((event for event in events if isinstance(event, Task)), None)
     if task is not None:
