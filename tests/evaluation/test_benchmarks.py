@@ -82,6 +82,16 @@ class TestParallelQA:
             assert len(each.entities) >= each.metadata["branch"] or each.id == "109"
             assert all(search.invoke(name)["name"] == name for name in each.entities)
 
+    def test_the_packages_own_facts_will_do(self, data: Path, tmp_path: Path) -> None:
+        """Without a file of facts, `search` has everything that is asked about, with the measure that is asked for."""
+        (tmp_path / "llmcompiler").mkdir()
+        name = "llmcompiler/parallelqa_dataset.json"
+        (tmp_path / name).write_bytes((data / name).read_bytes())
+        for each, theirs in zip(PARALLELQA.load(tmp_path), PARALLELQA.load(data), strict=True):
+            search, other = (PARALLELQA.tools(one, "local")[0] for one in (each, theirs))
+            for entity in each.entities:
+                assert set(other.invoke(entity)) <= set(search.invoke(entity))
+
     def test_a_name_of_two_things_is_neither(self, data: Path) -> None:
         """`search` does not guess."""
         search = PARALLELQA.tools(sample(PARALLELQA, data), "local")[0]

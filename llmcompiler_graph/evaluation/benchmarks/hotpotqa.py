@@ -24,8 +24,8 @@ from llmcompiler_graph.evaluation.benchmarks.react import REACT
 from llmcompiler_graph.evaluation.benchmarks.search import recorded_search, wikipedia_search
 from llmcompiler_graph.evaluation.data import DataError, read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
+from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.plan import Plan
-from llmcompiler_graph.prompts import PlanExample
 
 __all__ = ("HOTPOTQA", "HOTPOTQA_BRIDGE", "HOTPOTQA_OFFLINE")
 
@@ -126,10 +126,29 @@ _EXAMPLES = (
     PlanExample(
         "Which of the two was born later, Ada Lovelace or Charles Babbage?",
         '1. search(entity="Ada Lovelace")\n2. search(entity="Charles Babbage")\n3. join()',
+        (
+            Outcome(
+                {
+                    1: "Augusta Ada King, Countess of Lovelace (10 December 1815 - 27 November 1852) was an English "
+                    "mathematician.",
+                    2: "Charles Babbage (26 December 1791 - 18 October 1871) was an English polymath.",
+                },
+                "Thought: 1815 is later than 1791.\nFinish: Ada Lovelace",
+            ),
+        ),
     ),
     PlanExample(
         "Do the Bodleian Library and the Rylands Library stand in the same city?",
         '1. search(entity="Bodleian Library")\n2. search(entity="Rylands Library")\n3. join()',
+        (
+            Outcome(
+                {
+                    1: "The Bodleian Library is the main research library of the University of Oxford.",
+                    2: "The John Rylands Library is a library on Deansgate in Manchester, England.",
+                },
+                "Thought: Oxford and Manchester are different cities.\nFinish: no",
+            ),
+        ),
     ),
     PlanExample(
         "What kind of instrument do both the zither and the balalaika belong to?",
@@ -190,6 +209,18 @@ HOTPOTQA_BRIDGE = replace(
         PlanExample(
             "In which country was the architect of the Fallingwater house born?",
             '1. search(entity="Fallingwater")\n2. join()',
+            (
+                Outcome(
+                    {1: "Fallingwater is a house designed by the architect Frank Lloyd Wright in 1935."},
+                    "Thought: The architect is Frank Lloyd Wright; where he was born is not known yet.\n"
+                    "Replan: Find out where Frank Lloyd Wright was born.",
+                    '2. search(entity="Frank Lloyd Wright")\n3. join()',
+                ),
+                Outcome(
+                    {2: "Frank Lloyd Wright was an American architect, born in Richland Center, Wisconsin."},
+                    "Thought: Wisconsin is in the United States.\nFinish: the United States",
+                ),
+            ),
         ),
     ),
     max_replans=2,

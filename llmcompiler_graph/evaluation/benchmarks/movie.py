@@ -19,8 +19,8 @@ from llmcompiler_graph.evaluation.benchmarks.react import REACT
 from llmcompiler_graph.evaluation.benchmarks.search import recorded_search, wikipedia_search
 from llmcompiler_graph.evaluation.data import read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
+from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.plan import Plan
-from llmcompiler_graph.prompts import PlanExample
 
 __all__ = ("MOVIE",)
 
@@ -90,6 +90,22 @@ _EXAMPLE = PlanExample(
     '7. search(title="The Ring")\n'
     '8. search(title="Collateral")\n'
     "9. join()",
+    (
+        Outcome(
+            {
+                1: "Paddington is a 2014 comedy about a bear who moves in with a family in London.",
+                2: "Ratatouille is a 2007 animated comedy about a rat who wants to be a chef in Paris.",
+                3: "Chicken Run is a 2000 animated comedy about chickens who plan to escape from a farm.",
+                4: "Stuart Little is a 1999 family comedy about a mouse who is adopted by a family.",
+                5: "Troy is a 2004 epic war film about the siege of Troy.",
+                6: "Charlotte's Web is a 2006 family film about a pig and a spider who is his friend.",
+                7: "The Ring is a 2002 horror film about a cursed videotape.",
+                8: "Could not find Collateral.",
+            },
+            "Thought: The liked films are comedies with animals for families; so is Charlotte's Web alone.\n"
+            "Finish: Charlotte's Web",
+        ),
+    ),
 )
 
 _REACT = f"""\

@@ -3,7 +3,7 @@
 Two tools, `search` for the measures of a thing and `calculate`. The paper's search gave the first lines of Wikipedia,
 and its calculator was a model; here both are typed, so that every system can name a field and nobody's arithmetic
 decides. The dataset has no file of facts: they come from `parallelqa_facts/facts.json` of the data directory, else from
-the package's own (which has 7 of the 47 things not, and other values for some).
+the package's own and the few that these lack, below.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from llmcompiler_graph.evaluation.benchmarks.plan_checks import combines_all, na
 from llmcompiler_graph.evaluation.benchmarks.react import REACT
 from llmcompiler_graph.evaluation.data import read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
+from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.plan import Plan
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.tools import calculate
-from llmcompiler_graph.tools.facts import Index, index_of, load_index, normalise
+from llmcompiler_graph.tools.facts import Index, index_of, load_entries, normalise
 from llmcompiler_graph.tools.lookup import find
 
 __all__ = ("PARALLELQA", "Measures")
@@ -93,6 +93,19 @@ _ALIASES = {
 _UNITS = {"speed_kmh": ("max_speed_km_h", 1), "population_million": ("population", 1_000_000)}
 
 
+_MORE: tuple[Mapping[str, Any], ...] = (
+    {"name": "Amazon Rainforest", "kind": "forest", "area_km2": 5_500_000},
+    {"name": "Congo Rainforest", "kind": "forest", "area_km2": 1_780_000, "aliases": ["Congo Forest"]},
+    {"name": "Borneo Rainforest", "kind": "forest", "area_km2": 743_330, "aliases": ["Borneo Forest"]},  # the island's
+    {"name": "Black Forest", "kind": "forest", "area_km2": 6_009},
+    {"name": "Australian Forest", "kind": "forest", "area_km2": 1_340_000},
+    {"name": "Ushiku Daibutsu", "kind": "monument", "height_m": 120, "aliases": ["Ushiku Faibutsu"]},
+    {"name": "gazelle", "kind": "animal", "max_speed_km_h": 100},
+    {"name": "Michigan", "kind": "US state", "population": 10_077_331, "area_km2": 250_487},
+    {"name": "New Jersey", "kind": "US state", "population": 9_288_994, "area_km2": 22_591},
+)
+
+
 def _spellings() -> dict[str, str]:
     """How the things are written in questions and plans: `{normalised spelling: name}`."""
     written: dict[str, set[str]] = {}
@@ -119,7 +132,7 @@ _SPELLINGS = _spellings()
 
 
 def _load(data: Path | None) -> list[Sample]:
-    index = _index(str(data / "parallelqa_facts" / "facts.json")) if data is not None else load_index()
+    index = _index(str(data / "parallelqa_facts" / "facts.json")) if data is not None else _own_index()
     return [
         Sample(
             id=str(each["id"]),
@@ -133,10 +146,19 @@ def _load(data: Path | None) -> list[Sample]:
 
 
 @cache
+def _own_index() -> Index:
+    entries = [dict(entry) for entry in (*load_entries(), *_MORE)]
+    for entry in entries:
+        if entry["name"] == "Congo River":
+            entry["aliases"] = [*entry.get("aliases", ()), "Conga River"]
+    return index_of(entries)
+
+
+@cache
 def _index(path: str) -> Index:
     """Index a file of facts, `{name: {"height_m": …}}`; the package's own where there is no such file."""
     if not Path(path).is_file():
-        return load_index()
+        return _own_index()
     entries = []
     for name, values in json.loads(Path(path).read_text(encoding="utf-8")).items():
         if isinstance(values, dict):
@@ -181,6 +203,16 @@ _EXAMPLES = (
         '2. search(entity="Rhine")\n'
         """3. calculate(expression="argmax({'Danube': ${1.length_km} * 1.25, 'Rhine': ${2.length_km} * 2})")\n"""
         "4. join()",
+        (
+            Outcome(
+                {
+                    1: {"name": "Danube", "length_km": 2850},
+                    2: {"name": "Rhine", "length_km": 1230},
+                    3: "Danube",
+                },
+                "Thought: The Danube would be longer.\nFinish: Danube",
+            ),
+        ),
     ),
     PlanExample(
         "If Denali were lowered by 10% and Mount Elbrus raised by 5%, what would be the difference in metres?",
@@ -188,6 +220,16 @@ _EXAMPLES = (
         '2. search(entity="Mount Elbrus")\n'
         '3. calculate(expression="abs(${1.height_m} * 0.9 - ${2.height_m} * 1.05)")\n'
         "4. join()",
+        (
+            Outcome(
+                {
+                    1: {"name": "Denali", "height_m": 6190},
+                    2: {"name": "Mount Elbrus", "height_m": 5642},
+                    3: 353.1,
+                },
+                "Thought: The difference was calculated.\nFinish: 353.1",
+            ),
+        ),
     ),
     PlanExample(
         "Suppose Greenland shrank by a third, Madagascar tripled, Sumatra grew by 15% and Iceland kept its size: which "
