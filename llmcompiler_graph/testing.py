@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -181,11 +182,13 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        self._clock_resolution = 1e-9
 
     def time(self) -> float:
         """The virtual time, in seconds since the loop was made."""
-        return round(self._jumping.clock, 9)
+        now = round(self._jumping.clock, 9)
+        # years from the start, doubles are further apart than a nanosecond: a timer due now must count as due
+        self._clock_resolution = max(1e-9, math.ulp(now))
+        return now
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (asyncio's own)
         """Wait for the threads, which take real time: a virtual deadline would be over at once."""

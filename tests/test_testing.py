@@ -25,6 +25,18 @@ def test_time_jumps() -> None:
     assert time.monotonic() - began < 60
 
 
+def test_time_jumps_over_centuries() -> None:
+    """Timers of years and of seconds are due in time, however far the clock has gone."""
+
+    async def main() -> float:
+        for _ in range(3):
+            await asyncio.gather(asyncio.sleep(3e9 + 0.1), asyncio.sleep(0.3))
+            await asyncio.sleep(7)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == pytest.approx(9e9 + 21.3)
+
+
 def test_threads_still_work() -> None:
     """Work in a thread is waited for really, and takes no virtual time."""
 
