@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
@@ -53,39 +53,10 @@ class Planner:
         """Run the node; return the state's update."""
         update = _turn(state)
         state = {**state, **update}  # type: ignore[typeddict-item]
-        prompt = self._compiler.conversation(state)
         draft = Draft(self._compiler, state, sync=sync)
-        repairs: list[Repair] = []
-        usage: UsageMetadata | None = None
-        plan, adopted = "", state.get("next_plan", "")
-        timer = asyncio.timeout(self._compiler.time_left(state))
+        adopted = state.get("next_plan", "")
         try:
-            try:
-                async with timer:
-                    if adopted:
-                        draft.feed(adopted)
-                        draft.close()
-                    else:
-                        usage = await self._write(draft, prompt, None, sync=sync)
-                    plan = draft.text
-                    while broken := draft.mend():
-                        request = repair_request(broken)
-                        if repairs or not adopted:
-                            prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
-                        prompt.append(HumanMessage(request))
-                        told = [_recorded(each) for one in broken for each in one.diagnostics]
-                        repairs.append(Repair(request=request, diagnostics=told, plan=""))
-                        more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
-                        usage = add_usage(usage, more) if usage or more else None
-                        repairs[-1]["plan"] = draft.text
-            except TimeoutError:
-                if not timer.expired():
-                    raise
-                draft.close()  # the deadline: what is written so far is the plan
-                if repairs:
-                    repairs[-1]["plan"] = draft.text
-                else:
-                    plan = draft.text
+            plan, repairs, usage = await self._plan_and_mend(draft, state, adopted, sync=sync)
             draft.settle()
         except BaseException:
             await draft.executor.aclose()
@@ -105,6 +76,42 @@ class Planner:
             "rounds": [*state["rounds"], one],
             "next_plan": "",
         }
+
+    async def _plan_and_mend(
+        self, draft: Draft, state: LLMCompilerState, adopted: str, *, sync: bool
+    ) -> tuple[str, list[Repair], UsageMetadata | None]:
+        """Fill a draft, until the deadline at most: what is written by then counts."""
+        prompt = self._compiler.conversation(state)
+        plan, usage = "", cast("UsageMetadata | None", None)
+        repairs: list[Repair] = []
+        timer = asyncio.timeout(self._compiler.time_left(state))
+        try:
+            async with timer:
+                if adopted:
+                    draft.feed(adopted)
+                    draft.close()
+                else:
+                    usage = await self._write(draft, prompt, None, sync=sync)
+                plan = draft.text
+                while broken := draft.mend():
+                    request = repair_request(broken)
+                    if repairs or not adopted:
+                        prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
+                    prompt.append(HumanMessage(request))
+                    told = [_recorded(each) for one in broken for each in one.diagnostics]
+                    repairs.append(Repair(request=request, diagnostics=told, plan=""))
+                    more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
+                    usage = add_usage(usage, more) if usage or more else None
+                    repairs[-1]["plan"] = draft.text
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            draft.close()
+            if repairs:
+                repairs[-1]["plan"] = draft.text
+            else:
+                plan = draft.text
+        return plan, repairs, usage
 
     async def _write(
         self, draft: Draft, prompt: list[BaseMessage], indices: Sequence[int] | None, *, sync: bool
