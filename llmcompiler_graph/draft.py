@@ -24,10 +24,18 @@ from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Observation, Task, render_value
 from llmcompiler_graph.references import JSON, references
-from llmcompiler_graph.state import LLMCompilerState, TaskRecord, observation_of, planned, reread, storable
+from llmcompiler_graph.state import (
+    DiagnosticRecord,
+    LLMCompilerState,
+    TaskRecord,
+    observation_of,
+    planned,
+    reread,
+    storable,
+)
 from llmcompiler_graph.task_fetching_unit import Start
 
-__all__ = ("Broken", "Draft")
+__all__ = ("Broken", "Draft", "recorded")
 
 
 class Broken(NamedTuple):
@@ -48,9 +56,10 @@ class Draft:
         compiler: The graph's tools and limits.
         state: The earlier plans of the turn are known to it.
         sync: Whether the graph was called synchronously.
+        plan_id: What its message and its tasks are named after; a new name if not given.
     """
 
-    def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+    def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool, plan_id: str | None = None) -> None:
         self._earlier = [record["index"] for record in state["tasks"]]
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
@@ -76,7 +85,7 @@ class Draft:
         self._lines: dict[int, str] = {}  # index -> its call as it was written
         self._by_index: dict[int, TaskRecord] = {}
         self._round = len(state["rounds"])
-        self._id = uuid4().hex[:12]
+        self._id = plan_id or uuid4().hex[:12]
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
         unit = compiler.unit()
@@ -312,6 +321,18 @@ class Draft:
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
             self._teller.moment(moment, record, self.executor.unit.observations.get(index))
+
+
+def recorded(diagnostic: Diagnostic) -> DiagnosticRecord:
+    """Write a diagnostic for the state."""
+    return DiagnosticRecord(
+        code=diagnostic.code,
+        message=diagnostic.message,
+        hint=diagnostic.hint,
+        line=diagnostic.line,
+        column=diagnostic.column,
+        index=diagnostic.index,
+    )
 
 
 def _shown(task: Task) -> dict[str, Any]:

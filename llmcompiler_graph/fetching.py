@@ -26,6 +26,7 @@ from llmcompiler_graph.executor import Executor, Moment, Timing
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import JSON, as_text
+from llmcompiler_graph.revision import revised
 from llmcompiler_graph.state import (
     LLMCompilerState,
     TaskRecord,
@@ -111,8 +112,10 @@ class _Run:
     """The tasks of one plan while they run."""
 
     def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+        revision = revised(compiler, state, sync=sync)
+        self._revised = revision.update if revision else {}
         self._compiler = compiler
-        self._state = state
+        self._state = state = revision.state if revision else state
         self._sync = sync
         self._loop = asyncio.get_running_loop()
         rounds, self._records = state["rounds"], state["tasks"]
@@ -122,6 +125,8 @@ class _Run:
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
         executor = compiler.inflight.take_over(message) if message is not None else None
+        if revision is not None:
+            executor = revision.executor
         if executor is None:
             # nothing is started before its `@task` runs: it would take a place of `max_concurrency` from those that do
             self.executor = Executor(self._compiler.unit(hold_all=True), now=now, on_event=self._tell)
@@ -257,7 +262,8 @@ class _Run:
                 if record["text"]:
                     messages.append(_message(record, result))
         update = {
-            "messages": messages,
+            **self._revised,
+            "messages": [*self._revised.get("messages", ()), *messages],
             "tasks": records,
             "timeline": [*self._state.get("timeline", []), *timeline],
         }

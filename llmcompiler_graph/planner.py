@@ -14,12 +14,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from llmcompiler_graph.dialect import Dialect, TextDialect
-from llmcompiler_graph.draft import Draft
-from llmcompiler_graph.errors import Diagnostic
+from llmcompiler_graph.draft import Draft, recorded
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
 from llmcompiler_graph.prompts import question_position, repair_request, said
-from llmcompiler_graph.state import DiagnosticRecord, LLMCompilerState, Repair, Round
+from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
 
 __all__ = ("Planner",)
 
@@ -65,7 +64,7 @@ class Planner:
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages = [draft.message(usage)]
             self._compiler.inflight.hand_over(messages[0], draft.executor)
-        one = Round(plan=plan, diagnostics=[_recorded(each) for each in draft.diagnostics], reply="", usage={})
+        one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}
         one["usage"] |= {"planner": usage} if usage is not None else {}
@@ -75,6 +74,7 @@ class Planner:
             "tasks": [*state["tasks"], *draft.records],
             "rounds": [*state["rounds"], one],
             "next_plan": "",
+            "plan_text": plan_text(draft.records),
         }
 
     async def _plan_and_mend(
@@ -98,7 +98,7 @@ class Planner:
                     if repairs or not adopted:
                         prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
                     prompt.append(HumanMessage(request))
-                    told = [_recorded(each) for one in broken for each in one.diagnostics]
+                    told = [recorded(each) for one in broken for each in one.diagnostics]
                     repairs.append(Repair(request=request, diagnostics=told, plan=""))
                     more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
                     usage = add_usage(usage, more) if usage or more else None
@@ -154,14 +154,3 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
         "next_plan": "",
         "structured_response": None,
     }
-
-
-def _recorded(diagnostic: Diagnostic) -> DiagnosticRecord:
-    return DiagnosticRecord(
-        code=diagnostic.code,
-        message=diagnostic.message,
-        hint=diagnostic.hint,
-        line=diagnostic.line,
-        column=diagnostic.column,
-        index=diagnostic.index,
-    )

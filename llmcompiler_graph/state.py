@@ -7,6 +7,7 @@ them; `messages` go on for ever.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 from langchain_core.messages import AnyMessage
@@ -27,6 +28,7 @@ __all__ = (
     "TaskResult",
     "TimelineEntry",
     "observation_of",
+    "plan_text",
     "planned",
     "reread",
     "storable",
@@ -144,6 +146,8 @@ class LLMCompilerState(TypedDict):
     """When the turn's tasks ran."""
     decision: NotRequired[Literal["finish", "replan"]]
     """What the joiner decided last."""
+    plan_text: NotRequired[str]
+    """The last plan as it stands; changed while the run is paused before it runs, it is read again (see `revision`)."""
     next_plan: NotRequired[str]
     """The plan that the joiner wrote when it decided to replan (`fuse_replan`); empty if it wrote none."""
     structured_response: NotRequired[Any]
@@ -242,6 +246,12 @@ def planned(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:
         value=None,
         error="",
     )
+
+
+def plan_text(records: Sequence[TaskRecord]) -> str:
+    """Write a plan from the records of its tasks, arguments by name, without the lines that could not be read."""
+    join = max((record["index"] for record in records), default=0) + 1
+    return "\n".join([*(record["text"] for record in records if record["text"]), f"{join}. join()"])
 
 
 def observation_of(record: TaskRecord) -> Observation | None:
