@@ -275,8 +275,8 @@ class _RecordingModel(_AsyncModel):
             assert isinstance(chunk.message, AIMessageChunk)
             # noted piece by piece: who reads may stop in the middle
             entry["seconds"] = clock() - began
-            if chunk.message.text:
-                entry["pieces"].append([entry["seconds"], chunk.message.text])
+            if chunk.message.text or chunk.message.tool_call_chunks:
+                entry["pieces"].append([entry["seconds"], chunk.message.text, chunk.message.tool_call_chunks])
             whole = chunk.message if whole is None else whole + chunk.message
             entry |= _reply(whole)
             yield chunk
@@ -315,19 +315,22 @@ class _ReplayingModel(_AsyncModel):
         entry = self.player.reply(messages, stop, kwargs)
         clock = asyncio.get_running_loop().time
         began = clock()
-        for seconds, text in entry.get("pieces") or [[entry["seconds"], AIMessage(entry["content"]).text]]:
+        for seconds, text, called in entry.get("pieces") or [_piece(entry)]:
             await asyncio.sleep(max(0.0, began + seconds - clock()))
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text, tool_call_chunks=called))
         await asyncio.sleep(max(0.0, began + entry["seconds"] - clock()))
-        called = [
-            tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
-            for index, call in enumerate(_calls(entry))
-        ]
         yield ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="", tool_call_chunks=called, usage_metadata=entry["usage"], chunk_position="last"
-            )
+            message=AIMessageChunk(content="", usage_metadata=entry["usage"], chunk_position="last")
         )
+
+
+def _piece(entry: Mapping[str, Any]) -> list[Any]:
+    """A reply that was not streamed, as the one piece of a stream."""
+    called = [
+        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
+        for index, call in enumerate(_calls(entry))
+    ]
+    return [entry["seconds"], AIMessage(entry["content"]).text, called]
 
 
 def _reply(message: AIMessage) -> dict[str, Any]:

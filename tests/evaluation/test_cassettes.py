@@ -37,7 +37,14 @@ async def _compiled(sample: Sample, benchmark: Benchmark, model: Model) -> Answe
     return Answer(final["messages"][-1].text, tasks=len(final["tasks"]))
 
 
+async def _with_tools(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+    graph = create_llm_compiler(model, benchmark.tools(sample, model), planner="tools")
+    final = await graph.ainvoke({"messages": [HumanMessage(sample.question)]})
+    return Answer(final["messages"][-1].text, tasks=len(final["tasks"]))
+
+
 COMPILER = System("compiler", _compiled)
+COMPILER_OF_CALLS = System("compiler_of_calls", _with_tools)
 
 
 def quick() -> Benchmark:
@@ -119,6 +126,7 @@ def test_what_was_recorded_over_http_is_replayed(
         (parallel_calls(), NativeModel([BOTH, *REST])),
         (parallel_calls(), TextModel(['Action: lookup("Everest")\nAction: lookup("K2")', "Answer: 238"])),
         (COMPILER, ScriptedModel([PLAN, "Finish: 238"])),
+        (COMPILER_OF_CALLS, ScriptedModel([BOTH, "Finish: 238"], chunk_size=0)),
     ],
 )
 def test_a_replay_keeps_the_schedule(tmp_path: Path, system: System, model: ScriptedModel) -> None:
