@@ -113,6 +113,16 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
     assert "error: no file 'llmcompiler/movie_recommendations_formatted.json'" in result.output
 
 
+def test_rate_and_seed_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate makes the model wait for its turn, a seed is given to it; without either the name alone goes on."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    assert command._model("openai:gpt-4o", None, None) == "openai:gpt-4o"
+    assert command._model("local", None, 7) == "local"
+    model: Any = command._model("openai:gpt-4o", 0.5, 7)
+    assert model.rate_limiter.requests_per_second == 0.5
+    assert model.seed == 7
+
+
 def test_every_name_leads_somewhere() -> None:
     """All benchmarks and systems that the help names can be made."""
     assert {name: benchmark_named(name).name for name in BENCHMARKS} == {name: name for name in BENCHMARKS}
