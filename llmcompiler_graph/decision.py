@@ -30,7 +30,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ("Decision", "DecisionParser", "Finish", "Replan", "next_plan", "parse_decision")
+__all__ = ("Decision", "DecisionParser", "Finish", "Replan", "parse_decision", "plan_start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +116,17 @@ def parse_decision(text: str) -> Decision:
     return Finish(body or above)
 
 
-def next_plan(reply: str) -> str:
-    r"""The plan that a reply gives below its `Replan`; empty if there is none.
+def plan_start(reply: str) -> int | None:
+    r"""Find where the plan begins that a reply gives below its `Replan`, as far as it goes; `None` if there is none.
 
-    >>> next_plan('Thought: no K2.\nReplan: look it up.\n4. search("K2")\n5. join()')
-    '4. search("K2")\n5. join()'
+    >>> plan_start('Replan: look up K2.\n4. search("K2")\n5. join()')
+    20
     """
-    text = _without_stop(reply)
-    match = _decision_in(text)
+    match = _DECISION.search(reply)
     if match is None or match["word"].lower() != "replan":
-        return ""
-    plan = _PLAN.search(text, match.end())
-    return "" if plan is None else text[plan.start() :].strip().removesuffix("```").rstrip()
+        return None
+    plan = _PLAN.search(reply, match.end())
+    return plan and plan.start()
 
 
 def _without_stop(text: str, *, partial: bool = False) -> str:

@@ -174,6 +174,10 @@ class Draft:
         ]
         return AIMessage("", tool_calls=calls, id=f"plan_{self._id}", name="planner", usage_metadata=usage)
 
+    def cancel(self) -> None:
+        """Cancel its calls under way."""
+        self.executor.cancel()
+
     # -- one task -----------------------------------------------------------------------------------------------
 
     def _take(self, events: Iterable[Task | Diagnostic]) -> None:

@@ -124,10 +124,10 @@ class _Run:
         message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
-        executor = compiler.inflight.take_over(message) if message is not None else None
+        executor = compiler.inflight.take_over(message)
         if revision is not None:
             executor = revision.executor
-        if executor is None:
+        if not isinstance(executor, Executor):
             # nothing is started before its `@task` runs: it would take a place of `max_concurrency` from those that do
             self.executor = Executor(self._compiler.unit(hold_all=True), now=now, on_event=self._tell)
             self._rebuild()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,8 @@ from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
-from llmcompiler_graph.decision import DecisionParser, Finish, Replan, next_plan
+from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision, plan_start
+from llmcompiler_graph.draft import Draft
 from llmcompiler_graph.grammar import decision_grammar, plan_grammar
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
@@ -52,10 +53,17 @@ class Joiner:
         rounds = state["rounds"]
         last = len(rounds) > self._compiler.max_replans or self._overdue(state)
         prompt = self._compiler.conversation(state, last=last)
-        reply = _Reply(f"answer_{uuid4().hex[:12]}")
+        teller = Teller(get_stream_writer(), turn_clock(state))
+
+        def begin(replan: str) -> Draft:
+            teller.replanning(_feedback(replan))
+            return Draft(self._compiler, state, sync=sync)
+
+        reply = _Reply(f"answer_{uuid4().hex[:12]}", begin if self._compiler.fuse_replan and not last else None)
         decision = await reply.read(model, prompt, self._settings(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
+            await reply.drop_plan()
             prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
             decision = await reply.read(model, prompt, self._settings(state, may_replan=False), sync=sync)
             if isinstance(decision, Replan):
@@ -64,9 +72,12 @@ class Joiner:
         one: Round = {**rounds[-1], "reply": reply.text, "usage": usage}
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
         if isinstance(decision, Replan):
-            plan = next_plan(reply.text) if self._compiler.fuse_replan else ""
-            feedback = decision.feedback.partition(plan)[0].rstrip() if plan else decision.feedback
-            Teller(get_stream_writer(), turn_clock(state)).replanning(feedback)
+            plan = ""
+            if reply.draft is None:
+                teller.replanning(decision.feedback)
+            else:
+                plan = reply.draft.text
+                self._compiler.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
             return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
         answer = AIMessage(decision.answer, id=reply.id, name="joiner", usage_metadata=reply.usage)
@@ -97,12 +108,20 @@ class Joiner:
 
 
 class _Reply:
-    """A reply while it is read: what belongs to the answer is shown at once in `stream_mode="messages"`."""
+    """A reply while it is read: what belongs to the answer is shown at once in `stream_mode="messages"`.
 
-    def __init__(self, message_id: str) -> None:
+    Args:
+        message_id: The id of the answer.
+        begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
+    """
+
+    def __init__(self, message_id: str, begin: Callable[[str], Draft] | None = None) -> None:
         self.id = message_id
         self.text = ""
         self.usage: UsageMetadata | None = None
+        self.draft: Draft | None = None
+        self._begin = begin
+        self._drafted = 0  # where the part of the text begins that the draft has not seen
 
     async def read(
         self, model: BaseChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
@@ -110,17 +129,44 @@ class _Reply:
         parser = DecisionParser()
         self.text = ""
         usage: UsageMetadata | None = None
-        async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                usage = chunk.usage_metadata or usage
-                self.text += chunk.text
-                self._show(parser.feed(chunk.text))
+        try:
+            async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    usage = chunk.usage_metadata or usage
+                    self.text += chunk.text
+                    self._show(parser.feed(chunk.text))
+                    self._plan()
+            if self.draft is not None:
+                self.draft.close()
+        except BaseException:
+            await self.drop_plan()
+            raise
         if usage is not None:
             self.usage = add_usage(self.usage, usage)
         decision, rest = parser.close()
         self._show(rest)
         return decision
 
+    async def drop_plan(self) -> None:
+        """Cancel what was begun of a plan, and read no other."""
+        self._begin = None
+        if self.draft is not None:
+            await self.draft.executor.aclose()
+            self.draft = None
+
+    def _plan(self) -> None:
+        """Begin the tasks that the reply has below its `Replan`."""
+        if self.draft is None and self._begin is not None and (start := plan_start(self.text)) is not None:
+            self.draft, self._drafted = self._begin(self.text[:start]), start
+        if self.draft is not None:
+            self.draft.feed(self.text[self._drafted :])
+            self._drafted = len(self.text)
+
     def _show(self, piece: str) -> None:
         if piece:
             push_message(AIMessageChunk(content=piece, id=self.id, name="joiner"), state_key=None)
+
+
+def _feedback(replan: str) -> str:
+    decision = parse_decision(replan)
+    return decision.feedback if isinstance(decision, Replan) else ""

@@ -52,7 +52,8 @@ class Planner:
         """Run the node; return the state's update."""
         update = _turn(state)
         state = {**state, **update}  # type: ignore[typeddict-item]
-        draft = Draft(self._compiler, state, sync=sync)
+        begun = self._compiler.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
+        draft = begun if isinstance(begun, Draft) else Draft(self._compiler, state, sync=sync)
         adopted = state.get("next_plan", "")
         try:
             plan, repairs, usage = await self._plan_and_mend(draft, state, adopted, sync=sync)
@@ -87,10 +88,10 @@ class Planner:
         timer = asyncio.timeout(self._compiler.time_left(state))
         try:
             async with timer:
-                if adopted:
+                if adopted and not draft.text:  # else it was begun while the joiner wrote it
                     draft.feed(adopted)
                     draft.close()
-                else:
+                elif not adopted:
                     usage = await self._write(draft, prompt, None, sync=sync)
                 plan = draft.text
                 while broken := draft.mend():

@@ -1,3 +1,4 @@
+import asyncio
 import re
 from typing import Any
 
@@ -6,11 +7,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.decision import next_plan
+from llmcompiler_graph.decision import plan_start
 from llmcompiler_graph.grammar import decision_grammar, plan_grammar
 from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.testing import ScriptedModel
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.test_draft import add, look, outcomes
+from tests.test_planner import Breaking, sleeper, timeline
 
 QUESTION: Any = {"messages": [HumanMessage("?")]}
 PLAN = '1. look("K2")\n2. join()'
@@ -29,8 +31,8 @@ def fused(*replies: str, **settings: Any) -> tuple[Any, ScriptedModel]:
     [
         ("Thought: a\nReplan: b\n3. look('x')\n4. join()", "3. look('x')\n4. join()"),
         ("Thought: a\nAction: Replan(b)\n3. look('x')", "3. look('x')"),
-        ("Replan: b\n\nThought: c\n3. look('x')\n", "Thought: c\n3. look('x')"),
-        ("**Replan:** b\n```\n3. look('x')\n```", "3. look('x')"),
+        ("Replan: b\n\nThought: c\n3. look('x')\n", "Thought: c\n3. look('x')\n"),
+        ("**Replan:** b\n```\n3. look('x')\n```", "3. look('x')\n```"),
         ("Replan:\n1) join()", "1) join()"),
         ("Replan: b\n1. Look at (x)\n2. Then y", ""),
         ("Replan: b", ""),
@@ -39,9 +41,58 @@ def fused(*replies: str, **settings: Any) -> tuple[Any, ScriptedModel]:
         ("", ""),
     ],
 )
-def test_next_plan(reply: str, plan: str) -> None:
+def test_the_plan_in_a_reply(reply: str, plan: str) -> None:
     """The plan of a reply is what begins, below its `Replan`, with a numbered call."""
-    assert next_plan(reply) == plan
+    start = plan_start(reply)
+    assert (reply[start:] if start is not None else "") == plan
+
+
+def test_tasks_start_while_the_joiner_writes_them() -> None:
+    """The plan below a replan is read as it streams: each task starts the moment its line is there."""
+
+    async def main() -> tuple[dict[str, Any], list[dict[str, Any]], float]:
+        replies = ['1. work("a")\n', 'Replan: more\n2. work("b")\n3. work("c")\n4. join()', "Finish: ok"]
+        model = ScriptedModel(replies, chunk_size=0, seconds_per_reply=4)
+        graph = create_llm_compiler(model, [sleeper("work", 2)], fuse_replan=True)
+        modes: Any = ["custom", "values"]
+        seen: Any = [each async for each in graph.astream(QUESTION, stream_mode=modes)]
+        events = [each for mode, each in seen if mode == "custom"]
+        return seen[-1][1], events, asyncio.get_running_loop().time()
+
+    final, events, end = run_virtual(main)
+    # plan until 4, task 1 until 6, joiner until 10 with a line each second, second joiner until 15
+    assert timeline(final) == {1: (4, 4, 6), 2: (8, 8, 10), 3: (9, 9, 11)}
+    assert [each["early"] for each in final["timeline"]] == [True] * 3
+    assert end == 15
+    assert [(each["at"], each["event"]) for each in events if each["at"] >= 7] == [
+        (8, "replanning"),
+        (8, "planned"),
+        (8, "released"),
+        (8, "started"),
+        (9, "planned"),
+        (9, "released"),
+        (9, "started"),
+        (10, "done"),
+        (11, "done"),
+    ]
+
+
+def test_a_joiner_that_breaks_off() -> None:
+    """If the reply breaks off, what was begun of its plan is cancelled, and nothing is left behind."""
+    log: list[tuple[str, float]] = []
+
+    async def main() -> None:
+        planner = ScriptedModel(["1. join()"])
+        joiner = Breaking(
+            replies=['Replan: more\n1. work("b")\n2. work("c")\n'], chunk_size=0, seconds_per_reply=3, pieces=2
+        )
+        tools = [sleeper("work", 10, log)]
+        with pytest.raises(ConnectionError):
+            await create_llm_compiler(planner, tools, joiner_model=joiner, fuse_replan=True).ainvoke(QUESTION)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(main)
+    assert [what for what, _ in log] == ["work starts", "work cancelled"]
 
 
 async def test_one_call_per_replan() -> None:
