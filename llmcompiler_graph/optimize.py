@@ -17,10 +17,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from llmcompiler_graph.references import JSON
 
-__all__ = ("PASSES", "Known", "ReadyCall", "call_key", "critical_path_first", "heights", "share_equal_calls")
+__all__ = ("PASSES", "Known", "Pass", "ReadyCall", "call_key", "critical_path_first", "heights", "share_equal_calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +104,8 @@ def critical_path_first(ready: Sequence[ReadyCall], known: Known) -> list[ReadyC
     return sorted(ready, key=lambda call: (-known.height.get(call.index, 0), call.index))
 
 
-PASSES: tuple[Callable[[Sequence[ReadyCall], Known], list[ReadyCall]], ...] = (share_equal_calls, critical_path_first)
+Pass: TypeAlias = Callable[[Sequence[ReadyCall], Known], list[ReadyCall]]
+"""Takes the calls that are ready; returns them in the order they are to be made, marked where one serves another."""
+
+PASSES: tuple[Pass, ...] = (share_equal_calls, critical_path_first)
 """The passes, in order."""

@@ -42,7 +42,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from llmcompiler_graph.errors import ObservationPathError
-from llmcompiler_graph.optimize import PASSES, Known, ReadyCall, call_key, heights
+from llmcompiler_graph.optimize import PASSES, Known, Pass, ReadyCall, call_key, heights
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.references import JSON, fan_out, substitute
 from llmcompiler_graph.schema import fit_text
@@ -93,6 +93,7 @@ class TaskFetchingUnit:
         held: Names of tools whose tasks start only once claimed, besides those with effects.
         max_concurrency: How many calls may run at a time.
         tool_concurrency: `{tool: how many of its calls may run at a time}`.
+        passes: The optimiser's.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class TaskFetchingUnit:
         held: Iterable[str] = (),
         max_concurrency: int | None = None,
         tool_concurrency: Mapping[str, int] | None = None,
+        passes: Sequence[Pass] = PASSES,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._repeatable = {name for name, tool in self._tools.items() if tool.repeatable}
@@ -109,6 +111,7 @@ class TaskFetchingUnit:
         self._held = self._effects | set(held)
         self._limit = max_concurrency
         self._limits = dict(tool_concurrency or {})
+        self._passes = passes
 
         self.tasks: dict[int, Task] = {}
         """Every task added, `{index: task}`."""
@@ -359,7 +362,7 @@ class TaskFetchingUnit:
             self._heights_known = True
         known = Known(self._made, self._heights)
         optimised = list(calls)
-        for optimise in PASSES:
+        for optimise in self._passes:
             optimised = optimise(optimised, known)
         return optimised
 
