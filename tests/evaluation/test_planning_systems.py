@@ -118,6 +118,27 @@ def test_programs_run_calls_at_the_same_time_and_show_what_they_print() -> None:
     ]
 
 
+def test_example_programs_show_what_comes_after_them() -> None:
+    """The benchmark's plans as programs, with the output and the answer that the ReAct prompt has for them."""
+    model = ScriptedModel(["Answer: 238"])
+    answered(programmatic(), model)
+    assert model.calls[0][0].text.endswith(
+        """\
+# Examples
+Question: How much is Elbrus above Denali?
+```python
+import asyncio
+r1, r2 = await asyncio.gather(lookup('Elbrus'), lookup('Denali'))
+r3 = await subtract(r2, r1)
+print(r3)
+```
+Output:
+548
+Thought: It is lower.
+Answer: -548"""
+    )
+
+
 def test_chains_in_a_program_do_not_wait_for_each_other() -> None:
     """A call that is ready starts while others still run, at the exact time, whatever the sandbox takes."""
     code = """\

@@ -30,11 +30,10 @@ from pydantic_monty import (
 )
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.plan_forms import levels
+from llmcompiler_graph.evaluation.systems.plan_forms import Worked, levels, worked
 from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in, ask, described_tools, sections
 from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.plan import Task
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.references import Reference, Template, Value
 
 __all__ = ("programmatic",)
@@ -48,10 +47,11 @@ prints, and nothing else: print what the answer needs. Imports but asyncio, math
 {tools}
 
 # Form
+First write a program:
 ```python
-the program
+print(await tool("text"))
 ```
-Once the answer is known, no program but:
+Then you are shown its output. If the answer follows from it, do not write another program, but:
 Thought: how it follows
 Answer: the answer"""
 
@@ -67,7 +67,7 @@ def programmatic() -> System:
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         calls = ToolCalls(benchmark.tools(sample, model))
         form = _SYSTEM.format(tools=described_tools(calls))
-        system = SystemMessage(sections(benchmark.instructions, form, _examples(benchmark.examples)))
+        system = SystemMessage(sections(benchmark.instructions, form, _examples(benchmark)))
         messages: list[BaseMessage] = [system, HumanMessage(sample.question)]
         width = depth = 0
         reply, first = "", ""
@@ -184,9 +184,19 @@ def _named(tool: str) -> Any:
     return stand_in
 
 
-def _examples(examples: tuple[PlanExample, ...]) -> str:
-    shown = [f"Question: {each.question}\n```python\n{_as_program(each.plan)}\n```" for each in examples]
-    return "# Examples of programs\n" + "\n\n".join(shown) if shown else ""
+def _examples(benchmark: Benchmark) -> str:
+    """The example plans as programs; those that are worked out, with their output and answer."""
+    ends = {str(each.plan): _end(each) for each in worked(benchmark)}
+    shown = [
+        f"Question: {each.question}\n```python\n{_as_program(each.plan)}\n```{ends.get(str(parse_plan(each.plan)), '')}"
+        for each in benchmark.examples
+    ]
+    return "# Examples\n" + "\n\n".join(shown) if shown else ""
+
+
+def _end(example: Worked) -> str:
+    printed = " ".join(example.steps[task.index][1] for task in levels(example.plan)[-1])
+    return f"\nOutput:\n{printed}\n{example.conclusion}"
 
 
 def _as_program(plan: str) -> str:
