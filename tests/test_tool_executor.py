@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -175,6 +176,31 @@ async def test_an_argument_that_cannot_cross_is_named(processes: Executor) -> No
     (error,) = await outcomes('1. fail("x")', [anything], executor=processes, wrap_tool_call=wrap)
     told = "ToolTransferError: tool 'fail': the argument 'how' cannot be carried to its executor: "
     assert error == f"{told}cannot pickle '_thread.lock' object"
+
+
+async def test_code_that_is_not_there_is_said(processes: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool of a module that the worker cannot import fails with the reason, and the pool goes on."""
+    module = types.ModuleType("only_here")
+    exec("def far() -> int:\n    'Be far.'\n    return 1", vars(module))
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    error, fine = await outcomes("1. far()\n2. plus(1, 2)", [vars(module)["far"], tools.plus], executor=processes)
+    told = "ToolTransferError: tool 'far': its executor's worker cannot load it: ModuleNotFoundError: "
+    assert error == f"{told}No module named 'only_here'; the same code must be there"
+    assert fine == 3
+
+
+async def test_an_executor_that_fails_by_itself_is_named() -> None:
+    """What the executor raises, not the tool, is told as such: its workers lack this package, say."""
+
+    class Bare(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(ModuleNotFoundError("No module named 'llmcompiler_graph'"))
+            return future
+
+    (error,) = await outcomes("1. plus(1, 2)", [tools.plus], executor=Bare())
+    assert error.startswith("ToolTransferError: tool 'plus': Bare could not make the call: ModuleNotFoundError: No mod")
+    assert error.endswith("its workers need this package and the tool's code, as they are here")
 
 
 async def test_wrappers_and_tools_own_error_handling_stay_here(processes: Executor) -> None:

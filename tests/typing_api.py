@@ -1,6 +1,7 @@
 """What a type checker must make of the public names. Checked by mypy, never run."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict, assert_type
 
 from langchain_core.messages import AnyMessage
@@ -56,6 +57,10 @@ def graphs() -> None:
         context_schema=Context,
         name=runnable.get_name(),
     )
+    threads = ThreadPoolExecutor()
+    create_llm_compiler("local", [search], executor=threads)
+    create_llm_compiler("local", [search], executor={"search": threads})
+    create_llm_compiler("local", [], executor=2)  # type: ignore[arg-type]
     create_llm_compiler("local", [], max_replans="2")  # type: ignore[arg-type]
     create_llm_compiler("local", [], "Be brief.")  # type: ignore[call-arg]
     create_llm_compiler("local", ["search"])  # type: ignore[list-item]
