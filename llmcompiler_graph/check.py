@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import islice
 from typing import NamedTuple, Protocol, cast
 
 from llmcompiler_graph.errors import Diagnostic, PlanCheckError
@@ -41,6 +42,7 @@ class _Complain(Protocol):
 
 
 _UNKNOWN = ToolSpec("")
+_LISTED = 20  # tools, in a hint
 _KEY = re.compile(r"\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*)\]")
 
 
@@ -79,9 +81,8 @@ class Checker:
         tool = self._tools.get(task.tool)
         if tool is None:
             near = get_close_matches(task.tool, self._tools, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else "there are " + (", ".join(map(repr, self._tools)) or "none")
-            )
+            some = [*map(repr, islice(self._tools, _LISTED)), *["…"][: len(self._tools) > _LISTED]]
+            hint = f"did you mean {near[0]!r}?" if near else "there are " + (", ".join(some) or "none")
             complain("unknown-tool", f"no tool is named {task.tool!r}", hint)
             return Checked(task, found)
         task = replace(task, arguments=self._bind(task, tool, complain), positional=())

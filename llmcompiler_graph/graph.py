@@ -39,6 +39,7 @@ from llmcompiler_graph.state import LLMCompilerState
 from llmcompiler_graph.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.tool_policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
+from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
 from llmcompiler_graph.tool_specs import as_tools, tool_spec
 
 __all__ = ("create_llm_compiler",)
@@ -53,6 +54,7 @@ def create_llm_compiler(
     joiner_model: str | BaseChatModel | None = None,
     examples: Sequence[PlanExample] | None = None,
     planner: PlannerDialect = "text",
+    select_tools: SelectTools | None = None,
     max_replans: int = 2,
     fuse_replan: bool = False,
     max_repairs: int = 1,
@@ -94,6 +96,9 @@ def create_llm_compiler(
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
         planner: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
+        select_tools: For many tools: what picks those that a question's prompt shows, with the examples that match. A
+            number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
+            `tool_selection`). A call of a tool that was not shown is still a call.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
             model call per replan instead of two.
@@ -155,10 +160,18 @@ def create_llm_compiler(
     specs = [tool_spec(tool) for tool in made]
     dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
     if isinstance(given := planner_model or model, BaseChatModel):
-        dialect.bind(given, specs)  # raises now rather than in a run
-    if examples is None:
-        examples = made_examples(specs)
-    check_examples(examples, specs)
+        dialect.bind(given, specs[:1])  # raises now rather than in a run
+    check_examples(examples or (), specs)
+    write = partial(
+        system_message,
+        system_prompt=system_prompt or "",
+        fused=fuse_replan,
+        planner=planner,
+        numbered_by=dialect.numbered_by,
+    )
+    selection = None
+    if select_tools is not None:
+        selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
     approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
     compiler = Compiler(
         specs=specs,
@@ -168,14 +181,8 @@ def create_llm_compiler(
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,
         ),
-        system=system_message(
-            specs,
-            examples,
-            system_prompt or "",
-            fused=fuse_replan,
-            planner=planner,
-            numbered_by=dialect.numbered_by,
-        ),
+        system=write(specs, made_examples(specs) if examples is None else examples),
+        selection=selection,
         planner=planner,
         max_replans=max_replans,
         fuse_replan=fuse_replan,

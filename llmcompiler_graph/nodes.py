@@ -27,6 +27,7 @@ from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskReco
 from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
 from llmcompiler_graph.tool_policy import ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
+from llmcompiler_graph.tool_selection import ToolSelection
 
 __all__ = ("Compiler", "Teller", "new_clock", "reply_stream", "turn_clock")
 
@@ -65,6 +66,8 @@ class Compiler:
     """Tools never called before the plan is complete, besides those with effects."""
     tool_concurrency: Mapping[str, int] = field(default_factory=dict)
     """How many calls of a tool may run at a time, by name."""
+    selection: ToolSelection | None = None
+    """Picks the tools and examples of each question; `None` to show all."""
     inflight: InFlight = field(default_factory=InFlight)
     """The calls under way between the planner and the task fetching unit."""
 
@@ -80,14 +83,29 @@ class Compiler:
 
     def conversation(self, state: LLMCompilerState, *, last: bool = False) -> list[BaseMessage]:
         """Write the prompt for whichever model call is next."""
+        selected = state.get("selected", []) if self.selection else []
         return conversation(
-            self.system,
+            self.selection.system(selected[0]) if self.selection and selected else self.system,
             state,
             last=last,
             fused=self.fuse_replan,
             max_observation_chars=self.max_observation_chars,
             planner=self.planner,
+            more={one["round"]: self.selection.more(one) for one in selected[1:]} if self.selection else {},
         )
+
+    async def select(self, state: LLMCompilerState) -> dict[str, Any]:
+        """Pick what the next plan may need, if tools are picked at all; return the state's update."""
+        if self.selection is None or state.get("next_plan"):
+            return {}
+        return {"selected": await self.selection.select(state)}
+
+    def shown(self, state: LLMCompilerState) -> Sequence[ToolSpec]:
+        """The tools that the planner model is shown."""
+        if self.selection is None:
+            return self.specs
+        names = {name for one in state.get("selected", []) for name in one["tools"]}
+        return [spec for spec in self.specs if spec.name in names]
 
     def time_left(self, state: LLMCompilerState) -> float | None:
         """Seconds until the turn's deadline, 0 if it has passed; `None` if there is none."""

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from llmcompiler_graph.dialect import Dialect, TextDialect
-from llmcompiler_graph.draft import Draft, recorded
+from llmcompiler_graph.draft import Broken, Draft, recorded
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
 from llmcompiler_graph.prompts import question_position, repair_request, said
@@ -51,6 +51,7 @@ class Planner:
     async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
         update = _turn(state)
+        update |= await self._compiler.select({**state, **update})  # type: ignore[typeddict-item]
         state = {**state, **update}  # type: ignore[typeddict-item]
         begun = self._compiler.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
         draft = begun if isinstance(begun, Draft) else Draft(self._compiler, state, sync=sync)
@@ -92,7 +93,7 @@ class Planner:
                     draft.feed(adopted)
                     draft.close()
                 elif not adopted:
-                    usage = await self._write(draft, prompt, None, sync=sync)
+                    usage = await self._write(draft, prompt, state, sync=sync)
                 plan = draft.text
                 while broken := draft.mend():
                     request = repair_request(broken)
@@ -101,7 +102,7 @@ class Planner:
                     prompt.append(HumanMessage(request))
                     told = [recorded(each) for one in broken for each in one.diagnostics]
                     repairs.append(Repair(request=request, diagnostics=told, plan=""))
-                    more = await self._write(draft, prompt, [each.task for each in broken], sync=sync)
+                    more = await self._write(draft, prompt, state, broken, sync=sync)
                     usage = add_usage(usage, more) if usage or more else None
                     repairs[-1]["plan"] = draft.text
         except TimeoutError:
@@ -115,11 +116,18 @@ class Planner:
         return plan, repairs, usage
 
     async def _write(
-        self, draft: Draft, prompt: list[BaseMessage], indices: Sequence[int] | None, *, sync: bool
+        self,
+        draft: Draft,
+        prompt: list[BaseMessage],
+        state: LLMCompilerState,
+        broken: Sequence[Broken] = (),
+        *,
+        sync: bool,
     ) -> UsageMetadata | None:
-        """Let the model write into a draft; return the tokens used, if the provider counts them."""
-        model = self._dialect.bind(await self._model.aget(), self._compiler.specs)
+        """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
+        model = self._dialect.bind(await self._model.aget(), self._compiler.shown(state))
         reader = self._dialect.reader(draft.first)
+        indices = [each.task for each in broken] or None
         settings = {"extra_body": {"grammar": self._grammar(draft.first, indices)}} if self._grammar else {}
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN

@@ -33,6 +33,7 @@ __all__ = (
     "PlanExample",
     "PlannerDialect",
     "conversation",
+    "listing",
     "question_position",
     "repair_request",
     "said",
@@ -111,6 +112,7 @@ def system_message(
     fused: bool = False,
     planner: PlannerDialect = "text",
     numbered_by: tuple[str, str] = ("task", "after"),
+    tools_last: bool = False,
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
 
@@ -121,21 +123,29 @@ def system_message(
         fused: Whether the joiner's reply is to hold the next plan.
         planner: How the planner model writes plans.
         numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
+        tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
     """
-    listed = [
-        f"- {signature(tool)}"
-        + "".join(f"\n  {line.strip()}" for line in tool.description.splitlines() if line.strip())
-        for tool in tools
-    ]
     decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
     if planner == "text":
-        sections = [_TASK, "# Tools\n" + ("\n".join(listed) or "(none)"), _TEXT, decisions]
+        listed = "# Tools\n" + (listing(tools) or "(none)")
+        sections = [_TASK, listed, _TEXT, decisions]
+        if tools_last:
+            sections = [_TASK, _TEXT.replace("tools above", "tools below"), decisions, listed]
     else:
         calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1])
         sections = [_TASK, calls, decisions]
     if examples:
         sections.append("# Examples" + "".join(f"\n{_example(each, planner, fused=fused)}\n" for each in examples))
     return SystemMessage("\n\n".join(filter(None, [system_prompt.strip(), *sections])))
+
+
+def listing(tools: Iterable[ToolSpec]) -> str:
+    """Write the signature of each tool, and what it says of itself."""
+    lines: list[str] = []
+    for tool in tools:
+        lines.append(f"- {signature(tool)}")
+        lines += (f"  {line.strip()}" for line in tool.description.splitlines() if line.strip())
+    return "\n".join(lines)
 
 
 def _example(example: PlanExample, planner: PlannerDialect, *, fused: bool) -> str:
@@ -173,6 +183,7 @@ def conversation(
     fused: bool = False,
     max_observation_chars: int = 4000,
     planner: PlannerDialect = "text",
+    more: Mapping[int, str] | None = None,
 ) -> list[BaseMessage]:
     """Write the prompt for whichever call is next: the planner's if the last round has its reply, else the joiner's.
 
@@ -183,7 +194,9 @@ def conversation(
         fused: Whether the joiner's reply is to hold the next plan.
         max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
         planner: How the planner model writes plans.
+        more: The tools that are shown only from a replan on, listed, by its round.
     """
+    more = more or {}
     messages = state["messages"]
     turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
     position = next(turn, question_position(messages))
@@ -196,7 +209,7 @@ def conversation(
     following = 1
     for number, one in enumerate(rounds):
         if not one.get("adopted"):
-            prompt += [HumanMessage(_go_on(following, planner))] if number else []
+            prompt += [HumanMessage(_go_on(following, planner, more.get(number, "")))] if number else []
             prompt.append(AIMessage(said(one["plan"])))
         for repair in one.get("repairs", ()):
             prompt += [HumanMessage(repair["request"]), AIMessage(said(repair["plan"]))]
@@ -208,7 +221,7 @@ def conversation(
         if one["reply"]:
             prompt.append(AIMessage(one["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
-        prompt.append(HumanMessage(_go_on(following, planner)))
+        prompt.append(HumanMessage(_go_on(following, planner, more.get(len(rounds), ""))))
     return prompt
 
 
@@ -217,10 +230,11 @@ def _decide(following: int, *, fused: bool) -> str:
     return _DECIDE_FUSED.format(following=following) if fused else _DECIDE
 
 
-def _go_on(following: int, planner: PlannerDialect) -> str:
+def _go_on(following: int, planner: PlannerDialect, more: str = "") -> str:
     """Ask for the next plan."""
+    tools = f"More tools:\n{more}\n\n" if more else ""
     return (
-        f"{_ASK[planner]} Number its tasks from {following}; "
+        f"{tools}{_ASK[planner]} Number its tasks from {following}; "
         "refer to what earlier tasks returned instead of repeating them."
     )
 

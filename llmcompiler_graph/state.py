@@ -23,6 +23,7 @@ __all__ = (
     "LLMCompilerState",
     "Repair",
     "Round",
+    "Selected",
     "TaskEvent",
     "TaskRecord",
     "TaskResult",
@@ -122,6 +123,17 @@ class Round(TypedDict):
     """Tokens used, by `planner` and `joiner` (LangChain's `UsageMetadata`)."""
 
 
+class Selected(TypedDict):
+    """What was picked for a plan, where tools are picked (`select_tools`)."""
+
+    round: int
+    """The plan's round."""
+    tools: list[str]
+    """Names of tools, in the order of all tools; for a replan, only those that were not shown yet."""
+    examples: list[int]
+    """Positions of examples, in the order of all examples; none for a replan."""
+
+
 class Clock(TypedDict):
     """When a turn began."""
 
@@ -142,6 +154,8 @@ class LLMCompilerState(TypedDict):
     """The tasks of the turn, in plan order."""
     rounds: NotRequired[list[Round]]
     """The plans of the turn, in order."""
+    selected: NotRequired[list[Selected]]
+    """The tools and examples that were picked for the turn's plans, if they are picked."""
     timeline: NotRequired[list[TimelineEntry]]
     """When the turn's tasks ran."""
     decision: NotRequired[Literal["finish", "replan"]]
