@@ -180,10 +180,13 @@ def run_command(
         samples = selected(samples, limit=limit, seed=seed)
         if ids is not None:
             samples = [each for each in samples if each.id in ids.split(",")]
+        asked = model if replay is not None else _model(model, rate, seed)
+        if replay is None:
+            LazyModel(asked).get()  # now: loading a local one is no part of the first answer
         plan = Run(
             benchmark=chosen,
             system=made,
-            model=model if replay is not None else _model(model, rate, seed),
+            model=asked,
             model_name=model,
             out=out,
             tier="live" if replay is None else "recorded",

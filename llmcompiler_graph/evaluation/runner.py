@@ -236,7 +236,7 @@ def _status(error: BaseException) -> int | None:
     """The HTTP status of a failure that is the provider's, 503 if there was no answer; `None` if it is not theirs."""
     cause: BaseException | None = error
     while cause is not None:
-        status = getattr(cause, "status_code", None)
+        status = getattr(cause, "status_code", getattr(cause, "code", None))
         if isinstance(status, int):
             return status if status in _RETRIED | _HOPELESS else None
         # the SDKs of all providers say so in these words, and share no base class
