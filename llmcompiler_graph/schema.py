@@ -209,6 +209,9 @@ def _fits_one(
             return one == other or (one in _NUMBERS and other in _NUMBERS)
 
 
+_SCALARS = {"number", "integer", "boolean"}
+
+
 def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> Schema:
     """The schema of what a path selects (with `[*]`, of one element); `None` if unknown.
 
@@ -232,8 +235,8 @@ def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DE
                 found.append(option.get("additionalProperties"))
             elif option["type"] == "array" and (isinstance(key, int) or key is ALL):
                 found.append(option.get("items"))
-            elif option["type"] == "string":
-                return None  # text may hold JSON
+            elif option["type"] == "string" and not _SCALARS.intersection(each["type"] for each in options):
+                return None  # text may hold JSON, but not that of a tool that also gives plain numbers
         if options and not found:
             raise MissingField(
                 key if isinstance(key, str) else f"[{'*' if key is ALL else key}]", dict.fromkeys(fields)

@@ -232,6 +232,7 @@ def test_a_path_selects_a_schema(schema: Schema, path: Path, expected: Schema) -
         (POINT, ("z",), "z", ("x", "y")),
         (POINT, (0,), "[0]", ()),
         (NUMBER, ("a",), "a", ()),
+        ({"anyOf": [NUMBER, STRING]}, ("a",), "a", ()),
         (list_of(POINT), ("x",), "x", ()),
         (DICT, (ALL,), "[*]", ()),
         (NULL, (-1,), "[-1]", ()),
