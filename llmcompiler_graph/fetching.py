@@ -4,6 +4,10 @@ LangGraph knows a `@task` by the order of the calls, so they are made in an orde
 depth in the plan, then as written. Where LangGraph runs few at a time (`max_concurrency` in the config, the threads of
 a synchronous run), none then waits for one that has no place yet. Each adopts its early calls, or makes its calls once
 its inputs exist. After a crash or an interrupt the finished ones come back from the checkpoint; only the others run.
+
+The calls of a task that fans out have `@task`s of their own inside it, but for those that had begun early, and only in
+an asynchronous run without `max_concurrency` in its config: elsewhere the waiting tasks may hold every place there is.
+Nor do those of more than 1,000 elements: what a `@task` costs LangGraph grows with their number.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import JSON, as_text
 from llmcompiler_graph.revision import revised
 from llmcompiler_graph.state import (
+    ElementResult,
     LLMCompilerState,
     TaskRecord,
     TaskResult,
@@ -39,6 +44,8 @@ from llmcompiler_graph.state import (
 from llmcompiler_graph.task_fetching_unit import Start
 
 __all__ = ("Fetching",)
+
+_MOST_ELEMENTS = 1000
 
 
 class Fetching:
@@ -190,7 +197,10 @@ class _Run:
                         return Observation("done", storable(cast("JSON", rest.get("message"))))
                     case {"type": "edit", "edited_action": {"args": arguments}}:
                         start = replace(start, arguments=arguments)
-            return await self._compiler.call(start, record, self._state, sync=self._sync)
+            limited = self._sync or get_config().get("max_concurrency")
+            if start.element is None or limited or len(unit.arguments[index]) > _MOST_ELEMENTS:
+                return await self._compiler.call(start, record, self._state, sync=self._sync)
+            return await self._element(start, record)
 
         def arguments() -> list[Mapping[str, JSON]]:
             given = unit.arguments.get(index, ())
@@ -217,6 +227,22 @@ class _Run:
             )
 
         return run
+
+    async def _element(self, start: Start, record: TaskRecord) -> Observation:
+        """Make one call of a task that fans out, in a `@task` of its own inside that of the task.
+
+        Only where LangGraph gives as many places as are asked for: else the tasks that wait would leave none for it.
+        """
+
+        async def element() -> ElementResult:
+            made = await self._compiler.call(start, record, self._state, sync=False)
+            attached = cast("list[Any] | None", made.attachment)
+            return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
+
+        # the name keeps results apart: which calls are made here depends on how many had begun early
+        call: Any = langgraph_task(name=f"{record['tool']}[{start.element}]")(cast("Any", element))
+        result: ElementResult = await call()
+        return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
 
     def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""

@@ -20,6 +20,7 @@ from llmcompiler_graph.references import JSON
 __all__ = (
     "Clock",
     "DiagnosticRecord",
+    "ElementResult",
     "LLMCompilerState",
     "Repair",
     "Round",
@@ -192,6 +193,19 @@ class TaskResult(TypedDict):
     started: float | None
     finished: float | None
     early: bool
+
+
+class ElementResult(TypedDict):
+    """What the `@task` of one call of a task that fans out gives."""
+
+    status: Literal["done", "failed", "skipped"]
+    """What became of it."""
+    value: Any
+    """What the tool returned, as a JSON value."""
+    error: str
+    """What went wrong."""
+    attached: list[Any]
+    """The messages and commands the tool gave."""
 
 
 class TaskEvent(TypedDict):

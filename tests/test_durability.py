@@ -16,6 +16,7 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde import _msgpack
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.types import Command, interrupt
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
@@ -239,3 +240,61 @@ async def test_giving_an_observation_before_it_is_made(store: str, sync: bool) -
         assert values(final) == ["mine", "saw mine"]
         assert bench.ran == {"look mine": 1}
         assert [each.content for each in final["messages"]] == ["?", "", "mine", "saw mine", "done"]
+
+
+FAN_OUT = "1. names()\n2. send(${1[*]})"
+
+
+def senders(ran: Counter[str], *, fails: str = "", asks: str = "") -> list[BaseTool]:
+    """Tools to fan out with: `send` is counted, fails the first time for one name, and asks about another."""
+
+    @tool
+    async def names() -> list[str]:
+        """Names."""
+        return ["a", "b", "c", "d"]
+
+    @tool
+    async def send(to: str) -> str:
+        """Send."""
+        ran[to] += 1
+        if to == fails and ran[to] == 1:
+            await asyncio.sleep(0.1)
+            raise OSError(to)
+        return f"{to}: {interrupt(to)}" if to == asks else to
+
+    return [names, send]
+
+
+async def test_each_call_of_a_fan_out_is_persisted(store: str) -> None:
+    """Of a task that fans out, only the calls that were not finished are made again."""
+    ran: Counter[str] = Counter()
+    async with saver_at(store, sync=False) as saver:
+
+        def graph(*replies: str) -> Any:
+            model, before = ScriptedModel(replies), ["task_fetching_unit"]
+            tools = senders(ran, fails="b")
+            return create_llm_compiler(
+                model, tools, checkpointer=saver, handle_tool_errors=False, interrupt_before=before
+            )
+
+        await graph(FAN_OUT).ainvoke(QUESTION, THREAD)
+        with pytest.raises(OSError, match="b"):
+            await graph().ainvoke(None, THREAD)
+        assert ran == {"a": 1, "b": 1, "c": 1, "d": 1}
+        final = await graph("Finish: done").ainvoke(None, THREAD)
+    assert values(final)[1] == ["a", "b", "c", "d"]
+    assert ran == {"a": 1, "b": 2, "c": 1, "d": 1}
+
+
+async def test_a_call_of_a_fan_out_that_asks(store: str) -> None:
+    """If one call of a task that fans out asks a human, the others are not made again once it is answered."""
+    ran: Counter[str] = Counter()
+    async with saver_at(store, sync=False) as saver:
+        model, before = ScriptedModel([FAN_OUT, "Finish: done"]), ["task_fetching_unit"]
+        graph = create_llm_compiler(model, senders(ran, asks="d"), checkpointer=saver, interrupt_before=before)
+        await graph.ainvoke(QUESTION, THREAD)
+        paused = await graph.ainvoke(None, THREAD)
+        assert [each.value for each in paused["__interrupt__"]] == ["d"]
+        final = await graph.ainvoke(Command(resume="yes"), THREAD)
+    assert values(final)[1] == ["a", "b", "c", "d: yes"]
+    assert ran == {"a": 1, "b": 1, "c": 1, "d": 2}

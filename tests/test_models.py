@@ -1,3 +1,4 @@
+import asyncio
 import threading
 import time
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
+from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 
@@ -85,3 +87,21 @@ async def test_the_model_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+async def test_a_model_s_rate_limiter_is_respected(sync: bool) -> None:
+    """Planner, repair and joiner take their turns from the model's own limiter, whoever asks for them."""
+    limiter = InMemoryRateLimiter(requests_per_second=20, check_every_n_seconds=0.001, max_bucket_size=1)
+    model = ScriptedModel(["1. wat()", "1. look()", "Replan: more", "2. look()", "Finish: done"], rate_limiter=limiter)
+
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    graph = create_llm_compiler(model, [look])
+    given: Any = {"messages": [HumanMessage("?")]}
+    began = time.monotonic()
+    final = await (asyncio.to_thread(graph.invoke, given) if sync else graph.ainvoke(given))
+    assert time.monotonic() - began >= 5 / 20 - 0.01  # the bucket is empty at first
+    assert [task["status"] for task in final["tasks"]] == ["done", "done"]
