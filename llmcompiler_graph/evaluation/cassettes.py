@@ -194,6 +194,11 @@ def _asked_tool(name: str, arguments: Mapping[str, Any]) -> str:
     return _asked([name, to_jsonable_python(dict(arguments), fallback=str)])
 
 
+def _since(began: float) -> float:
+    """Seconds since then, to the nanosecond."""
+    return round(asyncio.get_running_loop().time() - began, 9)
+
+
 # inside a recorded tool: its entry, so that a model asked from there can mark it
 _tool_entry: ContextVar[dict[str, Any] | None] = ContextVar("cassette_tool_entry", default=None)
 
@@ -251,12 +256,11 @@ class _RecordingModel(_AsyncModel):
         **kwargs: Any,
     ) -> ChatResult:
         entry = self._begin(messages, stop, kwargs)
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = asyncio.get_running_loop().time()
         result = await self.inner._agenerate(messages, stop=stop, **kwargs)
         message = result.generations[0].message
         assert isinstance(message, AIMessage)
-        entry |= {"seconds": clock() - began, **_reply(message)}
+        entry |= {"seconds": _since(began), **_reply(message)}
         return result
 
     async def _astream(
@@ -267,20 +271,20 @@ class _RecordingModel(_AsyncModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         entry = self._begin(messages, stop, kwargs)
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = asyncio.get_running_loop().time()
         whole: AIMessageChunk | None = None
         entry |= {"seconds": 0.0, "pieces": []}
         async for chunk in self.inner._astream(messages, stop=stop, **kwargs):
             assert isinstance(chunk.message, AIMessageChunk)
             # noted piece by piece: who reads may stop in the middle
-            entry["seconds"] = clock() - began
+            entry["seconds"] = _since(began)
             if chunk.message.text or chunk.message.tool_call_chunks:
-                entry["pieces"].append([entry["seconds"], chunk.message.text, chunk.message.tool_call_chunks])
+                called = [chunk.message.tool_call_chunks] if chunk.message.tool_call_chunks else []
+                entry["pieces"].append([entry["seconds"], chunk.message.text, *called])
             whole = chunk.message if whole is None else whole + chunk.message
             entry |= _reply(whole)
             yield chunk
-        entry["seconds"] = clock() - began
+        entry["seconds"] = _since(began)
 
 
 class _ReplayingModel(_AsyncModel):
@@ -315,9 +319,11 @@ class _ReplayingModel(_AsyncModel):
         entry = self.player.reply(messages, stop, kwargs)
         clock = asyncio.get_running_loop().time
         began = clock()
-        for seconds, text, called in entry.get("pieces") or [_piece(entry)]:
+        for seconds, text, *called in entry.get("pieces") or [_piece(entry)]:
             await asyncio.sleep(max(0.0, began + seconds - clock()))
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text, tool_call_chunks=called))
+            yield ChatGenerationChunk(
+                message=AIMessageChunk(content=text, tool_call_chunks=called[0] if called else [])
+            )
         await asyncio.sleep(max(0.0, began + entry["seconds"] - clock()))
         yield ChatGenerationChunk(
             message=AIMessageChunk(content="", usage_metadata=entry["usage"], chunk_position="last")
@@ -412,15 +418,14 @@ def _recording_tool(tool: BaseTool, take: _Take) -> BaseTool:
             "arguments": to_jsonable_python(arguments, fallback=str),
         }
         take.entries.append(entry)
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = asyncio.get_running_loop().time()
         with _inside(entry):
             try:
                 value = await call(**arguments)
             except Exception as error:
-                entry |= {"error": [type(error).__name__, str(error)], "seconds": clock() - began}
+                entry |= {"error": [type(error).__name__, str(error)], "seconds": _since(began)}
                 raise
-        entry |= {"value": to_jsonable_python(value, fallback=str), "seconds": clock() - began}
+        entry |= {"value": to_jsonable_python(value, fallback=str), "seconds": _since(began)}
         return value
 
     return _with_function(tool, recorded)
