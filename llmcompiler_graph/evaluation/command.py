@@ -1,7 +1,8 @@
-"""The command line of the evaluation: `run` asks and records, `report` compares.
+"""The command line of the evaluation: `run` asks and records, `report` compares, `deterministic` needs no model.
 
     python -m llmcompiler_graph.evaluation run parallelqa -m local --data DIR --out runs/parallelqa.jsonl --limit 20
     python -m llmcompiler_graph.evaluation report runs/*.jsonl --out report
+    python -m llmcompiler_graph.evaluation deterministic --data DIR --out report
 
 A run that was stopped goes on when the same command is given again.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -240,6 +242,41 @@ def report_command(
 
         draw_all(tables, records, out)
     typer.echo(f"written to {out}", err=True)
+
+
+@app.command(name="deterministic")
+def deterministic_command(
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A directory with the datasets; what can be is downloaded if there is none."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where deterministic.md and deterministic.json go.")
+    ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Only this part. May be repeated. [default: all]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Parts at a time. [default: one for each processor]")
+    ] = None,
+) -> None:
+    """Check all that needs no model: gold plans and recorded trees through the real graph, on a virtual clock."""
+    from llmcompiler_graph.evaluation.deterministic import tier  # numpy and bm25s, which a run does not need
+
+    for name in part or ():
+        if name not in tier.PARTS:
+            msg = f"{name!r} is none of {', '.join(tier.PARTS)}"
+            raise typer.BadParameter(msg, param_hint="--part")
+    began = time.perf_counter()
+    results = tier.run_all(data, part or tier.PARTS, jobs)
+    seconds = time.perf_counter() - began
+    typer.echo(tier.report(results, seconds), nl=False)
+    if out is not None:
+        tier.write(results, seconds, out)
+        typer.echo(f"written to {out}", err=True)
+    if any(each.missing for each in results):
+        raise typer.Exit(1)
 
 
 def _model(name: str, rate: float | None, seed: int | None) -> Model:

@@ -1,0 +1,138 @@
+"""WebShop's products and the goals made of them (arXiv 2207.01206, MIT): the small set of 1,000 products.
+
+A goal is an instruction such as "Find me easy carry, high quality refillable containers with rose gold, and price lower
+than 30.00 dollars" with what it is made of. There is one for each combination of a product's options: 6,910 in all.
+The original draws prices and price limits before it seeds its random numbers, so that no two runs had the same goals.
+Here all three seeds are fixed: `PRICE_SEED`, `LIMIT_SEED`, and the original's own `SHUFFLE_SEED`. After shuffling, the
+first 500 goals are the test set.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ("LIMIT_SEED", "PRICE_SEED", "SHUFFLE_SEED", "TEST_GOALS", "Goal", "Product", "Shop", "read_shop")
+
+PRICE_SEED, LIMIT_SEED, SHUFFLE_SEED = 0, 1, 233
+TEST_GOALS = 500
+_LIMITS = [10.0 * tens for tens in range(1, 100)]  # US dollars
+_NO_LIMIT = 1_000_000.0
+_PRICE_IF_UNKNOWN = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What can be bought."""
+
+    asin: str
+    """Its id."""
+    title: str
+    """Its name."""
+    description: str
+    """The text of its description page."""
+    features: tuple[str, ...]
+    """The points of its feature page."""
+    price: float
+    """US dollars; where the catalogue has two, drawn between them with `PRICE_SEED`."""
+    shown_price: str
+    """The price as the pages show it."""
+    department: str
+    """One of five."""
+    categories: tuple[str, ...]
+    """Its place in the catalogue, from the top."""
+    query: str
+    """What it was found by when the catalogue was collected."""
+    options: Mapping[str, tuple[str, ...]]
+    """What must be chosen when buying it, `{name: values}`."""
+    attributes: tuple[str, ...]
+    """Short properties, such as "easy carry"."""
+    title_nouns: frozenset[str]
+    """The nouns of its title in lower case, tagged beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a customer wants."""
+
+    asin: str
+    """The product it was made of."""
+    instruction: str
+    """The wish in words: all that a shopper is told."""
+    attributes: tuple[str, ...]
+    """The properties wanted."""
+    options: Mapping[str, str]
+    """The options wanted."""
+    price_limit: float
+    """What the product may cost, in US dollars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The products and what customers want of them."""
+
+    products: Mapping[str, Product]
+    """By id, in the catalogue's order."""
+    goals: Sequence[Goal]
+    """Shuffled: the first `TEST_GOALS` are the test set."""
+
+
+def read_shop(directory: Path) -> Shop:
+    """Read the shop from `products_1000.jsonl`, `items_ins_v2_1000.json` and `title_nouns.json` in a directory."""
+    lines = (directory / "products_1000.jsonl").read_text(encoding="utf-8").splitlines()
+    raw = [json.loads(line) for line in lines]
+    nouns = json.loads((directory / "title_nouns.json").read_text(encoding="utf-8"))
+    wishes = json.loads((directory / "items_ins_v2_1000.json").read_text(encoding="utf-8"))
+    prices = random.Random(PRICE_SEED)
+    products = {each["asin"]: _product(each, nouns[each["asin"]], prices) for each in raw}
+    goals = list(_goals(products.values(), wishes))
+    random.Random(SHUFFLE_SEED).shuffle(goals)
+    return Shop(products, goals)
+
+
+def _product(raw: Mapping[str, Any], nouns: Iterable[str], prices: random.Random) -> Product:
+    match raw["pricing"]:
+        case [price]:
+            price = float(price)
+        case [low, high]:
+            price = prices.uniform(low, high)
+        case _:
+            price = _PRICE_IF_UNKNOWN
+    return Product(
+        asin=raw["asin"],
+        title=raw["name"],
+        description=raw["full_description"],
+        features=tuple(raw["BulletPoints"]),
+        price=price,
+        shown_price=raw["Price"],
+        department=raw["category"],
+        categories=tuple(each.strip() for each in raw["product_category"].split("\u203a")),
+        query=raw["query"],
+        options={name: tuple(values) for name, values in raw["options"].items()},
+        attributes=tuple(raw["Attributes"]),
+        title_nouns=frozenset(nouns),
+    )
+
+
+def _goals(products: Iterable[Product], wishes: Mapping[str, Mapping[str, Any]]) -> Iterable[Goal]:
+    limits = random.Random(LIMIT_SEED)
+    for product in products:
+        wish = wishes[product.asin]
+        if "instruction" not in wish:
+            continue
+        limit, in_words = _NO_LIMIT, ""
+        above = [each for each in _LIMITS if each > product.price][:4]
+        if len(above) >= 2:
+            limit = max(limits.sample(above, 2))
+            in_words = f", and price lower than {limit:.2f} dollars"
+        names = sorted(product.options)
+        for values in itertools.product(*(product.options[name] for name in names)):
+            options = dict(zip(names, values, strict=True))
+            chosen = ", and ".join(f"{name}: {value}" for name, value in options.items())
+            instruction = f"{wish['instruction']}{chosen and f' with {chosen}'}{in_words}"
+            yield Goal(product.asin, instruction, tuple(wish["instruction_attributes"]), options, limit)

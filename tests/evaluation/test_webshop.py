@@ -1,0 +1,149 @@
+"""The shop in small, and on the real small set where it is at hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcompiler_graph.evaluation.deterministic.webshop_shopper import choose_at_once, shop_for
+from llmcompiler_graph.evaluation.webshop.environment import Session
+from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Shop, read_shop
+from llmcompiler_graph.evaluation.webshop.reward import reward
+from llmcompiler_graph.evaluation.webshop.search import SearchEngine
+from tests.shared import shared
+
+LAMP: dict[str, Any] = {
+    "asin": "LAMP",
+    "name": "Desk lamp with dimmer",
+    "full_description": "A lamp.",
+    "pricing": [19.0],
+    "Price": "$19.00",
+    "product_category": "Home \u203a Lighting \u203a Lamps",
+    "category": "garden",
+    "query": "desk lamps",
+    "BulletPoints": ["Made of steel", "energy saving"],
+    "options": {"color": ["light blue", "red"], "size": ["small", "large"]},
+    "Attributes": ["energy saving", "steel frame"],
+}
+SOFA = {
+    **LAMP,
+    "asin": "SOFA",
+    "name": "Sofa for lamp lovers, the desk lamp of sofas",
+    "pricing": [100.0, 300.0],
+    "product_category": "Home \u203a Furniture \u203a Sofas",
+    "query": "sofas",
+    "BulletPoints": ["Soft"],
+    "options": {},
+    "Attributes": ["soft"],
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Two products, one of which somebody wants."""
+    (tmp_path / "products_1000.jsonl").write_text("\n".join(map(json.dumps, [LAMP, SOFA])))
+    wish = {
+        "attributes": LAMP["Attributes"],
+        "instruction": "Find me energy saving desk lamps with steel frame",
+        "instruction_attributes": ["energy saving", "steel frame"],
+    }
+    (tmp_path / "items_ins_v2_1000.json").write_text(json.dumps({"LAMP": wish, "SOFA": {"attributes": ["soft"]}}))
+    nouns = {"LAMP": ["desk", "lamp", "dimmer"], "SOFA": ["sofa", "lovers"]}
+    (tmp_path / "title_nouns.json").write_text(json.dumps(nouns))
+    return read_shop(tmp_path)
+
+
+def test_there_is_a_goal_for_each_combination_of_options(shop: Shop) -> None:
+    """Goals name attributes, options and a price limit above the price; their order and limits are the same again."""
+    assert len(shop.goals) == 4
+    goal = next(goal for goal in shop.goals if goal.options == {"color": "light blue", "size": "large"})
+    wish = "Find me energy saving desk lamps with steel frame with color: light blue, and size: large"
+    assert goal.instruction == f"{wish}, and price lower than {goal.price_limit:.2f} dollars"
+    assert goal.price_limit > shop.products["LAMP"].price
+    assert 100 <= shop.products["SOFA"].price <= 300
+
+
+def test_the_reward_counts_what_is_right(shop: Shop) -> None:
+    """Buying what was meant is worth 1; less right options, another kind of thing, less."""
+    lamp, sofa = shop.products.values()
+    goal = next(goal for goal in shop.goals if goal.options == {"color": "light blue", "size": "large"})
+    assert reward(lamp, goal.options, goal, lamp) == 1
+    assert reward(lamp, {"color": "sky blue", "size": "large"}, goal, lamp) == 1  # by the colour's plain name
+    assert reward(lamp, {"color": "red", "size": "large"}, goal, lamp) == pytest.approx(4 / 5)
+    assert reward(lamp, {}, goal, lamp) == pytest.approx(3 / 5)
+    assert reward(sofa, {}, goal, lamp) == 0  # no noun in common
+
+
+def test_search_finds_by_stems(shop: Shop) -> None:
+    """Words are compared by their stems, stop words and unknown words find nothing."""
+    engine = SearchEngine(shop.products.values())
+    assert engine.search("the dimmers")[0].asin == "LAMP"
+    assert {each.asin for each in engine.search("lamps")} == {"LAMP", "SOFA"}
+    assert engine.search("of the") == engine.search("zebra") == []
+
+
+def test_a_visit_ends_with_a_purchase(shop: Shop) -> None:
+    """Search, open, choose, look around, buy: the reward comes with the purchase; what is not offered does nothing."""
+    goal = next(goal for goal in shop.goals if goal.options == {"color": "light blue", "size": "large"})
+    session = Session(shop, SearchEngine(shop.products.values()), goal)
+    start = session.observation
+    assert goal.instruction in start
+    assert session.act("click[LAMP]").observation == session.act("buy it").observation == start
+    assert "LAMP [SEP] Desk lamp with dimmer [SEP] $19.00" in session.act("search[dimmer]").observation
+    assert "light blue [SEP] red" in session.act("click[lamp]").observation
+    assert "energy saving" in session.act("click[Features]").observation
+    session.act("click[< Prev]")
+    session.act("click[Light Blue]")
+    session.act("click[large]")
+    done = session.act("click[Buy Now]")
+    assert (done.reward, done.done) == (1, True)
+    assert session.clickable == ()
+    assert session.act("click[Back to Search]") == done
+
+
+def test_going_back_forgets_the_options(shop: Shop) -> None:
+    """The options of one visit to a product are not those of the next, and results have pages to go back to."""
+    session = Session(shop, SearchEngine(shop.products.values()), shop.goals[0])
+    for action in ("search[lamp]", "click[LAMP]", "click[red]", "click[< Prev]"):
+        session.act(action)
+    assert session.options == {}
+    assert "sofa" in session.clickable
+    session.act("click[Back to Search]")
+    assert session.clickable == ()
+
+
+def test_exploring_all_finds_more_and_takes_no_longer(shop: Shop) -> None:
+    """A rule that sees every hit is not fooled by the first one; all pages are opened at once."""
+    engine = SearchEngine(shop.products.values())
+    goal = shop.goals[0]
+    every = shop_for(shop, engine, [goal], "explore all")[0]
+    first = shop_for(shop, engine, [goal], "first hit")[0]
+    one_by_one = shop_for(shop, engine, [goal], "explore all", max_concurrency=1)[0]
+    assert every.reward == 1
+    assert every.seconds == pytest.approx(first.seconds)
+    assert one_by_one.seconds > every.seconds
+    assert [every.reward] == choose_at_once(shop, engine, [goal], hits=10, attributes=False)
+
+
+def test_the_oracle_gets_everything() -> None:
+    """On the real set there are 6,910 goals, and buying what was meant is worth 1 for every one of them."""
+    shop = read_shop(shared("data", "webshop"))
+    assert len(shop.products) == 1000
+    assert len(shop.goals) == 6910
+    assert {
+        reward(shop.products[goal.asin], goal.options, goal, shop.products[goal.asin]) for goal in shop.goals[:2000]
+    } == {1.0}
+
+
+def test_exploring_all_is_worth_it() -> None:
+    """On test goals of the real set, the rule with all ten hits before it does far better than with the first."""
+    shop = read_shop(shared("data", "webshop"))
+    engine = SearchEngine(shop.products.values())
+    goals = shop.goals[: TEST_GOALS // 5]
+    ran = shop_for(shop, engine, goals[:10], "explore all")
+    alone = choose_at_once(shop, engine, goals, hits=10, attributes=False)
+    assert [each.reward for each in ran] == alone[:10]
+    assert sum(alone) > sum(choose_at_once(shop, engine, goals, hits=1, attributes=False)) + 5
