@@ -101,6 +101,7 @@ def timelines(table: Table, records: Sequence[Record]) -> Figure | None:
         return None
     shown = {system: by_system[system][common[0]] for system in sorted(by_system)}
     spans = sum(len(record.timeline) for record in shown.values())
+    visible = 0.005 * max(_finish(span) for record in shown.values() for span in record.timeline)
     figure = _figure(9, 1.2 * len(shown) + 0.18 * spans)
     all_axes = figure.subplots(
         len(shown), 1, sharex=True, squeeze=False, height_ratios=[len(record.timeline) for record in shown.values()]
@@ -109,9 +110,10 @@ def timelines(table: Table, records: Sequence[Record]) -> Figure | None:
         ordered = sorted(record.timeline, key=_start)
         for place, span in enumerate(ordered):
             colour = "tab:blue" if span.get("kind") == "model" else "tab:orange"
-            axes.barh(place, max(_finish(span) - _start(span), 0.002), left=_start(span), color=colour)
+            axes.barh(place, max(_finish(span) - _start(span), visible), left=_start(span), color=colour)
         axes.set_yticks(range(len(ordered)), [str(span["name"]) for span in ordered], fontsize="x-small")
         axes.invert_yaxis()
+        axes.set_xlim(left=0)
         axes.set_title(f"{system}: {latency(record):.2f} s", fontsize="small", loc="left")
         axes.grid(axis="x", alpha=0.3)
     all_axes[-1, 0].set_xlabel("seconds (blue: model, orange: tools)")
