@@ -1,4 +1,4 @@
-"""The built-in tools: `lookup` and `calculate` work offline; `wikipedia()` and `load_mcp_tools()` bring others.
+"""The built-in tools: `lookup` and `calculate` work offline; others are made: `extract_with()`, `wikipedia()`, ….
 
 >>> everest = lookup.invoke("Mount Everest")
 >>> calculate.invoke(f"{everest['height_m']} - 8611")
@@ -6,10 +6,11 @@
 """
 
 from llmcompiler_graph.tools.calculate import calculate
+from llmcompiler_graph.tools.extract import extract_with
 from llmcompiler_graph.tools.facts import Facts
 from llmcompiler_graph.tools.loading import ToolLoadError, load_tools
 from llmcompiler_graph.tools.lookup import lookup
 from llmcompiler_graph.tools.mcp import load_mcp_tools
 from llmcompiler_graph.tools.wikipedia import wikipedia
 
-__all__ = ("Facts", "ToolLoadError", "calculate", "load_mcp_tools", "load_tools", "lookup", "wikipedia")
+__all__ = ("Facts", "ToolLoadError", "calculate", "extract_with", "load_mcp_tools", "load_tools", "lookup", "wikipedia")
