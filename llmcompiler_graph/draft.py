@@ -101,6 +101,7 @@ class Draft:
             try:
                 return await compiler.call(start, self._by_index[start.index], state, sync=sync)
             except GraphBubbleUp as interrupt:
+                compiler.asking.add(self._by_index[start.index]["tool"])
                 raise Suspended from interrupt
 
         self.executor = Executor(unit, early, now=now, on_event=self._tell)

@@ -105,7 +105,8 @@ def create_llm_compiler(
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
         max_tasks: How many tasks one plan may have.
-        max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
+        max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too, but 1
+            there (2 in a synchronous run) leaves LangGraph no place to persist tasks one by one.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `RetryPolicy` for all read-only and idempotent tools, or

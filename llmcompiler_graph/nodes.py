@@ -64,6 +64,8 @@ class Compiler:
     """How long a turn may take before its tasks are ended, in seconds."""
     held: frozenset[str] = field(default_factory=frozenset)
     """Tools never called before the plan is complete, besides those with effects."""
+    asking: set[str] = field(default_factory=set)
+    """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
     tool_concurrency: Mapping[str, int] = field(default_factory=dict)
     """How many calls of a tool may run at a time, by name."""
     selection: ToolSelection | None = None
@@ -76,7 +78,7 @@ class Compiler:
         limits = [n for n in (self.max_concurrency, get_config().get("max_concurrency")) if n]
         return TaskFetchingUnit(
             self.specs,
-            held={spec.name for spec in self.specs} if hold_all else self.held,
+            held={spec.name for spec in self.specs} if hold_all else self.held | self.asking,
             max_concurrency=min(limits, default=None),
             tool_concurrency=self.tool_concurrency,
         )

@@ -52,11 +52,14 @@ class Desk:
 
         return [send, find]
 
-    def graph(self, plan: str = PLAN, interrupt_on: Any = None, answer: str = "Finish: done") -> Any:
+    def graph(
+        self, plan: str = PLAN, interrupt_on: Any = None, answer: str = "Finish: done", checkpointer: Any = None
+    ) -> Any:
         """An agent with these tools."""
         on = {"send": True} if interrupt_on is None else interrupt_on
         model = ScriptedModel([plan, answer])
-        return create_llm_compiler(model, self.tools(), interrupt_on=on, checkpointer=InMemorySaver())
+        saver = checkpointer or InMemorySaver()
+        return create_llm_compiler(model, self.tools(), interrupt_on=on, checkpointer=saver)
 
 
 async def through_async(graph: Any, given: Any) -> Any:
@@ -225,3 +228,26 @@ async def test_a_tool_that_interrupts(run: Run) -> None:
     final = await run(graph, Command(resume="yes"))
     assert final["tasks"][2]["value"] == "they said yes"
     assert ran == {"x": 1, "y": 1, "they said yes": 1}
+
+
+@pytest.mark.anyio
+async def test_a_tool_that_asked_is_not_called_early_again() -> None:
+    """Once a tool has called `interrupt`, what it does before that is not done twice for an early call any more."""
+    begun: list[str] = []
+
+    @tool
+    async def ask(question: str) -> str:
+        """Ask the user."""
+        begun.append(question)
+        return f"they said {interrupt(question)}"
+
+    model = ScriptedModel(['1. ask("a")\n2. join()', "Finish: one", '1. ask("b")\n2. join()', "Finish: two"])
+    graph = create_llm_compiler(model, [ask], checkpointer=InMemorySaver())
+    await graph.ainvoke(QUESTION, CONFIG)
+    assert begun == ["a", "a"]  # early, and where its task was run
+    await graph.ainvoke(Command(resume="yes"), CONFIG)
+    await graph.ainvoke(QUESTION, CONFIG)
+    assert begun == ["a", "a", "a", "b"]
+    final = await graph.ainvoke(Command(resume="yes"), CONFIG)
+    assert begun == ["a", "a", "a", "b", "b"]  # as LangGraph does it: from the start, with the answer
+    assert final["tasks"][0]["value"] == "they said yes"

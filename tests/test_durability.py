@@ -20,6 +20,7 @@ from langgraph.types import Command, interrupt
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
+from tests.test_approval import Desk
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 QUESTION: Any = {"messages": [("user", "?")]}
@@ -298,3 +299,24 @@ async def test_a_call_of_a_fan_out_that_asks(store: str) -> None:
         final = await graph.ainvoke(Command(resume="yes"), THREAD)
     assert values(final)[1] == ["a", "b", "c", "d: yes"]
     assert ran == {"a": 1, "b": 1, "c": 1, "d": 2}
+
+
+@both_ways
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+async def test_approvals(store: str, together: bool, sync: bool) -> None:
+    """Three tools await approval, five do not: one pause, five done; however it is answered, each runs once."""
+    desk, approve = Desk(), {"decisions": [{"type": "approve"}]}
+    plan = "\n".join([*(f'{n}. send(to="{n}")' for n in (1, 2, 3)), *(f'{n}. find(what="{n}")' for n in range(4, 9))])
+    async with saver_at(store, sync=sync) as saver:
+        graph = desk.graph(plan, checkpointer=saver)
+        state = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+        assert desk.ran == {f"find {n}": 1 for n in range(4, 9)}
+        assert len(state["__interrupt__"]) == 3
+        answers = 0
+        while waiting := state.get("__interrupt__"):
+            answers += 1
+            given: Any = Command(resume={each.id: approve for each in (waiting if together else waiting[:1])})
+            state = await do(graph, "invoke", given, THREAD, sync=sync)
+    assert answers == (1 if together else 3)
+    assert state["messages"][-1].content == "done"
+    assert desk.ran == {f"find {n}": 1 for n in range(4, 9)} | {f"send {n}": 1 for n in (1, 2, 3)}

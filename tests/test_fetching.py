@@ -184,6 +184,39 @@ def test_waiting_tasks_hold_no_threads() -> None:
     assert final["tasks"][39]["value"] == "x" * 40
 
 
+def test_waiting_tasks_keep_no_thread_from_a_resumed_run() -> None:
+    """Forty tasks wait for one that waits for two others, written last: in a resumed run these find threads, too."""
+    met, gathered = threading.Barrier(2), threading.Event()
+
+    @tool
+    def gate() -> str:
+        """Wait until the two have met."""
+        assert gathered.wait(10)
+        return "open"
+
+    @tool
+    def meet() -> str:
+        """Wait until two calls run at the same time."""
+        met.wait(10)
+        gathered.set()
+        return "met"
+
+    @tool
+    def late() -> str:
+        """Return at once."""
+        return "late"
+
+    plan = "\n".join(["1. gate()", *(f"{n}. late() after $1" for n in range(2, 42)), "42. meet()", "43. meet()"])
+    graph = create_llm_compiler(
+        ScriptedModel([plan, FINISH]),
+        [gate, meet, late],
+        checkpointer=InMemorySaver(),
+        interrupt_before=["task_fetching_unit"],
+    )
+    graph.invoke(QUESTION, THREAD)
+    assert statuses(graph.invoke(None, THREAD)) == ["done"] * 43
+
+
 @both_ways
 async def test_effects_keep_plan_order(sync: bool) -> None:
     """Tools with effects run one after the other, in plan order, whatever they wait for."""
