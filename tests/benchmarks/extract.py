@@ -36,8 +36,8 @@ PASSAGES = [
         "population",
     ),
     Passage(
-        "The Vell flows 1 284 km from the Orne hills to the Grey Bay. Its basin covers 92,000 km2, and it carries about "
-        "840 cubic metres of water a second.",
+        "The Vell flows 1 284 km from the Orne hills to the Grey Bay. Its basin covers 92,000 km2, and it carries "
+        "about 840 cubic metres of water a second.",
         ("length in km", 1284),
         ("where it ends", "Grey Bay"),
         "maximum depth",
@@ -69,14 +69,15 @@ PASSAGES = [
         "number of awards",
     ),
     Passage(
-        "The company employs 12,450 people at nine sites. Revenue fell to 3.1 billion euros in 2022; the head office is "
-        "in Lund.",
+        "The company employs 12,450 people at nine sites. Revenue fell to 3.1 billion euros in 2022; the head office "
+        "is in Lund.",
         ("number of employees", 12450),
         ("head office", "Lund"),
         "share price",
     ),
     Passage(
-        "An adult marsh heron weighs about 1.6 kg and has a wingspan of 165 cm. It eats frogs and lives up to 22 years.",
+        "An adult marsh heron weighs about 1.6 kg and has a wingspan of 165 cm. It eats frogs and lives up to 22 "
+        "years.",
         ("wingspan in cm", 165),
         ("what it eats", "frogs"),
         "number of eggs",
