@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.models import ChatModel
@@ -46,6 +47,9 @@ class Dialect(Protocol):
     def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Give the model what it needs to plan with these tools."""
 
+    def bind_idle(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Give the model what keeps the beginning of a joiner's prompt that of the planner's."""
+
     def reader(self, first: int) -> Reader:
         """Make the reader of one reply, whose first task is expected to have this index."""
 
@@ -58,6 +62,8 @@ class TextDialect:
     def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Leave the model as it is."""
         return model
+
+    bind_idle = bind
 
     def reader(self, first: int) -> Reader:
         """Make a reader that takes the reply's text."""
@@ -93,13 +99,21 @@ class ToolCallDialect:
         Raises:
             ConfigurationError: The model cannot call tools.
         """
-        shown = {name: each for each, name in self._names.items()}
-        schemas = function_schemas(tools, *self.numbered_by, shown=shown)
+        schemas = self._schemas(tools)
         try:
             return model.bind_tools(schemas) if schemas else model
         except NotImplementedError as error:
             msg = f"planner='tools' needs a model that calls tools, {type(model).__name__} does not; leave it at 'text'"
             raise ConfigurationError(msg) from error
+
+    def bind_idle(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Bind the model to the same tools, but let it call none; only OpenAI's interface can surely say that."""
+        schemas = self._schemas(tools) if isinstance(model, BaseChatOpenAI) else []
+        return model.bind_tools(schemas, tool_choice="none") if schemas else model
+
+    def _schemas(self, tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
+        shown = {name: each for each, name in self._names.items()}
+        return function_schemas(tools, *self.numbered_by, shown=shown)
 
     def reader(self, first: int) -> Reader:
         """Make a reader that writes each call as a line of plan text."""

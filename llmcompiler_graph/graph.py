@@ -33,6 +33,7 @@ from llmcompiler_graph.grammar import plan_grammar
 from llmcompiler_graph.joiner import Joiner
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.nodes import Compiler
+from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.planner import Planner
 from llmcompiler_graph.prompts import PlannerDialect, system_message
 from llmcompiler_graph.state import LLMCompilerState
@@ -204,14 +205,18 @@ def create_llm_compiler(
         chosen = model if given is None else given
         return models.setdefault(id(chosen), LazyModel(chosen))
 
-    def grammar(first: int, indices: Sequence[int] | None) -> str:
-        return plan_grammar(specs, first=first, max_tasks=max_tasks, indices=indices)
+    def grammar(shown: Sequence[ToolSpec], first: int, indices: Sequence[int] | None) -> str:
+        return plan_grammar(shown, first=first, max_tasks=max_tasks, indices=indices)
 
     constrained = is_local(planner_model or model) and planner == "text"
     planning = Planner(compiler, lazy(planner_model), grammar if constrained else None, dialect)
     fetching = Fetching(compiler)
     joiner = Joiner(
-        compiler, lazy(joiner_model), constrained=is_local(joiner_model or model), response_format=response_format
+        compiler,
+        lazy(joiner_model),
+        constrained=is_local(joiner_model or model),
+        response_format=response_format,
+        dialect=dialect if lazy(joiner_model) is lazy(planner_model) else None,
     )
     graph = StateGraph(_schema(state_schema), context_schema=context_schema)
     graph.add_node("planner", _node("planner", planning.plan))

@@ -17,9 +17,10 @@ from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
 from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision, plan_start
+from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft
 from llmcompiler_graph.grammar import decision_grammar, plan_grammar
-from llmcompiler_graph.models import LazyModel
+from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
 from llmcompiler_graph.state import LLMCompilerState, Round
 
@@ -37,19 +38,28 @@ class Joiner:
         model: The model that decides.
         constrained: Whether the model takes a GBNF grammar.
         response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema.
+        dialect: How the same model writes plans; plan text if not given.
     """
 
     def __init__(
-        self, compiler: Compiler, model: LazyModel, *, constrained: bool = False, response_format: Any = None
+        self,
+        compiler: Compiler,
+        model: LazyModel,
+        *,
+        constrained: bool = False,
+        response_format: Any = None,
+        dialect: Dialect | None = None,
     ) -> None:
         self._compiler = compiler
         self._model = model
         self._constrained = constrained
         self._response_format = response_format
+        self._dialect = dialect or TextDialect()
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
         model = await self._model.aget()
+        asked = self._dialect.bind_idle(model, self._compiler.shown(state))
         rounds = state["rounds"]
         last = len(rounds) > self._compiler.max_replans or self._overdue(state)
         prompt = self._compiler.conversation(state, last=last)
@@ -60,12 +70,12 @@ class Joiner:
             return Draft(self._compiler, state, sync=sync)
 
         reply = _Reply(f"answer_{uuid4().hex[:12]}", begin if self._compiler.fuse_replan and not last else None)
-        decision = await reply.read(model, prompt, self._settings(state, may_replan=not last), sync=sync)
+        decision = await reply.read(asked, prompt, self._settings(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
             await reply.drop_plan()
             prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
-            decision = await reply.read(model, prompt, self._settings(state, may_replan=False), sync=sync)
+            decision = await reply.read(asked, prompt, self._settings(state, may_replan=False), sync=sync)
             if isinstance(decision, Replan):
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         usage = rounds[-1]["usage"] if reply.usage is None else {**rounds[-1]["usage"], "joiner": reply.usage}
@@ -95,7 +105,7 @@ class Joiner:
         plan = ""
         if self._compiler.fuse_replan and may_replan:
             first = max((task["index"] for task in state["tasks"]), default=0) + 1
-            plan = plan_grammar(self._compiler.specs, first=first, max_tasks=self._compiler.max_tasks)
+            plan = plan_grammar(self._compiler.shown(state), first=first, max_tasks=self._compiler.max_tasks)
         return {"extra_body": {"grammar": decision_grammar(may_replan=may_replan, plan=plan)}}
 
     async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
@@ -124,7 +134,7 @@ class _Reply:
         self._drafted = 0  # where the part of the text begins that the draft has not seen
 
     async def read(
-        self, model: BaseChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
+        self, model: ChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
     ) -> Finish | Replan:
         parser = DecisionParser()
         self.text = ""

@@ -17,6 +17,7 @@ from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Broken, Draft, recorded
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
+from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.prompts import question_position, repair_request, said
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
 
@@ -31,8 +32,8 @@ class Planner:
     Args:
         compiler: The graph's tools and limits.
         model: The model that plans.
-        grammar: The GBNF grammar to hold the model to, if it takes one: given the first index of a plan and `None`, or
-            the indices of the tasks to write again.
+        grammar: The GBNF grammar to hold the model to, if it takes one: given the tools it is shown, the first index of
+            a plan and `None`, or the indices of the tasks to write again.
         dialect: How the model writes plans; as plan text if not given.
     """
 
@@ -40,7 +41,7 @@ class Planner:
         self,
         compiler: Compiler,
         model: LazyModel,
-        grammar: Callable[[int, Sequence[int] | None], str] | None = None,
+        grammar: Callable[[Sequence[ToolSpec], int, Sequence[int] | None], str] | None = None,
         dialect: Dialect | None = None,
     ) -> None:
         self._compiler = compiler
@@ -125,10 +126,11 @@ class Planner:
         sync: bool,
     ) -> UsageMetadata | None:
         """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
-        model = self._dialect.bind(await self._model.aget(), self._compiler.shown(state))
+        shown = self._compiler.shown(state)
+        model = self._dialect.bind(await self._model.aget(), shown)
         reader = self._dialect.reader(draft.first)
         indices = [each.task for each in broken] or None
-        settings = {"extra_body": {"grammar": self._grammar(draft.first, indices)}} if self._grammar else {}
+        settings = {"extra_body": {"grammar": self._grammar(shown, draft.first, indices)}} if self._grammar else {}
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN
         async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]

@@ -51,6 +51,8 @@ def graphs() -> None:
         [search],
         planner_model="openai:gpt-5",
         joiner_model=model,
+        planner="tools",
+        select_tools=lambda question: ["search"],
         examples=[PlanExample("?", "1. join()")],
         response_format={"type": "object"},
         state_schema=Counted,
