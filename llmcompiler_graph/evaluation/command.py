@@ -36,6 +36,7 @@ BENCHMARKS = {
     "hotpotqa_bridge": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA_BRIDGE",
     "movie": f"{_HERE}.benchmarks.movie:MOVIE",
     "parallelqa": f"{_HERE}.benchmarks.parallelqa:PARALLELQA",
+    "webshop": f"{_HERE}.benchmarks.webshop:WEBSHOP",
 }
 """Where the benchmarks are: `{name: "module:attribute"}`."""
 SYSTEMS = {

@@ -10,11 +10,13 @@ from llmcompiler_graph import create_llm_compiler, parse_plan
 from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA, HOTPOTQA_BRIDGE, HOTPOTQA_OFFLINE
 from llmcompiler_graph.evaluation.benchmarks.movie import MOVIE
 from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
+from llmcompiler_graph.evaluation.benchmarks.webshop import WEBSHOP
 from llmcompiler_graph.evaluation.data import DataError
 from llmcompiler_graph.evaluation.records import Benchmark, Sample
 from tests.shared import shared
 
 ALL = [HOTPOTQA, HOTPOTQA_BRIDGE, HOTPOTQA_OFFLINE, MOVIE, PARALLELQA]
+WITH_A_SHOP = [*ALL, WEBSHOP]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_every_sample_loads(benchmark_: Benchmark, count: int, data: Path) -> No
     assert all(each.question and each.gold for each in samples)
 
 
-@pytest.mark.parametrize("benchmark_", ALL, ids=lambda each: each.name)
+@pytest.mark.parametrize("benchmark_", WITH_A_SHOP, ids=lambda each: each.name)
 def test_the_worked_examples_fit_the_tools(benchmark_: Benchmark, data: Path) -> None:
     """A graph can be made of a benchmark's tools and examples, which it checks."""
     create_llm_compiler("local", benchmark_.tools(sample(benchmark_, data), "local"), examples=benchmark_.examples)
@@ -164,3 +166,37 @@ class TestHotpotQA:
         both = '1. search("Ed Wood nationality")\n2. search("Scott Derrickson")'
         assert HOTPOTQA.check_plan(parse_plan(both), first)
         assert not HOTPOTQA.check_plan(parse_plan(both + '\n3. search("nationality")'), first)
+
+
+class TestWebShop:
+    """What is particular about WebShop."""
+
+    def test_buying_what_was_meant_is_worth_all(self, data: Path) -> None:
+        """The goal's own product and options have a reward of 1 for each of the 500 test goals; no purchase has 0."""
+        samples = WEBSHOP.load(data)
+        assert len(samples) == 500
+        for each in samples:
+            assert isinstance(each.gold, dict)
+            options = each.gold["options"]
+            assert isinstance(options, dict)
+            chosen = "; ".join(f"{name}: {value}" for name, value in options.items())
+            assert WEBSHOP.score(f"{each.gold['item']}; {chosen}", each).paper == 1
+        assert WEBSHOP.score("nothing fits", samples[0]).lenient == 0
+
+    def test_options_that_were_not_chosen_cost(self, data: Path) -> None:
+        """The right product without its options has a part of the score, and is no success."""
+        each = next(each for each in WEBSHOP.load(data) if isinstance(each.gold, dict) and each.gold["options"])
+        assert isinstance(each.gold, dict)
+        given = WEBSHOP.score(f"I buy {each.gold['item']}", each)
+        assert given.paper == 0
+        assert 0 < given.lenient < 1
+
+    def test_tools(self, data: Path) -> None:
+        """`search` gives ten products at most, `explore` opens one by its id in any case, and knows no others."""
+        first = WEBSHOP.load(data)[0]
+        search, explore = WEBSHOP.tools(first, "local")
+        hits = search.invoke(first.question)
+        assert 1 <= len(hits) <= 10
+        assert explore.invoke(hits[0]["item"].lower())["title"] == hits[0]["title"]
+        with pytest.raises(ToolException, match="there is no product 'B000000000'"):
+            explore.invoke("B000000000")

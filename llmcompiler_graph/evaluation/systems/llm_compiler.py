@@ -26,6 +26,9 @@ from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord,
 __all__ = ("llm_compiler", "shape", "without_return_types")
 
 
+_NEVER_CUT = 100_000  # the rivals are shown every observation whole
+
+
 def llm_compiler(
     *, stream: bool = True, return_types: bool = True, plan_only: bool = False, name: str | None = None, **options: Any
 ) -> System:
@@ -58,6 +61,7 @@ def llm_compiler(
         settings: dict[str, Any] = {
             "examples": benchmark.examples,
             "max_replans": benchmark.max_replans,
+            "max_observation_chars": _NEVER_CUT,
             **options,
         }
         if not stream:
