@@ -1,6 +1,5 @@
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -171,20 +170,19 @@ def test_the_deadline_passes_while_nobody_runs_the_turn() -> None:
 
     saver = InMemorySaver()
 
-    def graph(replies: list[str]) -> Any:
+    def graph(replies: list[str], deadline: float) -> Any:
         tools = [note, crash]
         return create_llm_compiler(
-            ScriptedModel(replies), tools, deadline=0.5, handle_tool_errors=False, checkpointer=saver
+            ScriptedModel(replies), tools, deadline=deadline, handle_tool_errors=False, checkpointer=saver
         )
 
     async def begin() -> None:
         with pytest.raises(OSError, match="c"):
-            await graph(['1. note("a")\n2. crash("c")\n3. note("$2")']).ainvoke(QUESTION, THREAD)
+            await graph(['1. note("a")\n2. crash("c")\n3. note("$2")'], 60).ainvoke(QUESTION, THREAD)
 
     asyncio.run(begin())
-    time.sleep(0.5)  # the wall clock's time: another process has no other
-    final = asyncio.run(graph(["Finish: ok"]).ainvoke(None, THREAD))
-    late = "the turn's deadline of 0.5 s passed before it could start"
+    final = asyncio.run(graph(["Finish: ok"], 0.002).ainvoke(None, THREAD))  # another loop: it goes by the wall clock
+    late = "the turn's deadline of 0.002 s passed before it could start"
     assert [(task["status"], task["error"]) for task in final["tasks"]] == [
         ("done", ""),
         ("failed", late),
@@ -206,7 +204,7 @@ def test_synchronous_runs() -> None:
         return "done"
 
     model = ScriptedModel(["1. block()\n2. wait(99)\n3. wait(0) after $2", "Finish: ok"])
-    final = create_llm_compiler(model, [block, wait], deadline=0.3).invoke(QUESTION)
+    final = create_llm_compiler(model, [block, wait], deadline=1).invoke(QUESTION)
     assert not ended.is_set()
     let_go.set()
     assert [task["status"] for task in final["tasks"]] == ["failed", "failed", "failed"]
