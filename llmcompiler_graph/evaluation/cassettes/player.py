@@ -1,0 +1,154 @@
+"""Replaying: a model and tools that say what is on the cassette, when it was said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool, ToolException
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from llmcompiler_graph.evaluation.cassettes.stand_ins import StandInModel, function_of, with_function
+from llmcompiler_graph.evaluation.cassettes.tape import TOOL_NAMES, Cassette, CassetteError, asked_model, asked_tool
+from llmcompiler_graph.evaluation.records import Benchmark, Sample, System
+from llmcompiler_graph.references import JSON
+
+__all__ = ("Player", "replaying_tool")
+
+
+class Player:
+    """One answer that is played again."""
+
+    def __init__(self, cassette: Cassette, system: System, benchmark: Benchmark, sample: Sample) -> None:
+        self.missing = ""
+        """What was asked and is not there; empty if all was."""
+        self.asked: list[Mapping[str, JSON]] = []
+        """When the model was asked, as in `Answer.timeline`."""
+        self._where = f"{str(cassette.path)!r}, {system.name} on {benchmark.name} {sample.id!r}"
+        self._take = cassette.take(system, benchmark, sample)
+        self._heard: Counter[str] = Counter()
+        self._entries: dict[str, list[dict[str, Any]]] = {}
+        for entry in self._take.entries:
+            if "seconds" in entry:  # else it was given up before it was answered
+                self._entries.setdefault(f"{entry['kind']} {entry['asked']}", []).append(entry)
+
+    def model(self) -> _ReplayingModel:
+        """The model that was recorded."""
+        return _ReplayingModel(
+            player=self, local=self._take.model["local"], native_calls=self._take.model["native_calls"]
+        )
+
+    def reply(
+        self, messages: list[BaseMessage], stop: Sequence[str] | None, settings: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The model's next reply to this."""
+        what = f"{len(messages)} messages, the last of them {messages[-1].text[-200:]!r}"
+        entry = self._next("model", asked_model(messages, stop, settings), what)
+        start = asyncio.get_running_loop().time()
+        span = {
+            "kind": "model",
+            "name": "model",
+            "start": round(start, 6),
+            "finish": round(start + entry["seconds"], 6),
+        }
+        self.asked.append(span)
+        return entry
+
+    def result(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The tool's next result for this."""
+        return self._next("tool", asked_tool(tool, arguments), f"{tool} with {json.dumps(arguments, default=str):.200}")
+
+    def _next(self, kind: str, asked: str, what: str) -> dict[str, Any]:
+        entries = self._entries.get(f"{kind} {asked}", [])
+        number = self._heard[f"{kind} {asked}"]
+        self._heard[f"{kind} {asked}"] += 1
+        if number < len(entries):
+            return entries[number]
+        times = f"only {len(entries)} times, this is once more" if entries else "never"
+        self.missing = f"{self._where}: the {kind} was asked {times}: {what}. The system, its prompts or tools have \
+changed since: record it again"
+        raise CassetteError(self.missing)
+
+
+class _ReplayingModel(StandInModel):
+    """Says what was recorded, when it was said."""
+
+    player: Any
+    """Finds the entries."""
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind the tools' names, which are part of what is asked."""
+        return self.bind(**{TOOL_NAMES: [convert_to_openai_tool(tool)["function"]["name"] for tool in tools]})
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        entry = self.player.reply(messages, stop, kwargs)
+        await asyncio.sleep(entry["seconds"])
+        message = AIMessage(entry["content"], tool_calls=_calls(entry), usage_metadata=entry["usage"])
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        entry = self.player.reply(messages, stop, kwargs)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for seconds, text, *called in entry.get("pieces") or [_piece(entry)]:
+            await asyncio.sleep(max(0.0, began + seconds - clock()))
+            yield ChatGenerationChunk(
+                message=AIMessageChunk(content=text, tool_call_chunks=called[0] if called else [])
+            )
+        await asyncio.sleep(max(0.0, began + entry["seconds"] - clock()))
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(content="", usage_metadata=entry["usage"], chunk_position="last")
+        )
+
+
+def _piece(entry: Mapping[str, Any]) -> list[Any]:
+    """A reply that was not streamed, as the one piece of a stream."""
+    called = [
+        tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
+        for index, call in enumerate(_calls(entry))
+    ]
+    return [entry["seconds"], AIMessage(entry["content"]).text, called]
+
+
+def _calls(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {**call, "id": f"call_{entry['asked'][:8]}_{number}", "type": "tool_call"}
+        for number, call in enumerate(entry["calls"])
+    ]
+
+
+def replaying_tool(tool: BaseTool, player: Player) -> BaseTool:
+    """The same tool, returning or raising what was recorded, when it did."""
+    call = function_of(tool)
+
+    async def replayed(**arguments: Any) -> Any:
+        entry = player.result(tool.name, arguments)
+        if entry.get("runs"):
+            return await call(**arguments)
+        await asyncio.sleep(entry["seconds"])
+        if error := entry.get("error"):
+            raise type(error[0], (ToolException,), {})(error[1])
+        return entry["value"]
+
+    return with_function(tool, replayed)
