@@ -1,0 +1,63 @@
+"""Systems that are recorded, and systems that are replayed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.tools import BaseTool
+
+from llmcompiler_graph.evaluation.cassettes.player import Player, replaying_tool
+from llmcompiler_graph.evaluation.cassettes.recorder import RecordingModel, recording_tool
+from llmcompiler_graph.evaluation.cassettes.tape import Cassette, CassetteError, Take
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.testing import run_virtual
+
+__all__ = ("recording", "replaying")
+
+
+def recording(system: System, cassette: Cassette) -> System:
+    """The same system, each answer of which adds a take to a cassette; an answer that fails adds nothing."""
+
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        inner = await LazyModel(model).aget()
+        native = getattr(inner, "native_calls", type(inner).bind_tools is not BaseChatModel.bind_tools)
+        name = model if isinstance(model, str) else getattr(inner, "model_name", type(inner).__name__)
+        take = Take({"name": name, "local": is_local(model), "native_calls": native})
+        recorder = RecordingModel(inner=inner, local=is_local(model), native_calls=native, entries=take.entries)
+
+        def tools(sample: Sample, model: Model) -> list[BaseTool]:
+            return [recording_tool(tool, take) for tool in benchmark.tools(sample, model)]
+
+        given = await system.answer(sample, replace(benchmark, tools=tools), recorder)
+        cassette.add(take, system, benchmark, sample)
+        return given
+
+    return System(system.name, answer)
+
+
+def replaying(system: System, cassette: Cassette) -> System:
+    """The same system, asking nobody but the cassette; the model it is given does not matter.
+
+    Each answer runs on a virtual clock of its own, in a thread. It holds the seconds that passed there, and in its
+    timeline when the model was asked.
+    """
+
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        player = Player(cassette, system, benchmark, sample)
+
+        def tools(sample: Sample, model: Model) -> list[BaseTool]:
+            return [replaying_tool(tool, player) for tool in benchmark.tools(sample, model)]
+
+        async def main() -> Answer:
+            given = await system.answer(sample, replace(benchmark, tools=tools), player.model())
+            if player.missing:  # said again: a system may have made an observation of it
+                raise CassetteError(player.missing)
+            timeline = (*given.timeline, *player.asked)
+            return replace(given, timeline=timeline, virtual_s=asyncio.get_running_loop().time())
+
+        return await asyncio.to_thread(run_virtual, main)
+
+    return System(system.name, answer)
