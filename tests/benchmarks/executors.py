@@ -1,10 +1,13 @@
 """CPU-bound tools in one process against two Dask worker processes, and what happens when one of those is killed.
 
-python tests/benchmarks/executors.py [--calls 64] [--repeats 5] [--kills 5]
+python tests/benchmarks/executors.py [--calls 64] [--repeats 5] [--kills 5] [--patience 0]
 
 One plan calls a pure Python function of about 0.15 s that many times, independently. It runs as a plain loop without
 any graph, in the graph's own threads, in a `ProcessPoolExecutor` of two, and on two Dask workers, in turns. Then plans
 run on Dask while one worker is killed (SIGKILL): with tools that are read-only, and with tools that say nothing.
+
+Each turn says what share of the machine others took meanwhile. With `--patience`, a turn waits for calm, for so many
+seconds in all, and only turns in which others took less than a tenth are counted, if there are any.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 from distributed import Client, LocalCluster
 from langchain_core.tools import tool
 
@@ -67,22 +72,70 @@ async def run(calls: int, rounds: int, executor: Executor | None, folder: str = 
     return final["tasks"]
 
 
-async def compare(calls: int, rounds: int, repeats: int, ways: dict[str, Callable[[], Awaitable[list[int]]]]) -> None:
+class Machine(NamedTuple):
+    """Processor time spent so far, in seconds."""
+
+    busy: float
+    """By all processes."""
+    own: float
+    """By this one and those it started."""
+    passed: float
+    """Of all cores, spent or not."""
+
+    @classmethod
+    def now(cls) -> Machine:
+        """Look."""
+        times = psutil.cpu_times()
+        own = 0.0
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                own += sum(process.cpu_times()[:2])
+        return cls(sum(times) - times.idle - times.iowait, own, sum(times))
+
+    def others_since(self) -> float:
+        """The share of the machine that others have taken since."""
+        now = Machine.now()
+        return max(0.0, (now.busy - self.busy) - (now.own - self.own)) / max(0.01, now.passed - self.passed)
+
+
+CALM = 0.1
+
+
+def wait_for_calm(until: float) -> None:
+    """Wait until others have taken little for three seconds, or until then."""
+    while time.monotonic() < until:
+        since = Machine.now()
+        time.sleep(3)
+        if since.others_since() < CALM:
+            return
+
+
+async def compare(
+    calls: int, rounds: int, repeats: int, patience: float, ways: dict[str, Callable[[], Awaitable[list[int]]]]
+) -> None:
     """Time every way in turns; print medians and ratios within each turn."""
     right = [function(n, rounds) for n in range(1, calls + 1)]
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
+    turns: list[tuple[float, dict[str, float]]] = []
+    until = time.monotonic() + patience
+    while len(turns) < repeats or (time.monotonic() < until and sum(share < CALM for share, _ in turns) < repeats):
+        await asyncio.to_thread(wait_for_calm, until)
+        since, times = Machine.now(), {}
         for name, way in ways.items():
             begun = time.perf_counter()
             values = await way()
-            times[name].append(time.perf_counter() - begun)
+            times[name] = time.perf_counter() - begun
             assert values == right, name
-        print("  ".join(f"{name} {taken[-1]:.2f} s" for name, taken in times.items()), flush=True)
-    dask = times["Dask, 2 workers"]
-    print(f"\n| {calls} calls, {repeats} turns | median | least to most | time / Dask's in the same turn |")
+        turns.append((since.others_since(), times))
+        told = "  ".join(f"{name} {taken:.2f} s" for name, taken in times.items())
+        print(f"{told}  (others took {turns[-1][0]:.0%} of the machine)", flush=True)
+    counted = [times for share, times in turns if share < CALM] or [times for _, times in turns]
+    print(
+        f"\n| {calls} calls, {len(counted)} of {len(turns)} turns | median | least to most | time / Dask's in a turn |"
+    )
     print("|---|---|---|---|")
-    for name, taken in times.items():
-        ratio = statistics.median(mine / theirs for mine, theirs in zip(taken, dask, strict=True))
+    for name in ways:
+        taken = [times[name] for times in counted]
+        ratio = statistics.median(times[name] / times["Dask, 2 workers"] for times in counted)
         print(f"| {name} | {statistics.median(taken):.2f} s | {min(taken):.2f} to {max(taken):.2f} s | {ratio:.2f} |")
 
 
@@ -121,6 +174,7 @@ async def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.15)
+    parser.add_argument("--patience", type=float, default=0)
     given = parser.parse_args()
     calls, rounds = given.calls, rounds_for(given.seconds)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}; a call takes {_timed_spin(rounds):.3f} s alone")
@@ -155,7 +209,7 @@ async def main() -> None:
         }
         for executor in (pool, client.get_executor()):  # the workers import what they need
             await run(8, 1, executor)
-        await compare(calls, rounds, given.repeats, ways)
+        await compare(calls, rounds, given.repeats, given.patience, ways)
         for hint, name in ((True, "read-only"), (None, "no hints")):
             print(f"\none of two workers killed during the plan, {name}:")
             for _ in range(given.kills):
