@@ -23,7 +23,18 @@ from typing import NamedTuple, Protocol, cast
 from llmcompiler_graph.errors import Diagnostic, PlanCheckError
 from llmcompiler_graph.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.references import JSON, Path, Reference, Template, Value, parse_path, references, substitute
-from llmcompiler_graph.schema import MissingField, Schema, at_path, describe, fit_text, fits, has, mismatch
+from llmcompiler_graph.schema import (
+    MissingField,
+    Schema,
+    alternatives,
+    arithmetic,
+    at_path,
+    describe,
+    fit_text,
+    fits,
+    has,
+    mismatch,
+)
 
 __all__ = ("Checked", "Checker", "check_plan")
 
@@ -43,6 +54,7 @@ class _Complain(Protocol):
 
 _UNKNOWN = ToolSpec("")
 _LISTED = 20  # tools, in a hint
+_NUMBER: Schema = {"type": "number"}
 _KEY = re.compile(r"\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*)\]")
 
 
@@ -59,6 +71,11 @@ class Checker:
         self._max_tasks = max_tasks
         self._numbers: dict[int, int] = {}  # index -> the how manieth task of the plan it is
         self._returns: dict[int, tuple[ToolSpec, Schema]] = {}  # index -> (tool, schema of the observation)
+
+    @property
+    def returns(self) -> Mapping[int, tuple[ToolSpec, Schema]]:
+        """What the tasks return so far: by index, the tool and the schema of the observation."""
+        return self._returns
 
     def assume(self, task: Task) -> None:
         """Take a task of an earlier plan as checked: it may be referred to."""
@@ -144,6 +161,9 @@ class Checker:
             value = self._typed_paths(value)
         refers = any(references(value))
         match value:
+            case Reference() | Template() if arithmetic(schema, tool.definitions):
+                self._expression(name, value, tool, complain)
+                return value
             case Reference():
                 producer, source = self._source(value, complain)
                 found = f"{value} is {describe(source, producer.definitions)}"
@@ -168,6 +188,33 @@ class Checker:
         if problem:
             complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
         return cast("Value", constant)
+
+    def _expression(self, name: str, value: Reference | Template, tool: ToolSpec, complain: _Complain) -> None:
+        """Check the references in an arithmetic expression: outside quotes, they are numbers."""
+        quote = ""
+        for part in value.parts if isinstance(value, Template) else (value,):
+            if isinstance(part, str):
+                for char in part:
+                    if char in {'"', "'"} and quote in {"", char}:
+                        quote = "" if quote else char
+                continue
+            producer, source = self._source(part, complain)
+            if quote or fits(source, _NUMBER, source_definitions=producer.definitions):
+                continue
+            found = f"{part} is {describe(source, producer.definitions)} (the observation of {producer.name!r})"
+            complain("reference-type", f"`{name}` of {tool.name!r} takes numbers, but {found}", self._numbers_in(part))
+
+    def _numbers_in(self, reference: Reference) -> str:
+        """A hint: the fields of an observation that are numbers."""
+        producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
+        names = dict.fromkeys(
+            name
+            for option in alternatives(schema, producer.definitions)
+            if isinstance(properties := option.get("properties"), dict)
+            for name, one in properties.items()
+            if fits(one, _NUMBER, source_definitions=producer.definitions)
+        )
+        return "its numbers are " + ", ".join(f"${{{reference.index}.{name}}}" for name in names) if names else ""
 
     def _source(self, reference: Reference, complain: _Complain) -> tuple[ToolSpec, Schema]:
         """The tool a reference's value comes from, and the value's schema."""

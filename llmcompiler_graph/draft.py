@@ -22,8 +22,9 @@ from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.executor import Executor, Moment, Suspended
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.parser import PlanParser
-from llmcompiler_graph.plan import Observation, Task, render_value
+from llmcompiler_graph.plan import Observation, Task, ToolSpec, render_value
 from llmcompiler_graph.references import JSON, references
+from llmcompiler_graph.schema import Schema
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
@@ -35,7 +36,7 @@ from llmcompiler_graph.state import (
 )
 from llmcompiler_graph.task_fetching_unit import Start
 
-__all__ = ("Broken", "Draft", "recorded")
+__all__ = ("Broken", "Draft", "recorded", "referable")
 
 
 class Broken(NamedTuple):
@@ -47,6 +48,15 @@ class Broken(NamedTuple):
     """The line as it was written."""
     diagnostics: list[Diagnostic]
     """What is wrong with it."""
+
+
+def referable(tools: Iterable[ToolSpec], records: Iterable[TaskRecord]) -> dict[int, tuple[ToolSpec, Schema]]:
+    """What may be referred to of tasks that are done: by index, the tool and the schema of the observation."""
+    checker = Checker(tools)
+    for record in records:
+        if record["status"] == "done" and record["text"]:
+            checker.assume(reread(record))
+    return dict(checker.returns)
 
 
 class Draft:
@@ -89,6 +99,7 @@ class Draft:
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
         unit = compiler.unit()
+        self._lost = {record["index"] for record in state["tasks"] if record["status"] in {"failed", "skipped"}}
         for record in state["tasks"]:
             if (observation := observation_of(record)) is not None:
                 unit.restore(record["index"], observation, record["arguments"], record["tool"])
@@ -113,6 +124,13 @@ class Draft:
     def finished(self) -> bool:
         """Whether `join()` was read: what follows is ignored."""
         return self._parser.finished
+
+    @property
+    def referable(self) -> dict[int, tuple[ToolSpec, Schema]]:
+        """What the text may refer to before it has tasks of its own: by index, the tool and what the task returns."""
+        failed = (n for n, record in self._by_index.items() if record["status"] == "failed")
+        lost = self._lost.union(self._open, self._waiting, failed)
+        return {n: returned for n, returned in self._checker.returns.items() if n not in lost}
 
     def feed(self, text: str) -> None:
         """Take more of the text; start what can be started."""

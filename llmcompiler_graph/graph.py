@@ -25,15 +25,14 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.background import run_in_background
+from llmcompiler_graph.constrain import Constrain, constraint_for
 from llmcompiler_graph.dialect import Dialect, TextDialect, ToolCallDialect
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.fetching import Fetching
-from llmcompiler_graph.grammar import plan_grammar
 from llmcompiler_graph.joiner import Joiner
-from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler
-from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.planner import Planner
 from llmcompiler_graph.prompts import PlannerDialect, system_message
 from llmcompiler_graph.state import LLMCompilerState
@@ -56,6 +55,7 @@ def create_llm_compiler(
     examples: Sequence[PlanExample] | None = None,
     planner: PlannerDialect = "text",
     select_tools: SelectTools | None = None,
+    constrain: Constrain = "auto",
     max_replans: int = 2,
     fuse_replan: bool = False,
     max_repairs: int = 1,
@@ -100,6 +100,8 @@ def create_llm_compiler(
         select_tools: For many tools: what picks those that a question's prompt shows, with the examples that match. A
             number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
             `tool_selection`). A call of a tool that was not shown is still a call.
+        constrain: Which grammars to hold the models to: those of the server they run on (`"llama.cpp"`, `"vllm"`,
+            `"sglang"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded model only.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
             model call per replan instead of two.
@@ -205,16 +207,13 @@ def create_llm_compiler(
         chosen = model if given is None else given
         return models.setdefault(id(chosen), LazyModel(chosen))
 
-    def grammar(shown: Sequence[ToolSpec], first: int, indices: Sequence[int] | None) -> str:
-        return plan_grammar(shown, first=first, max_tasks=max_tasks, indices=indices)
-
-    constrained = is_local(planner_model or model) and planner == "text"
-    planning = Planner(compiler, lazy(planner_model), grammar if constrained else None, dialect)
+    constraint = constraint_for(constrain, planner_model or model) if planner == "text" else None
+    planning = Planner(compiler, lazy(planner_model), constraint, dialect)
     fetching = Fetching(compiler)
     joiner = Joiner(
         compiler,
         lazy(joiner_model),
-        constrained=is_local(joiner_model or model),
+        constraint_for(constrain, joiner_model or model),
         response_format=response_format,
         dialect=dialect if lazy(joiner_model) is lazy(planner_model) else None,
     )

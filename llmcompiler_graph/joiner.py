@@ -16,10 +16,10 @@ from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
+from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision, plan_start
 from llmcompiler_graph.dialect import Dialect, TextDialect
-from llmcompiler_graph.draft import Draft
-from llmcompiler_graph.grammar import decision_grammar, plan_grammar
+from llmcompiler_graph.draft import Draft, referable
 from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
 from llmcompiler_graph.state import LLMCompilerState, Round
@@ -36,7 +36,7 @@ class Joiner:
     Args:
         compiler: The graph's tools and limits.
         model: The model that decides.
-        constrained: Whether the model takes a GBNF grammar.
+        constraint: What to hold the model to, if it takes a grammar.
         response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema.
         dialect: How the same model writes plans; plan text if not given.
     """
@@ -45,14 +45,14 @@ class Joiner:
         self,
         compiler: Compiler,
         model: LazyModel,
+        constraint: Constraint | None = None,
         *,
-        constrained: bool = False,
         response_format: Any = None,
         dialect: Dialect | None = None,
     ) -> None:
         self._compiler = compiler
         self._model = model
-        self._constrained = constrained
+        self._constraint = constraint
         self._response_format = response_format
         self._dialect = dialect or TextDialect()
 
@@ -100,13 +100,14 @@ class Joiner:
         return self._compiler.time_left(state) == 0
 
     def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
-        if not self._constrained:
+        if self._constraint is None:
             return {}
-        plan = ""
-        if self._compiler.fuse_replan and may_replan:
-            first = max((task["index"] for task in state["tasks"]), default=0) + 1
-            plan = plan_grammar(self._compiler.shown(state), first=first, max_tasks=self._compiler.max_tasks)
-        return {"extra_body": {"grammar": decision_grammar(may_replan=may_replan, plan=plan)}}
+        if not (self._compiler.fuse_replan and may_replan):
+            return self._constraint.decision(may_replan=may_replan)
+        first = max((task["index"] for task in state["tasks"]), default=0) + 1
+        earlier = referable(self._compiler.specs, state["tasks"])
+        tools, most = self._compiler.shown(state), self._compiler.max_tasks
+        return self._constraint.decision_with_plan(tools, first=first, max_tasks=most, earlier=earlier)
 
     async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
         structured = model.with_structured_output(self._response_format)

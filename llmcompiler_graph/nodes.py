@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
+import openai
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.runnables.config import merge_configs
 from langgraph.config import get_config
@@ -18,6 +19,7 @@ from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.approval import Approval
 from llmcompiler_graph.background import iterate_in_thread
+from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.executor import Moment
 from llmcompiler_graph.inflight import InFlight
 from llmcompiler_graph.models import ChatModel
@@ -183,6 +185,9 @@ async def reply_stream(
         prompt: What it is asked.
         sync: Whether the graph was called synchronously.
         settings: Passed to the model.
+
+    Raises:
+        ConfigurationError: The server refuses a request with a grammar; what it said is in the message.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
     stream: AsyncIterator[AIMessage]
@@ -190,6 +195,13 @@ async def reply_stream(
         stream = iterate_in_thread(lambda: model.stream(prompt, config, **settings))
     else:
         stream = model.astream(prompt, config, **settings)
-    async with aclosing(stream):  # type: ignore[type-var]
-        async for chunk in stream:
-            yield chunk
+    try:
+        async with aclosing(stream):  # type: ignore[type-var]
+            async for chunk in stream:
+                yield chunk
+    except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+        if (sent := settings.get("extra_body")) is None:
+            raise
+        what = " and ".join(map(repr, sent))
+        msg = f"the server refused a request with {what}; if it takes no grammar, use constrain=None: {error.message}"
+        raise ConfigurationError(msg) from error

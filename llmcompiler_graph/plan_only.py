@@ -14,10 +14,10 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool
 
 from llmcompiler_graph.check import Checker
+from llmcompiler_graph.constrain import constraint_for
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.examples import PlanExample, made_examples
-from llmcompiler_graph.grammar import plan_grammar
-from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Plan, Task
 from llmcompiler_graph.prompts import conversation, system_message
@@ -54,9 +54,8 @@ async def plan_only(
     specs = [tool_spec(each) for each in tools]
     examples = made_examples(specs) if examples is None else examples
     prompt = conversation(system_message(specs, examples), {"messages": [HumanMessage(question)]})
-    settings: dict[str, Any] = {}
-    if is_local(model):
-        settings["extra_body"] = {"grammar": plan_grammar(specs, first=1)}
+    constraint = constraint_for("auto", model)
+    settings: dict[str, Any] = {} if constraint is None else constraint.plan(specs)
     parser, checker = PlanParser(), Checker(specs)
     text, tasks, diagnostics = "", dict[int, Task](), list[Diagnostic]()
 

@@ -6,18 +6,18 @@ What the draft cannot use is asked for again, in the same conversation, while th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
+from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Broken, Draft, recorded
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
-from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.prompts import question_position, repair_request, said
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
 
@@ -32,8 +32,7 @@ class Planner:
     Args:
         compiler: The graph's tools and limits.
         model: The model that plans.
-        grammar: The GBNF grammar to hold the model to, if it takes one: given the tools it is shown, the first index of
-            a plan and `None`, or the indices of the tasks to write again.
+        constraint: What to hold the model to, if it takes a grammar.
         dialect: How the model writes plans; as plan text if not given.
     """
 
@@ -41,12 +40,12 @@ class Planner:
         self,
         compiler: Compiler,
         model: LazyModel,
-        grammar: Callable[[Sequence[ToolSpec], int, Sequence[int] | None], str] | None = None,
+        constraint: Constraint | None = None,
         dialect: Dialect | None = None,
     ) -> None:
         self._compiler = compiler
         self._model = model
-        self._grammar = grammar
+        self._constraint = constraint
         self._dialect = dialect or TextDialect()
 
     async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
@@ -129,8 +128,15 @@ class Planner:
         shown = self._compiler.shown(state)
         model = self._dialect.bind(await self._model.aget(), shown)
         reader = self._dialect.reader(draft.first)
-        indices = [each.task for each in broken] or None
-        settings = {"extra_body": {"grammar": self._grammar(shown, draft.first, indices)}} if self._grammar else {}
+        settings: dict[str, Any] = {}
+        if self._constraint is not None:
+            settings = self._constraint.plan(
+                shown,
+                first=draft.first,
+                max_tasks=self._compiler.max_tasks,
+                again=[each.task for each in broken],
+                earlier=draft.referable,
+            )
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN
         async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]

@@ -22,6 +22,7 @@ __all__ = (
     "MissingField",
     "Schema",
     "alternatives",
+    "arithmetic",
     "at_path",
     "describe",
     "fit_text",
@@ -114,6 +115,22 @@ def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) 
         else:
             return []
     return values
+
+
+def arithmetic(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> bool:
+    """Whether text for a parameter is an arithmetic expression: references in it, but for those in quotes, are numbers.
+
+    A tool says so with the format `arithmetic`. It may add `functions`, an object of names and how many arguments each
+    takes at most (`null` for any number), and `selectors`, the names of functions of one dict of numbers by name; a
+    grammar then offers them.
+
+    >>> arithmetic({"type": "string", "format": "arithmetic", "functions": {"abs": 1, "max": None}})
+    True
+    """
+    return any(
+        option["type"] == "string" and option.get("format") == "arithmetic"
+        for option in alternatives(schema, definitions)
+    )
 
 
 def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str:

@@ -8,9 +8,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.decision import plan_start
-from llmcompiler_graph.grammar import decision_grammar, plan_grammar
+from llmcompiler_graph.grammar import write
 from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.grammar_engine import accepts
 from tests.test_draft import add, look, outcomes
 from tests.test_planner import Breaking, sleeper, timeline
 
@@ -179,7 +181,9 @@ async def test_told_only_if_wanted() -> None:
 def test_the_grammar() -> None:
     """A constrained joiner may write a plan below `Replan`, in the plan's own grammar."""
     tool = ToolSpec("look", {"name": {"type": "string"}}, frozenset({"name"}))
-    lines = decision_grammar(may_replan=True, plan=plan_grammar([tool], first=4)).splitlines()
-    assert lines[0].endswith('"Replan: " [^\\n]{1,400} "\\n" plan)')
-    assert lines[1] == "plan ::= thought? line4"
-    assert "plan" not in decision_grammar(may_replan=False, plan="root ::= x")
+    plan = plan_grammar([tool], first=4)
+    reply = 'Thought: t\nReplan: r\n4. look(name="x")\n5. join()'
+    allowed, not_allowed = (write(decision_grammar(may_replan=each, plan=plan), "lark") for each in (True, False))
+    assert accepts(allowed, "lark", reply)
+    assert not accepts(allowed, "lark", reply.split("\n4", maxsplit=1)[0])
+    assert not accepts(not_allowed, "lark", reply)

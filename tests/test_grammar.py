@@ -1,228 +1,91 @@
 import re
+from random import Random
 
 import pytest
 
-from llmcompiler_graph.check import Checker
-from llmcompiler_graph.grammar import decision_grammar, plan_grammar
-from llmcompiler_graph.parser import PlanParser
-from llmcompiler_graph.plan import Task, ToolSpec
-from llmcompiler_graph.references import JSON
+from llmcompiler_graph.grammar import Alt, Chars, Form, Node, Repeat, Rules, Seq, Use, When, expanded, optional, write
+from tests.grammar_engine import accepts, sentence
 
-STRING: JSON = {"type": "string"}
-INTEGER: JSON = {"type": "integer"}
-TOOLS = [
-    ToolSpec("search", {"query": STRING, "limit": INTEGER, "exact": {"type": "boolean"}}, frozenset({"query"})),
-    ToolSpec("now"),
-    ToolSpec("power", {"x": {"type": "number"}, "y": {"type": "number"}}, frozenset({"x", "y"})),
-    ToolSpec("list", {"path": STRING, "depth": INTEGER, "unit": {"enum": ["m", 'a"b\\', 1, None, True]}}),
-    ToolSpec(
-        "make",
-        {"tags": {"type": "array"}, "data": {"type": "object"}, "any": {}, "kind": {"$ref": "#/k"}},
-        frozenset({"tags"}),
-        definitions={"#/k": {"anyOf": [{"type": "array"}, {"type": "null"}]}},
+FORMS: tuple[Form, ...] = ("gbnf", "lark", "regex")
+AFTER_A = frozenset({1})
+RULES: dict[str, tuple[Rules, list[str], list[str]]] = {
+    "text": ({"root": 'a"b\\c/d\n[e].{f}'}, ['a"b\\c/d\n[e].{f}'], ["", 'a"b']),
+    "characters": (
+        {"root": Chars(r'^"\\$\x00-\x1f')},
+        ["a", "é", "/", "]", "^", "-"],
+        ['"', "\\", "$", "\n", "", "ab"],
     ),
-    ToolSpec("mcp__github-api.list/all", {"first-name": STRING}, frozenset({"first-name"})),
-]
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|\{[0-9,]+\}|[A-Za-z][\w-]*|[|()?*+]|\s+')
+    "sequence": ({"root": Seq(("a", Alt(("b", "c")), "d"))}, ["abd", "acd"], ["ad", "abcd"]),
+    "repeats": ({"root": Seq((Repeat("ab", 2, 3), Repeat("c", 0, None)))}, ["abab", "abababcc"], ["ab", "abababab"]),
+    "optional": ({"root": Seq((optional(Seq(("a", "b"))), "c"))}, ["c", "abc"], ["ac", ""]),
+    "rules": ({"root": Seq((Use("b"), Use("b"))), "b": Alt(("x", "y"))}, ["xy", "yy"], ["x", "xyx"]),
+    "recursion": ({"root": Alt(("a", Seq(("(", Use("root"), ")"))))}, ["a", "(a)"], ["(a", "()"]),
+    "state": (
+        {
+            "root": Use("first"),
+            "first": Alt((Seq(("a", Use("second", 1))), Seq(("b", Use("second"))))),
+            "second": Alt((When(0, 1, AFTER_A, Alt(("x", "z"))), When(0, 2, frozenset({0, 2}), "y"), "w")),
+        },
+        ["ax", "az", "by", "aw", "bw"],
+        ["ay", "bx", "bz", "a"],
+    ),
+    "dead ends": (
+        {
+            "root": Alt((Seq(("a", Use("never"))), Seq(("b", Repeat(Use("never"), 0, 3))), Seq(("c", Use("loop"))))),
+            "never": Alt((When(0, 1, AFTER_A, "x"),)),
+            "loop": Seq(("d", Use("loop"))),
+        },
+        ["b"],
+        ["ax", "a", "bx", "cd"],
+    ),
+}
 
 
-def rules_of(grammar: str) -> dict[str, list[str]]:
-    """Read a grammar: the tokens of each rule by its name."""
-    rules: dict[str, list[str]] = {}
-    for line in grammar.splitlines():
-        name, defined, body = line.partition(" ::= ")
-        assert defined
-        assert name not in rules
-        tokens = TOKEN.findall(body)
-        assert "".join(tokens) == body
-        rules[name] = [token for token in tokens if not token.isspace()]
-    return rules
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", RULES)
+def test_three_forms_of_one_grammar(name: str, form: Form) -> None:
+    """Each accepts the same texts."""
+    rules, right, wrong = RULES[name]
+    grammar = write(rules, form)
+    assert [text for text in right if not accepts(grammar, form, text)] == []
+    assert [text for text in wrong if accepts(grammar, form, text)] == []
 
 
-def unquote(token: str) -> str:
-    """The text of a quoted token."""
-    return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), token[1:-1])
+@pytest.mark.parametrize("name", RULES)
+def test_a_regular_expression_is_pythons_too(name: str) -> None:
+    """`re` reads it the same way."""
+    rules, right, wrong = RULES[name]
+    pattern = re.compile(write(rules, "regex"))
+    assert [text for text in right if not pattern.fullmatch(text)] == []
+    assert [text for text in wrong if pattern.fullmatch(text)] == []
 
 
-def pattern(rules: dict[str, list[str]], name: str, depth: int = 0) -> str:
-    """Write a rule as a regular expression; what nests too deep matches nothing."""
-    if depth > 9:
-        return r"(?!)"
-    text = ""
-    for token in rules[name]:
-        if token[0] == '"':
-            text += f"(?:{re.escape(unquote(token))})"
-        elif token[0].isalpha():
-            text += f"(?:{pattern(rules, token, depth + 1)})"
-        else:
-            text += "(?:" if token == "(" else token
-    return text
+def test_a_regular_expression_ends_where_nesting_goes_on() -> None:
+    """What nests deeper than twice is left out."""
+    rules: Rules = {"root": Alt(("a", Seq(("(", Use("root"), ")"))))}
+    assert re.fullmatch(write(rules, "regex"), "(a)")
+    assert not re.fullmatch(write(rules, "regex"), "((a))")
 
 
-def accepts(grammar: str, text: str, rule: str = "root") -> bool:
-    """Whether a grammar's rule derives a text."""
-    return re.fullmatch(pattern(rules_of(grammar), rule), text) is not None
+def test_a_regular_expression_has_a_limit() -> None:
+    """A grammar that would be too long for one is an error, found before it is written."""
+    rules: dict[str, Node] = {f"r{n}": Seq((Use(f"r{n + 1}"),) * 4) for n in range(20)}
+    with pytest.raises(ValueError, match="too large for a regular expression"):
+        write({"root": Use("r0"), **rules, "r20": "x"}, "regex")
 
 
-@pytest.mark.parametrize("tools", [[], TOOLS[:1], TOOLS[1:2], TOOLS])
-@pytest.mark.parametrize(("first", "max_tasks"), [(1, 0), (1, 1), (1, 3), (8, 12)])
-def test_every_rule_referred_to_is_defined(tools: list[ToolSpec], first: int, max_tasks: int) -> None:
-    """Once, with nothing in it that is not GBNF; llama.cpp refuses a grammar otherwise."""
-    rules = rules_of(plan_grammar(tools, first=first, max_tasks=max_tasks))
-    named = {token for tokens in rules.values() for token in tokens if token[0].isalpha()}
-    assert named <= set(rules)
-    for tokens in rules.values():
-        assert tokens.count("(") == tokens.count(")")
+def test_equal_rules_are_one() -> None:
+    """A state that makes no difference makes no rule."""
+    body = Alt((Seq(("a", Use("b", 1))), Seq(("c", Use("b", 2)))))
+    b = Alt((When(0, 2, frozenset({1, 2}), "x"),))
+    assert len(expanded({"root": Use("begin"), "begin": body, "b": b})) == 3
 
 
-def test_lines_are_numbered_from_the_first_to_the_limit() -> None:
-    """Each is a call or the join; after the last call, only the join is left."""
-    lines = plan_grammar(TOOLS, first=9, max_tasks=2).splitlines()
-    assert lines[:5] == [
-        "root ::= thought? line9",
-        r'line9 ::= "9. " call "\n" line10 | "9. join()"',
-        r'line10 ::= "10. " call "\n" line11 | "10. join()"',
-        'line11 ::= "11. join()"',
-        "call ::= call0 | call1 | call2 | call3 | call4 | call5",
-    ]
-
-
-def test_without_tools_a_plan_is_a_join() -> None:
-    """There is nothing to call."""
-    rules = rules_of(plan_grammar([], first=3, max_tasks=2))
-    assert rules["line3"] == ['"3. join()"']
-    assert not any(name.startswith("call") for name in rules)
-
-
-@pytest.mark.parametrize(
-    ("tool", "rule"),
-    [
-        (ToolSpec("now"), '"now("  ")"'),
-        (ToolSpec("f", {"a": STRING}, frozenset({"a"})), '"f(" "a=" (string | reference) ")"'),
-        (ToolSpec("f", {"a": STRING}), '"f(" ("a=" (string | reference))? ")"'),
-        (
-            ToolSpec("f", {"a": STRING, "b": INTEGER}, frozenset({"b"})),
-            '"f(" "b=" (integer | reference) (", " "a=" (string | reference))? ")"',
-        ),
-        (
-            ToolSpec("f", {"a": STRING, "b": INTEGER}),
-            '"f(" ("a=" (string | reference) (", " "b=" (integer | reference))? | "b=" (integer | reference))? ")"',
-        ),
-        (
-            ToolSpec("f", {"a": {"enum": ["m", 'a"b', None, 2]}}, frozenset({"a"})),
-            r'"f(" "a=" ("\"m\"" | "\"a\\\"b\"" | "None" | "2" | reference) ")"',
-        ),
-        (
-            ToolSpec("f", {"a": {"type": ["string", "null"], "enum": ["m", None]}}, frozenset({"a"})),
-            r'"f(" "a=" ("\"m\"" | "None" | reference) ")"',
-        ),
-        (
-            ToolSpec("f", {"a": {"anyOf": [{"type": "number"}, {"type": "null"}]}}, frozenset({"a"})),
-            '"f(" "a=" (number | "None" | reference) ")"',
-        ),
-        (ToolSpec("f", {"a": {}}, frozenset({"a"})), '"f(" "a=" (any | reference) ")"'),
-        (ToolSpec("f", {"a": {"type": "file"}}, frozenset({"a"})), '"f(" "a=" (any | reference) ")"'),
-    ],
-)
-def test_a_call_has_its_tools_arguments(tool: ToolSpec, rule: str) -> None:
-    """The required ones, then any of the others; each of its type, of its listed values, or a reference."""
-    assert f"call0 ::= {rule}" in plan_grammar([tool], first=1, max_tasks=1).splitlines()
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        'search(query="K2")',
-        'search(query="a \\"b\\" \\\\ \\n", limit=-3)',
-        'search(query="a", exact=True)',
-        "search(query=$1, limit=$12, exact=False)",
-        "search(query=${1.items[0][*].id})",
-        "now()",
-        "power(x=1.5, y=2)",
-        "list()",
-        'list(path="a")',
-        "list(depth=1)",
-        'list(unit="m")',
-        'list(path="a", unit=None)',
-        "list(depth=1, unit=True)",
-        r'list(unit="a\"b\\")',
-        "make(tags=[])",
-        'make(tags=[1, "a", $1, [True]], data={"a": {"b": None}}, any=${1[0]}, kind=None)',
-        'mcp__github-api.list/all(first-name="x")',
-    ],
-)
-def test_calls_are_derived_and_parse(call: str) -> None:
-    """What the grammar lets a model write parses, and fits the tool, without a complaint."""
-    grammar = plan_grammar(TOOLS, first=20, max_tasks=1)
-    assert accepts(grammar, call, "call")
-    parser = PlanParser(range(1, 20))
-    (task,) = [*parser.feed(f"20. {call}\n"), *parser.close()]
-    assert isinstance(task, Task)
-    assert task.index == 20
-    assert Checker(TOOLS).check(task).diagnostics == []
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        "search()",
-        'search("K2")',
-        "search(query=3)",
-        "search(query='K2')",
-        'search(limit=3, query="a")',
-        'search(query="a", limit="3")',
-        'search(query="a", limit=1.5)',
-        'search(query="a", exact=true)',
-        'search(query="a", more=1)',
-        'search(query="a",limit=1)',
-        'search(query="a\nb")',
-        "search(query=$0)",
-        "now(1)",
-        "power(x=1)",
-        "list(, depth=1)",
-        'list(depth=1, path="a")',
-        'list(unit="km")',
-        "list(unit=2)",
-        "serch()",
-    ],
-)
-def test_other_calls_are_not_derived(call: str) -> None:
-    """No other tool, no other argument, none of another type."""
-    assert not accepts(plan_grammar(TOOLS, first=20, max_tasks=1), call, "call")
-
-
-@pytest.mark.parametrize(
-    ("plan", "expected"),
-    [
-        ("3. join()", True),
-        ("3. now()\n4. join()", True),
-        ("3. now()\n4. now()\n5. join()", True),
-        ("Thought: a, b.\n3. now()\n4. join()", True),
-        ("3. now()\n4. now()\n5. now()\n6. join()", False),
-        ("1. now()\n2. join()", False),
-        ("3. now()\n5. join()", False),
-        ("3. now()", False),
-        ("3. now()\n", False),
-        ("", False),
-    ],
-)
-def test_a_plan_is_numbered_calls_and_a_join(plan: str, expected: bool) -> None:
-    """A thought may come first; the numbers go on from the first."""
-    assert accepts(plan_grammar(TOOLS[1:2], first=3, max_tasks=2), plan) is expected
-
-
-@pytest.mark.parametrize(
-    ("reply", "always", "if_allowed"),
-    [
-        ("Thought: t\nFinish: a", True, True),
-        ("Thought: t\nReplan: a", False, True),
-        ("Finish: a", False, False),
-        ("Thought: t\nFinish: ", False, False),
-        ("Thought: t\nFinish: a\nb", False, False),
-        ("Thought: t\nanswer", False, False),
-    ],
-)
-def test_a_decision_is_a_thought_and_one_of_two_forms(reply: str, always: bool, if_allowed: bool) -> None:
-    """Replanning is only offered while it is allowed."""
-    assert accepts(decision_grammar(may_replan=False), reply) is always
-    assert accepts(decision_grammar(may_replan=True), reply) is if_allowed
+def test_what_an_engine_writes_matches() -> None:
+    """A random text held to one form matches the other two."""
+    rules: Rules = {
+        "root": Seq((Repeat(Seq((Use("word"), " ")), 1, 3), Use("word"))),
+        "word": Alt((Repeat(Chars("a-z"), 1, 5), Seq(('"', optional(Repeat(Chars(r'^"\\\x00-\x1f'), 1, 9)), '"')))),
+    }
+    texts = [sentence(write(rules, "lark"), "lark", Random(seed)) for seed in range(20)]
+    assert all(accepts(write(rules, form), form, text) for form in FORMS for text in texts)

@@ -67,6 +67,10 @@ _OF_MANY: dict[str, Callable[[Sequence[Fraction]], Fraction | int]] = {
 _OF_DICT = {"argmin": min, "argmax": max}
 FUNCTIONS = (*_OF_MANY, *_OF_ONE, "round", *_OF_DICT)
 """The names of all functions."""
+ARITIES: dict[str, int | None] = {**dict.fromkeys(_OF_MANY), **dict.fromkeys(_OF_ONE, 1), "round": 2}
+"""The functions of numbers: how many each takes at most, `None` for any number."""
+SELECTORS = tuple(_OF_DICT)
+"""The functions of one dict of numbers, which give a key of it."""
 
 
 def evaluate(source: str) -> int | float | bool | str:

@@ -10,10 +10,12 @@ What it cannot calculate is a `ToolException` that quotes the expression and say
 """
 
 import inspect
+from typing import Annotated
 
 from langchain_core.tools import ToolException, tool
+from pydantic import WithJsonSchema
 
-from llmcompiler_graph.tools.arithmetic import evaluate
+from llmcompiler_graph.tools.arithmetic import ARITIES, SELECTORS, evaluate
 from llmcompiler_graph.tools.exact import CalculationError
 from llmcompiler_graph.tools.notation import to_python
 
@@ -21,8 +23,12 @@ _MAX_QUOTED = 100
 """Characters of the expression an error message quotes."""
 
 
+_ARITHMETIC = {"type": "string", "format": "arithmetic", "functions": ARITIES, "selectors": list(SELECTORS)}
+"""What the text is: plans are then checked for numbers in it, and grammars offer the functions."""
+
+
 @tool
-def calculate(expression: str) -> int | float | bool | str:
+def calculate(expression: Annotated[str, WithJsonSchema(_ARITHMETIC)]) -> int | float | bool | str:
     """Calculate an arithmetic expression of plain numbers, e.g. `calculate("8848.86 - 8611")` gives 237.86.
 
     Operators: + - * / // % ** and < <= > >= == !=, `and or not`, `a if condition else b`. Constants: pi e.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from langchain_core.tools import StructuredTool, ToolException
 
 from llmcompiler_graph.tools import calculate
+from llmcompiler_graph.tools.arithmetic import FUNCTIONS
 
 Tree = tuple[str, Fraction | None]
 """An expression and its value; `None` if it divides by zero."""
@@ -121,4 +122,7 @@ def test_declares_its_types_and_nature() -> None:
     assert calculate.func is not None
     assert set(get_args(get_type_hints(calculate.func)["return"])) == {int, float, bool, str}
     assert calculate.metadata == {"readOnlyHint": True, "idempotentHint": True}
-    assert calculate.args == {"expression": {"title": "Expression", "type": "string"}}
+    (expression,) = calculate.args.values()
+    assert expression["type"] == "string"
+    assert expression["format"] == "arithmetic"
+    assert {*expression["functions"], *expression["selectors"]} == set(FUNCTIONS)

@@ -1,0 +1,142 @@
+"""How a model is held to the plan language: which server it runs on, and what that server takes.
+
+Grammars are no part of OpenAI's chat completions; each server has a field of its own for them, sent as `extra_body`:
+
+| server | field | forms |
+|---|---|---|
+| `"llama.cpp"` | `grammar` | GBNF; Lark, if it is built with llguidance |
+| `"vllm"` | `structured_outputs` | GBNF, regex; Lark with its guidance backend |
+| `"sglang"` | `ebnf` or `regex` | GBNF, regex; Lark with its llguidance backend |
+
+>>> Constraint("vllm", "regex").decision(may_replan=False)["extra_body"]["structured_outputs"].keys()
+dict_keys(['regex'])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.grammar import Form, Rules, write
+from llmcompiler_graph.models import is_local
+from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar
+from llmcompiler_graph.schema import Schema
+
+__all__ = ("Constrain", "Constraint", "Server", "constraint_for")
+
+Server: TypeAlias = Literal["llama.cpp", "vllm", "sglang"]
+"""The servers whose way of taking a grammar is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A grammar for every reply, in the form a server takes."""
+
+    server: Server
+    """What the model runs on."""
+    form: Form = "gbnf"
+    """How the grammar is written. Lark is the most exact where it is taken, a regular expression the largest."""
+    typed: bool = True
+    """Whether references must fit; if not, only names and literals are held to the tools."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no server takes."""
+        for what, given, known in (("server", self.server, get_args(Server)), ("form", self.form, get_args(Form))):
+            if given not in known:
+                msg = f"a constraint's {what} must be {', '.join(map(repr, known))}, not {given!r}"
+                raise ConfigurationError(msg)
+        if (self.server, self.form) == ("llama.cpp", "regex"):
+            msg = "llama.cpp takes no regular expression: use the form 'gbnf'"
+            raise ConfigurationError(msg)
+
+    def plan(
+        self,
+        tools: Iterable[ToolSpec],
+        *,
+        first: int = 1,
+        max_tasks: int | None = None,
+        again: Sequence[int] = (),
+        earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
+    ) -> dict[str, Any]:
+        """Hold a reply to the plan language; the arguments are those of `plan_grammar`.
+
+        A regular expression that would be too long is untyped.
+
+        Raises:
+            ConfigurationError: The tools are too many for a regular expression.
+        """
+        return self._fitting(list(tools), first=first, max_tasks=max_tasks, again=again, earlier=earlier)
+
+    def decision(self, *, may_replan: bool) -> dict[str, Any]:
+        """Hold a reply to the form of the joiner's."""
+        return self._settings(decision_grammar(may_replan=may_replan))
+
+    def decision_with_plan(
+        self,
+        tools: Iterable[ToolSpec],
+        *,
+        first: int = 1,
+        max_tasks: int | None = None,
+        earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
+    ) -> dict[str, Any]:
+        """Hold a reply to the form of the joiner's, with the next plan below a replan; arguments as for `plan`."""
+
+        def below(plan: Rules) -> Rules:
+            return decision_grammar(may_replan=True, plan=plan)
+
+        return self._fitting(list(tools), below, first=first, max_tasks=max_tasks, earlier=earlier)
+
+    def _fitting(
+        self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = lambda plan: plan, **about: Any
+    ) -> dict[str, Any]:
+        problem = ""
+        for typed in (True, False) if self.typed else (False,):
+            rules = plan_grammar(tools, typed=typed, phased=self.form != "lark", **about)
+            try:
+                return self._settings(whole(rules))
+            except ValueError as error:
+                problem = str(error)
+        raise ConfigurationError(problem)
+
+    def _settings(self, rules: Rules) -> dict[str, Any]:
+        """What to call the model with."""
+        text = write(rules, self.form)
+        match self.server:
+            case "llama.cpp":
+                body: dict[str, Any] = {"grammar": text}
+            case "vllm":
+                body = {"structured_outputs": {"regex" if self.form == "regex" else "grammar": text}}
+            case "sglang":
+                body = {"regex" if self.form == "regex" else "ebnf": text}
+        return {"extra_body": body}
+
+
+Constrain: TypeAlias = Literal["auto"] | Server | Constraint | None
+"""What `create_llm_compiler` takes."""
+
+
+def constraint_for(constrain: Constrain, model: object) -> Constraint | None:
+    """What to hold a model to.
+
+    Args:
+        constrain: A server's name or a constraint; `"auto"` for one where the model is known to take it, the embedded
+            one that is; `None` for none.
+        model: What `create_llm_compiler` was given.
+
+    Raises:
+        ConfigurationError: No server is known by that name.
+    """
+    match constrain:
+        case Constraint() | None:
+            return constrain
+        case "auto":
+            return Constraint("llama.cpp", "lark") if is_local(model) else None
+        case _ if constrain in get_args(Server):
+            return Constraint(constrain)
+        case _:
+            known = ", ".join(map(repr, ("auto", *get_args(Server))))
+            msg = f"constrain must be {known}, a Constraint or None, not {constrain!r}"
+            raise ConfigurationError(msg)

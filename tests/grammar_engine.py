@@ -1,0 +1,63 @@
+"""A real grammar engine, llguidance: what it accepts, and texts it lets a model write."""
+
+from __future__ import annotations
+
+from functools import cache
+from random import Random
+
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.gbnf_to_lark import any_to_lark
+
+from llmcompiler_graph.grammar import Form
+
+__all__ = ("accepts", "sentence")
+
+_HEADER = "%llguidance {}\n"
+_CLOSERS = frozenset(b'")}],$')
+
+
+@cache
+def _tokenizer() -> LLTokenizer:
+    return LLTokenizer("byte")
+
+
+@cache
+def _compiled(grammar: str, form: Form) -> str:
+    match form:
+        case "lark":
+            assert grammar.startswith(_HEADER)
+            made = LLMatcher.grammar_from_lark(grammar.removeprefix(_HEADER))
+        case "gbnf":
+            made = LLMatcher.grammar_from_lark(any_to_lark(grammar))
+        case "regex":
+            made = LLMatcher.grammar_from_regex(grammar)
+    assert LLMatcher.validate_grammar(made, _tokenizer()) == ""
+    return made
+
+
+def accepts(grammar: str, form: Form, text: str) -> bool:
+    """Whether a text matches a grammar."""
+    matcher = LLMatcher(_tokenizer(), _compiled(grammar, form))
+    data = text.encode()
+    return matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
+
+
+def sentence(grammar: str, form: Form, random: Random) -> str:
+    """Let a random model write, held to a grammar; what closes something is likelier than other characters."""
+    matcher = LLMatcher(_tokenizer(), _compiled(grammar, form))
+    written = bytearray()
+    while not matcher.is_stopped():
+        mask = matcher.compute_bitmask()
+        assert not matcher.is_error(), matcher.get_error()
+        allowed = [byte for byte in range(256) if mask[byte // 8] >> byte % 8 & 1]
+        allowed = [byte for byte in allowed if byte < 128] or allowed
+        if not allowed:
+            assert matcher.is_accepting()
+            break
+        if len(allowed) > 1 and ord("j") in allowed and random.random() < 0.7:
+            allowed.remove(ord("j"))  # the plan goes on
+        closers = [byte for byte in allowed if byte in _CLOSERS]
+        byte = random.choice(closers if closers and random.random() < 0.5 else allowed)
+        assert matcher.consume_token(byte)
+        written.append(byte)
+    return written.decode()

@@ -1,0 +1,113 @@
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_openai import ChatOpenAI
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.constrain import Constrain, Constraint, constraint_for
+from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.tools import calculate, lookup
+from tests.grammar_engine import accepts
+from tests.scripted_server import ScriptedServer
+
+PLAN = '1. calculate(expression="1 + 1")\n2. join()'
+REPLY = "Thought: it is known.\nFinish: 2"
+
+
+def asked(server: ScriptedServer, constrain: Constrain) -> list[dict[str, Any]]:
+    """What the planner and the joiner send, with both their replies scripted."""
+    model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk-scripted", max_retries=0)  # type: ignore[arg-type]
+    graph = create_llm_compiler(model, [lookup, calculate], constrain=constrain)
+    graph.invoke({"messages": [("user", "1 + 1?")]})
+    return server.requests
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A server that plans and answers."""
+    with ScriptedServer([PLAN, REPLY]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("constrain", ["llama.cpp", Constraint("llama.cpp")])
+def test_llama_cpp(server: ScriptedServer, constrain: Constrain) -> None:
+    """It takes GBNF in a field of its own, for the plan and for the decision."""
+    plan, decision = asked(server, constrain)
+    assert accepts(plan["grammar"], "gbnf", PLAN)
+    assert accepts(decision["grammar"], "gbnf", REPLY)
+
+
+def test_lark(server: ScriptedServer) -> None:
+    """llama.cpp with llguidance takes Lark in the same field, marked as such."""
+    plan, decision = asked(server, Constraint("llama.cpp", "lark"))
+    assert accepts(plan["grammar"], "lark", PLAN)
+    assert accepts(decision["grammar"], "lark", REPLY)
+
+
+@pytest.mark.parametrize(("form", "field"), [("gbnf", "grammar"), ("lark", "grammar"), ("regex", "regex")])
+def test_vllm(server: ScriptedServer, form: Any, field: str) -> None:
+    """It takes structured outputs of one sort."""
+    for request, text in zip(asked(server, Constraint("vllm", form)), [PLAN, REPLY], strict=True):
+        assert list(request["structured_outputs"]) == [field]
+        assert accepts(request["structured_outputs"][field], form, text)
+
+
+@pytest.mark.parametrize(("form", "field"), [("gbnf", "ebnf"), ("lark", "ebnf"), ("regex", "regex")])
+def test_sglang(server: ScriptedServer, form: Any, field: str) -> None:
+    """It takes EBNF or a regular expression."""
+    for request, text in zip(asked(server, Constraint("sglang", form)), [PLAN, REPLY], strict=True):
+        assert accepts(request[field], form, text)
+
+
+@pytest.mark.parametrize("constrain", ["auto", None])
+def test_nothing_is_sent_to_who_may_not_take_it(server: ScriptedServer, constrain: Constrain) -> None:
+    """A model that is not known to take grammars gets none unless told so."""
+    fields = {"grammar", "structured_outputs", "ebnf", "regex"}
+    assert all(fields.isdisjoint(request) for request in asked(server, constrain))
+
+
+def test_auto_holds_the_embedded_model() -> None:
+    """It takes the most exact form."""
+    assert constraint_for("auto", "local:qwen2.5-coder-0.5b") == Constraint("llama.cpp", "lark")
+    assert constraint_for(None, "local") is None
+
+
+@pytest.mark.parametrize("replies", [[400], [PLAN, 400], [422]])
+def test_a_refusal_says_what_to_do(replies: list[str | int]) -> None:
+    """The planner's and the joiner's."""
+    with (
+        ScriptedServer(replies) as server,
+        pytest.raises(ConfigurationError, match=r"'grammar'.*constrain=None.*40|422"),
+    ):
+        asked(server, "llama.cpp")
+
+
+@pytest.mark.parametrize(
+    ("server", "form", "message"),
+    [
+        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', not 'tgi'"),
+        ("vllm", "json", "a constraint's form must be 'gbnf', 'lark', 'regex', not 'json'"),
+        ("llama.cpp", "regex", "llama.cpp takes no regular expression"),
+    ],
+)
+def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
+    """It is refused when the constraint is made."""
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Constraint(server, form)
+
+
+def test_an_unknown_server() -> None:
+    """The known ones are named."""
+    unknown: Any = "lama.cpp"
+    with pytest.raises(ConfigurationError, match=r"'sglang', a Constraint or None, not 'lama\.cpp'"):
+        create_llm_compiler("openai:x", [lookup], constrain=unknown)
+
+
+def test_a_large_expression_is_typed_as_far_as_fits() -> None:
+    """A plan that is too large for a typed regular expression is held to an untyped one."""
+    from llmcompiler_graph.tool_specs import tool_spec
+
+    body = Constraint("vllm", "regex").plan([tool_spec(lookup), tool_spec(calculate)])["extra_body"]
+    assert re.fullmatch(body["structured_outputs"]["regex"], PLAN)

@@ -1,0 +1,350 @@
+import math
+import re
+from collections.abc import Callable
+from datetime import date, datetime, time
+from itertools import product
+from random import Random
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.tools import tool
+from pydantic import BaseModel, Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from llmcompiler_graph.check import Checker
+from llmcompiler_graph.errors import Diagnostic
+from llmcompiler_graph.grammar import Form, write
+from llmcompiler_graph.parser import PlanParser
+from llmcompiler_graph.plan import Task, ToolSpec
+from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar
+from llmcompiler_graph.references import JSON
+from llmcompiler_graph.schema import Schema
+from llmcompiler_graph.tool_specs import tool_spec
+from llmcompiler_graph.tools import calculate, lookup
+from tests.grammar_engine import accepts, sentence
+
+STRING: JSON = {"type": "string"}
+INTEGER: JSON = {"type": "integer"}
+NUMBER: JSON = {"type": "number"}
+FACTS: JSON = {
+    "type": "object",
+    "properties": {"name": STRING, "height_m": NUMBER, "tags": {"type": "array", "items": STRING}},
+    "required": ["name"],
+}
+SEARCH = ToolSpec("search", {"query": STRING}, frozenset({"query"}), STRING)
+LOOK = ToolSpec("look", {"name": STRING}, frozenset({"name"}), FACTS)
+ADD = ToolSpec("add", {"a": NUMBER, "b": NUMBER}, frozenset({"a", "b"}), NUMBER)
+SCORES = ToolSpec("scores", {"of": STRING}, frozenset({"of"}), {"type": "array", "items": NUMBER})
+ANY = ToolSpec("any", {"what": {}})
+TOOLS = [tool_spec(lookup), tool_spec(calculate)]
+
+
+def diagnostics(text: str, tools: list[ToolSpec], earlier: dict[int, str] | None = None) -> list[Diagnostic]:
+    """Everything that the parser and the checker find wrong with a plan that follows tasks of earlier ones."""
+    parser, checker = PlanParser(earlier or ()), Checker(tools)
+    for index, name in (earlier or {}).items():
+        checker.assume(Task(index, name))
+    found: list[Diagnostic] = []
+    for event in [*parser.feed(text), *parser.close()]:
+        found += [event] if isinstance(event, Diagnostic) else checker.check(event).diagnostics
+    return found
+
+
+def grammar(tools: list[ToolSpec], form: Form = "lark", **settings: Any) -> str:
+    """The grammar of plans in one form."""
+    return write(plan_grammar(tools, phased=form != "lark", **settings), form)
+
+
+def plan(*calls: str) -> str:
+    """A plan of some calls."""
+    return "\n".join(f"{n}. {call}" for n, call in enumerate([*calls, "join()"], 1))
+
+
+# -- the property: what the grammar accepts parses and type-checks ----------------------------------------------------
+
+
+class Point(BaseModel):
+    """A place."""
+
+    x: float
+    y: float
+    label: str | None = None
+    parent: "Point | None" = None
+
+
+class Hit(TypedDict):
+    """A hit of a search."""
+
+    id: int
+    title: str
+    points: list[Point]
+    more: dict[str, float]
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def hits(query: str, limit: Annotated[int, Interval(ge=1, le=50)] = 10) -> list[Hit]:
+    """Search."""
+    raise NotImplementedError
+
+
+def distance(a: Point, b: Point, unit: Literal["km", "mi"] = "km") -> float:
+    """Measure."""
+    raise NotImplementedError
+
+
+def total(values: list[float], weights: dict[str, float] | None = None) -> float | None:
+    """Sum up."""
+    raise NotImplementedError
+
+
+def book(day: date, at: time, when: datetime, id: UUID, seats: Annotated[int, Ge(1)]) -> str:
+    """Book."""
+    raise NotImplementedError
+
+
+def bounded(
+    a: Annotated[float, Gt(0)],
+    b: Annotated[float, Ge(0), Le(1)],
+    c: Annotated[int, Gt(-5), Lt(7)],
+    d: Annotated[float, Gt(0), Lt(1)] = 0.5,
+    e: Annotated[int, Ge(-120), Le(-3)] = -3,
+) -> bool:
+    """Take bounds."""
+    raise NotImplementedError
+
+
+def long(text: Annotated[str, MinLen(3)], code: Annotated[str, Field(max_length=4)], pair: tuple[int, str]) -> str:
+    """Take lengths."""
+    raise NotImplementedError
+
+
+def items(values: Annotated[list[int], MinLen(2)], more: Annotated[list[str], Field(max_length=1)]) -> set[int]:
+    """Take sizes."""
+    raise NotImplementedError
+
+
+def solve(expression: Annotated[str, WithJsonSchema({"type": "string", "format": "arithmetic"})], by: Any) -> Any:
+    """Solve."""
+    raise NotImplementedError
+
+
+FUNCTIONS: list[Callable[..., Any]] = [nothing, hits, distance, total, book, bounded, long, items, solve]
+REAL = [*TOOLS, *(tool_spec(tool(function)) for function in FUNCTIONS)]
+
+names = st.sampled_from(["a", "first-name", "class", "ünï", "with space", "höhe_m", "x1"])
+scalars = st.sampled_from(
+    [STRING, INTEGER, NUMBER, {"type": "boolean"}, {"type": "null"}, {}, {"enum": ["m", 1, None]}]
+)
+schemas = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.builds(lambda items: {"type": "array", "items": items}, inner),
+        st.builds(lambda a, b: {"anyOf": [a, b]}, inner, inner),
+        st.builds(
+            lambda properties, n: {"type": "object", "properties": properties, "required": list(properties)[:n]},
+            st.dictionaries(names, inner, max_size=3),
+            st.integers(0, 3),
+        ),
+    ),
+    max_leaves=4,
+)
+parameters = st.dictionaries(st.sampled_from(["a", "b", "from", "first-name"]), schemas, max_size=3)
+generated = st.builds(
+    lambda name, given, n, returns: ToolSpec(name, given, frozenset(list(given)[:n]), returns),
+    st.sampled_from(["search", "mcp__api.list/all", "f", "g"]),
+    parameters,
+    st.integers(0, 3),
+    st.one_of(st.none(), schemas),
+)
+toolsets = st.lists(st.one_of(st.sampled_from(REAL), generated), max_size=3, unique_by=lambda spec: spec.name)
+few = st.lists(st.one_of(st.sampled_from(REAL), generated), max_size=2, unique_by=lambda spec: spec.name)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(toolsets, seeds)
+@settings(max_examples=120, deadline=None)
+def test_what_the_lark_grammar_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
+    """Whatever llguidance lets a model write, for any tools, parses and type-checks without a diagnostic."""
+    text = sentence(grammar(tools, max_tasks=4), "lark", Random(seed))
+    assert diagnostics(text, tools) == []
+
+
+@given(few, seeds)
+@settings(max_examples=40, deadline=None)
+def test_what_the_gbnf_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
+    """The same in GBNF; each of its plans is one of the Lark grammar's, too."""
+    text = sentence(grammar(tools, "gbnf", max_tasks=3), "gbnf", Random(seed))
+    assert diagnostics(text, tools) == []
+    assert accepts(grammar(tools, max_tasks=3), "lark", text)
+
+
+@given(few, seeds)
+@settings(max_examples=30, deadline=None)
+def test_what_the_regular_expression_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
+    """The same as a regular expression, for small plans."""
+    try:
+        pattern = grammar(tools, "regex", max_tasks=2)
+    except ValueError:
+        return
+    text = sentence(pattern, "regex", Random(seed))
+    assert re.fullmatch(pattern, text)
+    assert diagnostics(text, tools) == []
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from([each.name for each in REAL]), max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_after_other_plans(seed: int, called: list[str]) -> None:
+    """In a replan, what earlier tasks returned may be referred to, and fits."""
+    earlier = dict(enumerate(called, 1))
+    known = {spec.name: spec for spec in REAL}
+    returned = {n: (known[name], known[name].returns) for n, name in earlier.items()}
+    tools = [*TOOLS, LOOK]
+    text = sentence(grammar(tools, first=len(earlier) + 1, max_tasks=3, earlier=returned), "lark", Random(seed))
+    assert diagnostics(text, [*tools, *REAL[2:]], earlier) == []
+
+
+def test_every_range_is_exact() -> None:
+    """Of the integers around and inside a range, those in it are accepted."""
+    for least, most in product([-120, -10, -1, 0, 1, 9, 10, 37], [-99, -3, 0, 5, 10, 99, 100, 1234]):
+        if least <= most:
+            spec = ToolSpec("f", {"a": {"type": "integer", "minimum": least, "maximum": most}}, frozenset({"a"}))
+            pattern = re.compile(grammar([spec], "regex", max_tasks=1))
+            taken = [n for n in range(-200, 1500) if pattern.fullmatch(plan(f"f(a={n})"))]
+            assert taken == list(range(least, most + 1))
+
+
+# -- what it accepts and refuses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tools", "calls", "expected"),
+    [
+        ([LOOK, ADD], ['look(name="K2")', "add(a=${1.height_m}, b=2.5)", "add(a=$2, b=-1)"], True),
+        ([LOOK, ADD], ['look(name="K2")', 'look(name="$1 and ${1.name}, then $1.")'], True),
+        ([LOOK, ADD], ['look(name="K2")', "add(a=1, b=2)", 'look(name="K$2")', "add(a=$2, b=${3.height_m})"], True),
+        ([LOOK, ADD], ['look(name="K2")', "add(a=$1, b=2)"], False),
+        ([LOOK, ADD], ['look(name="K2")', "add(a=${1.name}, b=2)"], False),
+        ([LOOK, ADD], ["add(a=1, b=2)", "add(a=${1.height_m}, b=2)"], False),
+        ([LOOK, ADD], ["add(a=$2, b=2)", 'look(name="K2")'], False),
+        ([LOOK, ADD], ["add(a=$1, b=2)"], False),
+        ([LOOK, ADD], ['look(name="$1")'], False),
+        ([LOOK, ADD], ['look(name="it costs $$5")'], True),
+        ([LOOK, ADD], ['look(name="it costs $5")'], False),
+        ([SEARCH, ADD], ['search(query="K2")', "search(query=$1)"], True),
+        ([SEARCH, ADD], ['search(query="K2")', "add(a=$1, b=1)"], False),
+        ([SCORES, ADD], ['scores(of="K2")', "add(a=${1[0]}, b=${1[-1]})"], True),
+        ([SCORES, ADD], ['scores(of="K2")', "add(a=${1[*]}, b=1)", "add(a=${2[0]}, b=1)"], True),
+        ([SCORES, ADD], ['scores(of="K2")', "add(a=${1[*]}, b=1)", "add(a=$2, b=1)"], False),
+        ([ANY, ADD], ["any()", "add(a=${1.some[0].thing}, b=$1)"], True),
+        (TOOLS, ['lookup(entity="K2")', 'calculate(expression="max(${1.height_m}, 2) / 3 - -1 ** (2)")'], True),
+        (TOOLS, ['lookup(entity="K2")', """calculate(expression="argmax({'K2': ${1.height_m}, 'b': 2})")"""], True),
+        (TOOLS, ['lookup(entity="K2")', """calculate(expression="'a' if ${1.height_m} > 2 else 'b'")"""], True),
+        (TOOLS, ['calculate(expression="1 + 1")', 'calculate(expression="$1*${1}")', "calculate(expression=$2)"], True),
+        (TOOLS, ['lookup(entity="K2")', 'calculate(expression="$1 - 2")'], False),
+        (TOOLS, ['lookup(entity="K2")', 'calculate(expression="${1.name} - 2")'], False),
+        (TOOLS, ['lookup(entity="K2")', 'calculate(expression="height of K2")'], False),
+        (TOOLS, ['calculate(expression="cbrt(3)")'], False),
+        (TOOLS, ['calculate(expression="sqrt(3, 4)")'], False),
+        (TOOLS, [], True),
+        ([SEARCH], ["search()"], False),
+        ([SEARCH], ['search("K2")'], False),
+        ([SEARCH], ["search(query=3)"], False),
+        ([SEARCH], ['search(query="a", more=1)'], False),
+        ([SEARCH], ['search(query="a\nb")'], False),
+        ([SEARCH], ['serch(query="a")'], False),
+        ([ADD], ["add(a=007, b=1)"], False),
+        ([], ["search()"], False),
+        ([], [], True),
+    ],
+)
+def test_references_fit(tools: list[ToolSpec], calls: list[str], expected: bool) -> None:
+    """Only what earlier tasks return, and only where it fits; and what is accepted is right."""
+    assert accepts(grammar(tools), "lark", plan(*calls)) is expected
+    if expected:
+        assert diagnostics(plan(*calls), tools) == []
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        (['look(name="a")', 'look(name="b")', "add(a=${1.height_m}, b=${2.height_m})", "add(a=$3, b=1)"], True),
+        (['look(name="a")', "add(a=${1.height_m}, b=1)", 'look(name="b")'], False),
+        (["add(a=1, b=1)", 'look(name="b")'], False),
+    ],
+)
+def test_phases(calls: list[str], expected: bool) -> None:
+    """Without states, tasks of one kind stand together, sources first."""
+    assert accepts(grammar([ADD, LOOK], "gbnf", max_tasks=6), "gbnf", plan(*calls)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3. any()\n4. join()", True),
+        ("Thought: a, b.\n3. any()\n4. join()", True),
+        ("3. any()\n4. any()\n5. join()", True),
+        ("3. any()\n4. any()\n5. any()\n6. join()", False),
+        ("1. any()\n2. join()", False),
+        ("3. any()\n5. join()", False),
+        ("3. any()", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("form", ["lark", "gbnf", "regex"])
+def test_a_plan_is_numbered_calls_and_a_join(form: Form, text: str, expected: bool) -> None:
+    """A thought may come first; the numbers go on from the first."""
+    assert accepts(grammar([ANY], form, first=3, max_tasks=2), form, text) is expected
+
+
+def test_tasks_written_again() -> None:
+    """Only these, without a join; they may refer to each other and to what is given."""
+    returned: dict[int, tuple[ToolSpec, Schema]] = {1: (LOOK, FACTS), 3: (ADD, NUMBER)}
+    again = grammar([LOOK, ADD], again=[2, 4], earlier=returned)
+    assert accepts(again, "lark", '2. look(name="b")\n4. add(a=${2.height_m}, b=$3)')
+    assert not accepts(again, "lark", '2. look(name="b")\n3. add(a=1, b=1)')
+    assert not accepts(again, "lark", '2. look(name="b")\n4. add(a=$2, b=$3)')
+    assert not accepts(again, "lark", '2. look(name="b")\n4. add(a=1, b=1)\n5. join()')
+
+
+def test_untyped() -> None:
+    """Without types, any reference may stand anywhere; names and literals are still held to the tools."""
+    untyped = grammar([LOOK, ADD], "gbnf", typed=False)
+    assert accepts(untyped, "gbnf", plan("add(a=$7, b=${9.x[0].y})", 'look(name="$1 $5")'))
+    assert not accepts(untyped, "gbnf", plan('add(a="1", b=2)'))
+
+
+def test_many_tools_stay_small() -> None:
+    """The grammar grows with the tools, not with their combinations."""
+    returns: list[JSON] = [STRING, NUMBER, FACTS, None, {"type": "array", "items": FACTS}, {"type": "boolean"}]
+    tools = [
+        ToolSpec(f"tool{n}", {"text": STRING, "n": INTEGER}, frozenset({"text"}), returns[n % len(returns)])
+        for n in range(100)
+    ]
+    assert len(grammar(tools)) < 150_000
+    assert len(grammar(tools, "gbnf")) < 2_000_000
+    assert math.isfinite(len(sentence(grammar(tools), "lark", Random(1))))
+
+
+@pytest.mark.parametrize("form", ["lark", "gbnf", "regex"])
+@pytest.mark.parametrize(
+    ("reply", "always", "if_allowed"),
+    [
+        ("Thought: t\nFinish: a", True, True),
+        ("Thought: t\nReplan: a", False, True),
+        ("Finish: a", False, False),
+        ("Thought: t\nFinish: ", False, False),
+        ("Thought: t\nFinish: a\nb", False, False),
+        ("Thought: t\nanswer", False, False),
+    ],
+)
+def test_a_decision_is_a_thought_and_one_of_two_forms(form: Form, reply: str, always: bool, if_allowed: bool) -> None:
+    """Replanning is only offered while it is allowed."""
+    assert accepts(write(decision_grammar(may_replan=False), form), form, reply) is always
+    assert accepts(write(decision_grammar(may_replan=True), form), form, reply) is if_allowed
