@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,17 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA
+from llmcompiler_graph.evaluation.benchmarks.movie import MOVIE
+from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
 from llmcompiler_graph.evaluation.records import Benchmark, Sample, Score
 from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls, parallel_prompt
+from llmcompiler_graph.evaluation.systems.plan_forms import worked
 from llmcompiler_graph.evaluation.systems.react import react
+from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.testing import ScriptedModel
+from llmcompiler_graph.tools import calculate
 from tests.evaluation.tiny import BENCHMARK, REACT_PROMPT, SAMPLE, TextModel, answered, lookup
 
 
@@ -192,3 +199,16 @@ def test_tools_of_the_benchmark_are_asked_for_once() -> None:
     model = TextModel(["Finish: 1"])
     answered(react(), model, Benchmark("tiny", lambda _: [], tools, lambda *_: Score(0, 0)))
     assert made == [(SAMPLE, model)]
+
+
+@pytest.mark.parametrize("benchmark", [HOTPOTQA, PARALLELQA, MOVIE], ids=lambda each: each.name)
+def test_rivals_are_shown_all_the_examples_that_llmcompiler_is_shown(benchmark: Benchmark) -> None:
+    """Each example with a plan is worked out in the ReAct prompt, with what its calculations really give."""
+    shown = worked(benchmark)
+    assert [str(each.plan) for each in shown] == [str(parse_plan(each.plan)) for each in benchmark.examples]
+    for example in shown:
+        for task in example.plan:
+            call, observation = example.steps[task.index]
+            if task.tool == "calculate":
+                expression = parse_plan(f"1. {call}").tasks[0].arguments["expression"]
+                assert json.dumps(calculate.invoke({"expression": expression})) == observation

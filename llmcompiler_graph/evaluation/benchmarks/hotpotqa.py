@@ -177,6 +177,16 @@ Action: search(entity="Rylands Library")
 Observation: The John Rylands Library is a library on Deansgate in Manchester, England.
 Thought: Oxford and Manchester are different cities.
 Answer: no
+
+Question: What kind of instrument do both the zither and the balalaika belong to?
+Thought: I need to know what the zither is.
+Action: search(entity="Zither")
+Observation: Zithers are a class of stringed instruments whose strings are stretched over a flat body.
+Thought: Now I need to know what the balalaika is.
+Action: search(entity="Balalaika")
+Observation: The balalaika is a Russian stringed musical instrument with a triangular wooden body.
+Thought: Both have strings.
+Answer: stringed instrument
 """
 _DAGGER = """\
 Never make the same search twice: what was not found is not found the next time, and what was found is known.

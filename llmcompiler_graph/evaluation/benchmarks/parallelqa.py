@@ -289,6 +289,60 @@ Action: calculate(expression="abs(6190 * 0.9 - 5642 * 1.05)")
 Observation: 353.1
 Thought: The difference is 353.1 metres.
 Answer: 353.1
+
+Question: Suppose Greenland shrank by a third, Madagascar tripled, Sumatra grew by 15% and Iceland kept its size: \
+which island would be the smallest?
+Thought: I need the area of Greenland first.
+Action: search(entity="Greenland")
+Observation: {"name": "Greenland", "area_km2": 2166086}
+Thought: Now the area of Madagascar.
+Action: search(entity="Madagascar")
+Observation: {"name": "Madagascar", "area_km2": 587041}
+Thought: Now the area of Sumatra.
+Action: search(entity="Sumatra")
+Observation: {"name": "Sumatra", "area_km2": 473481}
+Thought: Now the area of Iceland.
+Action: search(entity="Iceland")
+Observation: {"name": "Iceland", "area_km2": 103000}
+Thought: I look for the smallest of the changed areas.
+Action: calculate(expression="argmin({'Greenland': 2166086 * 2 / 3, 'Madagascar': 587041 * 3, 'Sumatra': 473481 * 1.15\
+, 'Iceland': 103000})")
+Observation: "Iceland"
+Thought: Iceland would be the smallest.
+Answer: Iceland
+
+Question: Which is larger, the ratio of the depths of Lake Baikal and Lake Superior, or of Lake Superior and Erie?
+Thought: I need the depth of Lake Baikal first.
+Action: search(entity="Lake Baikal")
+Observation: {"name": "Lake Baikal", "depth_m": 1642}
+Thought: Now the depth of Lake Superior.
+Action: search(entity="Lake Superior")
+Observation: {"name": "Lake Superior", "depth_m": 406}
+Thought: Now the depth of Lake Erie.
+Action: search(entity="Lake Erie")
+Observation: {"name": "Lake Erie", "depth_m": 64}
+Thought: I calculate the larger of the two ratios.
+Action: calculate(expression="max(1642 / 406, 406 / 64)")
+Observation: 6.34375
+Thought: The larger ratio is 6.34375.
+Answer: 6.34375
+
+Question: If Spain's population grew by 4%, Italy's fell by 8% and France's stayed as it is, what would be the average \
+population of the three, in millions?
+Thought: I need the population of Spain first.
+Action: search(entity="Spain")
+Observation: {"name": "Spain", "population": 48000000}
+Thought: Now the population of Italy.
+Action: search(entity="Italy")
+Observation: {"name": "Italy", "population": 59000000}
+Thought: Now the population of France.
+Action: search(entity="France")
+Observation: {"name": "France", "population": 68000000}
+Thought: I calculate the mean of the changed populations, in millions.
+Action: calculate(expression="mean(48000000 * 1.04, 59000000 * 0.92, 68000000) / 1000000")
+Observation: 57.4
+Thought: The average is 57.4 million.
+Answer: 57.4
 """
 )
 _DAGGER = """\
