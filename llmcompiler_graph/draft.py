@@ -8,6 +8,7 @@ reads another thing than it names is open too; if it is not written anew it is t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
@@ -152,12 +153,13 @@ class Draft:
         ]
         following = max([self.first - 1, *self._by_index]) + 1
         lost = [] if self._asked else [each for each in self._loose if self._is_lost_call(each)]
-        broken += [Broken(n, self._line(each), [each]) for n, each in enumerate(lost, following)]
+        broken += [Broken(n, self._line(each), [replace(each, index=n)]) for n, each in enumerate(lost, following)]
         if not broken:
             return []
         self._asked = {each.task: each for each in sorted(broken, key=lambda each: each.task)}
-        self._open = {n: [] for n in self._open}
+        self._loose = [each for each in self._loose if each not in lost]
         usable = [n for n in self._by_index if n not in self._open]
+        self._open = {n: [] for n in self._asked}
         self._parser = PlanParser([*self._earlier, *usable], self._asked)
         self.text = ""
         self._teller.repairing("; ".join(str(each) for one in broken for each in one.diagnostics))
@@ -224,8 +226,6 @@ class Draft:
             self._forget_guess(index)
             self.records.append(record)
         self._by_index[index] = record
-        if not problems and index not in self._open and index in self._asked:  # of a line that was no task's
-            self._loose = [each for each in self._loose if each not in self._asked[index].diagnostics]
         self._open.pop(index, None)
         self._doubtful.pop(index, None)
         self._tasks[index] = task
@@ -272,10 +272,7 @@ class Draft:
         """Leave a task open, if it can be written again; else it has failed."""
         index = problems[0].index
         assert index is not None
-        if index not in self._by_index:
-            record = {**planned(Task(index, ""), self._round, f"call_{self._id}_{index}"), "text": ""}
-            self._by_index[index] = cast("TaskRecord", record)
-            self.records.append(self._by_index[index])
+        self._record_of(index)
         if not self._asked:
             self._doubtful.pop(index, None)
         begun = index in self.executor.unit.tasks
@@ -290,9 +287,17 @@ class Draft:
         index = problems[0].index
         assert index is not None
         error = "; ".join(f"{each.message}{each.hint and f' ({each.hint})'}" for each in problems)
-        record = self._by_index[index]
+        record = self._record_of(index)
         record["status"], record["error"] = "failed", error
         self.executor.reject(index, error)
+
+    def _record_of(self, index: int) -> TaskRecord:
+        """The record of a task, also of one whose line could not be read."""
+        if index not in self._by_index:
+            record: TaskRecord = {**planned(Task(index, ""), self._round, f"call_{self._id}_{index}"), "text": ""}
+            self._by_index[index] = record
+            self.records.append(record)
+        return self._by_index[index]
 
     def _circular(self, task: Task) -> list[Diagnostic]:
         """Complain about a task written again that refers to one that waits for it."""

@@ -359,9 +359,9 @@ class PlanParser:
         return written in self._own and written not in self._broken
 
     def _is_task(self, written: int) -> bool:
-        if self._again and written == self._written:
-            return False
-        return written in self._own or written in self._used or written in self._again
+        if self._again:
+            return written != self._written and (written in self._used or written in self._again)
+        return written in self._own or written in self._used
 
     def _rename(self, written: int) -> int:
         return self._number(written) if written in self._own else written

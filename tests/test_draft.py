@@ -2,12 +2,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.prompts import conversation
+from llmcompiler_graph.state import reread
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.test_planner import Counting, sleeper, timeline
 
@@ -276,3 +279,44 @@ async def test_no_doubts_without_repairs() -> None:
     final, model = await asked(SLID, max_repairs=0)
     assert len(model.calls) == 2
     assert outcomes(final)[-1] == (4, "done", 12)
+
+
+# -- whatever is written -----------------------------------------------------------------------------------------------
+
+calls = st.one_of(
+    st.sampled_from(['work("a")', 'wrok("a")', "work(3, 4)", "is no call", 'work("a', "send()", 'send("x")', "join()"]),
+    st.builds("{}(${})".format, st.sampled_from(["work", "send", "wrok"]), st.integers(1, 6)),
+    st.builds('{}("${} and ${}")'.format, st.sampled_from(["work", "send"]), st.integers(1, 6), st.integers(1, 6)),
+    st.builds('work("c") after ${}'.format, st.integers(1, 6)),
+)
+texts = st.lists(st.tuples(st.integers(1, 6), calls), max_size=6).map(
+    lambda lines: "\n".join(f"{index}. {call}" for index, call in lines)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, st.lists(texts, min_size=2, max_size=2), st.integers(0, 2))
+def test_nothing_hangs(plan: str, repairs: list[str], max_repairs: int) -> None:
+    """However a plan is broken and mended, every task ends, each after what it needs, and is listed behind that."""
+
+    async def main() -> dict[str, Any]:
+        planner = ScriptedModel([plan, *repairs], chunk_size=0, seconds_per_reply=3)
+        tools = [sleeper("work", 2), sleeper("send", 1, destructiveHint=True)]
+        joiner = ScriptedModel(["Finish: ok"])
+        graph = create_llm_compiler(planner, tools, joiner_model=joiner, max_repairs=max_repairs)
+        return await asyncio.wait_for(graph.ainvoke(QUESTION), 1000)
+
+    final = run_virtual(main)
+    tasks = final["tasks"]
+    assert {task["status"] for task in tasks} <= {"done", "failed", "skipped"}
+    indices = [task["index"] for task in tasks]
+    assert len(set(indices)) == len(indices)
+    ended = {each["index"]: each["finished"] for each in final["timeline"]}
+    started = {each["index"]: each["started"] for each in final["timeline"]}
+    for position, task in enumerate(tasks):
+        if task["status"] == "done":
+            for n in reread(task).dependencies:
+                assert n in indices[:position]
+                assert ended[n] <= started[task["index"]]
+    sent = [started[task["index"]] for task in tasks if task["tool"] == "send" and task["status"] == "done"]
+    assert sent == sorted(sent)
