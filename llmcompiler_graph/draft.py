@@ -92,6 +92,7 @@ class Draft:
         self._doubtful: dict[int, Task] = {}  # the open ones that can be used as they are
         self._waiting: dict[int, Task] = {}  # tasks that wait for open ones
         self._loose: list[Diagnostic] = []  # what is wrong with lines that are no task's
+        self._in_order = True  # whether each task stands after those it needs
         self._tasks: dict[int, Task] = {}
         self._lines: dict[int, str] = {}  # index -> its call as it was written
         self._by_index: dict[int, TaskRecord] = {}
@@ -178,7 +179,7 @@ class Draft:
         for record in list(self.records):
             if (task := self._waiting.pop(record["index"], None)) is not None:
                 self.executor.add(task)
-        if self._asked:
+        if not self._in_order:
             self._put_in_order()
 
     def message(self, usage: UsageMetadata | None) -> AIMessage:
@@ -214,7 +215,8 @@ class Draft:
     def _write(self, task: Task) -> None:
         index, written = task.index, task
         task, problems = self._checker.check(task)
-        if self._asked and not problems:
+        anew = index in self._open  # others may have referred to it before it could be used
+        if anew and not problems:
             problems = self._circular(task)
         if problems and index in self._doubtful:  # it was better as it stood
             self._checker.check(self._doubtful[index])
@@ -236,7 +238,8 @@ class Draft:
             self._refuse(problems)
         else:
             self._accept(task)
-            self._resume()
+            if anew:
+                self._resume()
 
     def _accept(self, task: Task) -> None:
         doubt = self._entities.doubt(task) if self._repairs_left else None
@@ -254,7 +257,8 @@ class Draft:
 
     def _resume(self) -> None:
         """Begin what waited for a task that was written again; it is checked again, now that its inputs are known."""
-        going_on = bool(self._asked)
+        self._in_order = False
+        going_on = True
         while going_on:
             going_on = False
             for record in self.records if self._waiting else ():
