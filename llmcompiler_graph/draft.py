@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
@@ -92,7 +93,6 @@ class Draft:
         self._doubtful: dict[int, Task] = {}  # the open ones that can be used as they are
         self._waiting: dict[int, Task] = {}  # tasks that wait for open ones
         self._loose: list[Diagnostic] = []  # what is wrong with lines that are no task's
-        self._in_order = True  # whether each task stands after those it needs
         self._tasks: dict[int, Task] = {}
         self._lines: dict[int, str] = {}  # index -> its call as it was written
         self._by_index: dict[int, TaskRecord] = {}
@@ -179,8 +179,6 @@ class Draft:
         for record in list(self.records):
             if (task := self._waiting.pop(record["index"], None)) is not None:
                 self.executor.add(task)
-        if not self._in_order:
-            self._put_in_order()
 
     def message(self, usage: UsageMetadata | None) -> AIMessage:
         """The plan as chat UIs know it: a message with a tool call per task."""
@@ -237,6 +235,8 @@ class Draft:
         if problems:
             self._refuse(problems)
         else:
+            if anew:
+                self._put_in_order()
             self._accept(task)
             if anew:
                 self._resume()
@@ -251,13 +251,15 @@ class Draft:
             self.executor.add(task)
 
     def _must_wait(self, task: Task) -> bool:
-        if not self._open:
-            return any(n in self._waiting for n in task.dependencies)
-        return task.tool in self._effects or any(n in self._open or n in self._waiting for n in task.dependencies)
+        if any(n in self._open or n in self._waiting for n in task.dependencies):
+            return True
+        if task.tool not in self._effects or not self._waiting:
+            return task.tool in self._effects and bool(self._open)
+        before = takewhile(lambda record: record["index"] != task.index, self.records)
+        return bool(self._open) or any(r["index"] in self._waiting and r["tool"] in self._effects for r in before)
 
     def _resume(self) -> None:
         """Begin what waited for a task that was written again; it is checked again, now that its inputs are known."""
-        self._in_order = False
         going_on = True
         while going_on:
             going_on = False
@@ -331,7 +333,7 @@ class Draft:
         def place(index: int) -> None:
             if index in ordered or index not in self._by_index:
                 return
-            if self._by_index[index]["status"] == "planned":
+            if index in self._tasks and index not in self._open and self._by_index[index]["status"] == "planned":
                 for n in self._tasks[index].dependencies:
                     place(n)
             ordered[index] = self._by_index[index]
