@@ -198,7 +198,8 @@ def _check_plan(plan: Plan, sample: Sample) -> bool:
 
 _EXAMPLES = (
     PlanExample(
-        "If the Danube were 25% longer and the Rhine twice as long, which of them would be longer?",
+        "If the Danube were 25% longer and the Rhine twice as long, which one would be longer?",
+        "Thought: 25% longer is * 1.25, twice as long is * 2. Asked for a name, so argmax.\n"
         '1. search(entity="Danube")\n'
         '2. search(entity="Rhine")\n'
         """3. calculate(expression="argmax({'Danube': ${1.length_km} * 1.25, 'Rhine': ${2.length_km} * 2})")\n"""
@@ -216,6 +217,7 @@ _EXAMPLES = (
     ),
     PlanExample(
         "If Denali were lowered by 10% and Mount Elbrus raised by 5%, what would be the difference in metres?",
+        "Thought: Lowered by 10% is * 0.9, raised by 5% is * 1.05. Asked for a difference, so subtract.\n"
         '1. search(entity="Denali")\n'
         '2. search(entity="Mount Elbrus")\n'
         '3. calculate(expression="abs(${1.height_m} * 0.9 - ${2.height_m} * 1.05)")\n'
@@ -234,6 +236,7 @@ _EXAMPLES = (
     PlanExample(
         "Suppose Greenland shrank by a third, Madagascar tripled, Sumatra grew by 15% and Iceland kept its size: which "
         "island would be the smallest?",
+        "Thought: Shrunk by a third is * 2 / 3, tripled is * 3, 15% more is * 1.15. Asked for a name, so argmin.\n"
         '1. search(entity="Greenland")\n'
         '2. search(entity="Madagascar")\n'
         '3. search(entity="Sumatra")\n'
@@ -243,28 +246,30 @@ _EXAMPLES = (
         "6. join()",
     ),
     PlanExample(
-        "Which is larger, the ratio of the depths of Lake Baikal and Lake Superior, or of Lake Superior and Erie?",
+        "With Lake Baikal deepened by 10% and Lake Superior's depth cut by 20%, what is the ratio of their depths?",
+        "Thought: Deepened by 10% is * 1.1, cut by 20% is * 0.8. Asked for a ratio, so divide.\n"
         '1. search(entity="Lake Baikal")\n'
         '2. search(entity="Lake Superior")\n'
-        '3. search(entity="Lake Erie")\n'
-        '4. calculate(expression="max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})")\n'
-        "5. join()",
+        '3. calculate(expression="(${1.depth_m} * 1.1) / (${2.depth_m} * 0.8)")\n'
+        "4. join()",
     ),
     PlanExample(
-        "If Spain's population grew by 4%, Italy's fell by 8% and France's stayed as it is, what would be the average "
-        "population of the three, in millions?",
+        "Which is larger: the average population of Spain and Italy, or that of France and Portugal? Answer the value.",
+        "Thought: Two averages. Asked for the larger value, so max.\n"
         '1. search(entity="Spain")\n'
         '2. search(entity="Italy")\n'
         '3. search(entity="France")\n'
-        '4. calculate(expression="mean(${1.population} * 1.04, ${2.population} * 0.92, ${3.population}) / 1000000")\n'
-        "5. join()",
+        '4. search(entity="Portugal")\n'
+        """5. calculate(expression="max(mean(${1.population}, ${2.population}), """
+        """mean(${3.population}, ${4.population}))")\n"""
+        "6. join()",
     ),
 )
 
 _REACT = (
     REACT
     + """
-Question: If the Danube were 25% longer and the Rhine twice as long, which of them would be longer?
+Question: If the Danube were 25% longer and the Rhine twice as long, which one would be longer?
 Thought: I need the length of the Danube first.
 Action: search(entity="Danube")
 Observation: {"name": "Danube", "length_km": 2850}

@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
+from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.graph import create_llm_compiler
@@ -39,7 +40,8 @@ def llm_compiler(
         return_types: Whether the tools say what they return; else plans are not checked for it.
         plan_only: Whether to stop after the plan.
         name: What the system is called in reports; made from the options if not given.
-        options: Keyword arguments of `create_llm_compiler`, such as `max_replans`, over those of the benchmark.
+        options: Keyword arguments of `create_llm_compiler`, such as `max_replans`, over those of the benchmark;
+            `constrain` also as the fields of a `Constraint`.
 
     Raises:
         ConfigurationError: `create_llm_compiler` has no such keyword.
@@ -53,6 +55,9 @@ def llm_compiler(
     differing = [
         f"{key}={_shown(value)}" for key, value in given.items() if key not in defaults or value != defaults[key]
     ]
+
+    if isinstance(constrain := options.get("constrain"), dict):  # as a command line can write it
+        options["constrain"] = Constraint(**constrain)
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         tools = benchmark.tools(sample, model)

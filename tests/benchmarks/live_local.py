@@ -1,0 +1,65 @@
+"""The live tier on the embedded model: systems in turn on each question, so that a busy machine is busy for all.
+
+    python tests/benchmarks/live_local.py parallelqa 20 --data ../shared/data llm_compiler react parallel_calls
+
+One JSONL file per benchmark and system, in the evaluation's own format; the same command goes on.
+Compare them with `python -m llmcompiler_graph.evaluation report runs/*.jsonl --out report`.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+from pathlib import Path
+
+from llmcompiler_graph.evaluation.command import benchmark_named, system_named
+from llmcompiler_graph.evaluation.records import Record
+from llmcompiler_graph.evaluation.runner import Run, run, selected
+
+
+def told(record: Record) -> None:
+    """Print a line for a record."""
+    answer = " ".join(record.answer.split())[:50]
+    marks = f"{record.correct:.0f} {record.lenient:.0f} parsed={record.parsed} right={record.references_right}"
+    print(f"{record.system:16.60} {record.id:>6} {record.wall_s:6.1f} s {marks} {answer!r}", flush=True)
+
+
+async def main(given: argparse.Namespace) -> None:
+    """Ask the first, or all, questions of a benchmark."""
+    benchmark = benchmark_named(given.benchmark)
+    plans: list[Run] = []
+    for text in given.systems:
+        name, _, options = text.partition(":")
+        settings = json.loads(options or "{}")
+        system = system_named(name, settings)
+        label = re.sub(r"[^\w.-]+", "-", f"{given.benchmark}-{given.model}-{text}").strip("-")
+        plans.append(
+            Run(
+                benchmark=benchmark,
+                system=system,
+                model=given.model,
+                model_name=given.model,
+                out=given.out / f"{label}.jsonl",
+                plan_only=bool(settings.get("plan_only")),
+            )
+        )
+    samples = benchmark.load(given.data)
+    if any(plan.plan_only for plan in plans):
+        samples = [each for each in samples if each.entities]
+    for sample in selected(samples, limit=given.n, seed=given.seed):
+        for plan in plans:
+            await run(plan, [sample], told)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("benchmark")
+    parser.add_argument("n", type=int)
+    parser.add_argument("systems", nargs="+", metavar="SYSTEM[:JSON]")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--model", default="local")
+    parser.add_argument("--seed", type=int)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(arguments))
