@@ -24,6 +24,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool, ToolException, tool
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.defaults import default_examples
 from llmcompiler_graph.local import local_chat_model
 from llmcompiler_graph.tools import calculate, lookup
@@ -67,7 +68,13 @@ class Counting(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         last = messages[-1].text
-        role = "joiner" if "Finish with" in last else "repair" if "cannot be used" in last else "first call"
+        role = (
+            "joiner"
+            if "Finish with" in last or "Write the answer" in last
+            else "repair"
+            if "cannot be used" in last
+            else "first call"
+        )
         role = "replan" if "Number its tasks" in last else role
         async for chunk in self.inner.astream(self._laid_out(messages, role), **kwargs):
             assert isinstance(chunk, AIMessageChunk)
@@ -113,6 +120,7 @@ async def measure(inner: BaseChatModel, way: str, questions: list[str]) -> None:
             model,
             tools(),
             examples=default_examples,
+            constrain=Constraint("llama.cpp", "lark"),
             max_replans=1,
             fuse_replan=way == "fused",
         )

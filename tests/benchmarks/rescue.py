@@ -26,6 +26,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool, ToolException, tool
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.defaults import default_examples
 from llmcompiler_graph.local import local_chat_model
 from llmcompiler_graph.tools import calculate, lookup
@@ -38,6 +39,7 @@ MODES: dict[str, dict[str, Any]] = {
     "replan": {"max_repairs": 0, "max_replans": 1},
     "fused": {"max_repairs": 0, "max_replans": 1, "fuse_replan": True},
 }
+CONSTRAINT = Constraint("llama.cpp", "lark")  # what `model="local"` is held to
 FAULTS = ("wrong tool name", "missing argument", "tool error")
 
 
@@ -173,7 +175,7 @@ async def run(inner: BaseChatModel, question: Question, fault: str, mode: str) -
     harmed = mode != "unharmed"
     model = Faulty(inner=inner, spoil=SPOIL[fault if harmed else "tool error"])
     made = tools(failing=harmed and fault == "tool error")
-    graph = create_llm_compiler(model, made, examples=default_examples, **MODES[mode])
+    graph = create_llm_compiler(model, made, examples=default_examples, constrain=CONSTRAINT, **MODES[mode])
     began = time.monotonic()
     final = await graph.ainvoke({"messages": [("user", question.text)]})
     answer = str(final["messages"][-1].content)
