@@ -104,7 +104,7 @@ def create_llm_compiler(
             `"sglang"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded model only.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
-            model call per replan instead of two.
+            model call per replan instead of two. For `planner="text"` only.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
         max_tasks: How many tasks one plan may have.
