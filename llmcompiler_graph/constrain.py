@@ -15,7 +15,7 @@ dict_keys(['regex'])
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from llmcompiler_graph.errors import ConfigurationError
@@ -30,6 +30,8 @@ __all__ = ("Constrain", "Constraint", "Server", "constraint_for")
 Server: TypeAlias = Literal["llama.cpp", "vllm", "sglang"]
 """The servers whose way of taking a grammar is known."""
 
+_KEPT = 16  # grammars; that of first plans is always the same
+
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
@@ -41,6 +43,7 @@ class Constraint:
     """How the grammar is written. Lark is the most exact where it is taken, a regular expression the largest."""
     typed: bool = True
     """Whether references must fit; if not, only names and literals are held to the tools."""
+    _written: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what no server takes."""
@@ -83,23 +86,25 @@ class Constraint:
         earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     ) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's, with the next plan below a replan; arguments as for `plan`."""
+        return self._fitting(list(tools), _with_decision, first=first, max_tasks=max_tasks, earlier=earlier)
 
-        def below(plan: Rules) -> Rules:
-            return decision_grammar(may_replan=True, plan=plan)
-
-        return self._fitting(list(tools), below, first=first, max_tasks=max_tasks, earlier=earlier)
-
-    def _fitting(
-        self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = lambda plan: plan, **about: Any
-    ) -> dict[str, Any]:
-        problem = ""
+    def _fitting(self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = dict, **about: Any) -> dict[str, Any]:
+        key, problem = repr((tools, whole, about)), ""
         for typed in (True, False) if self.typed else (False,):
+            if key in self._written:
+                break
             rules = plan_grammar(tools, typed=typed, phased=self.form != "lark", **about)
             try:
-                return self._settings(whole(rules))
+                written = self._settings(whole(rules))
             except ValueError as error:
                 problem = str(error)
-        raise ConfigurationError(problem)
+                continue
+            if len(self._written) >= _KEPT:
+                self._written.clear()
+            self._written[key] = written
+        if key not in self._written:
+            raise ConfigurationError(problem)
+        return self._written[key]
 
     def _settings(self, rules: Rules) -> dict[str, Any]:
         """What to call the model with."""
@@ -112,6 +117,10 @@ class Constraint:
             case "sglang":
                 body = {"regex" if self.form == "regex" else "ebnf": text}
         return {"extra_body": body}
+
+
+def _with_decision(plan: Rules) -> Rules:
+    return decision_grammar(may_replan=True, plan=plan)
 
 
 Constrain: TypeAlias = Literal["auto"] | Server | Constraint | None

@@ -8,6 +8,7 @@ from langchain_openai import ChatOpenAI
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constrain, Constraint, constraint_for
 from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.tool_specs import tool_spec
 from llmcompiler_graph.tools import calculate, lookup
 from tests.grammar_engine import accepts
 from tests.scripted_server import ScriptedServer
@@ -107,7 +108,15 @@ def test_an_unknown_server() -> None:
 
 def test_a_large_expression_is_typed_as_far_as_fits() -> None:
     """A plan that is too large for a typed regular expression is held to an untyped one."""
-    from llmcompiler_graph.tool_specs import tool_spec
-
     body = Constraint("vllm", "regex").plan([tool_spec(lookup), tool_spec(calculate)])["extra_body"]
     assert re.fullmatch(body["structured_outputs"]["regex"], PLAN)
+
+
+def test_a_grammar_is_written_once() -> None:
+    """Every first plan of a graph has the same."""
+    constraint = Constraint("llama.cpp")
+    specs = [tool_spec(lookup), tool_spec(calculate)]
+    assert constraint.plan(specs) is constraint.plan(specs)
+    assert constraint.plan(specs) is not constraint.plan(specs, first=2)
+    assert constraint.plan(specs) != constraint.decision_with_plan(specs)
+    assert constraint == Constraint("llama.cpp")
