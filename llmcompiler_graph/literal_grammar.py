@@ -66,11 +66,12 @@ def string(inside: Node) -> Node:
     return Seq(('"', inside, '"'))
 
 
-def separated(node: Node, least: int, most: int) -> Node:
+def separated(node: Node, least: int, most: int | None) -> Node:
     """The node so many times, with commas."""
-    if not most:
+    if most == 0:
         return Seq(())
-    several = node if most == 1 else Seq((node, Repeat(Seq((", ", node)), max(0, least - 1), most - 1)))
+    more = None if most is None else most - 1
+    several = node if most == 1 else Seq((node, Repeat(Seq((", ", node)), max(0, least - 1), more)))
     return several if least else optional(several)
 
 

@@ -241,7 +241,9 @@ class _Plans:
             self.made["anything"] = Alt(())  # it refers to itself
             one = Alt((Use("anything"), Use(self._slot(Typed()))))
             pair = Seq((string(Repeat(PLAIN, 0, 60)), ": ", one))
-            lists, objects = (Seq((a, separated(each, 0, 30), b)) for a, each, b in (("[", one, "]"), ("{", pair, "}")))
+            lists, objects = (
+                Seq((a, separated(each, 0, None), b)) for a, each, b in (("[", one, "]"), ("{", pair, "}"))
+            )
             self.made["anything"] = Alt((self._text({}), NUMBER, BOOLEAN, "None", lists, objects))
         return Use("anything")
 
@@ -264,7 +266,7 @@ class _Plans:
             after = optional(Seq((self._shared("after", _AFTER_BARE), chunk)))
             piece = Alt((Seq(("$$", chunk)), Seq((braced, chunk)), Seq((bare, after))))
             end = optional(Seq((bare, Chars(".,"))))
-            self.made["text"] = string(Seq((chunk, Repeat(piece, 0, 12), end)))
+            self.made["text"] = string(Seq((chunk, Repeat(piece, 0, None), end)))
         return Use("text")
 
     def _list(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
@@ -276,7 +278,7 @@ class _Plans:
             return Seq((*parts, "]"))
         least, most = option.get("minItems"), option.get("maxItems")
         least = least if isinstance(least, int) else 0
-        most = most if isinstance(most, int) else least + 30
+        most = most if isinstance(most, int) else None
         items = self._value(Typed(option.get("items"), definitions))
         return Seq(("[", separated(items, least, most), "]"))
 
@@ -285,7 +287,7 @@ class _Plans:
         if not isinstance(properties, dict) or not properties:
             others = option.get("additionalProperties")
             value = self._value(Typed(others if isinstance(others, dict) else None, definitions))
-            return Seq(("{", separated(Seq((string(Repeat(PLAIN, 0, 60)), ": ", value)), 0, 30), "}"))
+            return Seq(("{", separated(Seq((string(Repeat(PLAIN, 0, 60)), ": ", value)), 0, None), "}"))
         needed = set(map(str, required)) if isinstance(required, list) else set()
         pairs = {n: Seq((f"{literal_text(n)}: ", self._value(Typed(s, definitions)))) for n, s in properties.items()}
         must = [pair for name, pair in pairs.items() if name in needed]
@@ -313,8 +315,8 @@ class _Plans:
         named = functions if isinstance(functions, dict) else {}
         for most in dict.fromkeys(named.values()):
             names = Alt(tuple(f"{name}(" for name, each in named.items() if each == most))
-            atoms.append(Seq((names, separated(total, 1, most if isinstance(most, int) else 30), ")")))
-        self.made[total.rule] = Seq((term, Repeat(Seq((operator, term)), 0, 30)))
+            atoms.append(Seq((names, separated(total, 1, most if isinstance(most, int) else None), ")")))
+        self.made[total.rule] = Seq((term, Repeat(Seq((operator, term)), 0, None)))
         self.made[term.rule] = Seq((optional("-"), Alt(tuple(atoms))))
         single, double = (Repeat(Chars(f"^{quote}\\\\$\\x00-\\x1f"), 1, 60) for quote in ("'\"", '"'))
         label = self._shared("label", Alt((Seq(("'", single, "'")), Seq(('\\"', double, '\\"')))))
@@ -323,7 +325,7 @@ class _Plans:
         whole.append(Seq((choice, " if ", total, compare, total, " else ", choice)))
         if isinstance(selectors, list) and selectors:
             names = Alt(tuple(f"{name}({{" for name in selectors))
-            whole.append(Seq((names, separated(Seq((label, ": ", total)), 1, 30), "})")))
+            whole.append(Seq((names, separated(Seq((label, ": ", total)), 1, None), "})")))
         return string(Alt(tuple(whole)))
 
     # -- references -----------------------------------------------------------------------------------------------
