@@ -4,6 +4,7 @@ A planner model writes a plan of tool calls, a task fetching unit releases each 
 parallel, and a joiner answers or asks for another plan.
 """
 
+from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.errors import (
     ConfigurationError,
     Diagnostic,
@@ -22,6 +23,7 @@ from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (
     "ConfigurationError",
+    "Constraint",
     "Diagnostic",
     "LLMCompilerError",
     "LLMCompilerState",

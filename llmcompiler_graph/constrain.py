@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.grammar import Form, Rules, write
+from llmcompiler_graph.grammar import Form, Rules
+from llmcompiler_graph.grammar_forms import write
 from llmcompiler_graph.models import is_local
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar

@@ -1,28 +1,44 @@
-r"""Grammars as rules, and their three written forms: GBNF, Lark (of llguidance) and one regular expression.
+"""Grammars as rules: what they are made of, and what follows from them.
 
 A rule's alternatives may depend on a *state*: an integer that begins at 0 at the root and into which a use of a rule
 may set bits for that use. llguidance knows such rules; for the other forms, `expanded` makes a rule of every rule and
 state that can occur, which are many more.
 
 >>> line = Alt((Seq(("a", Use("line", bits=1))), When(0, 1, frozenset({1}), "b")))  # `b` only after an `a`
->>> print(gbnf({"root": Use("line"), "line": line}))
-root ::= line-0
-line-0 ::= "a" line-1
-line-1 ::= "a" line-1 | "b"
->>> print(lark({"root": Use("line"), "line": line}))
-%llguidance {}
-start: line::0
-line::_: "a" line::bit_or(1) | "b" %if eq([0:1], 1)
+>>> for name, body in expanded({"root": Use("line"), "line": line}).items():
+...     print(name, body)
+root Alt(nodes=(Use(rule='line-0', bits=0),))
+line-0 Alt(nodes=(Seq(nodes=('a', Use(rule='line-1', bits=0))),))
+line-1 Alt(nodes=(Seq(nodes=('a', Use(rule='line-1', bits=0))), 'b'))
+
+May know: nothing else of the package.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ("Alt", "Chars", "Form", "Node", "Repeat", "Rules", "Seq", "Use", "When", "expanded", "optional", "write")
+__all__ = (
+    "Alt",
+    "Chars",
+    "Form",
+    "Node",
+    "Repeat",
+    "Rules",
+    "Seq",
+    "Use",
+    "When",
+    "alternatives",
+    "expanded",
+    "in_use",
+    "optional",
+    "parts",
+    "pruned",
+    "reached",
+    "stateful",
+)
 
 Form: TypeAlias = Literal["gbnf", "lark", "regex"]
 """How a grammar is written: llama.cpp's GBNF, llguidance's Lark, or a regular expression."""
@@ -105,16 +121,8 @@ def optional(node: Node) -> Repeat:
     return Repeat(node, 0, 1)
 
 
-def write(rules: Rules, form: Form) -> str:
-    """Write a grammar down.
-
-    Raises:
-        ValueError: It is too large for a regular expression.
-    """
-    return {"gbnf": gbnf, "lark": lark, "regex": regex}[form](rules)
-
-
-def _parts(node: Node) -> tuple[Node, ...]:
+def parts(node: Node) -> tuple[Node, ...]:
+    """What a node is made of."""
     match node:
         case Seq() | Alt():
             return node.nodes
@@ -124,20 +132,21 @@ def _parts(node: Node) -> tuple[Node, ...]:
             return ()
 
 
-def _alternatives(node: Node) -> tuple[Node, ...]:
+def alternatives(node: Node) -> tuple[Node, ...]:
+    """The alternatives of a rule's body."""
     return node.nodes if isinstance(node, Alt) else (node,)
 
 
 # -- state ----------------------------------------------------------------------------------------------------------
 
 
-def _stateful(rules: Rules) -> set[str]:
+def stateful(rules: Rules) -> set[str]:
     """The rules that depend on the state; the root does not, there it is 0."""
     found: set[str] = set()
 
     def depends(node: Node) -> bool:
         return (
-            isinstance(node, When) or (isinstance(node, Use) and node.rule in found) or any(map(depends, _parts(node)))
+            isinstance(node, When) or (isinstance(node, Use) and node.rule in found) or any(map(depends, parts(node)))
         )
 
     while more := {name for name, node in rules.items() if name not in found | {"root"} and depends(node)}:
@@ -147,13 +156,13 @@ def _stateful(rules: Rules) -> set[str]:
 
 def expanded(rules: Rules) -> dict[str, Node]:
     """Make the grammar one without states: the same texts, from a rule for every rule and state that can occur."""
-    stateful = _stateful(rules)
+    depending = stateful(rules)
     made: dict[str, Node] = {}
     pending = [("root", "root", 0)]
 
     def named(use: Use, state: int) -> Use:
         state |= use.bits
-        name = f"{use.rule}-{state:x}" if use.rule in stateful else use.rule
+        name = f"{use.rule}-{state:x}" if use.rule in depending else use.rule
         pending.append((name, use.rule, state))
         return Use(name)
 
@@ -176,11 +185,11 @@ def expanded(rules: Rules) -> dict[str, Node]:
     while pending:
         name, rule, state = pending.pop()
         if name not in made:
-            made[name] = expand(Alt(_alternatives(rules[rule])), state)
-    return _merged(_pruned(made))
+            made[name] = expand(Alt(alternatives(rules[rule])), state)
+    return _merged(pruned(made))
 
 
-def _pruned(rules: Rules) -> dict[str, Node]:
+def pruned(rules: Rules) -> dict[str, Node]:
     """Leave out what no text matches."""
     live: set[str] = set()
 
@@ -241,10 +250,10 @@ def _merged(rules: dict[str, Node]) -> dict[str, Node]:
                 other = first.setdefault(rules[name], name)
                 if other != name:
                     same[name] = other
-    return _used({name: renamed(node) for name, node in rules.items() if name not in same})
+    return in_use({name: renamed(node) for name, node in rules.items() if name not in same})
 
 
-def _used(rules: Rules) -> dict[str, Node]:
+def in_use(rules: Rules) -> dict[str, Node]:
     """Keep only the rules in use."""
     used, pending = dict[str, Node](), ["root"]
     while pending:
@@ -258,197 +267,12 @@ def _used(rules: Rules) -> dict[str, Node]:
 def _each_use(node: Node, tell: Callable[[str], None]) -> None:
     if isinstance(node, Use):
         tell(node.rule)
-    for part in _parts(node):
+    for part in parts(node):
         _each_use(part, tell)
 
 
-# -- the three forms ------------------------------------------------------------------------------------------------
-
-_GBNF = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
-def _quoted(text: str) -> str:
-    return '"' + "".join(_GBNF.get(char, char) for char in text) + '"'
-
-
-def _count(node: Repeat) -> str:
-    match node.least, node.most:
-        case 0, 1:
-            return "?"
-        case 0, None:
-            return "*"
-        case 1, None:
-            return "+"
-        case least, most:
-            return f"{{{least},{'' if most is None else most}}}"
-
-
-def _body(node: Node, leaf: Callable[[Node], str | None], *, top: bool = False) -> str:
-    """Write a node the way GBNF and Lark both do; `leaf` writes what they write differently."""
-    written = leaf(node)
-    if written is not None:
-        return written
-    match node:
-        case str():
-            return _quoted(node)
-        case Seq(nodes):
-            inner = " ".join(filter(None, (_body(each, leaf) for each in nodes)))
-            return inner if top or len(nodes) < 2 else f"({inner})"
-        case Alt(nodes):
-            inner = " | ".join(_body(each, leaf, top=True) for each in nodes)
-            return inner if top or len(nodes) < 2 else f"({inner})"
-        case Repeat():
-            inner = _body(node.node, leaf)
-            single = isinstance(node.node, str | Chars | Use) or (inner[0] == "(" and inner[-1] == ")")
-            return (inner if single else f"({inner})") + _count(node)
-        case _:
-            raise AssertionError(node)
-
-
-def gbnf(rules: Rules) -> str:
-    """Write a grammar in GBNF, which llama.cpp takes, and xgrammar, inside vLLM and SGLang, as EBNF."""
-
-    def leaf(node: Node) -> str | None:
-        match node:
-            case Chars():
-                return f"[{node.inside}]"
-            case Use():
-                return node.rule
-            case _:
-                return None
-
-    return "\n".join(f"{name} ::= {_body(node, leaf, top=True)}" for name, node in expanded(rules).items())
-
-
-def lark(rules: Rules) -> str:
-    """Write a grammar in llguidance's dialect of Lark, states included."""
-    rules = _used(_pruned(rules))
-    stateful = _stateful(rules)
-
-    def named(rule: str) -> str:
-        return "start" if rule == "root" else rule
-
-    def lines(name: str, rule: Node) -> str:
-        def leaf(node: Node) -> str | None:
-            match node:
-                case Use() if node.rule not in stateful:
-                    return named(node.rule)
-                case Use() if name not in stateful:
-                    return f"{node.rule}::{node.bits}"
-                case Use():
-                    return f"{node.rule}::bit_or({node.bits})" if node.bits else f"{node.rule}::_"
-                case str() | When():
-                    return None
-                case Repeat(inner, 0, most) if most != 1 and _regular(node):  # a lexer needs something to match
-                    return f"({leaf(Repeat(inner, 1, most))})?"
-                case _ if _regular(node) and not _nullable(node):
-                    return "/" + str(_pattern(node, _no_rule)).replace("/", "\\/") + "/"
-                case _:
-                    return None
-
-        def alternative(node: Node) -> str:
-            if not isinstance(node, When):
-                return _body(node, leaf, top=True)
-            bits = f"[{node.start}:{node.start + node.width}]"
-            conditions = [f"eq({bits}, {value})" for value in sorted(node.values)]
-            condition = conditions.pop()
-            while conditions:
-                condition = f"or({conditions.pop()}, {condition})"
-            return " | ".join(f"{_body(each, leaf, top=True)} %if {condition}" for each in _alternatives(node.node))
-
-        whole = leaf(rule)
-        body = whole if whole is not None else " | ".join(map(alternative, _alternatives(rule)))
-        return f"{named(name)}{'::_' if name in stateful else ''}: {body}"
-
-    return "\n".join(["%llguidance {}", *(lines(name, node) for name, node in rules.items())])
-
-
-def _nullable(node: Node) -> bool:
-    """Whether nothing at all matches; a rule's use never does."""
-    match node:
-        case Seq(nodes):
-            return all(map(_nullable, nodes))
-        case Alt(nodes):
-            return any(map(_nullable, nodes))
-        case Repeat():
-            return not node.least
-        case str():
-            return not node
-        case _:
-            return False
-
-
-def _regular(node: Node) -> bool:
-    return not isinstance(node, Use | When) and all(map(_regular, _parts(node)))
-
-
-_SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
-_LONGEST = 400_000  # characters
-
-
-def _pattern(node: Node, rule: Callable[[str], str | None]) -> str | None:
-    """Write a node as a regular expression; `None` if it holds a rule that `rule` does not write."""
-    match node:
-        case str():
-            return _SPECIAL.sub(r"\\\g<0>", node).replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-        case Chars():
-            return f"[{node.inside}]"
-        case Use():
-            return rule(node.rule)
-        case Seq(nodes):
-            parts = [_pattern(each, rule) for each in nodes]
-            return None if None in parts else "".join(each for each in parts if each is not None)
-        case Alt(nodes):
-            found = [each for each in (_pattern(each, rule) for each in nodes) if each is not None]
-            if not found:
-                return None
-            return found[0] if len(found) == 1 else f"(?:{'|'.join(found)})"
-        case Repeat():
-            inner = _pattern(node.node, rule)
-            if inner is None:
-                return "" if not node.least else None
-            single = isinstance(node.node, Chars) or (isinstance(node.node, str) and len(node.node) == 1)
-            return (inner if single else f"(?:{inner})") + _count(node)
-        case When():
-            raise AssertionError(node)
-
-
-def regex(rules: Rules, depth: int = 2) -> str:
-    """Write a grammar as a regular expression: what nests in itself deeper than `depth` is left out.
-
-    Raises:
-        ValueError: It is longer than any server should be sent.
-    """
-    plain = expanded(rules)
-    written: dict[tuple[str, tuple[str, ...]], str | None] = {}
-    total = 0
-    recursive = {name for name in plain if name in _reached(plain, name)}
-
-    def inside(name: str, stack: tuple[str, ...]) -> str | None:
-        nonlocal total
-        if name in recursive:
-            if stack.count(name) >= depth:
-                return None
-            stack = (*stack, name)
-        key = name, tuple(sorted(stack))
-        if key not in written:
-            text = written[key] = _pattern(plain[name], lambda other: inside(other, stack))
-            total += len(text or "")
-            if total > 20 * _LONGEST:
-                raise ValueError(_TOO_LARGE)
-        return written[key]
-
-    text = inside("root", ())
-    assert text is not None
-    if len(text) > _LONGEST:
-        raise ValueError(_TOO_LARGE)
-    return text
-
-
-_TOO_LARGE = "the grammar of these tools is too large for a regular expression: allow fewer tasks, or use another form"
-
-
-def _reached(rules: Rules, name: str) -> set[str]:
+def reached(rules: Rules, name: str) -> set[str]:
+    """The rules that a rule uses, directly or not."""
     found: set[str] = set()
     pending: list[str] = []
     _each_use(rules[name], pending.append)
@@ -458,7 +282,3 @@ def _reached(rules: Rules, name: str) -> set[str]:
             found.add(each)
             _each_use(rules[each], pending.append)
     return found
-
-
-def _no_rule(name: str) -> str | None:
-    raise AssertionError(name)

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from llmcompiler_graph.check import Checker, check_plan
@@ -439,3 +441,30 @@ def test_a_tools_own_check_sees_whole_arguments_that_it_knows() -> None:
     assert checker.check(Task(2, "f", {"a": ["9"], "other": 1})).diagnostics == []
     assert checker.check(Task(3, "f", {"a": ["9", Reference(1)]})).diagnostics == []
     assert seen == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "complaints"),
+    [
+        ("${1.x} + 1", []),
+        ("argmax({'${1.name}': ${1.x}, \"${1}\": $2})", []),
+        ('\'it"s ${1.name}\' if $2 > 1 else "$1"', []),
+        ("$2", []),
+        ("1 + 1", []),
+        ("$1 - 2", ["takes numbers, but $1 is {x: float, name: str}", "its numbers are ${1.x}"]),
+        ("$1", ["takes numbers, but $1 is {x: float, name: str}"]),
+        ("'a' + ${1.name}", ["takes numbers, but ${1.name} is str (the observation of 'find')", "${1.x}"]),
+        ("$3 / 2", ["takes numbers, but $3 is str (the observation of 'say')"]),
+        ("${1.z} * 2", ["[reference-path]"]),
+    ],
+)
+def test_an_arithmetic_expression_takes_numbers(expression: str, complaints: list[str]) -> None:
+    """A reference outside quotes is a number; which of the fields are numbers is said."""
+    thing: JSON = {"type": "object", "properties": {"x": NUMBER, "name": STRING}, "required": ["x", "name"]}
+    text: JSON = {"type": "string", "format": "arithmetic"}
+    solve = ToolSpec("solve", {"expression": text}, frozenset({"expression"}), NUMBER)
+    checker = Checker([ToolSpec("find", returns=thing), ToolSpec("say", returns=STRING), solve])
+    plan = parse_plan(f"1. find()\n2. solve('1')\n3. say()\n4. solve(expression={json.dumps(expression)})")
+    found = [str(each) for task in plan for each in checker.check(task).diagnostics]
+    assert len(found) == bool(complaints)
+    assert all(each in found[0] for each in complaints)

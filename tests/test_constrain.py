@@ -17,10 +17,10 @@ PLAN = '1. calculate(expression="1 + 1")\n2. join()'
 REPLY = "Thought: it is known.\nFinish: 2"
 
 
-def asked(server: ScriptedServer, constrain: Constrain) -> list[dict[str, Any]]:
-    """What the planner and the joiner send, with both their replies scripted."""
+def asked(server: ScriptedServer, constrain: Constrain, **settings: Any) -> list[dict[str, Any]]:
+    """What the planner and the joiner send, with their replies scripted."""
     model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk-scripted", max_retries=0)  # type: ignore[arg-type]
-    graph = create_llm_compiler(model, [lookup, calculate], constrain=constrain)
+    graph = create_llm_compiler(model, [lookup, calculate], constrain=constrain, **settings)
     graph.invoke({"messages": [("user", "1 + 1?")]})
     return server.requests
 
@@ -45,6 +45,38 @@ def test_lark(server: ScriptedServer) -> None:
     plan, decision = asked(server, Constraint("llama.cpp", "lark"))
     assert accepts(plan["grammar"], "lark", PLAN)
     assert accepts(decision["grammar"], "lark", REPLY)
+
+
+NEXT = '2. calculate(expression="$1 + 1")\n3. join()'
+
+
+def test_a_replan() -> None:
+    """It goes on with the numbers, and may refer to what was done, as far as that fits."""
+    with ScriptedServer([PLAN, "Thought: t\nReplan: more", NEXT, REPLY]) as server:
+        grammar = asked(server, Constraint("llama.cpp", "lark"))[2]["grammar"]
+    assert accepts(grammar, "lark", NEXT)
+    assert not accepts(grammar, "lark", PLAN)
+    assert not accepts(grammar, "lark", NEXT.replace("$1", "${1.height_m}"))
+
+
+def test_a_fused_replan() -> None:
+    """The joiner may write such a plan below its decision."""
+    reply = f"Thought: t\nReplan: more\n{NEXT}"
+    with ScriptedServer([PLAN, reply, REPLY]) as server:
+        _, fused, last = asked(server, Constraint("llama.cpp", "lark"), fuse_replan=True, max_replans=1)
+    assert accepts(fused["grammar"], "lark", reply)
+    assert not accepts(fused["grammar"], "lark", reply.replace("$1", "${1.height_m}"))
+    assert not accepts(last["grammar"], "lark", reply)
+
+
+def test_a_repair() -> None:
+    """Just the broken task is written again; it may refer to the others, but not to itself."""
+    broken = '1. lookup(entity="K2")\n2. calculate(expression="$1 + 1")\n3. calculate(expression="1 + 1")\n4. join()'
+    with ScriptedServer([broken, '2. calculate(expression="${1.height_m} + 1")', REPLY]) as server:
+        _, repair, _ = asked(server, Constraint("llama.cpp", "lark"))
+    assert accepts(repair["grammar"], "lark", '2. calculate(expression="${1.height_m} + $3")')
+    for wrong in ('1. lookup(entity="K2")', '2. calculate(expression="$1 + 1")', '2. calculate(expression="$2 + 1")'):
+        assert not accepts(repair["grammar"], "lark", wrong)
 
 
 @pytest.mark.parametrize(("form", "field"), [("gbnf", "grammar"), ("lark", "grammar"), ("regex", "regex")])

@@ -8,7 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.decision import plan_start
-from llmcompiler_graph.grammar import write
+from llmcompiler_graph.grammar_forms import write
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar
 from llmcompiler_graph.testing import ScriptedModel, run_virtual

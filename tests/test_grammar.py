@@ -3,7 +3,8 @@ from random import Random
 
 import pytest
 
-from llmcompiler_graph.grammar import Alt, Chars, Form, Node, Repeat, Rules, Seq, Use, When, expanded, optional, write
+from llmcompiler_graph.grammar import Alt, Chars, Form, Node, Repeat, Rules, Seq, Use, When, expanded, optional
+from llmcompiler_graph.grammar_forms import write
 from tests.grammar_engine import accepts, sentence
 
 FORMS: tuple[Form, ...] = ("gbnf", "lark", "regex")

@@ -16,9 +16,13 @@ from urllib.parse import urlsplit
 
 import huggingface_hub
 import pytest
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 
+from llmcompiler_graph.check import check_plan
+from llmcompiler_graph.constrain import Constraint
+from llmcompiler_graph.defaults import default_examples, default_tools
+from llmcompiler_graph.grammar import Form
 from llmcompiler_graph.local import (
     QWEN_CODER_0_5B,
     WEIGHTS,
@@ -31,6 +35,9 @@ from llmcompiler_graph.local import (
     start_server,
     weights,
 )
+from llmcompiler_graph.parser import parse_plan
+from llmcompiler_graph.prompts import conversation, system_message
+from llmcompiler_graph.tool_specs import tool_spec
 
 CONTENT = Random(24).randbytes(10_000)
 TINY = Weights(
@@ -376,6 +383,17 @@ class TestLive:
         for text in texts:
             assert text.startswith('1. search("')
             assert text.endswith('")')
+
+    @pytest.mark.parametrize("form", ["gbnf", "lark"])
+    async def test_plan_grammar(self, small_weights: Path, form: Form) -> None:
+        """The server takes the grammars of plans and decisions in both forms; the plan fits the tools."""
+        specs, constraint = [tool_spec(tool) for tool in default_tools()], Constraint("llama.cpp", form)
+        chat = local_chat_model(SMALL, max_tokens=400)
+        prompt = conversation(system_message(specs, default_examples), {"messages": [HumanMessage("12% of 50?")]})
+        plan = (await chat.ainvoke(prompt, **constraint.plan(specs))).text
+        assert check_plan(parse_plan(plan), specs)
+        reply = (await chat.ainvoke(prompt, **constraint.decision(may_replan=False))).text
+        assert reply.startswith("Thought: ")
 
     async def test_cancelled_stream(self, model: ChatOpenAI) -> None:
         """A stream that is left early frees the server for the next call."""

@@ -17,7 +17,8 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic
-from llmcompiler_graph.grammar import Form, write
+from llmcompiler_graph.grammar import Form
+from llmcompiler_graph.grammar_forms import write
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Task, ToolSpec
 from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar
