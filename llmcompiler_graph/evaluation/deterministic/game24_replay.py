@@ -230,7 +230,7 @@ async def _compiled(
     graph = create_llm_compiler(
         ScriptedModel(plans, seconds_per_reply=latencies.planner, chunk_size=0),
         _tools(record, latencies, kept),
-        joiner_model=ScriptedModel(decisions, seconds_per_reply=latencies.joiner),
+        joiner_model=ScriptedModel(decisions, seconds_per_reply=latencies.joiner, chunk_size=0),
         max_replans=len(plans) - 1,
     )
     began = asyncio.get_running_loop().time()
