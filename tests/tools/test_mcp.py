@@ -59,7 +59,7 @@ async def test_a_plan_over_an_mcp_server(tools: list[BaseTool]) -> None:
 async def test_a_wrong_reference_is_found_before_the_server_is_asked(tools: list[BaseTool]) -> None:
     """An `outputSchema` without a field makes a reference to it a diagnostic."""
     model = ScriptedModel(['1. mountain("K2")\n2. difference(${1.height}, 1)\n3. join()', "Finish: ?"])
-    final = await create_llm_compiler(model, tools).ainvoke({"messages": [("user", "?")]})
+    final = await create_llm_compiler(model, tools, max_repairs=0).ainvoke({"messages": [("user", "?")]})
     assert [each["index"] for each in final["rounds"][0]["diagnostics"]] == [2]
     assert "height_m" in final["rounds"][0]["diagnostics"][0]["hint"]
 

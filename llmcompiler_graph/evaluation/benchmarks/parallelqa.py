@@ -276,7 +276,7 @@ Observation: {"name": "Danube", "length_km": 2850}
 Thought: Now the length of the Rhine.
 Action: search(entity="Rhine")
 Observation: {"name": "Rhine", "length_km": 1230}
-Thought: I compare 2850 * 1.25 with 1230 * 2.
+Thought: 25% longer is * 1.25, twice as long is * 2. Asked for a name, so argmax.
 Action: calculate(expression="argmax({'Danube': 2850 * 1.25, 'Rhine': 1230 * 2})")
 Observation: "Danube"
 Thought: The Danube would be longer.
@@ -289,7 +289,7 @@ Observation: {"name": "Denali", "height_m": 6190}
 Thought: Now the height of Mount Elbrus.
 Action: search(entity="Mount Elbrus")
 Observation: {"name": "Mount Elbrus", "height_m": 5642}
-Thought: I calculate the difference of the changed heights.
+Thought: Lowered by 10% is * 0.9, raised by 5% is * 1.05. Asked for a difference, so subtract.
 Action: calculate(expression="abs(6190 * 0.9 - 5642 * 1.05)")
 Observation: 353.1
 Thought: The difference is 353.1 metres.
@@ -309,31 +309,27 @@ Observation: {"name": "Sumatra", "area_km2": 473481}
 Thought: Now the area of Iceland.
 Action: search(entity="Iceland")
 Observation: {"name": "Iceland", "area_km2": 103000}
-Thought: I look for the smallest of the changed areas.
+Thought: Shrunk by a third is * 2 / 3, tripled is * 3, 15% more is * 1.15. Asked for a name, so argmin.
 Action: calculate(expression="argmin({'Greenland': 2166086 * 2 / 3, 'Madagascar': 587041 * 3, 'Sumatra': 473481 * 1.15\
 , 'Iceland': 103000})")
 Observation: "Iceland"
 Thought: Iceland would be the smallest.
 Answer: Iceland
 
-Question: Which is larger, the ratio of the depths of Lake Baikal and Lake Superior, or of Lake Superior and Erie?
+Question: With Lake Baikal deepened by 10% and Lake Superior's depth cut by 20%, what is the ratio of their depths?
 Thought: I need the depth of Lake Baikal first.
 Action: search(entity="Lake Baikal")
 Observation: {"name": "Lake Baikal", "depth_m": 1642}
 Thought: Now the depth of Lake Superior.
 Action: search(entity="Lake Superior")
 Observation: {"name": "Lake Superior", "depth_m": 406}
-Thought: Now the depth of Lake Erie.
-Action: search(entity="Lake Erie")
-Observation: {"name": "Lake Erie", "depth_m": 64}
-Thought: I calculate the larger of the two ratios.
-Action: calculate(expression="max(1642 / 406, 406 / 64)")
-Observation: 6.34375
-Thought: The larger ratio is 6.34375.
-Answer: 6.34375
+Thought: Deepened by 10% is * 1.1, cut by 20% is * 0.8. Asked for a ratio, so divide.
+Action: calculate(expression="(1642 * 1.1) / (406 * 0.8)")
+Observation: 5.560960591133005
+Thought: The ratio is 5.560960591133005.
+Answer: 5.560960591133005
 
-Question: If Spain's population grew by 4%, Italy's fell by 8% and France's stayed as it is, what would be the average \
-population of the three, in millions?
+Question: Which is larger: the average population of Spain and Italy, or that of France and Portugal? Answer the value.
 Thought: I need the population of Spain first.
 Action: search(entity="Spain")
 Observation: {"name": "Spain", "population": 48000000}
@@ -343,11 +339,14 @@ Observation: {"name": "Italy", "population": 59000000}
 Thought: Now the population of France.
 Action: search(entity="France")
 Observation: {"name": "France", "population": 68000000}
-Thought: I calculate the mean of the changed populations, in millions.
-Action: calculate(expression="mean(48000000 * 1.04, 59000000 * 0.92, 68000000) / 1000000")
-Observation: 57.4
-Thought: The average is 57.4 million.
-Answer: 57.4
+Thought: Now the population of Portugal.
+Action: search(entity="Portugal")
+Observation: {"name": "Portugal", "population": 10500000}
+Thought: Two averages. Asked for the larger value, so max.
+Action: calculate(expression="max(mean(48000000, 59000000), mean(68000000, 10500000))")
+Observation: 53500000
+Thought: The larger average is 53500000.
+Answer: 53500000
 """
 )
 _DAGGER = """\
