@@ -119,6 +119,12 @@ def ask(
         int | None,
         typer.Option(min=1, help="How many tool calls may run at a time.", metavar="N", show_default="no limit"),
     ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="Then answer with what there is by that time.", show_default="no limit"
+        ),
+    ] = None,
     tool_latency: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Make every tool call take this long at least, as over a network."),
@@ -147,6 +153,7 @@ def ask(
             examples=examples_for(loaded),
             max_replans=max_replans,
             max_concurrency=max_concurrency,
+            deadline=deadline,
             **_latency(tool_latency),
         )
         report = _run(watch(graph, question, answer=not as_json, timeline=show_timeline))

@@ -71,6 +71,12 @@ class Context(BaseModel):
         description="How many tool calls may run at a time; empty for as many as the plan allows.",
         json_schema_extra=_shown_at("task_fetching_unit"),
     )
+    deadline: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds a turn may take; then the joiner answers with what there is. Empty for any time.",
+        json_schema_extra=_shown_at("planner", "task_fetching_unit"),
+    )
     system_prompt: str = Field(
         "",
         description="What the models are told before everything else.",
@@ -109,6 +115,7 @@ def _build(context: Context) -> CompiledStateGraph[Any, Any, Any, Any]:
         examples=examples_for(tools),
         max_replans=context.max_replans,
         max_concurrency=context.max_concurrency,
+        deadline=context.deadline,
         system_prompt=context.system_prompt,
         context_schema=Context,
     )

@@ -146,6 +146,13 @@ def test_ask_replans_at_most_as_often_as_told() -> None:
     assert (outcome.code, outcome.out, len(server.requests)) == (0, "unknown\n", 3)
 
 
+def test_ask_answers_by_the_deadline() -> None:
+    """With `--deadline` calls that take longer are given up, and the joiner answers with what there is."""
+    with ScriptedServer([PLAN, "Finish: unknown"]) as server:
+        outcome = run(server, "ask", *MODEL, "--deadline", "1", "--tool-latency", "600", QUESTION)
+    assert (outcome.code, outcome.out, len(server.requests)) == (0, "unknown\n", 2)
+
+
 def test_ask_several_models() -> None:
     """`--planner-model` plans and `--joiner-model` answers; `--model` is not made if it has nothing to do."""
     with ScriptedServer(["1. join()", "Finish: hello"]) as server:

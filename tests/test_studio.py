@@ -245,6 +245,7 @@ async def test_the_schema_has_what_a_form_needs(studio: Studio, client: LangGrap
         "tools": ["lookup", "calculate", "waiting:wait", "waiting:fate"],
         "max_replans": 2,
         "max_concurrency": None,
+        "deadline": None,
         "system_prompt": "",
     }
     assert all(setting["description"] for setting in properties.values())
