@@ -295,7 +295,22 @@ class Draft:
         error = "; ".join(f"{each.message}{each.hint and f' ({each.hint})'}" for each in problems)
         record = self._record_of(index)
         record["status"], record["error"] = "failed", error
+        known = self.executor.unit.observations.get(index)
         self.executor.reject(index, error)
+        if known is not None and known.status == "done":
+            self._discard_after(index)
+
+    def _discard_after(self, index: int) -> None:
+        """Give up what was begun with the observation of a task that turned out to be unusable."""
+        stale = {index}
+        for record in self.records:
+            task = self._tasks.get(record["index"])
+            if record["status"] == "planned" and task is not None and not stale.isdisjoint(task.dependencies):
+                cause = min(stale.intersection(task.dependencies))
+                record["status"], record["error"] = "skipped", f"not used: it needs task {cause}, which failed"
+                self._waiting.pop(task.index, None)
+                self.executor.reject(task.index, record["error"])
+                stale.add(task.index)
 
     def _record_of(self, index: int) -> TaskRecord:
         """The record of a task, also of one whose line could not be read."""

@@ -2,7 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool, tool
@@ -296,6 +296,7 @@ texts = st.lists(st.tuples(st.integers(1, 6), calls), max_size=6).map(
 
 @settings(max_examples=60, deadline=None)
 @given(texts, st.lists(texts, min_size=2, max_size=2), st.integers(0, 2))
+@example('2. work("$1 and $1")\n3. work($2)\n1. work("a")', ["", ""], 0)
 def test_nothing_hangs(plan: str, repairs: list[str], max_repairs: int) -> None:
     """However a plan is broken and mended, every task ends, each after what it needs, and is listed behind that."""
 
