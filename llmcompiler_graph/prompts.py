@@ -87,6 +87,7 @@ _DECIDE_FUSED = (
     "{following}. Refer to what earlier tasks returned instead of repeating them."
 )
 _DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
+_MISSING = "{tasks} returned nothing: do not guess what.\n"  # small models add up what is there, and call it the sum
 
 
 def signature(tool: ToolSpec) -> str:
@@ -153,13 +154,15 @@ def _example(example: PlanExample, planner: PlannerDialect, *, fused: bool) -> s
     parts = [example.question, f"{_ASK[planner]}\n{example.plan.strip()}"]
     last = 0
     for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
-        lines = []
+        lines: list[str] = []
+        missing: list[int] = []
         for task in tasks:
             given = outcome.observations[task.index]
             what = given if isinstance(given, Observation) else Observation("done", given)
             lines.append(_line(str(replace(task, thought="")), what.status, what.value, what.error, 1000))
+            missing += [task.index] if what.status != "done" else []
         last = max([last, *(task.index for task in tasks)])
-        parts += [_told(lines, _decide(last + 1, fused=fused)), outcome.reply.strip()]
+        parts += [_told(lines, missing, _decide(last + 1, fused=fused)), outcome.reply.strip()]
         if outcome.plan and fused:
             parts[-1] += f"\n{outcome.plan.strip()}"
         elif outcome.plan:
@@ -254,12 +257,11 @@ def repair_request(broken: Sequence[tuple[int, str, Sequence[Diagnostic]]]) -> s
     for index, line, diagnostics in broken:
         lines.append(f"task {index}, written as `{line}`:")
         lines += [f"- {each.message}" + (f" ({each.hint})" if each.hint else "") for each in diagnostics]
-    numbers = [str(index) for index, *_ in broken]
-    tasks = f"task {numbers[0]}" if len(numbers) == 1 else f"tasks {', '.join(numbers[:-1])} and {numbers[-1]}"
     listed = "\n".join(lines)
     return (
         f"Part of the plan cannot be used:\n{listed}\n\n"
-        f"Write only {tasks} again, corrected, with the same number{'s' * (len(numbers) > 1)}. "
+        f"Write only {_numbered([index for index, *_ in broken])} again, corrected, "
+        f"with the same number{'s' * (len(broken) > 1)}. "
         "The other tasks are running."
     )
 
@@ -280,12 +282,19 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
 def _observations(tasks: Sequence[TaskRecord], one: Round, decide: str, limit: int) -> str:
     lines = [_observation(task, limit) for task in tasks]
     lines += [f"line {each['line']} of the plan: {each['message']}" for each in one["diagnostics"] if not each["index"]]
-    return _told(lines, decide)
+    return _told(lines, [task["index"] for task in tasks if task["status"] != "done"], decide)
 
 
-def _told(lines: Sequence[str], decide: str) -> str:
+def _told(lines: Sequence[str], missing: Sequence[int], decide: str) -> str:
     listed = "\n".join(lines) or "No task was run."
-    return f"Observations:\n{listed}\n\n{decide}"
+    said = _MISSING.format(tasks=_numbered(missing).capitalize()) if missing else ""
+    return f"Observations:\n{listed}\n\n{said}{decide}"
+
+
+def _numbered(indices: Sequence[int]) -> str:
+    """Name tasks: `task 1`, or `tasks 1, 2 and 3`."""
+    *most, last = map(str, indices)
+    return f"tasks {', '.join(most)} and {last}" if most else f"task {last}"
 
 
 def _observation(task: TaskRecord, limit: int) -> str:

@@ -235,6 +235,7 @@ Observations:
 1. temperature(city="Rome") = 18.5
 2. temperature(city="Olso"): failed: "no such city"
 
+Task 2 returned nothing: do not guess what.
 Finish with the answer, or replan if something needed is missing.
 
 Thought: Oslo was misspelt.

@@ -200,6 +200,17 @@ def test_failures_are_shown() -> None:
     assert '1. search(query="x"): skipped: "it needs 1"' in text
 
 
+def test_missing_results_are_named() -> None:
+    """Which tasks returned nothing is said where the joiner decides, and nothing of the kind if all returned."""
+    failed: list[TaskRecord] = [
+        {**planned(Task(index, "search", {"query": "x"}), 0, "call"), "status": status, "error": "no luck"}
+        for index, status in ((2, "failed"), (3, "skipped"), (5, "failed"))
+    ]
+    assert "\n\nTasks 2, 3 and 5 returned nothing: do not guess what.\nFinish" in told(done(1, "a"), *failed)
+    assert "\n\nTask 2 returned nothing: do not guess what.\nNo other plan" in told(failed[0], last=True)
+    assert "returned nothing" not in told(done(1, "a"))
+
+
 def test_complaints_without_a_task_are_shown() -> None:
     """A complaint that belongs to no task is not lost."""
     one = one_round("the plan")

@@ -10,6 +10,8 @@ import argparse
 import asyncio
 import json
 import re
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from llmcompiler_graph.evaluation.command import benchmark_named, system_named
@@ -46,7 +48,12 @@ async def main(given: argparse.Namespace) -> None:
     samples = benchmark.load(given.data)
     if any(plan.plan_only for plan in plans):
         samples = [each for each in samples if each.entities]
-    for sample in selected(samples, limit=given.n, seed=given.seed):
+    shuffled = selected(samples, seed=given.seed)
+    chosen, others = shuffled[: given.n], shuffled[given.n :]
+    with tempfile.TemporaryDirectory() as directory:  # no system is to pay for evaluating its prompt's prefix at first
+        for plan in plans if given.warm and others else ():
+            await run(replace(plan, out=Path(directory, plan.out.name)), [others[0]])
+    for sample in chosen:
         for plan in plans:
             await run(plan, [sample], told)
 
@@ -60,6 +67,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--model", default="local")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--warm", action="store_true", help="ask each system one more question first, unrecorded")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     asyncio.run(main(arguments))
