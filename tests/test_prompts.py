@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -202,10 +202,11 @@ def test_failures_are_shown() -> None:
 
 def test_missing_results_are_named() -> None:
     """Which tasks returned nothing is said where the joiner decides, and nothing of the kind if all returned."""
-    failed: list[TaskRecord] = [
-        {**planned(Task(index, "search", {"query": "x"}), 0, "call"), "status": status, "error": "no luck"}
-        for index, status in ((2, "failed"), (3, "skipped"), (5, "failed"))
-    ]
+
+    def missing(index: int, status: Literal["failed", "skipped"]) -> TaskRecord:
+        return {**planned(Task(index, "search"), 0, "call"), "status": status, "error": "no luck"}
+
+    failed = [missing(2, "failed"), missing(3, "skipped"), missing(5, "failed")]
     assert "\n\nTasks 2, 3 and 5 returned nothing: do not guess what.\nFinish" in told(done(1, "a"), *failed)
     assert "\n\nTask 2 returned nothing: do not guess what.\nNo other plan" in told(failed[0], last=True)
     assert "returned nothing" not in told(done(1, "a"))
