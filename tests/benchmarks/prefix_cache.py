@@ -1,6 +1,6 @@
 """What a stable prefix saves, live: prompt tokens that llama.cpp evaluates (does not find cached) per model call.
 
-python tests/benchmarks/prefix_cache.py [--questions 3] [--model qwen2.5-coder-1.5b]
+python -m tests.benchmarks.prefix_cache [--questions 3] [--model qwen2.5-coder-1.5b]
 
 The first lookup of each question fails once, so that the joiner asks for another plan. Three ways are compared:
 `shared` is this package's one growing conversation; `separate` gives planner and joiner a system message of their own
@@ -17,18 +17,16 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.tools import BaseTool, ToolException, tool
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGenerationChunk
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.defaults import default_examples
 from llmcompiler_graph.local import local_chat_model
-from llmcompiler_graph.tools import calculate, lookup
-from llmcompiler_graph.tools.facts import Facts
+from tests.benchmarks.around_the_model import AroundModel, flaky_tools
 
 QUESTIONS = [
     "How many metres taller is Makalu than Lhotse?",
@@ -39,26 +37,12 @@ QUESTIONS = [
 ]
 
 
-class Counting(BaseChatModel):
+class Counting(AroundModel):
     """A chat model that counts the prompt tokens of each call, all and cached, and may lay out prompts otherwise."""
 
-    inner: BaseChatModel
     separate: bool
     salt: str
     counts: list[tuple[str, int, int]]
-
-    @property
-    def _llm_type(self) -> str:
-        return "counting"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        raise NotImplementedError
 
     async def _astream(
         self,
@@ -76,8 +60,7 @@ class Counting(BaseChatModel):
             else "first call"
         )
         role = "replan" if "Number its tasks" in last else role
-        async for chunk in self.inner.astream(self._laid_out(messages, role), **kwargs):
-            assert isinstance(chunk, AIMessageChunk)
+        async for chunk in self.ask_inner(self._laid_out(messages, role), **kwargs):
             if usage := chunk.usage_metadata:
                 cached = usage.get("input_token_details", {}).get("cache_read", 0)
                 self.counts.append((role, usage["input_tokens"], cached))
@@ -92,23 +75,6 @@ class Counting(BaseChatModel):
         return [system, HumanMessage("\n\n".join(message.text for message in messages[1:]))]
 
 
-def tools() -> list[BaseTool]:
-    """The built-in tools; the first call of `lookup` fails."""
-    calls: list[str] = []
-
-    @tool("lookup", description=lookup.description)
-    def flaky(entity: str) -> Facts:
-        calls.append(entity)
-        if len(calls) == 1:
-            msg = "the service did not answer in time, try again"
-            raise ToolException(msg)
-        found: Facts = lookup.invoke(entity)
-        return found
-
-    flaky.metadata = lookup.metadata
-    return [flaky, calculate]
-
-
 async def measure(inner: BaseChatModel, way: str, questions: list[str]) -> None:
     """Ask the questions in one way; print a line per call and the mean of each role, the first question apart."""
     salt = uuid.uuid4().hex
@@ -118,7 +84,7 @@ async def measure(inner: BaseChatModel, way: str, questions: list[str]) -> None:
         model = Counting(inner=inner, separate=way == "separate", salt=salt, counts=[])
         graph = create_llm_compiler(
             model,
-            tools(),
+            flaky_tools(),
             examples=default_examples,
             constrain=Constraint("llama.cpp", "lark"),
             max_replans=1,

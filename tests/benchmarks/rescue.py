@@ -1,6 +1,6 @@
 """Plans that are forced to fail, live: how many of 50 questions does repair rescue, and how many does replanning?
 
-python tests/benchmarks/rescue.py [--limit 50] [--model local] [--out rescue.jsonl] [--modes repair replan …]
+python -m tests.benchmarks.rescue [--limit 50] [--model local] [--out rescue.jsonl] [--modes repair replan …]
 
 Each question's first plan is broken in one of three ways, in turn: the first `lookup` is misspelt, or loses its
 argument (both in the real model's own plan text), or fails when it is called for the first time. `unharmed` breaks
@@ -19,18 +19,17 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.tools import BaseTool, ToolException, tool
+from langchain_core.outputs import ChatGenerationChunk
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.defaults import default_examples
 from llmcompiler_graph.local import local_chat_model
-from llmcompiler_graph.tools import calculate, lookup
 from llmcompiler_graph.tools.facts import Facts, load_entries, load_index, normalise
+from tests.benchmarks.around_the_model import AroundModel, flaky_tools
 
 MODES: dict[str, dict[str, Any]] = {
     "unharmed": {},
@@ -100,25 +99,11 @@ def is_right(answer: str, expected: float) -> bool:
 # -- faults ------------------------------------------------------------------------------------------------------------
 
 
-class Faulty(BaseChatModel):
+class Faulty(AroundModel):
     """A chat model whose first plan is broken on its way."""
 
-    inner: BaseChatModel
     spoil: Callable[[str], str]
     done: bool = False
-
-    @property
-    def _llm_type(self) -> str:
-        return "faulty"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        raise NotImplementedError
 
     async def _astream(
         self,
@@ -128,19 +113,14 @@ class Faulty(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         if self.done:
-            async for chunk in self.inner.astream(messages, **kwargs):
-                yield ChatGenerationChunk(message=_as_chunk(chunk))
+            async for chunk in self.ask_inner(messages, **kwargs):
+                yield ChatGenerationChunk(message=chunk)
             return
         self.done = True
         text, usage = "", None
-        async for chunk in self.inner.astream(messages, **kwargs):
+        async for chunk in self.ask_inner(messages, **kwargs):
             text, usage = text + chunk.text, chunk.usage_metadata or usage
         yield ChatGenerationChunk(message=AIMessageChunk(content=self.spoil(text), usage_metadata=usage))
-
-
-def _as_chunk(message: Any) -> AIMessageChunk:
-    assert isinstance(message, AIMessageChunk)
-    return message
 
 
 SPOIL: dict[str, Callable[[str], str]] = {
@@ -150,23 +130,6 @@ SPOIL: dict[str, Callable[[str], str]] = {
 }
 
 
-def tools(*, failing: bool) -> list[BaseTool]:
-    """The built-in tools; the first call of `lookup` may fail."""
-    calls: list[str] = []
-
-    @tool("lookup", description=lookup.description)
-    def flaky(entity: str) -> Facts:
-        calls.append(entity)
-        if failing and len(calls) == 1:
-            msg = "the service did not answer in time, try again"
-            raise ToolException(msg)
-        found: Facts = lookup.invoke(entity)
-        return found
-
-    flaky.metadata = lookup.metadata
-    return [flaky, calculate]
-
-
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
@@ -174,7 +137,7 @@ async def run(inner: BaseChatModel, question: Question, fault: str, mode: str) -
     """Ask one question in one way."""
     harmed = mode != "unharmed"
     model = Faulty(inner=inner, spoil=SPOIL[fault if harmed else "tool error"])
-    made = tools(failing=harmed and fault == "tool error")
+    made = flaky_tools(failing=harmed and fault == "tool error")
     graph = create_llm_compiler(model, made, examples=default_examples, constrain=CONSTRAINT, **MODES[mode])
     began = time.monotonic()
     final = await graph.ainvoke({"messages": [("user", question.text)]})
