@@ -212,3 +212,16 @@ def test_rivals_are_shown_all_the_examples_that_llmcompiler_is_shown(benchmark: 
             if task.tool == "calculate":
                 expression = parse_plan(f"1. {call}").tasks[0].arguments["expression"]
                 assert json.dumps(calculate.invoke({"expression": expression})) == observation
+
+
+@pytest.mark.parametrize("benchmark", [HOTPOTQA, PARALLELQA, MOVIE], ids=lambda each: each.name)
+def test_rivals_are_shown_what_llmcompiler_is_shown_to_have_observed(benchmark: Benchmark) -> None:
+    """Every observation of an example stands in the ReAct prompt too, and that of parallel calls leaves none out."""
+    assert "…" not in parallel_prompt(benchmark)
+    shown = {str(each.plan): each for each in worked(benchmark)}
+    for example in benchmark.examples:
+        assert example.question in benchmark.react_prompt
+        for outcome in example.outcomes:
+            for index, value in outcome.observations.items():
+                observed = shown[str(parse_plan(example.plan))].steps[index][1]
+                assert observed in (value, json.dumps(value))

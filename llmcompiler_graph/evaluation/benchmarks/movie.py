@@ -116,14 +116,31 @@ Troy
 Charlotte's Web
 The Ring
 Collateral
-Thought: I search for the films that were liked, then for the options.
+Thought: I search for the films that were liked, then for the options. First, Paddington.
 Action: search(title="Paddington")
-Observation: Paddington is a 2014 live-action animated comedy about a bear who moves in with a family in London.
+Observation: Paddington is a 2014 comedy about a bear who moves in with a family in London.
 Thought: Next, Ratatouille.
 Action: search(title="Ratatouille")
 Observation: Ratatouille is a 2007 animated comedy about a rat who wants to be a chef in Paris.
-(and so on for Chicken Run, Stuart Little, Troy, Charlotte's Web, The Ring and Collateral)
-Thought: The liked films are gentle comedies with animals for families; so is Charlotte's Web, the others are not.
+Thought: Next, Chicken Run.
+Action: search(title="Chicken Run")
+Observation: Chicken Run is a 2000 animated comedy about chickens who plan to escape from a farm.
+Thought: The last film that was liked, Stuart Little.
+Action: search(title="Stuart Little")
+Observation: Stuart Little is a 1999 family comedy about a mouse who is adopted by a family.
+Thought: Now the options. First, Troy.
+Action: search(title="Troy")
+Observation: Troy is a 2004 epic war film about the siege of Troy.
+Thought: Next, Charlotte's Web.
+Action: search(title="Charlotte's Web")
+Observation: Charlotte's Web is a 2006 family film about a pig and a spider who is his friend.
+Thought: Next, The Ring.
+Action: search(title="The Ring")
+Observation: The Ring is a 2002 horror film about a cursed videotape.
+Thought: The last option, Collateral.
+Action: search(title="Collateral")
+Observation: Could not find Collateral.
+Thought: The liked films are comedies with animals for families; so is Charlotte's Web alone.
 Answer: Charlotte's Web
 """
 _DAGGER = """\
