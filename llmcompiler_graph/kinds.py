@@ -24,7 +24,7 @@ _PATHS = 60
 """How many paths into one observation are offered."""
 _DEPTH = 3
 """How long they may be."""
-NAME = Seq((Chars("A-Za-z_"), Repeat(Chars("A-Za-z0-9_"), 0, 40)))
+NAME = Seq((Chars("A-Za-z_"), Repeat(Chars("A-Za-z0-9_"), 0, None)))
 POSITION = Seq(("[", Alt((Chars("0-9"), Seq((Chars("1-9"), Chars("0-9"))), "-1")), "]"))
 
 Key = tuple[str, bool]

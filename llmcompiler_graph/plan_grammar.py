@@ -12,7 +12,9 @@ llguidance follows the state. A form without states has a rule per state, and ki
 of them: there (`phased`), tasks of one kind stand together, sources first. A task that needs a later kind's
 observation, such as a look-up of what was calculated, then has to wait for a replan. Where there are too many kinds,
 the most similar count as one, and a reference fits what some of them return; that is all that is left to the checker,
-but for what a schema says in a `pattern`, in `multipleOf`, or in a `format` other than those of dates, times and UUIDs.
+but for what a schema says in a `pattern`, in `multipleOf`, or in a `format` other than those of dates, times and UUIDs,
+and for whether a date and time needs a time zone. Texts and numbers may be as long as they are: what cuts them short
+writes a wrong plan.
 
 Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`.
 
@@ -240,7 +242,7 @@ class _Plans:
         if "anything" not in self.made:
             self.made["anything"] = Alt(())  # it refers to itself
             one = Alt((Use("anything"), Use(self._slot(Typed()))))
-            pair = Seq((string(Repeat(PLAIN, 0, 60)), ": ", one))
+            pair = Seq((string(Repeat(PLAIN, 0, None)), ": ", one))
             lists, objects = (
                 Seq((a, separated(each, 0, None), b)) for a, each, b in (("[", one, "]"), ("{", pair, "}"))
             )
@@ -249,7 +251,7 @@ class _Plans:
 
     def _text(self, option: Mapping[str, JSON]) -> Node:
         if not self.typed:
-            return string(Repeat(Alt((Chars(r'^"\\\x00-\x1f'), Seq(("\\", Chars(r'"\\nt'))))), 0, 400))
+            return string(Repeat(Alt((Chars(r'^"\\\x00-\x1f'), Seq(("\\", Chars(r'"\\nt'))))), 0, None))
         if (written := FORMATS.get(str(option.get("format")))) is not None:
             return string(written)
         if option.get("format") == "arithmetic":
@@ -257,12 +259,12 @@ class _Plans:
         least, most = option.get("minLength"), option.get("maxLength")
         if isinstance(least, int) or isinstance(most, int):
             least = least if isinstance(least, int) else 0
-            return string(Repeat(PLAIN, least, most if isinstance(most, int) else least + 400))
+            return string(Repeat(PLAIN, least, most if isinstance(most, int) else None))
         if "text" not in self.made:
             self.made["text"] = Alt(())
             bare, braced = (Use(self._slot(_TEXT, inside=form)) for form in ("bare", "braced"))
             # a lexer must tell where a chunk ends by its next character, so `$$` is no part of it
-            chunk = optional(self._shared("chunk", Repeat(LETTER, 1, 200)))
+            chunk = optional(self._shared("chunk", Repeat(LETTER, 1, None)))
             after = optional(Seq((self._shared("after", _AFTER_BARE), chunk)))
             piece = Alt((Seq(("$$", chunk)), Seq((braced, chunk)), Seq((bare, after))))
             end = optional(Seq((bare, Chars(".,"))))
@@ -287,7 +289,7 @@ class _Plans:
         if not isinstance(properties, dict) or not properties:
             others = option.get("additionalProperties")
             value = self._value(Typed(others if isinstance(others, dict) else None, definitions))
-            return Seq(("{", separated(Seq((string(Repeat(PLAIN, 0, 60)), ": ", value)), 0, None), "}"))
+            return Seq(("{", separated(Seq((string(Repeat(PLAIN, 0, None)), ": ", value)), 0, None), "}"))
         needed = set(map(str, required)) if isinstance(required, list) else set()
         pairs = {n: Seq((f"{literal_text(n)}: ", self._value(Typed(s, definitions)))) for n, s in properties.items()}
         must = [pair for name, pair in pairs.items() if name in needed]
@@ -318,7 +320,7 @@ class _Plans:
             atoms.append(Seq((names, separated(total, 1, most if isinstance(most, int) else None), ")")))
         self.made[total.rule] = Seq((term, Repeat(Seq((operator, term)), 0, None)))
         self.made[term.rule] = Seq((optional("-"), Alt(tuple(atoms))))
-        single, double = (Repeat(Chars(f"^{quote}\\\\$\\x00-\\x1f"), 1, 60) for quote in ("'\"", '"'))
+        single, double = (Repeat(Chars(f"^{quote}\\\\$\\x00-\\x1f"), 1, None) for quote in ("'\"", '"'))
         label = self._shared("label", Alt((Seq(("'", single, "'")), Seq(('\\"', double, '\\"')))))
         whole: list[Node] = [total, Seq((total, compare, total))]
         choice = Alt((label, total))

@@ -2,6 +2,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime, time
+from decimal import Decimal
 from itertools import product
 from random import Random
 from typing import Annotated, Any, Literal
@@ -110,6 +111,11 @@ def book(day: date, at: time, when: datetime, id: UUID, seats: Annotated[int, Ge
     raise NotImplementedError
 
 
+def at(when: datetime) -> str:
+    """Be there."""
+    raise NotImplementedError
+
+
 def bounded(
     a: Annotated[float, Gt(0)],
     b: Annotated[float, Ge(0), Le(1)],
@@ -137,6 +143,7 @@ def solve(expression: Annotated[str, WithJsonSchema({"type": "string", "format":
 
 
 FUNCTIONS: list[Callable[..., Any]] = [nothing, hits, distance, total, book, bounded, long, items, solve]
+FORMS: list[Form] = ["lark", "gbnf", "regex"]
 REAL = [*TOOLS, *(tool_spec(tool(function)) for function in FUNCTIONS)]
 
 names = st.sampled_from(["a", "first-name", "class", "ünï", "with space", "höhe_m", "x1"])
@@ -219,6 +226,90 @@ def test_every_range_is_exact() -> None:
             pattern = re.compile(grammar([spec], "regex", max_tasks=1))
             taken = [n for n in range(-200, 1500) if pattern.fullmatch(plan(f"f(a={n})"))]
             assert taken == list(range(least, most + 1))
+
+
+BOUNDS: list[dict[str, JSON]] = [
+    {"minimum": 0},
+    {"exclusiveMinimum": 0},
+    {"maximum": -0.5},
+    {"minimum": -90, "maximum": 90},
+    {"minimum": 0.1, "maximum": 0.9},
+    {"exclusiveMinimum": 0.2, "exclusiveMaximum": 0.8},
+    {"minimum": 0, "exclusiveMaximum": 1},
+    {"exclusiveMinimum": -10, "maximum": 99.9},
+    {"minimum": -0.15, "maximum": 10},
+    {"minimum": 1, "maximum": 1},
+    {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
+]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
+def test_every_range_of_decimals_is_exact(bounds: dict[str, JSON], whole: bool) -> None:
+    """Of the decimals around and inside a range, those in it are accepted, whatever zeros they end in."""
+    schema: JSON = {"type": "integer" if whole else "number", **bounds}
+    pattern = re.compile(grammar([ToolSpec("f", {"a": schema})], "regex", max_tasks=1))
+    limits = {name: Decimal(str(bound)) for name, bound in bounds.items()}
+    ends = [
+        "",
+        ".0",
+        ".00",
+        ".1",
+        ".10",
+        ".15",
+        ".2",
+        ".5",
+        ".50",
+        ".8",
+        ".87",
+        ".90",
+        ".95",
+        ".99",
+        ".12345678901234567",
+    ]
+    for text in (
+        f"{s}{n}{end}" for s in ("", "-") for n in (0, 1, 9, 10, 11, 89, 90, 91, 99, 100, 180) for end in ends
+    ):
+        value = Decimal(text)
+        inside = (
+            limits.get("minimum", value) <= value <= limits.get("maximum", value)
+            and limits.get("exclusiveMinimum", value - 1) < value < limits.get("exclusiveMaximum", value + 1)
+            and not (whole and "." in text)
+        )
+        if value or not text.startswith("-"):
+            assert bool(pattern.fullmatch(plan(f"f(a={text})"))) is inside, text
+
+
+def test_every_date_is_there() -> None:
+    """Also the last days of the months, and those of leap years only."""
+    pattern = re.compile(grammar([ToolSpec("f", {"a": {"type": "string", "format": "date"}})], "regex", max_tasks=1))
+    for year, month, day in product([1000, 1582, 1900, 1996, 2000, 2023, 2024, 2400], range(14), range(33)):
+        text = f"{year}-{month:02}-{day:02}"
+        try:
+            there = str(date.fromisoformat(text)) == text
+        except ValueError:
+            there = False
+        assert bool(pattern.fullmatch(plan(f'f(a="{text}")'))) is there, text
+
+
+@pytest.mark.parametrize("when", ["2026-12-31T10:00:00", "2026-12-31T10:00:00.5Z", "2024-02-29T23:59:59+05:30"])
+def test_dates_and_times(when: str) -> None:
+    """With a time zone or without: which one is wanted is for the checker to say."""
+    book = tool_spec(tool(at))
+    for form in FORMS:
+        assert accepts(grammar([book], form, max_tasks=1), form, plan(f'at(when="{when}")'))
+    assert diagnostics(plan(f'at(when="{when}")'), [book]) == []
+
+
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+@pytest.mark.parametrize("typed", [True, False])
+def test_constants_are_not_cut(form: Form, typed: bool) -> None:
+    """A long text, a long key and a number of 64 bits can be written to their ends."""
+    spec = ToolSpec(
+        "f", {"text": STRING, "n": {"type": "integer", "minimum": 0}, "by": {"type": "object"}, "x": NUMBER}
+    )
+    call = f'f(text="{"x" * 3000}", n={2**64}, by={{"{"k" * 300}": -{2**63}}}, x=-0.30000000000000004)'
+    assert accepts(grammar([spec], form, typed=typed), form, plan(call))
 
 
 # -- what it accepts and refuses --------------------------------------------------------------------------------------
