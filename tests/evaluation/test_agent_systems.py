@@ -1,7 +1,6 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,15 +10,15 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA
+from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA, HOTPOTQA_BRIDGE
 from llmcompiler_graph.evaluation.benchmarks.movie import MOVIE
 from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
+from llmcompiler_graph.evaluation.benchmarks.webshop import WEBSHOP
 from llmcompiler_graph.evaluation.records import Benchmark, Sample, Score
 from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls, parallel_prompt
 from llmcompiler_graph.evaluation.systems.plan_forms import worked
 from llmcompiler_graph.evaluation.systems.react import react
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.testing import ScriptedModel
 from llmcompiler_graph.tools import calculate
 from tests.evaluation.tiny import BENCHMARK, REACT_PROMPT, SAMPLE, TextModel, answered, lookup
@@ -132,14 +131,31 @@ Answer: -548"""
     )
 
 
-def test_a_shortened_example_is_filled_from_its_plan() -> None:
-    """Calls that the ReAct prompt leaves out are taken from the plan, their observations as `…`."""
-    short = 'Question: Both?\nThought: a\nAction: lookup("A")\nObservation: 1\n(and so on)\nThought: b\nAnswer: B\n'
-    plan = PlanExample("Both?", '1. lookup("A")\n2. lookup("B")\n3. join()')
-    assert parallel_prompt(replace(BENCHMARK, react_prompt=short, examples=(plan,))) == (
-        '# Examples\nQuestion: Both?\nAction: lookup("A")\nAction: lookup("B")\nObservation: 1\nObservation: …\n'
-        "Thought: b\nAnswer: B"
+def test_examples_of_parallel_calls_go_on_after_a_replan() -> None:
+    """The plan that follows is further turns, after the thought that asked for it."""
+    assert parallel_prompt(HOTPOTQA_BRIDGE).endswith(
+        """\
+Question: In which country was the architect of the Fallingwater house born?
+Action: search(entity="Fallingwater")
+Observation: Fallingwater is a house designed by the architect Frank Lloyd Wright in 1935.
+Thought: The architect is Frank Lloyd Wright; where he was born is not known yet.
+Action: search(entity="Frank Lloyd Wright")
+Observation: Frank Lloyd Wright was an American architect, born in Richland Center, Wisconsin.
+Thought: Wisconsin is in the United States.
+Answer: the United States"""
     )
+
+
+def test_examples_of_parallel_calls_make_all_calls_of_a_task() -> None:
+    """A task with `[*]` is as many actions of one turn as it has observations."""
+    _, turn = parallel_prompt(WEBSHOP).split("Action: explore", 1)
+    assert re.findall(r"^(?:Action|Observation|Thought|Answer)", turn, re.MULTILINE) == [
+        "Action",
+        "Observation",
+        "Observation",
+        "Thought",
+        "Answer",
+    ]
 
 
 def test_dagger_changes_the_prompt_alone() -> None:
@@ -201,27 +217,43 @@ def test_tools_of_the_benchmark_are_asked_for_once() -> None:
     assert made == [(SAMPLE, model)]
 
 
-@pytest.mark.parametrize("benchmark", [HOTPOTQA, PARALLELQA, MOVIE], ids=lambda each: each.name)
+ALL = pytest.mark.parametrize(
+    "benchmark", [HOTPOTQA, HOTPOTQA_BRIDGE, PARALLELQA, MOVIE, WEBSHOP], ids=lambda each: each.name
+)
+
+
+@ALL
 def test_rivals_are_shown_all_the_examples_that_llmcompiler_is_shown(benchmark: Benchmark) -> None:
     """Each example with a plan is worked out in the ReAct prompt, with what its calculations really give."""
     shown = worked(benchmark)
-    assert [str(each.plan) for each in shown] == [str(parse_plan(each.plan)) for each in benchmark.examples]
+    assert [each.question for each in shown] == [each.question for each in benchmark.examples]
     for example in shown:
-        for task in example.plan:
-            call, observation = example.steps[task.index]
-            if task.tool == "calculate":
-                expression = parse_plan(f"1. {call}").tasks[0].arguments["expression"]
-                assert json.dumps(calculate.invoke({"expression": expression})) == observation
+        for task in (task for plan in example.plans for task in plan):
+            assert example.steps[task.index]
+            for call, observation in example.steps[task.index]:
+                assert call.startswith(f"{task.tool}(")
+                if task.tool == "calculate":
+                    expression = parse_plan(f"1. {call}").tasks[0].arguments["expression"]
+                    assert json.dumps(calculate.invoke({"expression": expression})) == observation
 
 
-@pytest.mark.parametrize("benchmark", [HOTPOTQA, PARALLELQA, MOVIE], ids=lambda each: each.name)
+@ALL
 def test_rivals_are_shown_what_llmcompiler_is_shown_to_have_observed(benchmark: Benchmark) -> None:
-    """Every observation of an example stands in the ReAct prompt too, and that of parallel calls leaves none out."""
-    assert "…" not in parallel_prompt(benchmark)
-    shown = {str(each.plan): each for each in worked(benchmark)}
+    """Every observation of an example stands in the ReAct prompts too, and no other calls."""
+    shown = {each.question: each for each in worked(benchmark)}
+    calls = sum(len(each) for example in shown.values() for each in example.steps.values())
+    assert benchmark.react_prompt.count("\nAction: ") == parallel_prompt(benchmark).count("\nAction: ") == calls
+    assert benchmark.react_dagger_prompt.startswith(benchmark.react_prompt)
     for example in benchmark.examples:
-        assert example.question in benchmark.react_prompt
         for outcome in example.outcomes:
             for index, value in outcome.observations.items():
-                observed = shown[str(parse_plan(example.plan))].steps[index][1]
-                assert observed in (value, json.dumps(value))
+                observed = [observation for _, observation in shown[example.question].steps[index]]
+                several = isinstance(value, list) and len(observed) > 1
+                assert [_read(each) for each in observed] == (value if several else [value])
+
+
+def _read(observation: str) -> Any:
+    try:
+        return json.loads(observation)
+    except ValueError:
+        return observation

@@ -7,14 +7,17 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
 
 from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA_BRIDGE
 from llmcompiler_graph.evaluation.records import Benchmark, Score
 from llmcompiler_graph.evaluation.systems.plan_and_execute import plan_and_execute
 from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.evaluation.systems.skeleton_of_thought import skeleton_of_thought
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
+from llmcompiler_graph.parser import parse_plan
+from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.testing import ScriptedModel
-from tests.evaluation.tiny import BENCHMARK, TextModel, answered
+from tests.evaluation.tiny import BENCHMARK, SAMPLE, TextModel, answered
 
 PLAN = """\
 Plan: the first height
@@ -139,6 +142,75 @@ Answer: -548"""
     )
 
 
+def test_example_programs_go_on_after_a_replan() -> None:
+    """The plan that follows is a second program, after the output of the first and the thought that asked for it."""
+    model = ScriptedModel(["Answer: 238"])
+    answered(programmatic(), model, replace(HOTPOTQA_BRIDGE, tools=BENCHMARK.tools))
+    assert model.calls[0][0].text.endswith(
+        """\
+r1 = await search(entity='Fallingwater')
+print(r1)
+```
+Output:
+Fallingwater is a house designed by the architect Frank Lloyd Wright in 1935.
+Thought: The architect is Frank Lloyd Wright; where he was born is not known yet.
+```python
+import asyncio
+r2 = await search(entity='Frank Lloyd Wright')
+print(r2)
+```
+Output:
+Frank Lloyd Wright was an American architect, born in Richland Center, Wisconsin.
+Thought: Wisconsin is in the United States.
+Answer: the United States"""
+    )
+
+
+@tool
+async def peaks(area: str) -> list[dict[str, str]]:
+    """List the peaks of an area."""
+    return [{"name": "Everest"}, {"name": "K2"}]
+
+
+MANY = replace(
+    BENCHMARK,
+    tools=lambda *_: [*BENCHMARK.tools(SAMPLE, "local"), peaks],
+    examples=(PlanExample("Peaks?", '1. peaks("Asia")\n2. lookup(${1[*].name})\n3. lookup(${1[0].name})\n4. join()'),),
+)
+
+
+def test_the_program_of_a_plan_with_many_calls_of_a_task_runs() -> None:
+    """`[*]` becomes a loop, whose calls and those beside them run at the same time."""
+    shown = ScriptedModel(["Answer: 0"])
+    answered(programmatic(), shown, MANY)
+    program = shown.calls[0][0].text.rpartition("```python\n")[2].partition("```")[0]
+    answer, seconds = answered(programmatic(), ScriptedModel([f"```python\n{program}```", "Answer: 0"]), MANY)
+    assert (answer.tasks, answer.errors, seconds) == (4, (), 2)
+
+
+def test_what_a_program_prints_is_shown_whole() -> None:
+    """As LLMCompiler is shown its observations: eight articles are no 4,000 characters."""
+    model = ScriptedModel(["```python\nprint('a' * 20_000)\n```", "Answer: 0"])
+    answered(programmatic(), model)
+    assert model.calls[1][-1].text == f"Output:\n{'a' * 20_000}\n"
+
+
+def test_rewoo_makes_all_calls_of_a_step() -> None:
+    """`#E1[*]` is every element of evidence, one call after another, as its examples have it."""
+    model = ScriptedModel(['#E1 = peaks("Asia")\n#E2 = lookup(entity=#E1[*].name)', "Answer: 0"])
+    answer, seconds = answered(rewoo(), model, MANY)
+    assert "#E2 = lookup(#E1[*].name)" in model.calls[0][0].text
+    assert "#E2 = [8849, 8611]" in model.calls[1][-1].text
+    assert (answer.tasks, answer.errors, seconds) == (3, (), 4)
+
+
+def test_the_steps_of_plan_and_execute_say_each_in_words() -> None:
+    """References of the example plans are words."""
+    model = TextModel(["Answer: 0"])
+    answered(plan_and_execute(), model, MANY)
+    assert "2. lookup((name of each of the results of step 1))" in model.calls[0][0].text
+
+
 def test_chains_in_a_program_do_not_wait_for_each_other() -> None:
     """A call that is ready starts while others still run, at the exact time, whatever the sandbox takes."""
     code = """\
@@ -220,7 +292,7 @@ def test_example_plans_are_programs_that_run() -> None:
 
     said = {"text": """{'a': '8611', "b": [0]} $5"""}
     both = replace(BENCHMARK, tools=lambda *given: [*BENCHMARK.tools(*given), echo])
-    model = ScriptedModel([f"```python\n{_as_program(plan)}\n```", "Answer: 1"])
+    model = ScriptedModel([f"```python\n{_as_program(parse_plan(plan))}\n```", "Answer: 1"])
     answered(programmatic(), model, both)
     assert model.calls[1][-1].text == f"Output:\n{said}\n"
 

@@ -6,6 +6,9 @@ line each, ending with what is left: `4 + 5 = 9 (left: 6 9 10)`.
 
 The paper plans one round at a time, up to four. Here one plan has all four, because `${3[*]}` runs a proposer for each
 state that was kept, whichever these will be.
+
+The two examples are plans alone, as the paper's are, without what came of them. Systems that plan or program are shown
+them in their form; ReAct and parallel calls, whose examples would be observations, are told the tools and have none.
 """
 
 from __future__ import annotations

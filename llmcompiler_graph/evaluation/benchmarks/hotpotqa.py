@@ -156,7 +156,7 @@ _EXAMPLES = (
     ),
 )
 
-_REACT = f"""\
+_REACT_TWO = f"""\
 {REACT}
 Question: Which of the two was born later, Ada Lovelace or Charles Babbage?
 Thought: I need to know when Ada Lovelace was born.
@@ -177,7 +177,9 @@ Action: search(entity="Rylands Library")
 Observation: The John Rylands Library is a library on Deansgate in Manchester, England.
 Thought: Oxford and Manchester are different cities.
 Answer: no
-
+"""
+_REACT = f"""\
+{_REACT_TWO}
 Question: What kind of instrument do both the zither and the balalaika belong to?
 Thought: I need to know what the zither is.
 Action: search(entity="Zither")
@@ -187,6 +189,18 @@ Action: search(entity="Balalaika")
 Observation: The balalaika is a Russian stringed musical instrument with a triangular wooden body.
 Thought: Both have strings.
 Answer: stringed instrument
+"""
+_REACT_BRIDGE = f"""\
+{_REACT_TWO}
+Question: In which country was the architect of the Fallingwater house born?
+Thought: I need to know who the architect of Fallingwater is.
+Action: search(entity="Fallingwater")
+Observation: Fallingwater is a house designed by the architect Frank Lloyd Wright in 1935.
+Thought: The architect is Frank Lloyd Wright; where he was born is not known yet.
+Action: search(entity="Frank Lloyd Wright")
+Observation: Frank Lloyd Wright was an American architect, born in Richland Center, Wisconsin.
+Thought: Wisconsin is in the United States.
+Answer: the United States
 """
 _DAGGER = """\
 Never make the same search twice: what was not found is not found the next time, and what was found is known.
@@ -233,6 +247,8 @@ HOTPOTQA_BRIDGE = replace(
             ),
         ),
     ),
+    react_prompt=_REACT_BRIDGE,
+    react_dagger_prompt=_REACT_BRIDGE + _DAGGER,
     max_replans=2,
     check_plan=None,
 )

@@ -161,11 +161,15 @@ Thought: I search for what is wanted.
 Action: search(query="machine washable long lasting table runners olive")
 Observation: [{{"item": "B00EXAMP01", "title": "Cotton Table Runner, Machine Washable", "price": 24.5}}, \
 {{"item": "B00EXAMP02", "title": "Silk Table Runner", "price": 45.0}}]
-Thought: The first is cheap enough; I look at it.
+Thought: I look at the first.
 Action: explore(item="B00EXAMP01")
 Observation: {{"item": "B00EXAMP01", "title": "Cotton Table Runner, Machine Washable", "price": 24.5, "options": \
 {{"color": ["olive", "plum"]}}, "attributes": ["machine washable", "long lasting"], "description": "For 6 chairs."}}
-Thought: It has all that is wanted.
+Thought: Now the other.
+Action: explore(item="B00EXAMP02")
+Observation: {{"item": "B00EXAMP02", "title": "Silk Table Runner", "price": 45.0, "options": {{"color": ["olive"]}}, \
+"attributes": ["dry clean"], "description": "A festive runner."}}
+Thought: B00EXAMP01 is machine washable and long lasting, has olive and costs less than 30 dollars.
 Answer: B00EXAMP01; color: olive
 """
 

@@ -23,18 +23,17 @@ def parallel_calls() -> System:
 
 
 def parallel_prompt(benchmark: Benchmark) -> str:
-    """The examples of the ReAct prompt, several actions a turn: as many as the example's plan runs at the same time.
-
-    Calls and observations that the ReAct prompt leaves out come from the plan, and as `…`.
-    """
+    """The examples of the ReAct prompt, several actions a turn: as many as the example's plans run at the same time."""
     shown = [f"Question: {each.question}\n{_turns(each)}\n{each.conclusion}" for each in worked(benchmark)]
     return "# Examples\n" + "\n\n".join(shown) if shown else ""
 
 
 def _turns(example: Worked) -> str:
     lines = []
-    for level in levels(example.plan):
-        called = [example.steps[task.index] for task in level]
-        lines += [f"Action: {call}" for call, _ in called]
-        lines += [f"Observation: {observation}" for _, observation in called]
+    for plan, thought in zip(example.plans, example.thoughts, strict=True):
+        lines += [f"Thought: {thought}"] if thought else []
+        for level in levels(plan):
+            called = [step for task in level for step in example.steps[task.index]]
+            lines += [f"Action: {call}" for call, _ in called]
+            lines += [f"Observation: {observation}" for _, observation in called]
     return "\n".join(lines)

@@ -98,4 +98,6 @@ def _examples(examples: tuple[PlanExample, ...]) -> str:
 
 
 def _in_words(index: int, path: str) -> str:
-    return f"({path.removeprefix('.')} of step {index})" if path else f"(result of step {index})"
+    before, every, after = (part.strip(".") for part in path.partition("[*]"))
+    words = [after, f"each of {before or 'the results'}"] if every else [before or "result"]
+    return f"({' of '.join(filter(None, words))} of step {index})"

@@ -13,12 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
+from llmcompiler_graph.decision import Replan, parse_decision
 from llmcompiler_graph.evaluation.records import Benchmark
-from llmcompiler_graph.parser import parse_plan
+from llmcompiler_graph.examples import PlanExample, shown_tasks
 from llmcompiler_graph.plan import Plan, Task, render_call
+from llmcompiler_graph.references import Reference, references
 
-__all__ = ("Worked", "levels", "respelled", "worked")
+__all__ = ("Worked", "levels", "respelled", "spread", "worked")
 
 _REFERENCE = re.compile(r"\$\{(?P<braced>\d+)(?P<path>[^}]*)\}|\$(?P<plain>\d+)|(?P<dollar>\$\$)")
 _QUESTION = re.compile(r"^Question: ", re.MULTILINE)
@@ -27,30 +30,47 @@ _STEP = re.compile(r"^Action: (?P<call>.+)\nObservation: (?P<observation>.+)$", 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """An example that stands in the ReAct prompt and has a plan."""
+    """An example that stands in the ReAct prompt and has plans."""
 
     question: str
     """The question."""
-    plan: Plan
-    """Its plan."""
-    steps: dict[int, tuple[str, str]]
-    """What was called and observed: `{index: (call, observation)}`; tasks the ReAct prompt leaves out have `…`."""
+    plans: list[Plan]
+    """Its plan, and those that followed it."""
+    thoughts: list[str]
+    """What was thought before each of these: nothing before the first."""
+    steps: dict[int, list[tuple[str, str]]]
+    """What was called and observed, `{index: [(call, observation)]}`: several times for a task with `[*]`."""
     conclusion: str
     """The last thought, and the answer."""
 
 
 def worked(benchmark: Benchmark) -> list[Worked]:
-    """Read the worked examples of a benchmark."""
-    plans = {" ".join(example.question.split()): parse_plan(example.plan) for example in benchmark.examples}
+    """Read the worked examples of a benchmark: in the ReAct prompt, its calls stand in the order of the plans."""
+    examples = {example.question: example for example in benchmark.examples}
     found = []
-    for example in _QUESTION.split(benchmark.react_prompt)[1:]:
-        question, _, rest = example.partition("\nThought: ")
-        plan = plans.get(" ".join(question.split()))
-        if plan is not None and (shown := _STEP.findall(rest)):
-            steps = {task.index: (render_call(task.tool, task.arguments, task.positional), "…") for task in plan}
-            steps |= {task.index: step for task, step in zip(plan, shown, strict=False)}
-            found.append(Worked(question, plan, steps, f"Thought: {rest.rpartition('Thought: ')[2].strip()}"))
+    for each in _QUESTION.split(benchmark.react_prompt)[1:]:
+        question, _, rest = each.partition("\nThought: ")
+        shown = iter(_STEP.findall(rest))
+        if example := examples.get(question):
+            plans = [Plan(tuple(tasks)) for tasks in shown_tasks(example)]
+            decisions = [parse_decision(outcome.reply) for outcome in example.outcomes]
+            thoughts = ["", *(decision.thought for decision in decisions if isinstance(decision, Replan))]
+            steps = {task.index: list(islice(shown, _times(task, example))) for plan in plans for task in plan}
+            conclusion = f"Thought: {rest.rpartition('Thought: ')[2].strip()}"
+            found.append(Worked(question, plans, thoughts, steps, conclusion))
     return found
+
+
+def spread(task: Task) -> list[Reference]:
+    """The references of a task that stand for every element of a list, each once."""
+    values = (*task.positional, *task.arguments.values())
+    return list(dict.fromkeys(each for value in values for each in references(value) if each.fans_out))
+
+
+def _times(task: Task, example: PlanExample) -> int:
+    """How often a task runs in its example."""
+    observed = [outcome.observations[task.index] for outcome in example.outcomes if task.index in outcome.observations]
+    return len(observed[0]) if spread(task) and observed and isinstance(observed[0], list) else 1
 
 
 def levels(tasks: Iterable[Task]) -> list[list[Task]]:

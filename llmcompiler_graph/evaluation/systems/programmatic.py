@@ -30,11 +30,11 @@ from pydantic_monty import (
 )
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.plan_forms import Worked, levels, worked
+from llmcompiler_graph.evaluation.systems.plan_forms import Worked, levels, spread, worked
 from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in, ask, described_tools, sections
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Task
-from llmcompiler_graph.references import Reference, Template, Value
+from llmcompiler_graph.plan import Plan, Task
+from llmcompiler_graph.references import ALL, Path, Reference, Template, Value
 
 __all__ = ("programmatic",)
 
@@ -57,7 +57,7 @@ Answer: the answer"""
 
 _LIMITS = ResourceLimits(max_turn_duration_secs=2.0, max_memory=64 * 2**20, max_suspensions=1000)
 _PROGRAM = re.compile(r"```(?:python|py)?[ \t]*\n(?P<code>.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
-_OUTPUT_CHARS = 4000  # as much as LLMCompiler shows of one observation
+_OUTPUT_CHARS = 100_000  # LLMCompiler is shown every observation whole
 _STOPS = ("\nOutput:", "\nQuestion:")
 
 
@@ -185,32 +185,52 @@ def _named(tool: str) -> Any:
 
 
 def _examples(benchmark: Benchmark) -> str:
-    """The example plans as programs; those that are worked out, with their output and answer."""
-    ends = {str(each.plan): _end(each) for each in worked(benchmark)}
+    """The example plans as programs; those that are worked out, with their outputs and answers."""
+    known = {each.question: each for each in worked(benchmark)}
     shown = [
-        f"Question: {each.question}\n```python\n{_as_program(each.plan)}\n```{ends.get(str(parse_plan(each.plan)), '')}"
+        _worked_out(known[each.question])
+        if each.question in known
+        else f"Question: {each.question}\n{_fenced(parse_plan(each.plan))}"
         for each in benchmark.examples
     ]
     return "# Examples\n" + "\n\n".join(shown) if shown else ""
 
 
-def _end(example: Worked) -> str:
-    printed = " ".join(example.steps[task.index][1] for task in levels(example.plan)[-1])
-    return f"\nOutput:\n{printed}\n{example.conclusion}"
+def _worked_out(example: Worked) -> str:
+    lines = [f"Question: {example.question}"]
+    for plan, thought in zip(example.plans, example.thoughts, strict=True):
+        lines += [f"Thought: {thought}"] if thought else []
+        printed = " ".join(_printed(task, example) for task in levels(plan)[-1])
+        lines += [_fenced(plan), f"Output:\n{printed}"]
+    return "\n".join([*lines, example.conclusion])
 
 
-def _as_program(plan: str) -> str:
+def _printed(task: Task, example: Worked) -> str:
+    observed = ", ".join(observation for _, observation in example.steps[task.index])
+    return f"[{observed}]" if spread(task) else observed
+
+
+def _fenced(plan: Plan) -> str:
+    return f"```python\n{_as_program(plan)}\n```"
+
+
+def _as_program(plan: Plan) -> str:
     r"""Write a plan as a program.
 
-    >>> print(_as_program('1. lookup("K2")\n2. lookup("Everest")\n3. calculate("${1.height} - $2")'))
+    >>> print(_as_program(parse_plan('1. lookup("K2")\n2. lookup("Everest")\n3. calculate("${1.height} - $2")')))
     import asyncio
     r1, r2 = await asyncio.gather(lookup('K2'), lookup('Everest'))
     r3 = await calculate(f'''{r1['height']} - {r2}''')
     print(r3)
+    >>> print(_as_program(parse_plan('1. search("runner")\n2. explore(${1[*].item})')))
+    import asyncio
+    r1 = await search('runner')
+    r2 = await asyncio.gather(*(explore(each['item']) for each in r1))
+    print(r2)
     """
     lines = ["import asyncio"]
     last = ""
-    for level in levels(parse_plan(plan)):
+    for level in levels(plan):
         names = ", ".join(f"r{task.index}" for task in level)
         called = ", ".join(map(_as_call, level))
         lines.append(f"{names} = await asyncio.gather({called})" if len(level) > 1 else f"{names} = await {called}")
@@ -219,28 +239,42 @@ def _as_program(plan: str) -> str:
 
 
 def _as_call(task: Task) -> str:
+    many = spread(task)
+    names = {each: f"each{number}" if len(many) > 1 else "each" for number, each in enumerate(many, 1)}
     given = [
-        *map(_as_python, task.positional),
-        *(f"{name}={_as_python(value)}" for name, value in task.arguments.items()),
+        *(_as_python(value, names) for value in task.positional),
+        *(f"{name}={_as_python(value, names)}" for name, value in task.arguments.items()),
     ]
-    return f"{task.tool}({', '.join(given)})"
+    call = f"{task.tool}({', '.join(given)})"
+    if not many:
+        return call
+    lists = ", ".join(f"r{each.index}{_keys(each.path[: each.path.index(ALL)])}" for each in many)
+    elements = f"zip({lists})" if len(many) > 1 else lists
+    return f"asyncio.gather(*({call} for {', '.join(names.values())} in {elements}))"
 
 
-def _as_python(value: Value) -> str:
+def _as_python(value: Value, names: Mapping[Reference, str]) -> str:
+    """Write an argument as an expression; `names` are those of the elements that `[*]` stands for."""
     match value:
+        case Reference() if value in names:
+            return f"{names[value]}{_keys(value.path[value.path.index(ALL) + 1 :])}"
         case Reference():
-            return f"r{value.index}{''.join(f'[{key!r}]' for key in value.path)}"
+            return f"r{value.index}{_keys(value.path)}"
         case Template(parts):
             inner = [
                 part.replace("\\", "\\\\").replace("{", "{{").replace("}", "}}").replace("'''", "\\'\\'\\'")
                 if isinstance(part, str)
-                else f"{{{_as_python(part)}}}"
+                else f"{{{_as_python(part, names)}}}"
                 for part in parts
             ]
             return f"f'''{''.join(inner)}'''"
         case list():
-            return f"[{', '.join(map(_as_python, value))}]"
+            return f"[{', '.join(_as_python(each, names) for each in value)}]"
         case dict():
-            return "{" + ", ".join(f"{key!r}: {_as_python(each)}" for key, each in value.items()) + "}"
+            return "{" + ", ".join(f"{key!r}: {_as_python(each, names)}" for key, each in value.items()) + "}"
         case _:
             return repr(value)
+
+
+def _keys(path: Path) -> str:
+    return "".join(f"[{key!r}]" for key in path)

@@ -1,7 +1,8 @@
 r"""ReWOO: the whole plan at once, its calls one after another, then a solver (arXiv 2305.18323). No replanning.
 
 The planner writes evidence as `#E1 = tool(arguments)`; later calls name it. Evidence with fields can be named by field,
-`#E1.height_m`, as references in LLMCompiler's plans: else none of it could be calculated with.
+`#E1.height_m`, as references in LLMCompiler's plans: else none of it could be calculated with. `#E1[*]` is every
+element of it, as there, but with one call after another.
 
 >>> print(_as_plan('Plan: the height of K2\n#E1 = search("K2")\nPlan: feet\n#E2 = calculate("#E1.height_m / 0.3048")'))
 Plan: the height of K2
@@ -24,7 +25,7 @@ from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in
 from llmcompiler_graph.parser import PlanParser, parse_plan
 from llmcompiler_graph.plan import Plan, Task
 from llmcompiler_graph.prompts import PlanExample
-from llmcompiler_graph.references import JSON, as_text, substitute
+from llmcompiler_graph.references import JSON, as_text, fan_out, substitute
 
 __all__ = ("rewoo",)
 
@@ -49,7 +50,7 @@ Thought: how the answer follows
 Answer: the answer"""
 
 _EVIDENCE = re.compile(r"^[ \t>*`-]*#E(?P<index>\d+)[ \t*`]*=[ \t]*", re.MULTILINE)
-_REFERENCE = re.compile(r"#E(?P<index>\d+)(?P<path>(?:\.[^\W\d]\w*|\[-?\d+\])*)")
+_REFERENCE = re.compile(r"#E(?P<index>\d+)(?P<path>(?:\.[^\W\d]\w*|\[(?:-?\d+|\*)\])*)")
 
 
 def rewoo() -> System:
@@ -106,12 +107,15 @@ def _as_plan(text: str) -> str:
 
 async def _found(task: Task, evidence: dict[int, JSON], calls: ToolCalls) -> JSON:
     try:
-        arguments = {name: substitute(value, evidence) for name, value in task.arguments.items()}
+        spread = fan_out(task.arguments, evidence)
+        single = {name: substitute(value, evidence) for name, value in task.arguments.items()} if spread is None else {}
     except ObservationPathError as error:
         return calls.failed(str(error))
     except KeyError as error:
         return calls.failed(f"there is no evidence #E{error.args[0]}")
-    return await calls.call(task.tool, arguments)
+    if spread is None:
+        return await calls.call(task.tool, single)
+    return [await calls.call(task.tool, each) for each in spread]
 
 
 def _examples(examples: tuple[PlanExample, ...]) -> str:
