@@ -14,6 +14,7 @@ dict_keys(['regex'])
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -32,6 +33,7 @@ Server: TypeAlias = Literal["llama.cpp", "vllm", "sglang"]
 """The servers whose way of taking a grammar is known."""
 
 _KEPT = 16  # grammars; that of first plans is always the same
+_writing = threading.Lock()  # who waits for it mostly wants the same grammar
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Constraint:
     ) -> dict[str, Any]:
         """Hold a reply to the plan language; the arguments are those of `plan_grammar`.
 
-        A regular expression that would be too long is untyped.
+        A regular expression that would be too long is untyped. A grammar without states can take seconds for many
+        tools; in a coroutine, call this through `asyncio.to_thread`. The last ones are kept.
 
         Raises:
             ConfigurationError: The tools are too many for a regular expression.
@@ -91,21 +94,21 @@ class Constraint:
 
     def _fitting(self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = dict, **about: Any) -> dict[str, Any]:
         key, problem = repr((tools, whole, about)), ""
-        for typed in (True, False) if self.typed else (False,):
+        with _writing:
             if key in self._written:
-                break
-            rules = plan_grammar(tools, typed=typed, phased=self.form != "lark", **about)
-            try:
-                written = self._settings(whole(rules))
-            except ValueError as error:
-                problem = str(error)
-                continue
-            if len(self._written) >= _KEPT:
-                self._written.clear()
-            self._written[key] = written
-        if key not in self._written:
-            raise ConfigurationError(problem)
-        return self._written[key]
+                return self._written[key]
+            for typed in (True, False) if self.typed else (False,):
+                rules = plan_grammar(tools, typed=typed, phased=self.form != "lark", **about)
+                try:
+                    written = self._settings(whole(rules))
+                except ValueError as error:
+                    problem = str(error)
+                    continue
+                if len(self._written) >= _KEPT:
+                    self._written.clear()
+                self._written[key] = written
+                return written
+        raise ConfigurationError(problem)
 
     def _settings(self, rules: Rules) -> dict[str, Any]:
         """What to call the model with."""

@@ -70,12 +70,13 @@ class Joiner:
             return Draft(self._compiler, state, sync=sync)
 
         reply = _Reply(f"answer_{uuid4().hex[:12]}", begin if self._compiler.fuse_replan and not last else None)
-        decision = await reply.read(asked, prompt, self._settings(state, may_replan=not last), sync=sync)
+        decision = await reply.read(asked, prompt, await self._settings(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
             await reply.drop_plan()
             prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
-            decision = await reply.read(asked, prompt, self._settings(state, may_replan=False), sync=sync)
+            settings = await self._settings(state, may_replan=False)
+            decision = await reply.read(asked, prompt, settings, sync=sync)
             if isinstance(decision, Replan):
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         usage = rounds[-1]["usage"] if reply.usage is None else {**rounds[-1]["usage"], "joiner": reply.usage}
@@ -99,7 +100,7 @@ class Joiner:
     def _overdue(self, state: LLMCompilerState) -> bool:
         return self._compiler.time_left(state) == 0
 
-    def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
+    async def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
         if self._constraint is None:
             return {}
         if not (self._compiler.fuse_replan and may_replan):
@@ -107,7 +108,9 @@ class Joiner:
         first = max((task["index"] for task in state["tasks"]), default=0) + 1
         earlier = referable(self._compiler.specs, state["tasks"])
         tools, most = self._compiler.shown(state), self._compiler.max_tasks
-        return self._constraint.decision_with_plan(tools, first=first, max_tasks=most, earlier=earlier)
+        return await asyncio.to_thread(  # a large grammar takes seconds
+            self._constraint.decision_with_plan, tools, first=first, max_tasks=most, earlier=earlier
+        )
 
     async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
         structured = model.with_structured_output(self._response_format)

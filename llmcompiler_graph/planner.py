@@ -130,7 +130,8 @@ class Planner:
         reader = self._dialect.reader(draft.first)
         settings: dict[str, Any] = {}
         if self._constraint is not None:
-            settings = self._constraint.plan(
+            settings = await asyncio.to_thread(  # a large grammar takes seconds
+                self._constraint.plan,
                 shown,
                 first=draft.first,
                 max_tasks=self._compiler.max_tasks,

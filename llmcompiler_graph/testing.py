@@ -23,6 +23,7 @@ import json
 import math
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -163,12 +164,15 @@ class _JumpingSelector(selectors.DefaultSelector):
     """A selector that never waits: where a real one would sleep, the clock jumps."""
 
     clock = 0.0
+    threads = 0  # whose results are awaited
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
-        if ready or timeout is None:
+        if ready or timeout == 0:
+            return ready
+        if timeout is None or self.threads:
             # with no timer to jump to, only the outside (a socket, a thread) can wake the loop: really wait for it
-            return ready or super().select(None)
+            return super().select(None)
         self.clock += timeout
         return ready
 
@@ -176,7 +180,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualClockLoop(asyncio.SelectorEventLoop):
     """An event loop whose time jumps to the next timer instead of passing: an hour of `asyncio.sleep` takes no time.
 
-    For asynchronous code only: work in threads and sockets takes no virtual time.
+    For asynchronous code only: work in threads takes no virtual time, and sockets are not waited for.
     """
 
     def __init__(self) -> None:
@@ -189,6 +193,16 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         # years from the start, doubles are further apart than a nanosecond: a timer due now must count as due
         self._clock_resolution = max(1e-9, math.ulp(now))
         return now
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        """Call in a thread; time stands still until it returns."""
+        future = super().run_in_executor(executor, func, *args)
+        self._jumping.threads += 1
+        future.add_done_callback(self._returned)
+        return future
+
+    def _returned(self, _: asyncio.Future[Any]) -> None:
+        self._jumping.threads -= 1
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (asyncio's own)
         """Wait for the threads, which take real time: a virtual deadline would be over at once."""

@@ -1,5 +1,8 @@
+import asyncio
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ from langchain_openai import ChatOpenAI
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constrain, Constraint, constraint_for
 from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.plan_grammar import plan_grammar
 from llmcompiler_graph.tool_specs import tool_spec
 from llmcompiler_graph.tools import calculate, lookup
 from tests.grammar_engine import accepts
@@ -144,6 +148,27 @@ def test_a_large_expression_is_typed_as_far_as_fits() -> None:
     assert re.fullmatch(body["structured_outputs"]["regex"], PLAN)
 
 
+async def test_the_loop_goes_on_while_a_grammar_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plan and of a decision with a plan, which can take seconds."""
+    loop = asyncio.get_running_loop()
+    made = 0
+
+    def waiting(*args: Any, **about: Any) -> Any:
+        nonlocal made
+        turned = threading.Event()
+        loop.call_soon_threadsafe(turned.set)
+        assert turned.wait(10)
+        made += 1
+        return plan_grammar(*args, **about)
+
+    monkeypatch.setattr("llmcompiler_graph.constrain.plan_grammar", waiting)
+    with ScriptedServer([PLAN, REPLY]) as server:
+        model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk-scripted", max_retries=0)  # type: ignore[arg-type]
+        graph = create_llm_compiler(model, [lookup, calculate], constrain="llama.cpp", fuse_replan=True)
+        await graph.ainvoke({"messages": [("user", "1 + 1?")]})
+    assert made == 2
+
+
 def test_a_grammar_is_written_once() -> None:
     """Every first plan of a graph has the same."""
     constraint = Constraint("llama.cpp")
@@ -152,3 +177,11 @@ def test_a_grammar_is_written_once() -> None:
     assert constraint.plan(specs) is not constraint.plan(specs, first=2)
     assert constraint.plan(specs) != constraint.decision_with_plan(specs)
     assert constraint == Constraint("llama.cpp")
+
+
+def test_a_grammar_is_written_once_by_threads() -> None:
+    """However many ask for it at the same time."""
+    constraint, specs = Constraint("llama.cpp", "lark"), [tool_spec(lookup), tool_spec(calculate)]
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda _: constraint.plan(specs), range(8)))
+    assert all(each is written[0] for each in written)

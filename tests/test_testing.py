@@ -46,6 +46,18 @@ def test_threads_still_work() -> None:
     assert run_virtual(main) == (3, 0)
 
 
+def test_time_stands_still_for_threads() -> None:
+    """A timer does not go off while work in a thread is waited for; after it, it does."""
+
+    async def main() -> tuple[int, float]:
+        async with asyncio.timeout(60):
+            total = await asyncio.to_thread(sum, range(10**6))
+        await asyncio.sleep(90)
+        return total, asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == (499_999_500_000, 90)
+
+
 @pytest.mark.parametrize("chunk_size", [0, 1, 5, 100])
 def test_streams_evenly(chunk_size: int) -> None:
     """A reply is streamed in pieces over its time, the last one at its end, and is whole."""
