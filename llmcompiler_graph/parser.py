@@ -18,7 +18,7 @@ when it needs more text. Text is let go of as it is read, so the work is linear 
 not swallow the rest of the plan: at a line that is the head of a later index, the open call is given up. Only a
 triple-quoted string may hold such lines, and text inside one that is never closed is never run as a plan.
 
-May know: `errors`, `references`, `plan`; `call_syntax` for the arguments.
+May know: `errors`, `references`, `plan`; `plan_lines` for what lines look like, `call_syntax` for the arguments.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from llmcompiler_graph import plan_lines as lines
 from llmcompiler_graph.call_syntax import CallSyntaxError, parse_arguments
 from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.plan import Plan, Task
@@ -40,27 +41,7 @@ Event: TypeAlias = Task | Diagnostic
 A diagnostic with an `index` makes that task unusable, until a later line takes the index.
 """
 
-_MARKS = r"[ \t]*(?:(?:[-*+•>|]|#{1,6})[ \t]+)*(?:\*\*|__|`{1,3})?(?:(?:task|step)[ \t]+)?"
-_INDEX = _MARKS + r"\$?(?P<index>\d{1,9})(?:\*\*|__|`)?[ \t]*\\?[.):]{1,2}(?!\d)[ \t]*+(?:\*\*|`|__(?=[ \t]))?+[ \t]*+"
-_HEAD = re.compile(_INDEX + r"(?P<tool>[^\W\d][\w.\-/]*)(?:\*\*|`)?[ \t]*\(", re.IGNORECASE)
-_NUMBERED = re.compile(_INDEX + r"(?P<rest>\S.*)", re.IGNORECASE)
-_JOIN = re.compile(r"(?:" + _INDEX + r"|" + _MARKS + r")join(?:[ \t]*\(|\W*$)", re.IGNORECASE)
-_UNNUMBERED = re.compile(r"[\W\d]*(?:(?:task|step|action)\b[\W\d]*)?(?P<tool>[^\W\d][\w.\-/]*)\(", re.IGNORECASE)
-_THOUGHT = re.compile(
-    r"[ \t]*(?:[-*+•>|][ \t]+)*(?:\*\*|__)?thought(?:\*\*|__)?[ \t]*:(?:\*\*|__)?(?P<thought>.*)", re.IGNORECASE
-)
-_ONE = r"(?:\$\{\d{1,9}[^{}\n]*\}|\$?\d{1,9}\b(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/]*[ \t]*\())"  # no head of a task
-_AFTER = re.compile(
-    rf"after\b[ \t:]*(?:(?:task|step)s?[ \t]+)?(?P<list>{_ONE}(?:(?:[ \t,&]|and\b)*{_ONE})*)", re.IGNORECASE
-)
-_LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|\$?(\d{1,9})")
-_LONGEST_HEAD = 300  # characters
-_COULD_BE_HEAD = re.compile(r"[ \t]*(?:(?:[-*+•>|]|#{1,6})(?:[ \t]+|$))*(?:\*|_|`|\$|\d|t|s|$)", re.IGNORECASE)
-
-_CLOSERS = re.compile(r"(?:[ \t`;,]|\*\*|__)*")
 _UNDECIDED = ("*", "_", ".", "/")  # after a call: a mark, a comment or an expression, by the next character
-_EXPRESSION = re.compile(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
-
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -86,6 +67,7 @@ class PlanParser:
         self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
         self._thoughts: list[str] = []
+        self._prose: list[tuple[int, str, int, str]] = []  # numbered lines before the first call of a replan
         self._events: list[Event] = []
         # the text: what is not consumed yet, and where it stands in the whole
         self._chunks: list[str] = []  # fed but not looked at
@@ -124,10 +106,12 @@ class PlanParser:
         self._chunks.clear()
         while not self.finished and self._state(final):
             pass
+        if final:
+            self._settle_prose()
         self._text = self._text[self._position :]
         self._offset += self._position
         self._position = 0
-        self._asleep = self._state != self._call and len(self._text) >= _LONGEST_HEAD
+        self._asleep = self._state != self._call and len(self._text) >= lines.LONGEST_HEAD
         events, self._events = self._events, []
         return events
 
@@ -135,7 +119,7 @@ class PlanParser:
 
     def _line(self, final: bool) -> bool:
         text, start = self._text, self._position
-        if head := _HEAD.match(text, start, start + _LONGEST_HEAD):
+        if head := lines.head_at(text, start):
             return self._finish() if head["tool"].lower() == "join" else self._begin(head)
         end = text.find("\n", start)
         if end < 0:
@@ -144,16 +128,19 @@ class PlanParser:
             end = len(text)
         line = text[start:end].rstrip("\r")
         self._position = min(end + 1, len(text))
-        if _JOIN.match(line):
+        if lines.JOIN.match(line):
             return self._finish()
-        if thought := _THOUGHT.match(line):
+        if thought := lines.THOUGHT.match(line):
             self._thoughts.append(thought["thought"].strip())
-        elif numbered := _NUMBERED.match(line):
+        elif numbered := lines.NUMBERED.match(line):
             index, where = int(numbered["index"]), self._offset + start + numbered.start("index")
             message = f"task {index} is not a tool call: {_quoted(numbered['rest'])}"
             hint = f"write it as `{index}. tool(argument, …)`, or leave the number out"
-            self._unusable(index, "not-a-call", message, where, hint)
-        elif call := _UNNUMBERED.match(line):
+            if self._shift is None and self._used:
+                self._prose.append((index, message, where, hint))
+            else:
+                self._unusable(index, "not-a-call", message, where, hint)
+        elif call := lines.UNNUMBERED.match(line):
             if call["tool"].lower() == "join":
                 return self._finish()
             tool, where = call["tool"], self._offset + start + call.start("tool")
@@ -161,8 +148,15 @@ class PlanParser:
         return True
 
     def _finish(self) -> bool:
+        self._settle_prose()
         self.finished = True
         return False
+
+    def _settle_prose(self) -> None:
+        """Complain about the numbered lines before the first call, now that it shows how the plan is numbered."""
+        prose, self._prose = self._prose, []
+        for index, message, where, hint in prose:
+            self._unusable(index, "not-a-call", message, where, hint)
 
     # -- one call -----------------------------------------------------------------------------------------------
 
@@ -173,6 +167,9 @@ class PlanParser:
         self._thoughts.clear()
         self._walked, self._closing, self._quote, self._mismatched = [], [")"], "", False
         self._position, self._state = head.end(), self._call
+        if self._written > max(self._used, default=0):
+            self._number(self._written)  # the numbering goes on, whatever numbers the prose before it has
+        self._settle_prose()
         return True
 
     def _call(self, final: bool) -> bool:
@@ -222,11 +219,11 @@ class PlanParser:
 
     def _next_head(self, line: int, final: bool) -> bool | None:
         """Whether a later task's head starts at a position; `None` if more text is needed to tell."""
-        if head := _HEAD.match(self._text, line, line + _LONGEST_HEAD):
+        if head := lines.head_at(self._text, line):
             return int(head["index"]) > self._written
-        rest = self._text[line : line + _LONGEST_HEAD]
-        complete = final or "\n" in rest or "(" in rest or len(rest) == _LONGEST_HEAD
-        return None if not complete and _COULD_BE_HEAD.match(rest) else False
+        rest = self._text[line : line + lines.LONGEST_HEAD]
+        complete = final or "\n" in rest or "(" in rest or len(rest) == lines.LONGEST_HEAD
+        return None if not complete and lines.COULD_BE_HEAD.match(rest) else False
 
     def _give_up(self, resume: int) -> bool:
         """Drop a call that was not closed, and read on at a position."""
@@ -240,21 +237,21 @@ class PlanParser:
 
     def _tail(self, final: bool) -> bool:
         text, start = self._text, self._position
-        limit = start + _LONGEST_HEAD
-        closers = _CLOSERS.match(text, start, limit)
+        limit = start + lines.LONGEST_HEAD
+        closers = lines.CLOSERS.match(text, start, limit)
         assert closers is not None
         i = closers.end()
         whole = final or text.find("\n", i) >= 0  # whether the rest of the line is here
         rest = text[i : i + 6].lower() if i < limit else "…"
-        expression = _EXPRESSION.match(text, start, limit)
+        expression = lines.EXPRESSION.match(text, start, limit)
         if not whole and (expression or rest in _UNDECIDED or "after".startswith(rest)):
             return False
         after: list[tuple[int, int]] = []
         if rest[:5] == "after" and not rest[5:].isalnum():
             if not whole:
                 return False
-            if clause := _AFTER.match(text, i):
-                listed = _LISTED.finditer(text, clause.start("list"), clause.end())
+            if clause := lines.AFTER.match(text, i):
+                listed = lines.LISTED.finditer(text, clause.start("list"), clause.end())
                 after = [(int(n[1] or n[2]), self._offset + n.start()) for n in listed]
                 i = clause.end()
         self._position, self._state = i, self._rest
@@ -265,11 +262,11 @@ class PlanParser:
         """Skip a comment behind a call, up to the next line or the next task on the same line."""
         text, start = self._text, self._position
         end = text.find("\n", start)
-        if end < 0 and not final and not _HEAD.match(text, start, start + _LONGEST_HEAD):
+        if end < 0 and not final and not lines.head_at(text, start):
             return False
         end = len(text) if end < 0 else end
         following = (i for i in range(start, end) if text[i] not in " \t" and (i == start or text[i - 1] in " \t;,|"))
-        self._position = next((i for i in following if _HEAD.match(text, i, i + _LONGEST_HEAD)), end)
+        self._position = next((i for i in following if lines.head_at(text, i)), end)
         self._state = self._line
         return True
 
@@ -325,7 +322,7 @@ class PlanParser:
         self._unusable(self._written, code, message, self._place if where is None else where, hint)
         swallowed = "".join(self._walked)
         for newline in re.finditer("\n", swallowed):
-            head = _HEAD.match(swallowed, newline.end(), newline.end() + _LONGEST_HEAD)
+            head = lines.head_at(swallowed, newline.end())
             if head and head["tool"].lower() != "join":
                 index = int(head["index"])
                 message = f"the line of task {index} stands inside the call of task {self._written}"
@@ -340,11 +337,12 @@ class PlanParser:
             self._events.append(Diagnostic("forward-reference", message, task.line, task.column, hint, task.index))
 
     def _unusable(self, written: int, code: str, message: str, where: int, hint: str = "") -> None:
-        """Complain about a line, which makes its index unusable unless another task has it."""
-        if self._has(written):
+        """Complain about a line, which makes its index unusable unless another task has it, of any plan."""
+        index = self._number(written)
+        if self._has(written) or index in self._used:
             self._complain(code, message, where, hint)
             return
-        self._complain(code, message, where, hint, index=self._number(written))
+        self._complain(code, message, where, hint, index=index)
         self._own.add(written)
         self._broken.add(written)
         self._settle_dollars(written)

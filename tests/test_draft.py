@@ -321,3 +321,17 @@ def test_nothing_hangs(plan: str, repairs: list[str], max_repairs: int) -> None:
                 assert ended[n] <= started[task["index"]]
     sent = [started[task["index"]] for task in tasks if task["tool"] == "send" and task["status"] == "done"]
     assert sent == sorted(sent)
+
+
+def test_prose_in_a_replan_leaves_earlier_observations_alone() -> None:
+    """A numbered line of prose, before or behind the tasks of a replan, costs no task of an earlier plan its value."""
+
+    async def main(replan: str) -> Any:
+        add_up = "3. add(${1.height_m}, ${2.height_m})"
+        plans = ['1. look("aaa")', "Replan: more", replan, "Replan: add them", add_up]
+        final, _ = await asked(*plans, max_repairs=0)
+        return outcomes(final)
+
+    tasks = [(1, "done", {"height_m": 3.0}), (2, "done", {"height_m": 2.0}), (3, "done", 5.0)]
+    for replan in ('2. look("bb")\nNotes:\n1. The first is known.', '1. The first is known\n2. look("bb")'):
+        assert asyncio.run(main(replan)) == tasks

@@ -360,6 +360,24 @@ def test_a_restart_in_the_middle_is_shifted_by_its_first_line() -> None:
     assert [e.index for e in read("0. f()\n1. g()", (5,))] == [6, 7]
 
 
+def test_prose_before_a_replan_does_not_say_how_it_is_numbered() -> None:
+    """A plan that goes on is not moved by the numbers of a list before it, and its references mean what they say."""
+    first, second, task = read("1. What is known\n2. What is left\n2. f($1)", (1,))
+    assert task == Task(2, "f", positional=(Reference(1),))
+    assert isinstance(first, Diagnostic)
+    assert isinstance(second, Diagnostic)
+    assert (first.code, first.index, second.index) == ("not-a-call", None, 2)
+    assert [e.index for e in read("1. nothing\n2. at all", (1, 2))] == [3, 4]
+
+
+def test_prose_leaves_the_tasks_of_earlier_plans_alone() -> None:
+    """A numbered line that is no call says nothing of the earlier task of that number, which stays referable."""
+    task, complaint, user = read("3. f()\n1. The first value was fetched before.\n4. g($1)", (1, 2))
+    assert isinstance(complaint, Diagnostic)
+    assert (task.index, complaint.code, complaint.index) == (3, "not-a-call", None)
+    assert user == Task(4, "g", positional=(Reference(1),))
+
+
 def test_a_number_of_an_earlier_plan_is_not_taken_twice() -> None:
     """When the numbering turns back into earlier plans, the line is refused and the earlier task stays."""
     events = read("4. f()\n2. g()\n5. h($2)", (1, 2, 3))
