@@ -91,8 +91,10 @@ class Executor:
         self._bodies: dict[int, tuple[Call, contextvars.Context]] = {}  # index -> who runs it
         self._raised: dict[int, Exception] = {}  # index -> what a call of it raised
         self._outcomes: dict[int, asyncio.Future[Observation]] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[Observation | None]] = set()
+        self._begun: dict[int, dict[int, asyncio.Task[Observation | None]]] = {}  # index -> element -> detached call
         self._closed = False
+        self._failure: BaseException | None = None  # what ended everything
 
     def add(self, task: Task) -> None:
         """Take a task of the plan; its calls may begin now."""
@@ -130,6 +132,13 @@ class Executor:
             self._apply(self.unit.claim(index))
         return await asyncio.shield(self._outcome(index))
 
+    def begun(self, index: int) -> dict[int, Awaitable[Observation | None]]:
+        """The detached calls of an unfinished task that fans out, by element, in order.
+
+        They give an observation, or `None` if there is none: the call was suspended, or raised.
+        """
+        return {} if index in self.unit.observations else dict(sorted(self._begun.get(index, {}).items()))
+
     def expire(self, what: str) -> None:
         """Say that the time is over: every unfinished task fails, and the calls under way are cancelled.
 
@@ -164,7 +173,9 @@ class Executor:
             # an outcome nobody asks for is no error
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._outcomes[index] = future
-            if self._closed:
+            if self._failure is not None:
+                future.set_exception(self._failure)
+            elif self._closed:
                 future.cancel()
         return self._outcomes[index]
 
@@ -202,10 +213,12 @@ class Executor:
             self._tell("started", start.index)
         task = self._loop.create_task(self._make(start, call), context=context.copy())
         self._calls.add(task)
+        if call is self._detached and start.element is not None:
+            self._begun.setdefault(start.index, {})[start.element] = task
         task.add_done_callback(self._ended)
         return True
 
-    async def _make(self, start: Start, call: Call) -> None:
+    async def _make(self, start: Start, call: Call) -> Observation | None:
         index = start.index
         try:
             observation = await call(start)
@@ -223,12 +236,14 @@ class Executor:
             self._apply(self.unit.suspended(index, start.element))
             if suspended and index in self._bodies:  # somebody came to run it meanwhile
                 self._apply(self.unit.claim(index))
-            return
+            return None
         self._apply(self.unit.finished(index, start.element, observation))
+        return observation
 
-    def _ended(self, call: asyncio.Task[None]) -> None:
+    def _ended(self, call: asyncio.Task[Observation | None]) -> None:
         self._calls.discard(call)
         if not call.cancelled() and (error := call.exception()) is not None:
+            self._failure = self._failure or error
             self._end(self._outcomes, error)  # not the tool's fault but `on_event`'s, say: nobody is to wait for ever
 
     def _end(self, indices: Iterable[int], error: BaseException) -> None:

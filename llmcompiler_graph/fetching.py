@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -182,6 +182,7 @@ class _Run:
         """What the `@task` of a task does."""
         index = record["index"]
         decisions: list[Decision] = []
+        elements: dict[int, tuple[asyncio.Future[Start], Any]] = {}  # what lets each call begin, and its `@task`
         approval, unit = self._compiler.approval, self.executor.unit
 
         async def call(start: Start) -> Observation:
@@ -197,10 +198,20 @@ class _Run:
                         return Observation("done", storable(cast("JSON", rest.get("message"))))
                     case {"type": "edit", "edited_action": {"args": arguments}}:
                         start = replace(start, arguments=arguments)
-            limited = self._sync or get_config().get("max_concurrency")
-            if start.element is None or limited or len(unit.arguments[index]) > _MOST_ELEMENTS:
+            if start.element is None or not apart():
                 return await self._compiler.call(start, record, self._state, sync=self._sync)
-            return await self._element(start, record)
+            if start.element not in elements:
+                elements[start.element] = self._element(record, start.element)
+            begin, made = elements[start.element]
+            if not begin.done():  # else the task has ended
+                begin.set_result(start)
+            result: ElementResult = await made
+            return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
+
+        def apart() -> bool:
+            # only where LangGraph gives as many places as are asked for: else the tasks that wait would leave none
+            limited = self._sync or get_config().get("max_concurrency")
+            return not limited and len(unit.arguments[index]) <= _MOST_ELEMENTS
 
         def arguments() -> list[Mapping[str, JSON]]:
             given = unit.arguments.get(index, ())
@@ -208,7 +219,14 @@ class _Run:
             return [old if new is None else new for new, old in zip(edited, given, strict=True)]
 
         async def run() -> TaskResult:
-            observation = await self.executor.run(index, call)
+            begun = self.executor.begun(index)
+            if begun and apart():  # all before any other: LangGraph tells a task's `@task`s apart by their order
+                elements.update((n, self._element(record, n, early)) for n, early in begun.items())
+            try:
+                observation = await self.executor.run(index, call)
+            finally:
+                for begin, _ in elements.values():
+                    begin.cancel()  # nobody else would, and the `@task` would wait for ever
             timing = self.executor.timings[index]
             attached = observation.attachment
             if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
@@ -228,21 +246,27 @@ class _Run:
 
         return run
 
-    async def _element(self, start: Start, record: TaskRecord) -> Observation:
-        """Make one call of a task that fans out, in a `@task` of its own inside that of the task.
+    def _element(
+        self, record: TaskRecord, n: int, early: Awaitable[Observation | None] | None = None
+    ) -> tuple[asyncio.Future[Start], Any]:
+        """Make one call of a task that fans out in a `@task` of its own, inside that of the task.
 
-        Only where LangGraph gives as many places as are asked for: else the tasks that wait would leave none for it.
+        Args:
+            record: The task.
+            n: The element.
+            early: The detached call of it, if there was one: it is adopted if it gives anything.
         """
+        begin: asyncio.Future[Start] = self._loop.create_future()
 
         async def element() -> ElementResult:
-            made = await self._compiler.call(start, record, self._state, sync=False)
+            made = None if early is None else await asyncio.shield(early)
+            if made is None:
+                made = await self._compiler.call(await begin, record, self._state, sync=False)
             attached = cast("list[Any] | None", made.attachment)
             return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
 
-        # the name keeps results apart: which calls are made here depends on how many had begun early
-        call: Any = langgraph_task(name=f"{record['tool']}[{start.element}]")(cast("Any", element))
-        result: ElementResult = await call()
-        return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
+        call: Any = langgraph_task(name=f"{record['tool']}[{n}]")(cast("Any", element))
+        return begin, call()
 
     def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde import _msgpack
@@ -247,7 +248,7 @@ FAN_OUT = "1. names()\n2. send(${1[*]})"
 
 
 def senders(ran: Counter[str], *, fails: str = "", asks: str = "") -> list[BaseTool]:
-    """Tools to fan out with: `send` is counted, fails the first time for one name, and asks about another."""
+    """Tools to fan out with: `send` is counted, fails the first time for one name, and asks about others."""
 
     @tool
     async def names() -> list[str]:
@@ -261,26 +262,28 @@ def senders(ran: Counter[str], *, fails: str = "", asks: str = "") -> list[BaseT
         if to == fails and ran[to] == 1:
             await asyncio.sleep(0.1)
             raise OSError(to)
-        return f"{to}: {interrupt(to)}" if to == asks else to
+        return f"{to}: {interrupt(to)}" if to in asks else to
 
     return [names, send]
 
 
-async def test_each_call_of_a_fan_out_is_persisted(store: str) -> None:
-    """Of a task that fans out, only the calls that were not finished are made again."""
+@pytest.mark.parametrize("early", [False, True], ids=["planned", "early"])
+async def test_each_call_of_a_fan_out_is_persisted(store: str, early: bool) -> None:
+    """Of a task that fans out, only the calls that were not finished are made again, also if they began early."""
     ran: Counter[str] = Counter()
     async with saver_at(store, sync=False) as saver:
 
         def graph(*replies: str) -> Any:
-            model, before = ScriptedModel(replies), ["task_fetching_unit"]
+            model, before = ScriptedModel(replies), [] if early else ["task_fetching_unit"]
             tools = senders(ran, fails="b")
             return create_llm_compiler(
                 model, tools, checkpointer=saver, handle_tool_errors=False, interrupt_before=before
             )
 
-        await graph(FAN_OUT).ainvoke(QUESTION, THREAD)
+        if not early:
+            await graph(FAN_OUT).ainvoke(QUESTION, THREAD)
         with pytest.raises(OSError, match="b"):
-            await graph().ainvoke(None, THREAD)
+            await graph(FAN_OUT).ainvoke(QUESTION if early else None, THREAD)
         assert ran == {"a": 1, "b": 1, "c": 1, "d": 1}
         final = await graph("Finish: done").ainvoke(None, THREAD)
     assert values(final)[1] == ["a", "b", "c", "d"]
@@ -299,6 +302,21 @@ async def test_a_call_of_a_fan_out_that_asks(store: str) -> None:
         final = await graph.ainvoke(Command(resume="yes"), THREAD)
     assert values(final)[1] == ["a", "b", "c", "d: yes"]
     assert ran == {"a": 1, "b": 1, "c": 1, "d": 2}
+
+
+async def test_early_calls_of_a_fan_out_that_ask() -> None:
+    """Each call that asks is answered once, in its turn if there is room for one, and no other is made again."""
+    ran: Counter[str] = Counter()
+    model = ScriptedModel([FAN_OUT, "Finish: done"])
+    limit = {"send": 1}
+    graph = create_llm_compiler(model, senders(ran, asks="bd"), checkpointer=InMemorySaver(), tool_concurrency=limit)
+    final, asked = await graph.ainvoke(QUESTION, THREAD), list[str]()
+    while questions := final.get("__interrupt__"):
+        asked += [each.value for each in questions]
+        final = await graph.ainvoke(Command(resume={each.id: "yes" for each in questions}), THREAD)
+    assert values(final)[1] == ["a", "b: yes", "c", "d: yes"]
+    assert sorted(asked) == ["b", "d"]
+    assert (ran["a"], ran["c"]) == (1, 1)
 
 
 @both_ways
