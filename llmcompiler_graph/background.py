@@ -23,7 +23,17 @@ T = TypeVar("T")
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="llmcompiler", daemon=True).start()
+
+    def run() -> None:
+        while True:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):  # asyncio raises them here too, besides where the task is awaited
+                continue
+            else:
+                return
+
+    threading.Thread(target=run, name="llmcompiler", daemon=True).start()
     return loop
 
 

@@ -3,7 +3,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,34 @@ def test_errors_reach_the_caller() -> None:
 
     with pytest.raises(KeyError, match="x"):
         run_in_background(work())
+
+
+@pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt()])
+def test_the_loop_outlives_who_leaves(leaving: BaseException) -> None:
+    """`sys.exit()` in a coroutine is raised where it is awaited, and ends neither the loop nor what else runs there."""
+
+    async def leave() -> None:
+        raise leaving
+
+    async def beside() -> str:
+        leave_too = asyncio.create_task(leave())
+        with suppress(SystemExit, KeyboardInterrupt):
+            await leave_too
+        await asyncio.sleep(0.01)
+        return "still here"
+
+    found: list[Any] = []
+
+    def run() -> None:
+        with suppress(SystemExit, KeyboardInterrupt):
+            run_in_background(leave())
+            found.append("not raised")
+        found.append(run_in_background(beside()))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found == ["still here"]
 
 
 def test_callers_share_the_loop() -> None:

@@ -340,6 +340,29 @@ def test_a_listener_that_raises() -> None:
     run_virtual(main)
 
 
+def test_what_no_program_should_catch() -> None:
+    """What is no `Exception` (a panic of a library in Rust) ends everything, also what comes only later."""
+
+    class Panic(BaseException):
+        """Out of bounds."""
+
+    async def early(start: Start) -> Observation:
+        if start.index == 1:
+            raise Panic
+        return await sleep(start)
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit(), early)
+        executor.add(sleep_task(1, 0))
+        await asyncio.sleep(1)
+        executor.add(sleep_task(2, 1, 1))
+        for index in (1, 2):
+            with pytest.raises(Panic):
+                await asyncio.wait_for(executor.run(index, sleep), 10)
+
+    run_virtual(main)
+
+
 def test_a_task_that_was_only_known_to_be_unusable() -> None:
     """A rejected index can be taken by a task that comes later."""
 
