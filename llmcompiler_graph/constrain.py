@@ -77,20 +77,22 @@ class Constraint:
         """
         return self._fitting(list(tools), first=first, max_tasks=max_tasks, again=again, earlier=earlier)
 
-    def decision(self, *, may_replan: bool) -> dict[str, Any]:
+    def decision(self, *, may_replan: bool, may_finish: bool = True) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's."""
-        return self._settings(decision_grammar(may_replan=may_replan))
+        return self._settings(decision_grammar(may_replan=may_replan, may_finish=may_finish))
 
     def decision_with_plan(
         self,
         tools: Iterable[ToolSpec],
         *,
+        may_finish: bool = True,
         first: int = 1,
         max_tasks: int | None = None,
         earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     ) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's, with the next plan below a replan; arguments as for `plan`."""
-        return self._fitting(list(tools), _with_decision, first=first, max_tasks=max_tasks, earlier=earlier)
+        whole = _with_decision if may_finish else _with_replan
+        return self._fitting(list(tools), whole, first=first, max_tasks=max_tasks, earlier=earlier)
 
     def _fitting(self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = dict, **about: Any) -> dict[str, Any]:
         key, problem = repr((tools, whole, about)), ""
@@ -125,6 +127,10 @@ class Constraint:
 
 def _with_decision(plan: Rules) -> Rules:
     return decision_grammar(may_replan=True, plan=plan)
+
+
+def _with_replan(plan: Rules) -> Rules:
+    return decision_grammar(may_replan=True, may_finish=False, plan=plan)
 
 
 Constrain: TypeAlias = Literal["auto"] | Server | Constraint | None

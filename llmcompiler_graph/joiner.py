@@ -22,7 +22,7 @@ from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft, referable
 from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
-from llmcompiler_graph.state import LLMCompilerState, Round
+from llmcompiler_graph.state import LLMCompilerState, Round, reread
 
 __all__ = ("Joiner",)
 
@@ -103,14 +103,32 @@ class Joiner:
     async def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
         if self._constraint is None:
             return {}
+        may_finish = not (may_replan and self._fruitless(state))
         if not (self._compiler.fuse_replan and may_replan):
-            return self._constraint.decision(may_replan=may_replan)
+            return self._constraint.decision(may_replan=may_replan, may_finish=may_finish)
         first = max((task["index"] for task in state["tasks"]), default=0) + 1
         earlier = referable(self._compiler.specs, state["tasks"])
         tools, most = self._compiler.shown(state), self._compiler.max_tasks
         return await asyncio.to_thread(  # a large grammar takes seconds
-            self._constraint.decision_with_plan, tools, first=first, max_tasks=most, earlier=earlier
+            self._constraint.decision_with_plan,
+            tools,
+            may_finish=may_finish,
+            first=first,
+            max_tasks=most,
+            earlier=earlier,
         )
+
+    def _fruitless(self, state: LLMCompilerState) -> bool:
+        """Whether the first plan has found out nothing it was made for, and no human has had a say in that.
+
+        Small models answer all the same, with what they make up: of the tasks whose results nothing else uses, one at
+        least must have returned something before a model that is held to a grammar may finish.
+        """
+        tasks = state["tasks"]
+        used = {index for task in tasks if task["text"] for index in reread(task).dependencies}
+        final = [task["status"] for task in tasks if task["index"] not in used]
+        asked = self._compiler.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
+        return len(state["rounds"]) == 1 and bool(final) and "done" not in final and not asked
 
     async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
         structured = model.with_structured_output(self._response_format)

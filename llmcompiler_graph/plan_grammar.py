@@ -79,12 +79,12 @@ _UNTYPED = Alt(
 )
 
 
-def decision_grammar(*, may_replan: bool, plan: Rules | None = None) -> Rules:
+def decision_grammar(*, may_replan: bool, may_finish: bool = True, plan: Rules | None = None) -> Rules:
     """Make the grammar of the joiner's reply; with a plan's grammar, a replan has that plan below it."""
     line = Chars(r"^\n")
     finish: Node = Seq(("Finish: ", Repeat(line, 1, 4000)))
     replan: Node = Seq(("Replan: ", Repeat(line, 1, 400), *(() if plan is None else ("\n", Use("plan")))))
-    options: Node = Alt((finish, replan)) if may_replan else finish
+    options: Node = finish if not may_replan else Alt((finish, replan)) if may_finish else replan
     root: dict[str, Node] = {"root": Seq(("Thought: ", Repeat(line, 1, 240), "\n", options))}
     return root | {"plan" if name == "root" else name: node for name, node in (plan or {}).items() if may_replan}
 

@@ -96,7 +96,7 @@ class Planner:
                     usage = await self._write(draft, prompt, state, sync=sync)
                 plan = draft.text
                 while broken := draft.mend():
-                    request = repair_request(broken)
+                    request = repair_request(state, broken)
                     if repairs or not adopted:
                         prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
                     prompt.append(HumanMessage(request))

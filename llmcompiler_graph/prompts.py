@@ -87,6 +87,8 @@ _DECIDE_FUSED = (
     "{following}. Refer to what earlier tasks returned instead of repeating them."
 )
 _DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
+_AGAIN = "The question again: {question}\n"  # where a small model looks first when it writes what comes next
+_AGAIN_CHARS = 500
 _MISSING = "{tasks} returned nothing: do not guess what.\n"  # small models add up what is there, and call it the sum
 
 
@@ -166,7 +168,7 @@ def _example(example: PlanExample, planner: PlannerDialect, *, fused: bool) -> s
         if outcome.plan and fused:
             parts[-1] += f"\n{outcome.plan.strip()}"
         elif outcome.plan:
-            parts.append(f"{_go_on(last + 1, planner)}\n{outcome.plan.strip()}")
+            parts.append(f"{_go_on(last + 1, planner, example.question)}\n{outcome.plan.strip()}")
     return "\n\n".join(parts)
 
 
@@ -201,8 +203,7 @@ def conversation(
     """
     more = more or {}
     messages = state["messages"]
-    turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
-    position = next(turn, question_position(messages))
+    position = _turn_position(state)
     before, question = messages[:position], messages[position]
     history = [m for m in before if not isinstance(m, ToolMessage | SystemMessage) and not getattr(m, "tool_calls", ())]
     own = [m.text for m in before if isinstance(m, SystemMessage)]
@@ -212,7 +213,8 @@ def conversation(
     following = 1
     for number, one in enumerate(rounds):
         if not one.get("adopted"):
-            prompt += [HumanMessage(_go_on(following, planner, more.get(number, "")))] if number else []
+            goes_on = _go_on(following, planner, question.text, more.get(number, ""))
+            prompt += [HumanMessage(goes_on)] if number else []
             prompt.append(AIMessage(said(one["plan"])))
         for repair in one.get("repairs", ()):
             prompt += [HumanMessage(repair["request"]), AIMessage(said(repair["plan"]))]
@@ -224,7 +226,7 @@ def conversation(
         if one["reply"]:
             prompt.append(AIMessage(one["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
-        prompt.append(HumanMessage(_go_on(following, planner, more.get(len(rounds), ""))))
+        prompt.append(HumanMessage(_go_on(following, planner, question.text, more.get(len(rounds), ""))))
     return prompt
 
 
@@ -233,11 +235,25 @@ def _decide(following: int, *, fused: bool) -> str:
     return _DECIDE_FUSED.format(following=following) if fused else _DECIDE
 
 
-def _go_on(following: int, planner: PlannerDialect, more: str = "") -> str:
+def _turn_position(state: LLMCompilerState) -> int:
+    """Where the question of the current turn stands."""
+    messages = state["messages"]
+    turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
+    return next(turn, question_position(messages))
+
+
+def _again(question: str) -> str:
+    """Repeat the question, or how it begins."""
+    question = " ".join(question.split())
+    cut = f"{question[:_AGAIN_CHARS]}…" if len(question) > _AGAIN_CHARS else question
+    return _AGAIN.format(question=cut) if cut else ""
+
+
+def _go_on(following: int, planner: PlannerDialect, question: str, more: str = "") -> str:
     """Ask for the next plan."""
     tools = f"More tools:\n{more}\n\n" if more else ""
     return (
-        f"{tools}{_ASK[planner]} Number its tasks from {following}; "
+        f"{tools}{_again(question)}{_ASK[planner]} Number its tasks from {following}; "
         "refer to what earlier tasks returned instead of repeating them."
     )
 
@@ -247,10 +263,11 @@ def said(plan: str) -> str:
     return plan.strip() or "1. join()"
 
 
-def repair_request(broken: Sequence[tuple[int, str, Sequence[Diagnostic]]]) -> str:
+def repair_request(state: LLMCompilerState, broken: Sequence[tuple[int, str, Sequence[Diagnostic]]]) -> str:
     """Ask the planner to write some tasks again.
 
     Args:
+        state: Its `messages` hold the question.
         broken: The index of each, its line as it was written, and what is wrong with it.
     """
     lines = []
@@ -259,7 +276,7 @@ def repair_request(broken: Sequence[tuple[int, str, Sequence[Diagnostic]]]) -> s
         lines += [f"- {each.message}" + (f" ({each.hint})" if each.hint else "") for each in diagnostics]
     listed = "\n".join(lines)
     return (
-        f"Part of the plan cannot be used:\n{listed}\n\n"
+        f"Part of the plan cannot be used:\n{listed}\n\n{_again(state['messages'][_turn_position(state)].text)}"
         f"Write only {_numbered([index for index, *_ in broken])} again, corrected, "
         f"with the same number{'s' * (len(broken) > 1)}. "
         "The other tasks are running."

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constrain, Constraint, constraint_for
@@ -71,6 +73,49 @@ def test_a_fused_replan() -> None:
     assert accepts(fused["grammar"], "lark", reply)
     assert not accepts(fused["grammar"], "lark", reply.replace("$1", "${1.height_m}"))
     assert not accepts(last["grammar"], "lark", reply)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_fruitless_plan_is_followed_by_another(fused: bool) -> None:
+    """Of a first plan that found out nothing it was made for, a model held to a grammar may only ask for another."""
+    useless = (
+        '1. lookup(entity="Atlantis")\n2. lookup(entity="K2")\n3. calculate(expression="${1.height_m} - ${2.height_m}")'
+    )
+    again = "Thought: t\nReplan: more" + "\n4. join()" * fused
+    with ScriptedServer([useless, again, *["4. join()"] * (not fused), REPLY]) as server:
+        requests = asked(server, Constraint("llama.cpp", "lark"), fuse_replan=fused, max_repairs=0)
+    assert accepts(requests[1]["grammar"], "lark", again)
+    assert not accepts(requests[1]["grammar"], "lark", REPLY)
+    assert accepts(requests[-1]["grammar"], "lark", REPLY)
+
+
+@pytest.mark.parametrize(
+    ("plan", "more"),
+    [
+        (PLAN, {}),
+        ("1. join()", {}),
+        ('1. lookup(entity="Atlantis")\n2. lookup(entity="K2")\n3. join()', {}),
+        ('1. lookup(entity="Atlantis")\n2. join()', {"max_replans": 0}),
+    ],
+    ids=["done", "nothing planned", "partly done", "no plan left"],
+)
+def test_else_the_model_may_finish(plan: str, more: dict[str, Any]) -> None:
+    """Something was found, or nothing was looked for, or another plan is not its to make: then it may answer."""
+    with ScriptedServer([plan, REPLY]) as server:
+        grammar = asked(server, Constraint("llama.cpp", "lark"), **more)[1]["grammar"]
+    assert accepts(grammar, "lark", REPLY)
+
+
+def test_what_a_human_rejected_may_be_answered() -> None:
+    """A plan that a human has stopped is no reason for another."""
+    with ScriptedServer(['1. lookup(entity="K2")\n2. join()', REPLY]) as server:
+        model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk-scripted", max_retries=0)  # type: ignore[arg-type]
+        approve, saver = {"lookup": True}, InMemorySaver()
+        graph = create_llm_compiler(model, [lookup], constrain="llama.cpp", interrupt_on=approve, checkpointer=saver)
+        thread: Any = {"configurable": {"thread_id": "1"}}
+        graph.invoke({"messages": [("user", "how high?")]}, thread)
+        graph.invoke(Command(resume={"decisions": [{"type": "reject", "message": "no"}]}), thread)
+        assert accepts(server.requests[1]["grammar"], "gbnf", REPLY)
 
 
 def test_a_repair() -> None:

@@ -241,6 +241,7 @@ Finish with the answer, or replan if something needed is missing.
 Thought: Oslo was misspelt.
 Replan: look up Oslo.
 
+The question again: How much warmer is it in Rome than in Oslo?
 Write the plan. Number its tasks from 3; refer to what earlier tasks returned instead of repeating them.
 3. temperature(city="Oslo")
 4. difference(a=$1, b=$3)

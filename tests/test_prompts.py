@@ -5,7 +5,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.plan import Task, ToolSpec
-from llmcompiler_graph.prompts import conversation, question_position, signature, system_message
+from llmcompiler_graph.prompts import conversation, question_position, repair_request, signature, system_message
 from llmcompiler_graph.state import Round, TaskRecord, planned
 
 SYSTEM = SystemMessage("system")
@@ -102,6 +102,26 @@ def test_every_call_extends_the_one_before() -> None:
     assert "from 2" in prompts[2][-1][1]
     assert '2. search(query="y") = "b"' in prompts[3][-1][1]
     assert '= "a"' not in prompts[3][-1][1]
+
+
+@pytest.mark.parametrize(
+    ("question", "again"),
+    [
+        ("why  is\nthat?", "The question again: why is that?\nWrite the plan. Number"),
+        ("w" * 600, f"The question again: {'w' * 500}…\nWrite the plan. Number"),
+        ("", "Write the plan. Number"),
+    ],
+)
+def test_a_replan_repeats_the_question(question: str, again: str) -> None:
+    """What the next plan is for stands where it is asked for, cut if it is long."""
+    rounds = [one_round("1. join()", "Replan: more")]
+    assert conversation(SYSTEM, state(HumanMessage(question), rounds=rounds))[-1].text.startswith(again)
+
+
+def test_a_repair_repeats_the_question() -> None:
+    """So it does where tasks are to be written again."""
+    text = repair_request(state(HumanMessage("why?")), [(1, "1. lok()", [])])
+    assert "The question again: why?\nWrite only task 1 again, corrected, with the same number. The other" in text
 
 
 def test_history() -> None:
