@@ -1,6 +1,7 @@
 """Finds the datasets: in a directory of the user's, else downloaded from where their authors published them.
 
 Downloads are checked against pinned SHA-256 sums, kept in the user's cache and never made twice. Nothing is shipped.
+Some files are read in a form that is published nowhere: `CONVERTED`, and the errors, say what to make them of.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import Any
 
 from llmcompiler_graph.errors import LLMCompilerError
 
-__all__ = ("OFFICIAL", "DataError", "OfficialFile", "dataset_file", "fetch", "read_json")
+__all__ = (
+    "BFCL_CATEGORIES",
+    "CONVERTED",
+    "OFFICIAL",
+    "DataError",
+    "OfficialFile",
+    "dataset_directory",
+    "dataset_file",
+    "fetch",
+    "read_json",
+)
 
 
 class DataError(LLMCompilerError):
@@ -69,32 +80,45 @@ OFFICIAL: Mapping[str, OfficialFile] = {
         1558836,
         "the authors' recorded GPT-4 run of Tree-of-Thoughts on Game of 24 (MIT)",
     ),
-    "asynchow/async_benchmark.pkl": OfficialFile(
-        f"{_GITHUB}/fangru-lin/graph-llm-asynchow-plan/66f9bcffbe6caece8755df7927e14cece69b3160/data/async_benchmark.pkl",
-        "ad028e6df12910494e72318c58675b851957e251cc1dd544b0e951439a50e1d6",
-        1744641,
-        "AsyncHow, 1,598 plans (MIT)",
-    ),
-    "mathqa/test.json": OfficialFile(
-        f"{_GITHUB}/shaigue/mathqa/175079e579ae1948a80a948c4b00c43d082ddb2e/data/MathQA/test.json",
-        "dfe7bc4691caf26842ccd4cf14e8f978327bab4f2989e0b076a4e6b38a9371d1",
-        2346754,
-        "MathQA, 2,985 test problems (Apache-2.0)",
-    ),
     "nestools/test_data.jsonl": OfficialFile(
         f"{_GITHUB}/hhan1018/NesTools/fb617f396d61ead9f857a48f9ea7cf12fa522450/data/test_data.jsonl",
         "71a77b416bdfc97ddc81baa139ea1f0adf1c884e0c2f86bd439dc503c739e643",
         2683323,
         "NesTools, 1,000 tasks (Apache-2.0)",
     ),
-    "webshop/human_goals.json": OfficialFile(
-        f"{_GITHUB}/princeton-nlp/WebShop/64fa2a5c15c7daa698b9ac93f5bb5437b634c9bd/baseline_models/data/human_goals.json",
-        "b68746ed66cd31fdc5f70eb3f5831a46b38163563b57a66ddcab8fd60ee0cbdc",
-        999419,
-        "WebShop, 12,087 instructions (MIT)",
-    ),
 }
 """Every file that can be downloaded, by its path in a data directory: `{path: file}`."""
+
+BFCL_CATEGORIES = ("parallel", "parallel_multiple", "live_parallel", "live_parallel_multiple")
+"""Those of BFCL that are read."""
+
+CONVERTED: Mapping[str, str] = {
+    "asynchow/async_dags.jsonl": "a line for each graph of AsyncHow's async_benchmark.pkl (github.com/fangru-lin/"
+    'graph-llm-asynchow-plan, MIT): {"id", "steps": [what is done], "edges": [[step, step]], "duration_seconds": '
+    '{step: [shortest, longest]}, "optimal_seconds": [shortest, longest]}, where steps are "1", "2", …, "START" and '
+    '"END"',
+    "mathqa_dag/mathqa_exec_dags.jsonl": "a line for each problem of MathQA's test.json whose linear_formula gives its "
+    'answer (github.com/shaigue/mathqa, Apache-2.0): {"id", "calls": [{"op", "args"}], "gold_answer", "option_value"}, '
+    'where args are numbers or "#k" for what call k, counted from 0, gives',
+    **{
+        f"bfcl/ast/question_{category}.jsonl": f"BFCL's questions of the category {category} (github.com/ShishirPatil/"
+        'gorilla, Apache-2.0), a line each: {"id", "function": [{"name", "parameters": JSON Schema}]}'
+        for category in BFCL_CATEGORIES
+    },
+    **{
+        f"bfcl/ast/answer_{category}.jsonl": f"BFCL's possible answers of the category {category} (github.com/Shishir"
+        'Patil/gorilla, Apache-2.0), a line each: {"id", "ground_truth": [{function: {argument: [allowed values]}}]}'
+        for category in BFCL_CATEGORIES
+    },
+    "webshop/products_1000.jsonl": "a line for each product of WebShop's small set, as its search index holds them "
+    '(github.com/princeton-nlp/WebShop, MIT): {"asin", "name", "full_description", "BulletPoints", "pricing": [price], '
+    '[low, high] or [], "Price", "category", "product_category", "query", "options": {name: [values]}, "Attributes"}',
+    "webshop/items_ins_v2_1000.json": '{asin: {"instruction", "instruction_attributes"}}, as WebShop\'s own file of '
+    "this name, some without an instruction (github.com/princeton-nlp/WebShop, MIT)",
+    "webshop/title_nouns.json": "{asin: [the nouns and proper nouns of the product's name, in lower case]}, as spaCy's "
+    "en_core_web_sm tags them",
+}
+"""Every file that nobody publishes in the form it is read in, and what it is made of: `{path: source and fields}`."""
 
 
 def dataset_file(name: str, data: Path | None) -> Path:
@@ -112,12 +136,26 @@ def dataset_file(name: str, data: Path | None) -> Path:
         if path.is_file():
             return path
         official = f"; it is at {OFFICIAL[name].url}" if name in OFFICIAL else ""
-        msg = f"no file {name!r} in the data directory {str(data)!r}{official}"
+        msg = f"no file {name!r} in the data directory {str(data)!r}{official}{_converted(name)}"
         raise DataError(msg)
     if name not in OFFICIAL:
-        msg = f"{name!r} cannot be downloaded: give a data directory (--data) that holds it"
+        msg = f"{name!r} cannot be downloaded: give a data directory (--data) that holds it{_converted(name)}"
         raise DataError(msg)
     return fetch(name, OFFICIAL[name])
+
+
+def dataset_directory(name: str, data: Path | None) -> Path:
+    """The directory of a dataset of several files out of `CONVERTED`, such as `webshop`.
+
+    Raises:
+        DataError: One of the files is not there.
+    """
+    files = [dataset_file(each, data) for each in CONVERTED if each.startswith(f"{name}/")]
+    return files[0].parent
+
+
+def _converted(name: str) -> str:
+    return f"; it holds {CONVERTED[name]}" if name in CONVERTED else ""
 
 
 def fetch(name: str, official: OfficialFile, cache: Path | None = None) -> Path:

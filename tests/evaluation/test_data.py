@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from llmcompiler_graph.evaluation.data import OFFICIAL, DataError, OfficialFile, dataset_file, fetch, read_json
+from llmcompiler_graph.evaluation.data import (
+    CONVERTED,
+    OFFICIAL,
+    DataError,
+    OfficialFile,
+    dataset_directory,
+    dataset_file,
+    fetch,
+    read_json,
+)
 
 CONTENT = json.dumps([{"id": "1", "question": "?", "answer": "yes"}]).encode()
 
@@ -87,6 +96,29 @@ def test_what_is_published_nowhere_needs_a_directory() -> None:
     """The error says so."""
     with pytest.raises(DataError, match="cannot be downloaded: give a data directory"):
         dataset_file("hotpotqa_offline/nothing.json", None)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_what_is_published_in_another_form_says_what_it_holds(name: str, tmp_path: Path) -> None:
+    """With and without a directory, the error names the fields; such a file is no download."""
+    assert name not in OFFICIAL
+    for data in (None, tmp_path):
+        with pytest.raises(DataError, match="it holds ") as raised:
+            dataset_file(name, data)
+        assert CONVERTED[name] in str(raised.value)
+
+
+@pytest.mark.parametrize("dataset", ["webshop", "bfcl/ast"])
+def test_a_directory_that_is_half_there_is_an_error(dataset: str, tmp_path: Path) -> None:
+    """It names the file that lacks; whole, it is found."""
+    first, *rest = [name for name in CONVERTED if name.startswith(f"{dataset}/")]
+    (tmp_path / dataset).mkdir(parents=True)
+    (tmp_path / first).touch()
+    with pytest.raises(DataError, match=f"no file '{rest[0]}'"):
+        dataset_directory(dataset, tmp_path)
+    for name in rest:
+        (tmp_path / name).touch()
+    assert dataset_directory(dataset, tmp_path) == tmp_path / dataset
 
 
 def test_every_official_file_is_pinned() -> None:

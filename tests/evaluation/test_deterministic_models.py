@@ -135,6 +135,15 @@ def test_missing_data_is_said(tmp_path: Path) -> None:
     assert report(results, 1.0).count("AsyncHow") == 4
 
 
+def test_half_a_shop_is_missing_data(tmp_path: Path) -> None:
+    """A directory that holds the products alone is no crash: the part says which file lacks, and what it is made of."""
+    (tmp_path / "webshop").mkdir()
+    (tmp_path / "webshop" / "products_1000.jsonl").touch()
+    (result,) = run_all(tmp_path, ["webshop"], jobs=1)
+    assert "items_ins_v2_1000.json" in result.missing
+    assert "instruction_attributes" in result.missing
+
+
 def test_the_command_runs_parts_and_writes_them(tmp_path: Path) -> None:
     """A part that ran is a table; a part that could not is an exit code; a part there is none of is an error."""
     data = shared("data")

@@ -6,7 +6,8 @@ and options: it is what is bought. The paper's metric is the success rate (a rew
 (the mean reward). This is the small set with synthetic goals: its scores cannot be compared with the paper's, which are
 over 1.18 million products and human goals.
 
-Products and goals are read from `webshop/` of the data directory; they are published nowhere as a small file.
+Products and goals are read from `webshop/` of the data directory; they are published nowhere as a small file:
+`evaluation.data.CONVERTED` says what the files hold.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
 
 from llmcompiler_graph.evaluation.benchmarks.react import REACT
-from llmcompiler_graph.evaluation.data import dataset_file
+from llmcompiler_graph.evaluation.data import dataset_directory
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Goal, Product, Shop, read_shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
@@ -62,7 +63,7 @@ class Page(TypedDict):
 
 
 def _load(data: Path | None) -> list[Sample]:
-    shop = read_shop(dataset_file("webshop/products_1000.jsonl", data).parent)
+    shop = read_shop(dataset_directory("webshop", data))
     engine = SearchEngine(shop.products.values())
     return [
         Sample(

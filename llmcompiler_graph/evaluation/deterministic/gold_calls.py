@@ -19,15 +19,14 @@ from typing import Any
 
 from llmcompiler_graph.check import check_plan
 from llmcompiler_graph.errors import PlanError
+from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.references import JSON, Reference, Value
 
-__all__ = ("BFCL_CATEGORIES", "GoldCalls", "Refused", "read_bfcl", "read_nestools", "refused", "rows")
-
-BFCL_CATEGORIES = ("parallel", "parallel_multiple", "live_parallel", "live_parallel_multiple")
+__all__ = ("GoldCalls", "Refused", "read_bfcl", "read_nestools", "refused", "rows")
 
 _TYPES = {
     "str": "string",

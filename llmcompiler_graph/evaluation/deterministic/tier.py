@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from llmcompiler_graph.evaluation.data import DataError, dataset_file
+from llmcompiler_graph.evaluation.data import DataError, dataset_directory, dataset_file
 from llmcompiler_graph.evaluation.deterministic import (
     asynchow,
     game24_replay,
@@ -60,8 +60,7 @@ def _nestools(data: Path | None) -> Result:
 
 
 def _bfcl(data: Path | None) -> Result:
-    directory = dataset_file("bfcl/ast/question_parallel.jsonl", data).parent
-    return _gold_calls("BFCL", gold_calls.read_bfcl(directory))
+    return _gold_calls("BFCL", gold_calls.read_bfcl(dataset_directory("bfcl/ast", data)))
 
 
 def _gold_calls(name: str, samples: list[gold_calls.GoldCalls]) -> Result:
@@ -75,7 +74,7 @@ def _game24(data: Path | None) -> Result:
 
 
 def _webshop(data: Path | None) -> Result:
-    shop = read_shop(dataset_file("webshop/products_1000.jsonl", data).parent)
+    shop = read_shop(dataset_directory("webshop", data))
     return Result("webshop", tuple(webshop_shopper.rows(shop, shop.goals[:TEST_GOALS])))
 
 
