@@ -54,7 +54,7 @@ class _Call:
     wrapped: bool
     """Whether a wrapper may change the message."""
     value: Any = _Unknown
-    """What the tool returned."""
+    """What the tool returned; of content and artifact, the content."""
     error: Exception | None = None
     """What the tool raised."""
     content: Any = _Unknown
@@ -198,12 +198,12 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     @functools.wraps(run)
     def noting_run(*args: Any, **kwargs: Any) -> Any:
         with _staying():
-            return _note_value(run(*args, **kwargs))
+            return _note_value(run(*args, **kwargs), tool)
 
     @functools.wraps(arun)
     async def noting_arun(*args: Any, **kwargs: Any) -> Any:
         with _staying():
-            return _note_value(await arun(*args, **kwargs))
+            return _note_value(await arun(*args, **kwargs), tool)
 
     @functools.wraps(ainvoke)
     async def invoke_where_it_runs(*args: Any, **kwargs: Any) -> Any:
@@ -229,10 +229,18 @@ def _staying() -> Iterator[None]:
         raise
 
 
-def _note_value(value: Any) -> Any:
+def _note_value(value: Any, tool: BaseTool) -> Any:
     if (call := _current.get()) is not None:
-        call.value = value
+        pair = tool.response_format == "content_and_artifact" and isinstance(value, tuple) and len(value) == 2
+        call.value = _plain(value[0]) if pair else value
     return value
+
+
+def _plain(content: Any) -> Any:
+    """Make text of blocks that are all text: so MCP tools give it if they declare no `outputSchema`."""
+    if isinstance(content, list) and content and all(isinstance(b, dict) and b.get("type") == "text" for b in content):
+        return "\n".join(str(block.get("text", "")) for block in content)
+    return content
 
 
 def _note_message(response: Any) -> Any:
@@ -271,8 +279,6 @@ def _value(message: ToolMessage, call: _Call) -> JSON:
     if isinstance(artifact, dict) and "structured_content" in artifact:  # an MCP tool's structured content
         return _json(artifact["structured_content"], message)
     value = call.value
-    if isinstance(value, tuple) and len(value) == 2 and artifact is not None:  # content and artifact
-        value = value[0]
     given = value if isinstance(value, list) else [value]
     if any(each is _Unknown or isinstance(each, ToolMessage | Command) for each in given):
         value = message.content
@@ -284,7 +290,8 @@ def _rewritten(message: ToolMessage, call: _Call) -> JSON:
     if isinstance(message.content, str) and not (call.value is _Unknown or isinstance(call.value, str)):
         with suppress(ValueError):
             return _json(json.loads(message.content), message)
-    return _json(message.content, message)
+    content = _plain(message.content) if isinstance(call.value, str) else message.content
+    return _json(content, message)
 
 
 def _json(value: Any, message: ToolMessage) -> JSON:

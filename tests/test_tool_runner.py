@@ -173,6 +173,22 @@ async def test_content_and_artifact() -> None:
     assert final["messages"][2].artifact == {"bytes": 3}
 
 
+async def test_content_without_an_artifact() -> None:
+    """A pair is content and artifact where the tool says so, whatever the artifact; else it is a pair."""
+
+    @tool(response_format="content_and_artifact")
+    def fetch() -> tuple[str, None]:
+        """Fetch."""
+        return "the text", None
+
+    @tool
+    def pair() -> tuple[str, None]:
+        """Return a pair."""
+        return "the text", None
+
+    assert await outcomes("1. fetch()\n2. pair()", [fetch, pair]) == ["the text", ["the text", None]]
+
+
 async def test_structured_content_of_mcp_tools() -> None:
     """An MCP tool's structured content is the value, as its `outputSchema` says."""
 

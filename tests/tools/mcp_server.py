@@ -34,5 +34,11 @@ def send(text: str) -> str:
     return " | ".join(sent)
 
 
+@server.tool(structured_output=False)
+def ridges(name: str) -> list[str]:
+    """Name the ridges of a mountain, in text."""
+    return [f"{name}, {ridge}" for ridge in ("north", "south")]
+
+
 if __name__ == "__main__":
     server.run()

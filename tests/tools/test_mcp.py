@@ -1,10 +1,12 @@
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.sessions import StdioConnection, create_session
+from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
@@ -26,9 +28,10 @@ async def tools() -> AsyncIterator[list[BaseTool]]:
 
 async def test_what_an_mcp_server_says_of_its_tools(tools: list[BaseTool]) -> None:
     """Hints and return types reach the compiler."""
-    mountain, difference, send = map(tool_spec, tools)
+    mountain, difference, send, ridges = map(tool_spec, tools)
     assert (mountain.read_only, difference.idempotent, send.destructive) == (True, True, True)
     assert mountain.returns is not None
+    assert ridges.returns is None
     assert [spec.has_effects for spec in (mountain, difference, send)] == [False, False, True]
 
 
@@ -56,6 +59,22 @@ async def test_a_plan_over_an_mcp_server(tools: list[BaseTool]) -> None:
     assert "Olympus" in final["tasks"][6]["error"]
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_tool_without_an_output_schema(tools: list[BaseTool], wrapped: bool) -> None:
+    """What it gives as text is text, also in later calls and if a wrapper changes it; no pair with an artifact."""
+
+    async def louder(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
+        message = await execute(request)
+        content = [{**block, "text": block["text"].upper()} for block in message.content]
+        return message.model_copy(update={"content": content}) if request.tool_call["name"] == "ridges" else message
+
+    model = ScriptedModel(['1. ridges("K2")\n2. send($1)\n3. join()', "Finish: sent"])
+    graph = create_llm_compiler(model, tools, awrap_tool_call=louder if wrapped else None)
+    final = await graph.ainvoke({"messages": [("user", "?")]})
+    text = "K2, NORTH\nK2, SOUTH" if wrapped else "K2, north\nK2, south"
+    assert [task["value"] for task in final["tasks"]] == [text, {"result": text}]
+
+
 async def test_a_wrong_reference_is_found_before_the_server_is_asked(tools: list[BaseTool]) -> None:
     """An `outputSchema` without a field makes a reference to it a diagnostic."""
     model = ScriptedModel(['1. mountain("K2")\n2. difference(${1.height}, 1)\n3. join()', "Finish: ?"])
@@ -67,7 +86,7 @@ async def test_a_wrong_reference_is_found_before_the_server_is_asked(tools: list
 async def test_tools_of_a_connection() -> None:
     """Without a session, each call makes its own; what the tools return is known all the same."""
     loaded = await load_mcp_tools(connection=CONNECTION)
-    assert all("outputSchema" in (tool.metadata or {}) for tool in loaded)
+    assert all("outputSchema" in (tool.metadata or {}) for tool in loaded[:3])
 
 
 async def test_neither_session_nor_connection() -> None:
