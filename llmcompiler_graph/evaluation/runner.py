@@ -4,8 +4,9 @@ Each record is written and flushed to the disk at once. A run that finds its fil
 and leaves out every example that has a record. Only one run may have a file at a time.
 
 What the provider does wrong (no connection, too many requests, a server's fault) is tried again, with pauses that
-double, and then stops the run: nothing is recorded, and the next run tries again. What the system does wrong is its
-answer: an empty one, counted wrong, as in the paper.
+double, and then stops the run: nothing is recorded, and the next run tries again. So it is where a tool asks the model
+and the system was told of the failure as the tool's. What the system does wrong is its answer: an empty one, counted
+wrong, as in the paper.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import httpx
+
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.prices import PRICES, Price, cost
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, System, Tier
@@ -30,6 +33,8 @@ __all__ = ("ProviderError", "Run", "read_records", "run", "selected")
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})  # HTTP: wait and try again
 _HOPELESS = frozenset({401, 402, 403, 404})  # the key or the model's name is wrong: so are all other examples
+
+_NO_ANSWER = frozenset({"APIConnectionError", "APITimeoutError", "APIError"})
 
 
 class ProviderError(LLMCompilerError):
@@ -214,10 +219,13 @@ async def _answered(plan: Run, sample: Sample) -> tuple[Usage, float, Answer]:
         with measured() as usage:
             try:
                 answer = await plan.system.answer(sample, plan.benchmark, plan.model)
-            except LLMCompilerError:
+                for error in usage.model_errors:
+                    if _status(error, usage.model_errors) is not None and _observed(error, answer):
+                        raise error
+            except (LLMCompilerError, ImportError):
                 raise  # the caller's fault: every other example would meet it too
             except Exception as error:
-                status = _status(error)
+                status = _status(error, usage.model_errors)
                 if status is None:
                     answer = Answer("", errors=(f"{type(error).__name__}: {error}",))
                 elif status in _HOPELESS or attempt == plan.retries:
@@ -232,15 +240,27 @@ async def _answered(plan: Run, sample: Sample) -> tuple[Usage, float, Answer]:
     raise AssertionError  # the last attempt has returned or raised
 
 
-def _status(error: BaseException) -> int | None:
-    """The HTTP status of a failure that is the provider's, 503 if there was no answer; `None` if it is not theirs."""
+def _observed(error: BaseException, answer: Answer) -> bool:
+    """Whether a model's error in a tool became an observation; else a retry or another model has made up for it."""
+    return any(f"{type(error).__name__}: {error}" in each for each in answer.errors)
+
+
+def _status(error: BaseException, model_errors: Sequence[BaseException] = ()) -> int | None:
+    """The HTTP status of a failure that is the provider's, 503 if there was no answer; `None` if it is not theirs.
+
+    Args:
+        error: What the system raised.
+        model_errors: What models raised: running out of time is the provider's there alone.
+    """
     cause: BaseException | None = error
     while cause is not None:
         status = getattr(cause, "status_code", getattr(cause, "code", None))
         if isinstance(status, int):
             return status if status in _RETRIED | _HOPELESS else None
-        # the SDKs of all providers say so in these words, and share no base class
-        if isinstance(cause, ConnectionError) or type(cause).__name__ in {"APIConnectionError", "APITimeoutError"}:
+        if isinstance(cause, TimeoutError) and any(cause is each for each in model_errors):
+            return 503
+        # the SDKs of all providers say so in these words, and share no base class; `APIError` itself ends a stream
+        if isinstance(cause, ConnectionError | httpx.TransportError) or type(cause).__name__ in _NO_ANSWER:
             return 503
         cause = cause.__cause__
     return None

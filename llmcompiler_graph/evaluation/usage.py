@@ -50,6 +50,8 @@ class Usage(BaseCallbackHandler):
         """Tokens written."""
         self.tokens_cached = 0
         """Prompt tokens read from a cache."""
+        self.model_errors: list[BaseException] = []
+        """What models raised, also where a tool or a system caught it."""
         self.spans: list[Mapping[str, JSON]] = []
         """`{"kind": "model" | "tool", "name", "start", "finish"}`, in seconds since the beginning, as they finished."""
 
@@ -70,6 +72,8 @@ class Usage(BaseCallbackHandler):
         response = kwargs.get("response")
         if isinstance(response, LLMResult) and any(response.generations):
             self._count(response)
+        with self._lock:
+            self.model_errors.append(error)
         self._close(run_id)
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:

@@ -6,18 +6,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+import openai
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import BaseTool, tool
+from langgraph.types import RetryPolicy
 
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.runner import ProviderError, Run, read_records, run, selected
+from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler
+from llmcompiler_graph.evaluation.systems.programmatic import programmatic
+from llmcompiler_graph.evaluation.systems.react import react
+from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 SAMPLES = [Sample(str(number), f"question {number}", "yes") for number in range(6)]
@@ -150,10 +160,80 @@ async def test_the_systems_own_failure_is_a_wrong_answer(tmp_path: Path) -> None
     assert (first.correct, second.correct, third.correct) == (0, 0, 1)
 
 
-async def test_the_callers_mistake_stops_the_run(tmp_path: Path) -> None:
-    """A configuration that cannot work is an error, not a column of wrong answers."""
-    with pytest.raises(ConfigurationError):
-        await run(planned(tmp_path / "x.jsonl", system(ConfigurationError("no such model"))), SAMPLES)
+@pytest.mark.parametrize("mistake", [ConfigurationError("no such model"), ImportError("pip install wikipedia")])
+async def test_the_callers_mistake_stops_the_run(mistake: Exception, tmp_path: Path) -> None:
+    """A configuration that cannot work, or a package that is missing, is an error, not a column of wrong answers."""
+    with pytest.raises(type(mistake), match=str(mistake)):
+        await run(planned(tmp_path / "x.jsonl", system(mistake)), SAMPLES)
+    assert read_records(tmp_path / "x.jsonl") == []
+
+
+REQUEST = httpx.Request("POST", "http://localhost")
+STREAM_BROKE = [
+    openai.APIError("the server had an error", REQUEST, body={"type": "server_error"}),
+    httpx.ReadError("the connection broke"),
+    TimeoutError("no chunk for 120 s"),
+]
+
+
+@pytest.mark.parametrize("error", STREAM_BROKE)
+@pytest.mark.parametrize("make", [llm_compiler, react])
+def test_a_reply_that_breaks_off_is_the_providers_failure(
+    make: Callable[[], System], error: Exception, tmp_path: Path
+) -> None:
+    """It is tried again, and leaves no trace in the record."""
+    replies = ["1. join()", "Finish: yes"] if make is llm_compiler else ["Answer: yes"]
+    model = ScriptedModel([error, *replies])
+    made = Run(BENCHMARK, make(), model, "none", tmp_path / "x.jsonl", retries=1)
+    assert run_virtual(lambda: run(made, SAMPLES[:1])) == 1
+    (record,) = read_records(tmp_path / "x.jsonl")
+    assert (record.correct, record.errors) == (1, ())
+
+
+async def test_a_timeout_that_is_no_models_is_the_systems(tmp_path: Path) -> None:
+    """A tool's or the system's own is not tried again."""
+    await run(planned(tmp_path / "x.jsonl", system(TimeoutError("too slow"))), SAMPLES[:1])
+    assert read_records(tmp_path / "x.jsonl")[0].errors == ("TimeoutError: too slow",)
+
+
+def thinking(sample: Sample, model: Model) -> list[BaseTool]:
+    """A tool that asks the model."""
+    assert isinstance(model, ScriptedModel)
+
+    @tool
+    async def think(about: str) -> str:
+        """Think."""
+        return (await model.ainvoke(about)).text
+
+    think.metadata = {"idempotentHint": True}
+    return [think]
+
+
+@pytest.mark.parametrize(
+    ("made", "replies"),
+    [
+        (llm_compiler(), ['1. think("a")\n2. join()', Provider(429), "Finish: no"]),
+        (rewoo(), ['#E1 = think("a")', Provider(429), "Answer: no"]),
+        (programmatic(), ['```python\nprint(await think("a"))\n```', Provider(429), "Answer: no"]),
+    ],
+)
+async def test_the_providers_failure_in_a_tool_stops_the_run_too(
+    made: System, replies: list[Any], tmp_path: Path
+) -> None:
+    """The system saw a failed tool and answered wrong: that is no answer of its own."""
+    plan = Run(replace(BENCHMARK, tools=thinking), made, ScriptedModel(replies), "none", tmp_path / "x", retries=0)
+    with pytest.raises(ProviderError, match="tiny 0: Provider: HTTP 4"):
+        await run(plan, SAMPLES)
+    assert read_records(tmp_path / "x") == []
+
+
+async def test_a_failure_that_the_system_made_up_for_is_no_failure(tmp_path: Path) -> None:
+    """A tool that was retried gave its observation in the end: the answer counts, and nothing is asked again."""
+    made = llm_compiler(tool_retry_policy=RetryPolicy(initial_interval=0, jitter=False, retry_on=Provider))
+    model = ScriptedModel(['1. think("a")\n2. join()', Provider(429), "thought", "Finish: yes"])
+    plan = Run(replace(BENCHMARK, tools=thinking), made, model, "none", tmp_path / "x", retries=0)
+    assert await run(plan, SAMPLES[:1]) == 1
+    assert (read_records(tmp_path / "x")[0].correct, len(model.calls)) == (1, 4)
 
 
 async def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
