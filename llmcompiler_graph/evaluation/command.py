@@ -24,7 +24,7 @@ from llmcompiler_graph.evaluation.cassettes import Cassette, recording, replayin
 from llmcompiler_graph.evaluation.prices import PRICES, read_prices
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
-from llmcompiler_graph.models import LazyModel
+from llmcompiler_graph.models import LazyModel, is_local
 
 __all__ = ("BENCHMARKS", "SYSTEMS", "app", "main")
 
@@ -128,14 +128,32 @@ def run_command(
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The JSONL file, one record a line; it is gone on with.")],
     system: Annotated[str, typer.Option(metavar="SYSTEM", help=f"One of {', '.join(SYSTEMS)}.")] = "llm_compiler",
-    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="'local' or 'provider:name'.")] = "local",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="'local' or 'provider:name'. [default: local; with --replay, the cassette's]",
+        ),
+    ] = None,
+    temperature: Annotated[
+        str,
+        typer.Option(
+            metavar="T", help="The model's temperature; 'none' sends none, for models that refuse it. The paper's is 0."
+        ),
+    ] = "0",
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the system, its value in JSON. May be repeated."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A directory with the datasets; they are downloaded if there is none."),
+        typer.Option(
+            metavar="DIR",
+            help="A directory with the datasets; they are downloaded if there is none. Where it holds observations of "
+            "searches, these are searched instead of Wikipedia: keep the records of both apart.",
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many samples.")] = None,
     seed: Annotated[
@@ -147,7 +165,10 @@ def run_command(
         bool, typer.Option("--plan-only", help="Plan and judge the plan; run and join nothing.")
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Samples at a time.")] = 1,
-    rate: Annotated[float | None, typer.Option(min=0.001, metavar="N", help="Model calls per second at most.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="N", help="Model calls per second at most; latencies contain the waiting."),
+    ] = None,
     retries: Annotated[
         int, typer.Option(min=0, metavar="N", help="How often the provider's failures are retried.")
     ] = 5,
@@ -167,35 +188,43 @@ def run_command(
     """
     if record is not None and replay is not None:
         raise typer.BadParameter("a cassette is recorded or replayed, not both", param_hint="--replay")
+    if replay is not None and repeats > 1:
+        raise typer.BadParameter("a cassette holds one answer to each sample", param_hint="--repeats")
+    degrees = _temperature(temperature)
     chosen = benchmark_named(benchmark)
     options = _options(option or [])
     if plan_only:
         options["plan_only"] = True
     made = system_named(system, options)
     try:
+        if replay is None:
+            name = model or "local"
+        else:
+            cassette = Cassette(replay)
+            name = _recorded_model(cassette, model)
+            made = replaying(made, cassette, name)
         if record is not None:
-            made = recording(made, Cassette(record))
-        if replay is not None:
-            made = replaying(made, Cassette(replay))
+            made = recording(made, Cassette(record), name)
         samples = chosen.load(data)
         if plan_only:  # the others cannot be judged
             samples = [each for each in samples if each.entities]
         samples = selected(samples, limit=limit, seed=seed)
         if ids is not None:
             samples = [each for each in samples if each.id in ids.split(",")]
-        asked = model if replay is not None else _model(model, rate, seed)
+        asked = name if replay is not None else _model(name, rate, seed, degrees)
         if replay is None:
             LazyModel(asked).get()  # now: loading a local one is no part of the first answer
         plan = Run(
             benchmark=chosen,
             system=made,
             model=asked,
-            model_name=model,
+            model_name=name,
             out=out,
             tier="live" if replay is None else "recorded",
             plan_only=plan_only,
             repeats=repeats,
             seed=seed,
+            temperature=degrees if replay is None else None,
             concurrency=concurrency,
             retries=retries,
             seconds=None if minutes is None else 60 * minutes,
@@ -280,12 +309,37 @@ def deterministic_command(
         raise typer.Exit(1)
 
 
-def _model(name: str, rate: float | None, seed: int | None) -> Model:
+def _temperature(given: str) -> float | None:
+    """Read a temperature, or that there is none."""
+    if given == "none":
+        return None
+    try:
+        return float(given)
+    except ValueError:
+        msg = f"a temperature is a number, or 'none', not {given!r}"
+        raise typer.BadParameter(msg, param_hint="--temperature") from None
+
+
+def _recorded_model(cassette: Cassette, wanted: str | None) -> str:
+    """The name of the model that is replayed: the one that is wanted, or the cassette's only one."""
+    there = cassette.models
+    if there and wanted not in {None, *there}:
+        msg = f"{str(cassette.path)!r} holds answers of {', '.join(there)}, not of {wanted!r}"
+    elif wanted is None and len(there) > 1:
+        msg = f"{str(cassette.path)!r} holds answers of {', '.join(there)}: say of which"
+    else:
+        return wanted or (there[0] if there else "local")
+    raise typer.BadParameter(msg, param_hint="--model")
+
+
+def _model(name: str, rate: float | None, seed: int | None, temperature: float | None) -> Model:
     """The model by its name; an instance where it must be changed."""
-    if rate is None and (seed is None or name.partition(":")[0] == "local"):
-        return name
+    if rate is None and ((is_local(name) and not temperature) or (seed is None and temperature is None)):
+        return name  # the embedded one takes no seed, and its temperature is 0
     model = LazyModel(name).get()
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"local": True} if is_local(name) else {}
+    if temperature is not None and "temperature" in type(model).model_fields:
+        changes["temperature"] = temperature
     if rate is not None:
         changes["rate_limiter"] = InMemoryRateLimiter(requests_per_second=rate, check_every_n_seconds=0.01)
     if seed is not None and "seed" in type(model).model_fields:

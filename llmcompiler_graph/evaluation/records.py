@@ -157,6 +157,8 @@ class Record:
     """Whether nothing was run but the planner: then the scores are those of the plan's structure."""
     seed: int | None = None
     """The seed that was asked for, if any."""
+    temperature: float | None = None
+    """The temperature that was asked for, if any."""
     wall_s: float = 0.0
     """Seconds from question to answer."""
     virtual_s: float | None = None
@@ -189,9 +191,9 @@ class Record:
     """`Score.explanation`."""
 
     @property
-    def key(self) -> tuple[str, str, str, str, int]:
-        """What a run must not do twice: benchmark, system, model, sample and repeat."""
-        return self.benchmark, self.system, self.model, self.id, self.repeat
+    def key(self) -> tuple[str, str, str, str, str, int]:
+        """What a run must not do twice: tier, benchmark, system, model, sample and repeat."""
+        return self.tier, self.benchmark, self.system, self.model, self.id, self.repeat
 
     def to_json(self) -> str:
         """Write it as one line, without the newline."""

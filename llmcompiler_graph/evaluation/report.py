@@ -75,11 +75,11 @@ class Comparison:
     """How many both answered."""
     correct: Interval
     """The difference of the shares of right answers by the paper's metric; above 0 the system is better."""
-    mcnemar: float
-    """How likely chance alone makes such a difference (exact, two-sided)."""
+    mcnemar: float | None
+    """How likely chance alone makes such a difference (exact, two-sided); `None` for scores between wrong and right."""
     lenient: Interval
     """The difference by the forgiving metric."""
-    mcnemar_lenient: float
+    mcnemar_lenient: float | None
     """The same test by the forgiving metric."""
     speedup: Interval | None
     """The baseline's mean latency over the system's; above 1 the system is faster."""
@@ -186,10 +186,15 @@ def _compare(system: str, records: Sequence[Record], baseline: str, others: Sequ
         both = [example for example in mine if example in theirs]
         return [mine[each] for each in both], [theirs[each] for each in both]
 
+    def test(score: Callable[[Record], float]) -> float | None:
+        if any(score(record) not in {0, 1} for record in (*records, *others)):
+            return None
+        # of several runs, most must be right
+        return mcnemar(*([value >= 0.5 for value in each] for each in paired(score)))
+
     mine, theirs = paired(lambda record: record.correct)
     if not mine:
         return None
-    lenient = paired(lambda record: record.lenient)
     metered = not any(record.unmetered_calls for record in (*records, *others))
     times, tokens = paired(latency), paired(lambda record: record.tokens_in + record.tokens_out)
     return Comparison(
@@ -197,9 +202,9 @@ def _compare(system: str, records: Sequence[Record], baseline: str, others: Sequ
         baseline=baseline,
         examples=len(mine),
         correct=paired_difference(mine, theirs),
-        mcnemar=mcnemar(*([value >= 0.5 for value in each] for each in (mine, theirs))),
-        lenient=paired_difference(*lenient),
-        mcnemar_lenient=mcnemar(*([value >= 0.5 for value in each] for each in lenient)),
+        mcnemar=test(lambda record: record.correct),
+        lenient=paired_difference(*paired(lambda record: record.lenient)),
+        mcnemar_lenient=test(lambda record: record.lenient),
         speedup=paired_ratio(times[1], times[0]),
         tokens=paired_ratio(tokens[1], tokens[0]) if metered else None,
     )
@@ -236,6 +241,10 @@ def _times(given: Interval | None) -> str:
 
 def _share(given: float | None) -> str:
     return "—" if given is None else f"{100 * given:.1f}"
+
+
+def _chance(given: float | None) -> str:
+    return "—" if given is None else f"{given:.3f}"
 
 
 def _tokens(row: Row) -> str:
@@ -276,9 +285,9 @@ _COMPARED: Mapping[str, Callable[[Comparison], str]] = {
     "system": lambda each: f"`{each.system}`",
     "examples": lambda each: f"{each.examples}",
     "right, paper's metric: difference, points": lambda each: _percent(each.correct),
-    "McNemar p": lambda each: f"{each.mcnemar:.3f}",
+    "McNemar p": lambda each: _chance(each.mcnemar),
     "right, lenient: difference, points": lambda each: _percent(each.lenient),
-    "McNemar p, lenient": lambda each: f"{each.mcnemar_lenient:.3f}",
+    "McNemar p, lenient": lambda each: _chance(each.mcnemar_lenient),
     "speedup": lambda each: _times(each.speedup),
     "tokens saved": lambda each: _times(each.tokens),
 }

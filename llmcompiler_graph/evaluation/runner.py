@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-import httpx
-
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.prices import PRICES, Price, cost
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, System, Tier
@@ -34,7 +32,8 @@ __all__ = ("ProviderError", "Run", "read_records", "run", "selected")
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})  # HTTP: wait and try again
 _HOPELESS = frozenset({401, 402, 403, 404})  # the key or the model's name is wrong: so are all other examples
 
-_NO_ANSWER = frozenset({"APIConnectionError", "APITimeoutError", "APIError"})
+_BEGINNING = b'{"id": '  # of a record: what else stands after the last newline is not a run's, and is not cut off
+_NO_ANSWER = frozenset({"APIConnectionError", "APITimeoutError", "APIError"})  # the last, itself, ends a stream
 
 
 class ProviderError(LLMCompilerError):
@@ -62,6 +61,8 @@ class Run:
     repeats: int = 1
     """How often each sample is asked (the paper: 3 times)."""
     seed: int | None = None
+    """Recorded with every example."""
+    temperature: float | None = None
     """Recorded with every example."""
     concurrency: int = 1
     """Examples at a time; 1 for latencies that can be compared."""
@@ -111,16 +112,16 @@ async def run(plan: Run, samples: Iterable[Sample], on_record: Callable[[Record]
 
     Raises:
         ProviderError: The provider failed, again and again or for good.
-        ConfigurationError: Another run has the file.
+        ConfigurationError: Another run has the file, or it is no file of records.
     """
-    began, added = time.monotonic(), 0
+    began, added, samples = time.monotonic(), 0, list(samples)
     with _appending(plan.out) as (file, records):
         done = {record.key for record in records}
         todo = iter(
             (sample, repeat)
             for repeat in range(plan.repeats)
             for sample in samples
-            if (plan.benchmark.name, plan.system.name, plan.model_name, sample.id, repeat) not in done
+            if (plan.tier, plan.benchmark.name, plan.system.name, plan.model_name, sample.id, repeat) not in done
         )
 
         async def work() -> None:
@@ -156,7 +157,12 @@ def _appending(path: Path) -> Iterator[tuple[IO[bytes], list[Record]]]:
             msg = f"another run is writing to {str(path)!r}: give this one another file (--out)"
             raise ConfigurationError(msg) from error
         content = path.read_bytes()
-        file.truncate(content.rfind(b"\n") + 1)  # a line counts once its newline is there
+        whole = content.rfind(b"\n") + 1  # a line counts once its newline is there
+        torn = content[whole:]
+        if not (torn.startswith(_BEGINNING) or _BEGINNING.startswith(torn)):
+            msg = f"{str(path)!r} is no file of records: give this run another one (--out)"
+            raise ConfigurationError(msg)
+        file.truncate(whole)
         yield file, read_records(path)
 
 
@@ -178,6 +184,7 @@ async def _example(plan: Run, sample: Sample, repeat: int) -> Record:
         lenient=float(score.lenient),
         repeat=repeat,
         seed=plan.seed,
+        temperature=plan.temperature,
         plan_only=plan.plan_only,
         wall_s=wall,
         virtual_s=answer.virtual_s,
@@ -228,7 +235,7 @@ async def _answered(plan: Run, sample: Sample) -> tuple[Usage, float, Answer]:
                 status = _status(error, usage.model_errors)
                 if status is None:
                     answer = Answer("", errors=(f"{type(error).__name__}: {error}",))
-                elif status in _HOPELESS or attempt == plan.retries:
+                elif status not in _RETRIED or attempt == plan.retries:
                     msg = f"{plan.benchmark.name} {sample.id}: {type(error).__name__}: {error}"
                     raise ProviderError(msg) from error
                 else:
@@ -256,11 +263,13 @@ def _status(error: BaseException, model_errors: Sequence[BaseException] = ()) ->
     while cause is not None:
         status = getattr(cause, "status_code", getattr(cause, "code", None))
         if isinstance(status, int):
-            return status if status in _RETRIED | _HOPELESS else None
+            hopeless = status in _HOPELESS or getattr(cause, "param", None) == "temperature"  # which is in all requests
+            return status if status in _RETRIED or hopeless else None
         if isinstance(cause, TimeoutError) and any(cause is each for each in model_errors):
             return 503
-        # the SDKs of all providers say so in these words, and share no base class; `APIError` itself ends a stream
-        if isinstance(cause, ConnectionError | httpx.TransportError) or type(cause).__name__ in _NO_ANSWER:
+        # the SDKs of all providers say so in these words, and share no base class
+        kinds = {kind.__name__ for kind in type(cause).__mro__}
+        if isinstance(cause, ConnectionError) or "TransportError" in kinds or type(cause).__name__ in _NO_ANSWER:
             return 503
         cause = cause.__cause__
     return None

@@ -80,8 +80,9 @@ def mcnemar(first: Sequence[float], second: Sequence[float]) -> float:
     pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
     only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
     discordant = only_first + only_second
-    tail = sum(comb(discordant, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / float(2**discordant))
+    tail: int = sum(comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+    both_tails: float = 2 * tail / 2**discordant  # of integers: floats end at 2**1024
+    return min(1.0, both_tails)
 
 
 def _bootstrap(above: Sequence[float], below: Sequence[float]) -> Interval:
@@ -97,4 +98,5 @@ def _bootstrap(above: Sequence[float], below: Sequence[float]) -> Interval:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.nan_to_num(sums[0] / sums[1], nan=0.0, posinf=np.inf)
     low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], method="nearest")
-    return Interval(float(pairs[0].sum() / pairs[1].sum()), float(low), float(high))
+    mean = float(pairs[0].sum() / pairs[1].sum())
+    return Interval(mean, min(float(low), mean), max(float(high), mean))  # sums of equal values differ by their order

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
+from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.tools import BaseTool, tool
 from langchain_openai import ChatOpenAI
 from typer.testing import CliRunner
@@ -161,6 +162,85 @@ def test_the_last_take_counts_and_a_failed_one_is_not_written(tmp_path: Path) ->
     assert [each["kind"] for each in entries(path)] == ["take", "model"] * 2
     assert len(Cassette(path)) == 1
     assert replayed(react(), Cassette(path)).text == "2"
+
+
+def test_a_torn_last_line_is_left_out_and_replaced(tmp_path: Path) -> None:
+    """What a killed run left half-written does not keep the same command from going on."""
+    path = tmp_path / "c"
+
+    async def main() -> Answer:
+        return await recording(react(), Cassette(path)).answer(SAMPLE, BENCHMARK, TextModel(["Answer: 1"]))
+
+    run_virtual(main)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:-20])
+    assert len(Cassette(path)) == 1
+    run_virtual(main)
+    assert [each["kind"] for each in entries(path)] == ["take", "model", "take", "take", "model"]
+    assert replayed(react(), Cassette(path)).text == "1"
+
+
+def test_answers_of_several_models_are_kept_apart(tmp_path: Path) -> None:
+    """Each is found by its model's name, and without a name none is guessed."""
+    cassette = Cassette(tmp_path / "c")
+    for name in ("a", "b"):
+
+        async def main(name: str = name) -> Answer:
+            model = TextModel([f"Answer: {name}"])
+            return await recording(react(), cassette, name).answer(SAMPLE, BENCHMARK, model)
+
+        run_virtual(main)
+    again = Cassette(tmp_path / "c")
+    assert (len(again), again.models) == (2, ("a", "b"))
+    assert [asyncio.run(_named(again, name)).text for name in ("a", "b")] == ["a", "b"]
+    with pytest.raises(CassetteError, match="of several models, a, b: say of which"):
+        replayed(react(), again)
+
+
+async def _named(cassette: Cassette, name: str) -> Answer:
+    return await replaying(react(), cassette, name).answer(SAMPLE, BENCHMARK, "anything")
+
+
+class Counting(InMemoryRateLimiter):
+    """Counts who asks, and lets everybody through."""
+
+    asked = 0
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        """Count."""
+        self.asked += 1
+        return True
+
+
+def test_a_recorded_model_waits_for_its_turn(tmp_path: Path) -> None:
+    """The model's own limit of calls per second holds while it is recorded."""
+    limiter = Counting(requests_per_second=1000)
+
+    async def main() -> Answer:
+        model = TextModel(['Action: lookup("K2")', "Answer: 1"], rate_limiter=limiter)
+        return await recording(react(), Cassette(tmp_path / "c")).answer(SAMPLE, BENCHMARK, model)
+
+    run_virtual(main)
+    assert limiter.asked == 2
+
+
+class OneAtATime(ScriptedModel):
+    """A model whose provider has a setting for one call a turn."""
+
+    def bind_tools(self, tools: Any, *, parallel_tool_calls: bool | None = None, **kwargs: Any) -> Any:
+        """Bind it too."""
+        return super().bind_tools(tools, parallel_tool_calls=parallel_tool_calls, **kwargs)
+
+
+def test_a_recorded_model_is_asked_for_one_call_a_turn(tmp_path: Path) -> None:
+    """As it is when it is not recorded."""
+    model = OneAtATime(replies=["Answer: 1"])
+
+    async def main() -> Answer:
+        return await recording(react(), Cassette(tmp_path / "c")).answer(SAMPLE, BENCHMARK, model)
+
+    run_virtual(main)
+    assert model.settings[0]["parallel_tool_calls"] is False
 
 
 def test_a_tool_that_asks_the_model_is_run_again(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
 from typer.testing import CliRunner, Result
 
 from llmcompiler_graph import cli
 from llmcompiler_graph.evaluation import command
+from llmcompiler_graph.evaluation.cassettes import Cassette
 from llmcompiler_graph.evaluation.command import BENCHMARKS, SYSTEMS, app, benchmark_named, system_named
 from llmcompiler_graph.evaluation.records import Model
 from llmcompiler_graph.evaluation.report import read_all
+from llmcompiler_graph.models import is_local
 from llmcompiler_graph.testing import ScriptedModel
 from tests.shared import shared
 
@@ -29,7 +32,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The replies of the model that every run gets."""
     script: list[Any] = []
 
-    def model(name: str, rate: float | None, seed: int | None) -> Model:
+    def model(name: str, rate: float | None, seed: int | None, temperature: float | None) -> Model:
         return ScriptedModel(script)
 
     monkeypatch.setattr(command, "_model", model)
@@ -97,6 +100,8 @@ def test_a_recorded_run_is_played_again(data: str, replies: list[Any], tmp_path:
         (["run", "movie", "--out", "x", "--option", "max_replan=1"], "no option 'max_replan'"),
         (["run", "movie", "--out", "x", "--option", "nothing"], "an option is key=value"),
         (["run", "movie", "--out", "x", "--replay", "a", "--record", "b"], "recorded or replayed, not both"),
+        (["run", "movie", "--out", "x", "--replay", "a", "--repeats", "3"], "holds one answer to each sample"),
+        (["run", "movie", "--out", "x", "--temperature", "cold"], "a number, or 'none', not 'cold'"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
@@ -113,14 +118,61 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
     assert "error: no file 'llmcompiler/movie_recommendations_formatted.json'" in result.output
 
 
-def test_rate_and_seed_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rate makes the model wait for its turn, a seed is given to it; without either the name alone goes on."""
+def test_rate_seed_and_temperature_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate makes the model wait for its turn, the others are given to it; without any the name alone goes on."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    assert command._model("openai:gpt-4o", None, None) == "openai:gpt-4o"
-    assert command._model("local", None, 7) == "local"
-    model: Any = command._model("openai:gpt-4o", 0.5, 7)
+    assert command._model("openai:gpt-4o", None, None, None) == "openai:gpt-4o"
+    assert command._model("local", None, 7, 0.0) == "local"
+    model: Any = command._model("openai:gpt-4o", 0.5, 7, 0.0)
     assert model.rate_limiter.requests_per_second == 0.5
-    assert model.seed == 7
+    assert (model.seed, model.temperature) == (7, 0)
+    cold: Any = command._model("openai:gpt-4o", None, None, 0.0)
+    assert (cold.seed, cold.temperature, cold.rate_limiter) == (None, 0, None)
+
+
+def test_the_embedded_model_stays_one_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems ask whether a model is it: for its grammar, and for calls as text."""
+    made = ChatOpenAI(model="any", api_key="none")  # type: ignore[arg-type]
+    monkeypatch.setattr("llmcompiler_graph.local.local_chat_model", lambda *_: made)
+    model: Any = command._model("local", 5.0, None, 0.5)
+    assert is_local(model)
+    assert (model.rate_limiter.requests_per_second, model.temperature) == (5.0, 0.5)
+
+
+def test_the_temperature_is_recorded(data: str, replies: list[Any], tmp_path: Path) -> None:
+    """It is 0, as the paper's, or what was asked for; and `none` is none."""
+    replies += [RIGHT + "\n4. join()"]
+    for number, given in enumerate(([], ["--temperature", "0.7"], ["--temperature", "none"])):
+        out = str(tmp_path / f"{number}.jsonl")
+        result = ran("run", "parallelqa", "--data", data, "--out", out, "--limit", "1", "--plan-only", *given)
+        assert result.exit_code == 0, result.output
+    assert [read_all([tmp_path / f"{number}.jsonl"])[0].temperature for number in range(3)] == [0, 0.7, None]
+
+
+def test_a_replay_is_of_the_model_that_was_recorded(data: str, replies: list[Any], tmp_path: Path) -> None:
+    """Its name and its prices are the cassette's; of several models one must be named."""
+    replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"]
+    tape = tmp_path / "tape.jsonl"
+    common = ["run", "parallelqa", "--data", data, "--limit", "1"]
+    for number, model in enumerate(("openai:gpt-4o", "openai:gpt-4-0613")):
+        live = str(tmp_path / f"live{number}.jsonl")
+        assert ran(*common, "-m", model, "--out", live, "--record", str(tape)).exit_code == 0
+        if number == 0:
+            assert ran(*common, "--replay", str(tape), "--out", str(tmp_path / "a")).exit_code == 0
+    assert len(Cassette(tape)) == 2
+    unnamed = ran(*common, "--replay", str(tape), "--out", str(tmp_path / "b"))
+    assert unnamed.exit_code == 2
+    assert "openai:gpt-4-0613, openai:gpt-4o: say of which" in without_box(unnamed)
+    other = ran(*common, "-m", "local", "--replay", str(tape), "--out", str(tmp_path / "b"))
+    assert other.exit_code == 2
+    assert "not of 'local'" in without_box(other)
+    assert ran(*common, "-m", "openai:gpt-4-0613", "--replay", str(tape), "--out", str(tmp_path / "b")).exit_code == 0
+    assert [read_all([tmp_path / name])[0].model for name in "ab"] == ["openai:gpt-4o", "openai:gpt-4-0613"]
+
+
+def without_box(result: Result) -> str:
+    """What an error says, without the lines it is framed with."""
+    return " ".join(result.output.replace("│", " ").split())
 
 
 def test_every_name_leads_somewhere() -> None:

@@ -1,5 +1,6 @@
 """LLMCompiler as a system: what its answers say of its plans and calls."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,3 +151,18 @@ def test_the_shape_of_a_plan() -> None:
     """Width is that of the widest level, depth the longest chain."""
     assert shape(parse_plan("1. a(1)\n2. a(2)\n3. a(3)\n4. a($1)\n5. a($4)")) == (3, 3)
     assert shape(parse_plan("1. join()")) == (0, 0)
+    assert shape(parse_plan("1. a(1)\n2. a(2)\n3. a($1)"), {1: 1, 2: 4, 3: 0}) == (5, 2)
+
+
+async def test_the_width_counts_the_calls_of_a_task_that_fans_out() -> None:
+    """One task, ten calls at the same time."""
+
+    @tool
+    async def names() -> list[str]:
+        """Name ten."""
+        return list("abcdefghij")
+
+    benchmark = replace(BENCHMARK, tools=lambda *_: [names, search])
+    model = ScriptedModel(["1. names()\n2. search(entity=${1[*]})\n3. join()", "Finish: a"])
+    answer = await llm_compiler().answer(SAMPLE, benchmark, model)
+    assert (answer.tasks, answer.width, answer.depth) == (11, 10, 2)

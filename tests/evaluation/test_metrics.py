@@ -24,6 +24,15 @@ def test_the_papers_metric(answer: str, label: str, right: bool) -> None:
     assert paper_match(answer, label) is right
 
 
+@pytest.mark.parametrize("label", ["The The", "!!!"])
+@pytest.mark.parametrize("answer", ["", " \n"])
+def test_no_answer_is_never_right(answer: str, label: str) -> None:
+    """A failed run is wrong, also where the label normalises to nothing."""
+    assert not paper_match(answer, label)
+    assert not lenient_match(answer, label)
+    assert paper_match(label, label)
+
+
 @pytest.mark.parametrize(
     ("answer", "label", "right"),
     [

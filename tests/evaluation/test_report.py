@@ -53,6 +53,20 @@ def test_means_and_comparison() -> None:
     assert against.mcnemar_lenient == 1
 
 
+def test_rewards_are_not_tested_as_if_they_were_right_or_wrong() -> None:
+    """McNemar's test is of right and wrong: scores between them have none."""
+    graded = [
+        record(number, system, lenient=0.9 if system == "react" else 0.5, correct=float(number % 2))
+        for system in ("llm_compiler", "react")
+        for number in range(12)
+    ]
+    (table,) = tables(graded)
+    (against,) = table.comparisons
+    assert (against.mcnemar, against.mcnemar_lenient) == (1, None)
+    assert against.lenient.mean == pytest.approx(-0.4)
+    assert "| 1.000 | -40.0 [-40.0, -40.0] | — |" in markdown([table])
+
+
 def test_only_what_both_answered_is_compared() -> None:
     """Examples that one system has not are in its own mean, not in the comparison."""
     (table,) = tables(RECORDS[:18])

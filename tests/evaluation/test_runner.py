@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import openai
@@ -23,6 +23,7 @@ from langgraph.types import RetryPolicy
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.report import read_all
 from llmcompiler_graph.evaluation.runner import ProviderError, Run, read_records, run, selected
 from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler
 from llmcompiler_graph.evaluation.systems.programmatic import programmatic
@@ -168,9 +169,8 @@ async def test_the_callers_mistake_stops_the_run(mistake: Exception, tmp_path: P
     assert read_records(tmp_path / "x.jsonl") == []
 
 
-REQUEST = httpx.Request("POST", "http://localhost")
 STREAM_BROKE = [
-    openai.APIError("the server had an error", REQUEST, body={"type": "server_error"}),
+    openai.APIError("the server had an error", cast("Any", None), body={"type": "server_error"}),
     httpx.ReadError("the connection broke"),
     TimeoutError("no chunk for 120 s"),
 ]
@@ -188,6 +188,37 @@ def test_a_reply_that_breaks_off_is_the_providers_failure(
     assert run_virtual(lambda: run(made, SAMPLES[:1])) == 1
     (record,) = read_records(tmp_path / "x.jsonl")
     assert (record.correct, record.errors) == (1, ())
+
+
+async def test_a_model_that_refuses_the_temperature_stops_the_run(tmp_path: Path) -> None:
+    """It would refuse it every time."""
+    refused = Provider(400)
+    refused.param = "temperature"  # type: ignore[attr-defined]
+    with pytest.raises(ProviderError):
+        await run(planned(tmp_path / "x", system(refused)), SAMPLES)
+    assert read_records(tmp_path / "x") == []
+
+
+async def test_what_is_no_file_of_records_is_left_alone(tmp_path: Path) -> None:
+    """A file named by mistake keeps its last line, which no newline ends."""
+    out = tmp_path / "prices.json"
+    out.write_text('{"my-model": {"input": 1}}')
+    with pytest.raises(ConfigurationError, match="no file of records"):
+        await run(planned(out, system()), SAMPLES)
+    assert out.read_text() == '{"my-model": {"input": 1}}'
+
+
+async def test_samples_may_come_from_an_iterator(tmp_path: Path) -> None:
+    """Each repeat asks all of them."""
+    assert await run(planned(tmp_path / "x", system(), repeats=3), iter(SAMPLES[:2])) == 6
+
+
+async def test_tiers_do_not_count_for_each_other(tmp_path: Path) -> None:
+    """What was recorded live is replayed into the same file all the same, and a report has both."""
+    out = tmp_path / "x"
+    assert await run(planned(out, system()), SAMPLES[:2]) == 2
+    assert await run(planned(out, system(), tier="recorded"), SAMPLES[:2]) == 2
+    assert len(read_all([out])) == 4
 
 
 async def test_a_timeout_that_is_no_models_is_the_systems(tmp_path: Path) -> None:

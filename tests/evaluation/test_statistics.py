@@ -14,6 +14,18 @@ def test_an_interval_holds_its_mean_and_shrinks_with_more_values() -> None:
     assert many.high - many.low == pytest.approx((few.high - few.low) / 2, rel=0.2)
 
 
+@pytest.mark.parametrize(("value", "count"), [(0.1, 10), (0.4, 57), (1.1, 113), (3.5, 20), (7.3, 50)])
+def test_an_interval_holds_its_mean_to_the_last_bit(value: float, count: int) -> None:
+    """Equal values too, whose sums differ by the order they are added in."""
+    given = interval([value] * count)
+    assert given.low <= given.mean <= given.high
+
+
+def test_mcnemar_of_a_thousand_discordant_pairs() -> None:
+    """It is next to nothing, and no error."""
+    assert 0 < mcnemar([1.0] * 1060 + [0.0] * 40, [0.0] * 1060 + [1.0] * 40) < 1e-200
+
+
 def test_an_interval_of_fair_coins_is_that_of_the_normal_distribution() -> None:
     """100 throws: 0.5 give or take 0.098, as the textbook says."""
     given = interval([0, 1] * 50)

@@ -37,7 +37,9 @@ def normalise(text: str) -> str:
 
 
 def paper_match(answer: str, label: str) -> bool:
-    """Whether an answer is right by the paper's metric."""
+    """Whether an answer is right by the paper's metric; an empty one never is, whatever the label normalises to."""
+    if not answer.strip():
+        return False
     expected = _float(label)
     if expected is None:
         return normalise(answer) == normalise(label)
@@ -56,6 +58,8 @@ def lenient_match(answer: str, label: str, others: Iterable[str] = ()) -> bool:
     expected = _float(label)
     if expected is not None:
         return any(_close(number, expected) for number in _numbers(answer))
+    if not answer.strip():
+        return False
     given, wanted = f" {_words(answer)} ", f" {_words(label)} "
     if wanted.strip() in {"yes", "no"}:
         others = {"yes", "no"} - {wanted.strip()}

@@ -5,7 +5,7 @@
 
 A cassette is a JSONL file. A take is all that was asked for one answer of one system: a line that says which, then a
 line for each reply of the model and each result of a tool, in the order they were asked for, written together once the
-answer is there. The last take for a sample counts.
+answer is there. The last take for a sample and a model counts; a last line that a killed run has torn is left out.
 
 Replies are found by what was asked: the messages without their ids, the names of the tools, stop words and settings
 such as a grammar; results by tool and arguments. What is asked several times is answered in the order of the recording.

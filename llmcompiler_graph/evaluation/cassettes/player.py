@@ -28,13 +28,15 @@ __all__ = ("Player", "replaying_tool")
 class Player:
     """One answer that is played again."""
 
-    def __init__(self, cassette: Cassette, system: System, benchmark: Benchmark, sample: Sample) -> None:
+    def __init__(
+        self, cassette: Cassette, system: System, benchmark: Benchmark, sample: Sample, model_name: str | None = None
+    ) -> None:
         self.missing = ""
         """What was asked and is not there; empty if all was."""
         self.asked: list[Mapping[str, JSON]] = []
         """When the model was asked, as in `Answer.timeline`."""
         self._where = f"{str(cassette.path)!r}, {system.name} on {benchmark.name} {sample.id!r}"
-        self._take = cassette.take(system, benchmark, sample)
+        self._take = cassette.take(system, benchmark, sample, model_name)
         self._heard: Counter[str] = Counter()
         self._entries: dict[str, list[dict[str, Any]]] = {}
         for entry in self._take.entries:

@@ -18,15 +18,27 @@ from llmcompiler_graph.testing import run_virtual
 __all__ = ("recording", "replaying")
 
 
-def recording(system: System, cassette: Cassette) -> System:
-    """The same system, each answer of which adds a take to a cassette; an answer that fails adds nothing."""
+def recording(system: System, cassette: Cassette, model_name: str | None = None) -> System:
+    """The same system, each answer of which adds a take to a cassette; an answer that fails adds nothing.
+
+    Args:
+        system: The system.
+        cassette: The cassette.
+        model_name: What the model is called there; its own name, if not given.
+    """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         inner = await LazyModel(model).aget()
         native = getattr(inner, "native_calls", type(inner).bind_tools is not BaseChatModel.bind_tools)
-        name = model if isinstance(model, str) else getattr(inner, "model_name", type(inner).__name__)
-        take = Take({"name": name, "local": is_local(model), "native_calls": native})
-        recorder = RecordingModel(inner=inner, local=is_local(model), native_calls=native, entries=take.entries)
+        own = model if isinstance(model, str) else getattr(inner, "model_name", type(inner).__name__)
+        take = Take({"name": model_name or own, "local": is_local(model), "native_calls": native})
+        recorder = RecordingModel(
+            inner=inner,
+            local=is_local(model),
+            native_calls=native,
+            entries=take.entries,
+            rate_limiter=inner.rate_limiter,  # the recorder is whom LangChain makes wait
+        )
 
         def tools(sample: Sample, model: Model) -> list[BaseTool]:
             return [recording_tool(tool, take) for tool in benchmark.tools(sample, model)]
@@ -38,15 +50,20 @@ def recording(system: System, cassette: Cassette) -> System:
     return System(system.name, answer)
 
 
-def replaying(system: System, cassette: Cassette) -> System:
+def replaying(system: System, cassette: Cassette, model_name: str | None = None) -> System:
     """The same system, asking nobody but the cassette; the model it is given does not matter.
 
     Each answer runs on a virtual clock of its own, in a thread. It holds the seconds that passed there, and in its
     timeline when the model was asked.
+
+    Args:
+        system: The system.
+        cassette: The cassette.
+        model_name: Of which model the answers are; need not be given where there are those of one only.
     """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
-        player = Player(cassette, system, benchmark, sample)
+        player = Player(cassette, system, benchmark, sample, model_name)
 
         def tools(sample: Sample, model: Model) -> list[BaseTool]:
             return [replaying_tool(tool, player) for tool in benchmark.tools(sample, model)]

@@ -21,6 +21,8 @@ __all__ = ("TOOL_NAMES", "Cassette", "CassetteError", "Take", "asked_model", "as
 
 TOOL_NAMES = "cassette_tool_names"  # bound to the model, for the key: providers have tools in forms of their own
 
+_BEGINNING = b'{"kind": '  # of a line: what else stands after the last newline is none that a kill has torn
+
 
 class CassetteError(LLMCompilerError, LookupError):
     """What is asked now was not asked when the cassette was recorded; the message says what."""
@@ -48,14 +50,18 @@ class Cassette:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._takes: dict[tuple[str, str, str], Take] = {}
+        self._takes: dict[tuple[str, str, str], dict[str, Take]] = {}
         takes: dict[str, Take] = {}
-        for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+        content = path.read_bytes() if path.exists() else b""
+        whole, _, last = content.rpartition(b"\n")
+        self._torn = len(last) if last.startswith(_BEGINNING) or _BEGINNING.startswith(last) else 0  # by a kill
+        for number, line in enumerate((whole if self._torn else content).splitlines(), 1):
             try:
                 entry = json.loads(line)
                 if entry["kind"] == "take":
                     scope = entry["benchmark"], entry["sample"], entry["system"]
-                    self._takes[scope] = takes[entry["take"]] = Take(entry["model"])
+                    takes[entry["take"]] = Take(entry["model"])
+                    self._takes.setdefault(scope, {})[entry["model"]["name"]] = takes[entry["take"]]
                 else:
                     takes[entry["take"]].entries.append(entry)
             except (ValueError, KeyError, TypeError) as error:
@@ -64,19 +70,29 @@ class Cassette:
 
     def __len__(self) -> int:
         """How many answers are recorded."""
-        return len(self._takes)
+        return sum(map(len, self._takes.values()))
 
-    def take(self, system: System, benchmark: Benchmark, sample: Sample) -> Take:
-        """What was recorded for an answer.
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models whose answers are recorded."""
+        return tuple(sorted({name for takes in self._takes.values() for name in takes}))
+
+    def take(self, system: System, benchmark: Benchmark, sample: Sample, model_name: str | None = None) -> Take:
+        """What was recorded for an answer, of the only model whose answer there is, or of the model of this name.
 
         Raises:
-            CassetteError: Nothing was.
+            CassetteError: Nothing was, or answers of several models were.
         """
-        try:
-            return self._takes[benchmark.name, sample.id, system.name]
-        except KeyError:
-            msg = f"{str(self.path)!r} has no answer of {system.name!r} to {benchmark.name} {sample.id!r}: record it"
-            raise CassetteError(msg) from None
+        takes = self._takes.get((benchmark.name, sample.id, system.name), {})
+        found = [take for name, take in takes.items() if model_name in {name, None}]
+        if len(found) == 1:
+            return found[0]
+        what = f"of {system.name!r} to {benchmark.name} {sample.id!r}"
+        if found:
+            msg = f"{str(self.path)!r} has answers {what} of several models, {', '.join(takes)}: say of which"
+        else:
+            msg = f"{str(self.path)!r} has no answer {what}: record it"
+        raise CassetteError(msg)
 
     def add(self, take: Take, system: System, benchmark: Benchmark, sample: Sample) -> None:
         """Write a take to the end of the file."""
@@ -92,8 +108,11 @@ class Cassette:
         lines = [head, *({"kind": entry["kind"], "take": key, **entry} for entry in take.entries)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
+            if self._torn:
+                file.truncate(self.path.stat().st_size - self._torn)
+                self._torn = 0
             file.write(b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines))
-        self._takes[benchmark.name, sample.id, system.name] = take
+        self._takes.setdefault((benchmark.name, sample.id, system.name), {})[take.model["name"]] = take
 
 
 def asked_model(messages: Sequence[BaseMessage], stop: Sequence[str] | None, settings: Mapping[str, Any]) -> str:

@@ -167,7 +167,8 @@ class _OneCall(AgentMiddleware[Any, Any, Any]):
     """One native call a turn."""
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-        if "parallel_tool_calls" in inspect.signature(request.model.bind_tools).parameters:
+        asked = getattr(request.model, "inner", request.model)  # behind the one that records it
+        if "parallel_tool_calls" in inspect.signature(asked.bind_tools).parameters:
             request = request.override(model_settings={**request.model_settings, "parallel_tool_calls": False})
         response = await handler(request)
         response.result = [

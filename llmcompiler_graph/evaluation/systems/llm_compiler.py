@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -119,8 +120,12 @@ def without_return_types(tool: BaseTool) -> BaseTool:
     )
 
 
-def shape(plan: Plan) -> tuple[int, int]:
-    r"""The width and the depth of a plan: the most tasks of one depth, and the tasks on the longest chain.
+def shape(plan: Plan, calls: Mapping[int, int] | None = None) -> tuple[int, int]:
+    r"""The width and the depth of a plan: the most calls of one depth, and the tasks on the longest chain.
+
+    Args:
+        plan: The plan.
+        calls: How many calls each task made, `{index: number}`; one, where that is not known.
 
     >>> from llmcompiler_graph.parser import parse_plan
     >>> shape(parse_plan('1. a("x")\n2. a("y")\n3. b("$1 $2")'))
@@ -129,8 +134,10 @@ def shape(plan: Plan) -> tuple[int, int]:
     depth: dict[int, int] = {}
     for task in plan:
         depth[task.index] = 1 + max((depth.get(index, 0) for index in task.dependencies), default=0)
-    levels = list(depth.values())
-    return max((levels.count(level) for level in set(levels)), default=0), max(levels, default=0)
+    width: Counter[int] = Counter()
+    for index, level in depth.items():
+        width[level] += 1 if calls is None else calls[index]
+    return max(width.values(), default=0), max(width, default=0)
 
 
 def _answer(final: Mapping[str, Any], sample: Sample, benchmark: Benchmark, *, plan_only: bool) -> Answer:
@@ -138,7 +145,8 @@ def _answer(final: Mapping[str, Any], sample: Sample, benchmark: Benchmark, *, p
     tasks: Sequence[TaskRecord] = final["tasks"]
     timeline: Sequence[TimelineEntry] = final.get("timeline", [])
     readable = [task for task in tasks if task["text"]]
-    width, depth = shape(Plan(tuple(map(reread, readable))))
+    calls = None if plan_only else {task["index"]: len(task["arguments"]) for task in readable}
+    width, depth = shape(Plan(tuple(map(reread, readable))), calls)
     first = Plan(tuple(reread(task) for task in readable if task["round"] == 0))
     diagnostics = tuple(_said(each) for one in rounds for each in one["diagnostics"])
     parsed = not rounds[0]["diagnostics"] and "join(" in rounds[0]["plan"]
@@ -147,7 +155,7 @@ def _answer(final: Mapping[str, Any], sample: Sample, benchmark: Benchmark, *, p
         judged = parsed and benchmark.check_plan(first, sample)
     return Answer(
         text="" if plan_only else str(final["messages"][-1].text),
-        tasks=len(readable) if plan_only else sum(len(task["arguments"]) for task in readable),
+        tasks=len(readable) if calls is None else sum(calls.values()),
         width=width,
         depth=depth,
         replans=len(rounds) - 1,
