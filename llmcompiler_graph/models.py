@@ -43,8 +43,9 @@ class LazyModel:
     def __init__(self, model: str | BaseChatModel | object) -> None:
         self._lock = threading.Lock()
         self._model: BaseChatModel | None = None
+        self._make: Callable[[], BaseChatModel] | None = None
         if isinstance(model, str):
-            self._make: Callable[[], BaseChatModel] = partial(_make, model)
+            self._make = partial(_make, model)
         elif isinstance(model, BaseChatModel):
             self._model = model
         else:
@@ -55,13 +56,23 @@ class LazyModel:
     def get(self) -> BaseChatModel:
         """The model; the first call makes it, which can take long for a local one."""
         with self._lock:
-            if self._model is None:
-                self._model = self._make()
-            return self._model
+            model = self._made()
+            if model is None:
+                assert self._make is not None
+                model = self._model = self._make()
+            return model
 
     async def aget(self) -> BaseChatModel:
         """The model, for coroutines: it is made in a thread."""
-        return self._model if self._model is not None else await asyncio.to_thread(self.get)
+        model = self._made()
+        return model if model is not None else await asyncio.to_thread(self.get)
+
+    def _made(self) -> BaseChatModel | None:
+        """The model, if there is one; a local one whose server has ended is made anew."""
+        if self._model is None or self._make is None:
+            return self._model
+        is_running: Callable[[], bool] | None = getattr(self._model, "is_running", None)
+        return self._model if is_running is None or is_running() else None
 
 
 def _make(name: str) -> BaseChatModel:

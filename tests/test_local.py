@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 
 from llmcompiler_graph.check import check_plan
-from llmcompiler_graph.constrain import Constraint
+from llmcompiler_graph.constrain import Constraint, constraint_for
 from llmcompiler_graph.defaults import default_examples, default_tools
 from llmcompiler_graph.grammar import Form
 from llmcompiler_graph.local import (
@@ -35,6 +35,7 @@ from llmcompiler_graph.local import (
     start_server,
     weights,
 )
+from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.prompts import conversation, system_message
 from llmcompiler_graph.tool_specs import tool_spec
@@ -293,6 +294,115 @@ class TestStartServer:
             start_server(Path("any.gguf"))
 
 
+RUNTIME = """
+import http.server, threading
+from types import SimpleNamespace
+
+class CommonParams:
+    def __init__(self):
+        self.model, self.cpuparams, self.cpuparams_batch = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
+
+class Server:
+    def __init__(self, params):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.listening_address = f"http://127.0.0.1:{server.server_port}"
+"""
+
+
+FORKING = """
+import os, pathlib, sys
+from llmcompiler_graph.local import start_server
+
+server = start_server(pathlib.Path(sys.argv[1]))
+told, tell = os.pipe()
+if os.fork() == 0:
+    print(server.base_url, server.is_running(), flush=True)
+    os.write(tell, b"!")
+    sys.stdin.read()
+    os._exit(0)
+os.read(told, 1)
+if sys.argv[2] == "stop":
+    server.stop()
+    print(server._process.returncode, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of weights, and in place of xllamacpp one that loads none: its server says that it is well."""
+    (tmp_path / "xllamacpp.py").write_text(RUNTIME)
+    paths = [str(tmp_path), *sys.path]
+    monkeypatch.setattr(sys, "path", paths)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    weights = tmp_path / "any.gguf"
+    weights.touch()
+    monkeypatch.setenv("LLMCOMPILER_MODEL_PATH", str(weights))
+    return weights
+
+
+@pytest.mark.enable_socket
+class TestProcess:
+    """The server's process, without weights."""
+
+    async def test_replaced_after_crash(self, runtime: Path) -> None:
+        """A graph's local model is the same until its server has ended; then it is one with another server."""
+        lazy = LazyModel("local")
+        first = await lazy.aget()
+        assert lazy.get() is await lazy.aget() is first
+        crash(runtime)
+        second = await lazy.aget()
+        assert isinstance(first, ChatOpenAI)
+        assert isinstance(second, ChatOpenAI)
+        assert second.openai_api_base != first.openai_api_base
+        assert lazy.get() is second
+        server = chat._servers[runtime]
+        server.stop()
+        server.stop()
+        assert not server.is_running()
+
+    def test_a_local_model_is_known_as_such(self, runtime: Path) -> None:
+        """An instance is held to the grammar like the name, and so is its copy."""
+        model = local_chat_model()
+        assert constraint_for("auto", model) == constraint_for("auto", "local") is not None
+        assert is_local(model.model_copy(update={"disable_streaming": True}))
+        chat._servers[runtime].stop()
+
+    @pytest.mark.parametrize("end", ["stop", "kill"])
+    def test_forks(self, runtime: Path, end: str) -> None:
+        """A fork may use its parent's server and does not keep it from ending: with the parent, or at its word."""
+        with subprocess.Popen(
+            [sys.executable, "-c", FORKING, str(runtime), end],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as parent:
+            assert parent.stdout
+            url, running = parent.stdout.readline().split()
+            assert running == "True"
+            if end == "kill":
+                parent.kill()
+            else:
+                assert parent.stdout.readline().strip() == "0"  # not killed
+            deadline = time.monotonic() + 20
+            while not (refused := _refuses(url)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert refused
+
+
+def crash(weights: Path) -> None:
+    """Kill the server of a file of weights."""
+    pid = chat._servers[weights.resolve()].pid
+    os.kill(pid, 9)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 SMALL = QWEN_CODER_0_5B.name
 QUESTION = [("system", "Answer in one short sentence. " * 20), ("user", "What is the capital of France?")]
 
@@ -419,9 +529,7 @@ class TestLive:
 
     def test_restarts_after_crash(self, model: ChatOpenAI, small_weights: Path) -> None:
         """A server that crashed is replaced at the next use."""
-        pid = chat._servers[small_weights.resolve()].pid
-        os.kill(pid, 9)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        crash(small_weights)
         assert "Paris" in str(local_chat_model(SMALL).invoke(QUESTION).content)
 
     def test_stops(self, small_weights: Path) -> None:

@@ -6,10 +6,11 @@ Servers are shared: one per file of weights and process, started at first use, s
 import threading
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import openai
 from langchain_openai import ChatOpenAI
+from pydantic import PrivateAttr
 
 from llmcompiler_graph.local.catalog import DEFAULT_MODEL
 from llmcompiler_graph.local.server import LocalServer, require_runtime, start_server
@@ -22,6 +23,18 @@ TIMEOUT = 600.0  # seconds; a call may have to wait for others, and a CPU takes 
 # {weights: the server that has them loaded}
 _servers: dict[Path, LocalServer] = {}
 _lock = threading.Lock()
+
+
+class _LocalChat(ChatOpenAI):
+    """A chat model that knows its server."""
+
+    local: ClassVar[bool] = True  # `is_local` asks for it
+
+    _server: LocalServer = PrivateAttr()
+
+    def is_running(self) -> bool:
+        """Whether it can be asked; if not, another must be made."""
+        return self._server.is_running()
 
 
 def local_chat_model(
@@ -64,7 +77,9 @@ def local_chat_model(
     # Newer versions give up after 120 s without a token, and warn about proxies if they tune sockets themselves.
     newer = {"stream_chunk_timeout": TIMEOUT, "http_socket_options": ()}
     settings |= {field: value for field, value in newer.items() if field in ChatOpenAI.model_fields}
-    return ChatOpenAI(**{**settings, **kwargs})
+    model = _LocalChat(**{**settings, **kwargs})
+    model._server = server
+    return model
 
 
 @cache

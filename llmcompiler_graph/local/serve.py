@@ -1,18 +1,20 @@
 """The child process that runs llama.cpp: settings in on stdin, the server's address out on stdout, end with stdin.
 
 It is run by its path, not imported, so that it loads nothing but xllamacpp. The parent holds the other end of stdin
-open; the kernel closes it even when the parent is killed, and then this process ends too.
+open; the kernel closes it even when the parent is killed, and then this process ends too. Where forks of the parent
+hold it open as well, a line says the same, and a look at who the parent is.
 """
 
 import json
 import os
+import select
 import sys
 
 __all__ = ()
 
 
 def main() -> None:
-    """Serve one model until stdin ends."""
+    """Serve one model until stdin has more to say, or the parent is gone."""
     settings = json.loads(sys.stdin.buffer.readline())
     answer = os.dup(1)
     os.dup2(2, 1)  # stdout is for the address alone: what llama.cpp prints there belongs to the log
@@ -39,7 +41,8 @@ def main() -> None:
     except RuntimeError as error:
         sys.exit(str(error))  # a traceback would push llama.cpp's own reason off the end of the log
     os.write(answer, server.listening_address.encode() + b"\n")
-    sys.stdin.buffer.read()
+    while os.getppid() == settings["parent"] and not select.select([sys.stdin], [], [], 1.0)[0]:
+        pass
     os._exit(0)  # a destructor would wait for requests still running
 
 

@@ -58,7 +58,13 @@ class LocalServer:
 
     def is_running(self) -> bool:
         """Tell whether the child process is alive."""
-        return self._process.poll() is None
+        if self._owner == os.getpid():
+            return self._process.poll() is None
+        try:  # a fork cannot wait for it, but may use it
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     def stop(self) -> None:
         """End the child process; once it has ended, do nothing."""
@@ -100,6 +106,7 @@ def start_server(path: Path, *, timeout: float = 120.0) -> LocalServer:
         "context": _number("LLMCOMPILER_LOCAL_CONTEXT", CONTEXT),
         "threads": _number("LLMCOMPILER_LOCAL_THREADS", min(os.cpu_count() or 1, MOST_THREADS)),
         "prefix_cache": PREFIX_CACHE,
+        "parent": os.getpid(),
     }
     log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the server runs)
     process = subprocess.Popen(
@@ -151,7 +158,8 @@ def _await_address(process: subprocess.Popen[bytes], settings: bytes, timeout: f
 def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError, ValueError):  # it has ended, or was told before
+        process.stdin.write(b"\n")  # a fork of this process may keep its end open
         process.stdin.close()
     try:
         process.wait(5)

@@ -20,7 +20,7 @@ from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.graph import create_llm_compiler
-from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.plan import Plan
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, reread
@@ -89,10 +89,7 @@ def _shown(value: Any) -> str:
 
 async def _unstreamed(model: Model) -> BaseChatModel:
     made = await LazyModel(model).aget()
-    # a local model stays one: its plans are held to the grammar, streamed or not
-    return made.model_copy(
-        update={"disable_streaming": True, "local": True} if is_local(model) else {"disable_streaming": True}
-    )
+    return made.model_copy(update={"disable_streaming": True})
 
 
 def without_return_types(tool: BaseTool) -> BaseTool:
