@@ -111,8 +111,9 @@ class Draft:
                 self._entities.note(task)
 
         async def early(start: Start) -> Observation:
+            now = {**state, "messages": [*state["messages"], self.message(None)]}  # as the next node has it
             try:
-                return await compiler.call(start, self._by_index[start.index], state, sync=sync)
+                return await compiler.call(start, self._by_index[start.index], now, sync=sync)
             except GraphBubbleUp as interrupt:
                 compiler.asking.add(self._by_index[start.index]["tool"])
                 raise Suspended from interrupt

@@ -358,6 +358,8 @@ def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
     given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
     own = {"tool_call_id": record["tool_call_id"], "id": f"{record['tool_call_id']}_result"}
     if len(given) == 1 and record["status"] != "skipped":
+        if given[0].tool_call_id == record["tool_call_id"]:
+            return given[0]  # under its own id: a command may write it too
         return given[0].model_copy(update=own)
     status = "success" if record["status"] == "done" else "error"
     content = as_text(record["value"]) if record["status"] == "done" else record["error"]

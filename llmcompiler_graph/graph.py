@@ -244,7 +244,7 @@ def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
 
 
 def _next(state: LLMCompilerState) -> str:
-    return state["decision"]
+    return state.get("decision", "finish")
 
 
 def _node(name: str, run: Callable[..., Any]) -> RunnableLambda[Any, Any]:

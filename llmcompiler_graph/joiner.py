@@ -164,7 +164,7 @@ class _Reply:
         try:
             async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
-                    usage = chunk.usage_metadata or usage
+                    usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
                     self.text += chunk.text
                     self._show(parser.feed(chunk.text))
                     self._plan()

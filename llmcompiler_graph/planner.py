@@ -142,7 +142,7 @@ class Planner:
         left = _CHUNKS_AFTER_JOIN
         async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
-                usage = chunk.usage_metadata or usage
+                usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
                 draft.feed(reader.feed(chunk))
                 left -= draft.finished
                 if left < 0:

@@ -16,7 +16,7 @@ are quoted as JSON: nothing a tool returns can pass for plan text or for another
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
@@ -205,11 +205,11 @@ def conversation(
     messages = state["messages"]
     position = _turn_position(state)
     before, question = messages[:position], messages[position]
-    history = [m for m in before if not isinstance(m, ToolMessage | SystemMessage) and not getattr(m, "tool_calls", ())]
     own = [m.text for m in before if isinstance(m, SystemMessage)]
-    prompt: list[BaseMessage] = [system, *history]
-    prompt.append(HumanMessage(_with_text(question, own, [*_findings(messages[position + 1 :]), _ASK[planner]])))
+    prompt: list[BaseMessage] = [system, *filter(_is_said, before)]
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
+    findings = _findings(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
+    prompt.append(HumanMessage(_with_text(question, own, [*findings, _ASK[planner]])))
     following = 1
     for number, one in enumerate(rounds):
         if not one.get("adopted"):
@@ -283,9 +283,16 @@ def repair_request(state: LLMCompilerState, broken: Sequence[tuple[int, str, Seq
     )
 
 
-def _findings(following: Iterable[AnyMessage]) -> list[str]:
-    """What other agents of a larger graph have said since the question, before our first plan."""
-    theirs = takewhile(lambda message: not getattr(message, "tool_calls", ()), following)
+def _is_said(message: AnyMessage) -> bool:
+    """Whether a message of an earlier turn is a question or an answer; some providers refuse empty answers."""
+    if isinstance(message, AIMessage):
+        return bool(message.content) and not message.tool_calls
+    return not isinstance(message, ToolMessage | SystemMessage)
+
+
+def _findings(following: Iterable[AnyMessage], calls: Collection[str]) -> list[str]:
+    """What agents of a larger graph have said since the question, before the turn's first plan, which has `calls`."""
+    theirs = takewhile(lambda m: not any(each["id"] in calls for each in getattr(m, "tool_calls", ())), following)
     return [f"{each.name or 'assistant'}: {each.text}" for each in theirs if isinstance(each, AIMessage) and each.text]
 
 

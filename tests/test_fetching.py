@@ -393,6 +393,20 @@ async def test_commands_of_a_task_that_fans_out(sync: bool) -> None:
     assert [m.tool_call_id for m in final["messages"] if isinstance(m, ToolMessage)] == calls
 
 
+@pytest.mark.parametrize("checkpointer", [None, InMemorySaver()])
+async def test_a_command_whose_message_has_an_id(checkpointer: Any) -> None:
+    """It keeps its id, and is there once."""
+
+    @tool
+    def own(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Make a message with an id."""
+        return Command(update={"messages": [ToolMessage("mine", tool_call_id=tool_call_id, id="own-id")]})
+
+    graph = create_llm_compiler(ScriptedModel(["1. own()", FINISH]), [own], checkpointer=checkpointer)
+    final = await graph.ainvoke(QUESTION, THREAD)
+    assert [m.id for m in final["messages"] if isinstance(m, ToolMessage)] == ["own-id"]
+
+
 async def test_a_command_that_writes_a_question() -> None:
     """A user message that a tool adds does not begin a new turn: the replan goes on, and its budget holds."""
 

@@ -208,7 +208,7 @@ async def test_state_schema() -> None:
 
     graph = create_llm_compiler(ScriptedModel(["1. whoami()", "Finish: ok"]), [whoami], state_schema=State)
     final = await graph.ainvoke({**QUESTION, "user": "ann", "notes": ["a"]})
-    assert (final["user"], final["notes"], final["tasks"][0]["value"]) == ("ann", ["a"], "ann of 1")
+    assert (final["user"], final["notes"], final["tasks"][0]["value"]) == ("ann", ["a"], "ann of 2")
 
 
 async def test_state_schema_of_the_whole_state() -> None:
@@ -521,6 +521,55 @@ async def test_a_tool_that_hands_over() -> None:
     parent.add_edge(START, "agent")
     final = await parent.compile().ainvoke(QUESTION)
     assert [m.text for m in final["messages"]] == ["what is x + y?", "transferred", "a human here"]
+
+
+async def test_a_tool_that_hands_over_the_conversation() -> None:
+    """LangChain's documented hand-off works: a tool called early finds its own call in the last `AIMessage` too."""
+
+    @tool
+    def transfer(runtime: ToolRuntime) -> Command[Any]:
+        """Transfer to sales."""
+        last = next(m for m in reversed(runtime.state["messages"]) if isinstance(m, AIMessage))
+        message = ToolMessage("transferred", tool_call_id=runtime.tool_call_id)
+        return Command(graph=Command.PARENT, goto="sales", update={"messages": [last, message]})
+
+    parent = StateGraph(MessagesState)
+    model = ScriptedModel(["1. transfer()\n2. join()"])
+    parent.add_node("agent", create_llm_compiler(model, [transfer]), destinations=("sales",))
+    parent.add_node("sales", lambda state: {"messages": [AIMessage("sales here")]})
+    parent.add_edge(START, "agent")
+    _, call, message, last = (await parent.compile().ainvoke(QUESTION))["messages"]
+    assert [each["id"] for each in call.tool_calls] == [message.tool_call_id]
+    assert last.text == "sales here"
+
+
+async def test_a_parent_that_sends_the_question_back() -> None:
+    """What the parent says of the answer reaches the models on the second visit."""
+    visits: list[str] = []
+
+    def boss(state: MessagesState) -> Any:
+        visits.append(state["messages"][-1].text)
+        return {"messages": [AIMessage("Compare it with K2.", name="boss")]} if len(visits) == 1 else {}
+
+    model = ScriptedModel(['1. search("a")', "Finish: first", '1. search("b")', "Finish: second"])
+    parent = StateGraph(MessagesState)
+    parent.add_node("facts", create_llm_compiler(model, TOOLS))
+    parent.add_node("boss", boss)
+    parent.add_edge(START, "facts")
+    parent.add_edge("facts", "boss")
+    parent.add_conditional_edges("boss", lambda _: "facts" if len(visits) == 1 else END, ["facts", END])
+    await parent.compile().ainvoke(QUESTION)
+    assert visits == ["first", "second"]
+    for call in model.calls[2:]:
+        assert "joiner: first\n\nboss: Compare it with K2.\n\nWrite the plan." in "".join(m.text for m in call)
+
+
+def test_a_conversation_put_into_the_state() -> None:
+    """`update_state(as_node="joiner")` of a thread without a turn ends it."""
+    graph = create_llm_compiler(ScriptedModel(), TOOLS, checkpointer=InMemorySaver())
+    said = {"messages": [HumanMessage("hello"), AIMessage("hello")]}
+    config = graph.update_state(thread(), said, as_node="joiner")
+    assert graph.get_state(config).next == ()
 
 
 def test_as_a_tool_of_another_agent_synchronously() -> None:

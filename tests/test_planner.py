@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import BaseTool, tool
 from langchain_openai import ChatOpenAI
@@ -58,13 +59,17 @@ class Breaking(ScriptedModel):
 
 
 class Counting(ScriptedModel):
-    """A scripted model whose last piece counts its tokens, as providers do."""
+    """A scripted model whose first piece counts the tokens it was given, its last those it wrote, as providers do."""
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield self._counted(10, 0)
         async for piece in super()._astream(*args, **kwargs):
             yield piece
-        usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-        yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=usage))  # type: ignore[arg-type]
+        yield self._counted(0, 5)
+
+    def _counted(self, given: int, written: int) -> ChatGenerationChunk:
+        usage = UsageMetadata(input_tokens=given, output_tokens=written, total_tokens=given + written)
+        return ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=usage))
 
 
 def timeline(final: dict[str, Any]) -> dict[int, tuple[float, float, float]]:

@@ -263,3 +263,31 @@ def test_findings_of_other_agents() -> None:
     found = AIMessage("It is in Nepal.", name="geographer")
     asked = conversation(SystemMessage("s"), {"messages": [question, found]})
     assert asked[-1].content == "How high?\n\ngeographer: It is in Nepal.\n\nWrite the plan."
+
+
+def test_findings_after_calls_of_other_agents() -> None:
+    """Their calls, and our own plan of an earlier visit, do not end what they said; our own plan of this turn does."""
+    call = {"name": "search", "args": {}, "type": "tool_call"}
+    messages: list[AnyMessage] = [
+        HumanMessage("How high?", id="1"),
+        AIMessage("I search.", name="geographer", tool_calls=[{**call, "id": "a"}]),
+        ToolMessage("found", tool_call_id="a"),
+        AIMessage("It is in Nepal.", name="geographer"),
+        AIMessage("", name="planner", tool_calls=[{**call, "id": "b"}]),
+        ToolMessage("found", tool_call_id="b"),
+        AIMessage("8848 m.", name="joiner"),
+        AIMessage("Not enough.", name="boss"),
+    ]
+    asked = conversation(SYSTEM, state(*messages))
+    found = ["geographer: I search.", "geographer: It is in Nepal.", "joiner: 8848 m.", "boss: Not enough."]
+    assert asked[-1].text.split("\n\n") == ["How high?", *found, "Write the plan."]
+    mine = done(1, "a", query="x")
+    messages += [AIMessage("", tool_calls=[{**call, "id": mine["tool_call_id"]}]), AIMessage("Later.", name="boss")]
+    decided = conversation(SYSTEM, state(*messages, tasks=[mine], rounds=[one_round("1. search('x')")]))
+    assert decided[: len(asked)] == asked
+
+
+def test_empty_answers_of_earlier_turns() -> None:
+    """They are left out: some providers refuse empty messages."""
+    prompt = conversation(SYSTEM, state(HumanMessage("first?"), AIMessage(""), HumanMessage("second?")))
+    assert texts(prompt)[1:] == [("human", "first?"), ("human", "second?\n\nWrite the plan.")]
