@@ -17,14 +17,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
+from llmcompiler_graph.decision_grammar import decision_grammar
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.grammar import Form, Rules
 from llmcompiler_graph.grammar_forms import write
 from llmcompiler_graph.models import is_local
 from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.plan_grammar import decision_grammar, plan_grammar
+from llmcompiler_graph.plan_grammar import plan_grammar
 from llmcompiler_graph.schema import Schema
 
 __all__ = ("Constrain", "Constraint", "Server", "constraint_for")
@@ -46,6 +48,8 @@ class Constraint:
     """How the grammar is written. Lark is the most exact where it is taken, a regular expression the largest."""
     typed: bool = True
     """Whether references must fit; if not, only names and literals are held to the tools."""
+    one_line: bool = False
+    """Whether the joiner's answer is one line of at most 4,000 characters: a small model may not end otherwise."""
     _written: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +83,7 @@ class Constraint:
 
     def decision(self, *, may_replan: bool, may_finish: bool = True) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's."""
-        return self._settings(decision_grammar(may_replan=may_replan, may_finish=may_finish))
+        return self._settings(decision_grammar(may_replan=may_replan, may_finish=may_finish, one_line=self.one_line))
 
     def decision_with_plan(
         self,
@@ -91,7 +95,7 @@ class Constraint:
         earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     ) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's, with the next plan below a replan; arguments as for `plan`."""
-        whole = _with_decision if may_finish else _with_replan
+        whole = partial(_with_decision, may_finish=may_finish, one_line=self.one_line)
         return self._fitting(list(tools), whole, first=first, max_tasks=max_tasks, earlier=earlier)
 
     def _fitting(self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = dict, **about: Any) -> dict[str, Any]:
@@ -125,12 +129,8 @@ class Constraint:
         return {"extra_body": body}
 
 
-def _with_decision(plan: Rules) -> Rules:
-    return decision_grammar(may_replan=True, plan=plan)
-
-
-def _with_replan(plan: Rules) -> Rules:
-    return decision_grammar(may_replan=True, may_finish=False, plan=plan)
+def _with_decision(plan: Rules, *, may_finish: bool, one_line: bool) -> Rules:
+    return decision_grammar(may_replan=True, may_finish=may_finish, plan=plan, one_line=one_line)
 
 
 Constrain: TypeAlias = Literal["auto"] | Server | Constraint | None
@@ -152,7 +152,7 @@ def constraint_for(constrain: Constrain, model: object) -> Constraint | None:
         case Constraint() | None:
             return constrain
         case "auto":
-            return Constraint("llama.cpp", "lark") if is_local(model) else None
+            return Constraint("llama.cpp", "lark", one_line=True) if is_local(model) else None
         case _ if constrain in get_args(Server):
             return Constraint(constrain)
         case _:

@@ -103,12 +103,14 @@ def create_llm_compiler(
         constrain: Which grammars to hold the models to: those of the server they run on (`"llama.cpp"`, `"vllm"`,
             `"sglang"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded model only.
             A joiner that is held must replan once if nothing came of a first plan, unless a human rejected it.
+            Plans are then limited: see `max_tasks`.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
             model call per replan instead of two. For `planner="text"` only.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
-        max_tasks: How many tasks one plan may have.
+        max_tasks: How many tasks one plan may have. A grammar allows 24 if nothing is said, or 16 if it is not in the
+            form `"lark"`, and 64 at most; more are left to a replan.
         max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too, but 1
             there (2 in a synchronous run) leaves LangGraph no place to persist tasks one by one.
         tool_concurrency: How many calls of a tool may run at a time, by its name.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Seq, optional
@@ -18,6 +18,7 @@ __all__ = (
     "DECIMALS",
     "FORMATS",
     "INTEGER",
+    "KEY",
     "LETTER",
     "NUMBER",
     "PLAIN",
@@ -25,12 +26,15 @@ __all__ = (
     "constant",
     "figure",
     "literal_text",
+    "members",
     "separated",
     "string",
 )
 
-LETTER = Alt((Chars(r'^"\\$\x00-\x1f'), Seq(("\\", Chars(r'"\\nt')))))
+_ESCAPE = Seq(("\\", Chars(r'"\\nt')))
+LETTER = Alt((Chars(r'^"\\$\x00-\x1f'), _ESCAPE))
 PLAIN = Alt((LETTER, "$$"))
+KEY = Alt((Chars(r'^"\\\x00-\x1f'), _ESCAPE))  # or of any text in which `$` means nothing
 WHOLE = Alt(("0", Seq((Chars("1-9"), Repeat(Chars("0-9"), 0, 19)))))  # more than 64 bits hold
 DECIMALS = Seq((".", Repeat(Chars("0-9"), 1, 17)))  # all of a double's
 INTEGER = Seq((optional("-"), WHOLE))
@@ -89,6 +93,19 @@ def separated(node: Node, least: int, most: int | None) -> Node:
     return several if least else optional(several)
 
 
+def members(required: Sequence[Node], others: Sequence[Node]) -> tuple[Node, ...]:
+    """The required ones in order, then any of the others in order, with commas."""
+    found: list[Node] = []
+    for number, one in enumerate(required):
+        found += [", ", one] if number else [one]
+    if required:
+        found += [optional(Seq((", ", one))) for one in others]
+    elif others:  # each may be the first: then no comma stands before it
+        firsts = (Seq((one, *(optional(Seq((", ", o))) for o in others[n:]))) for n, one in enumerate(others, 1))
+        found.append(optional(Alt(tuple(firsts))))
+    return tuple(found)
+
+
 def literal_text(text: str) -> str:
     """Write text as a plan has it, in quotes."""
     return json.dumps(text, ensure_ascii=False)
@@ -129,7 +146,8 @@ def figure(option: Mapping[str, JSON], *, whole: bool) -> Node:
     low = max(lower, default=(-_LARGEST, False))
     high = min(upper, key=lambda bound: (bound[0], not bound[1]), default=(_LARGEST, False))
     negative = _figures((-high[0], high[1]), (-low[0], low[1]), whole=whole)
-    return Alt((*(Seq(("-", each)) for each in negative), *_figures(low, high, whole=whole)))
+    found = *(Seq(("-", each)) for each in negative), *_figures(low, high, whole=whole)
+    return Alt(found or (f"{low[0]:f}",))  # there must be a way to go on, even if no number is right
 
 
 def _figures(low: tuple[Decimal, bool], high: tuple[Decimal, bool], *, whole: bool) -> list[Node]:

@@ -152,7 +152,7 @@ def test_nothing_is_sent_to_who_may_not_take_it(server: ScriptedServer, constrai
 
 def test_auto_holds_the_embedded_model() -> None:
     """It takes the most exact form."""
-    assert constraint_for("auto", "local:qwen2.5-coder-0.5b") == Constraint("llama.cpp", "lark")
+    assert constraint_for("auto", "local:qwen2.5-coder-0.5b") == Constraint("llama.cpp", "lark", one_line=True)
     assert constraint_for(None, "local") is None
 
 

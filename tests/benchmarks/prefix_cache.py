@@ -86,7 +86,7 @@ async def measure(inner: BaseChatModel, way: str, questions: list[str]) -> None:
             model,
             flaky_tools(),
             examples=default_examples,
-            constrain=Constraint("llama.cpp", "lark"),
+            constrain=Constraint("llama.cpp", "lark", one_line=True),
             max_replans=1,
             fuse_replan=way == "fused",
         )

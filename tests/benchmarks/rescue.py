@@ -38,7 +38,7 @@ MODES: dict[str, dict[str, Any]] = {
     "replan": {"max_repairs": 0, "max_replans": 1},
     "fused": {"max_repairs": 0, "max_replans": 1, "fuse_replan": True},
 }
-CONSTRAINT = Constraint("llama.cpp", "lark")  # what `model="local"` is held to
+CONSTRAINT = Constraint("llama.cpp", "lark", one_line=True)  # what `model="local"` is held to
 FAULTS = ("wrong tool name", "missing argument", "tool error")
 
 
