@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import openai
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.runnables.config import merge_configs
 from langgraph.config import get_config
@@ -175,6 +177,9 @@ class Teller:
         return TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])
 
 
+_TOO_LONG = re.compile("context.(size|length|window)")  # what servers say whose errors LangChain does not know
+
+
 async def reply_stream(
     model: ChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any]
 ) -> AsyncIterator[AIMessage]:
@@ -187,7 +192,8 @@ async def reply_stream(
         settings: Passed to the model.
 
     Raises:
-        ConfigurationError: The server refuses a request with a grammar; what it said is in the message.
+        ConfigurationError: The server refuses a request with a grammar, and not because the prompt is too long; what it
+            said is in the message.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
     stream: AsyncIterator[AIMessage]
@@ -200,7 +206,8 @@ async def reply_stream(
             async for chunk in stream:
                 yield chunk
     except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-        if (sent := settings.get("extra_body")) is None:
+        too_long = isinstance(error, ContextOverflowError) or _TOO_LONG.search(error.message)
+        if too_long or (sent := settings.get("extra_body")) is None:
             raise
         what = " and ".join(map(repr, sent))
         msg = f"the server refused a request with {what}; if it takes no grammar, use constrain=None: {error.message}"

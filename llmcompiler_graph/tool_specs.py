@@ -127,7 +127,8 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
     """The schema of what a tool returns, with its definitions; `None` if it does not say."""
     declared = metadata.get("outputSchema")
     if isinstance(declared, dict):
-        return declared, {f"#/$defs/{name}": each for name, each in declared.get("$defs", {}).items()}
+        renamed = _apart(declared)
+        return renamed, {f"#/$returns/{name}": each for name, each in renamed.get("$defs", {}).items()}
     function = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool._run
     try:
         annotation = get_type_hints(inspect.unwrap(function), include_extras=True).get("return", Any)
@@ -143,6 +144,19 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
         return None, {}
     definitions = {f"#/$returns/{name}": each for name, each in schema.pop("$defs", {}).items()}
     return cast("JSON", schema), definitions
+
+
+def _apart(schema: Any) -> Any:
+    """Let the references in an output's schema point to where its definitions are kept: the input has its own."""
+    match schema:
+        case {"$ref": str() as pointer, **rest}:
+            return {"$ref": pointer.replace("#/$defs/", "#/$returns/", 1), **_apart(rest)}
+        case dict():
+            return {key: _apart(each) for key, each in schema.items()}
+        case list():
+            return [_apart(each) for each in schema]
+        case _:
+            return schema
 
 
 def _is_for_the_graph(annotation: Any) -> bool:

@@ -21,8 +21,8 @@ class ScriptedServer:
 
     Args:
         replies: The script: text, or a message with tool calls. A number is an HTTP status to fail with (clients retry
-            408, 409, 429 and 500 up, each time taking the next reply); an exception is a status 500 with its text. A
-            script that ran out fails with 400.
+            408, 409, 429 and 500 up, each time taking the next reply); an exception is a status 500 with its text, a
+            `ValueError` 400. A script that ran out fails with 400.
         seconds_per_reply: How long a reply takes from its first token to its last, in seconds.
         ttft: How long the first token takes, in seconds.
         chunk_size: Characters per streamed piece, of text as of a call's arguments.
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             case int():
                 self._fail(reply, f"scripted status {reply}")
             case Exception():
-                self._fail(500, str(reply))
+                self._fail(400 if isinstance(reply, ValueError) else 500, str(reply))
             case None:
                 self._fail(400, f"the script has {len(self.script.replies)} replies, this is one more")
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import openai
 import pytest
+from langchain_core.exceptions import ContextOverflowError
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -163,6 +165,21 @@ def test_a_refusal_says_what_to_do(replies: list[str | int]) -> None:
         ScriptedServer(replies) as server,
         pytest.raises(ConfigurationError, match=r"'grammar'.*constrain=None.*40|422"),
     ):
+        asked(server, "llama.cpp")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("request (20011 tokens) exceeds the available context size (16384 tokens)", openai.BadRequestError),
+        ("The input (20011 tokens) is longer than the model's context length (16384 tokens).", openai.BadRequestError),
+        ("This model's maximum context length is 4096 tokens. context_length_exceeded", ContextOverflowError),
+        ("grammar error: a context-free grammar expected", ConfigurationError),
+    ],
+)
+def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
+    """It is no refusal of the grammar: the error is the one that is raised without a grammar."""
+    with ScriptedServer([ValueError(message)]) as server, pytest.raises(kind, match=re.escape(message)):
         asked(server, "llama.cpp")
 
 

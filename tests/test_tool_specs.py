@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError
+from llmcompiler_graph.schema import describe
 from llmcompiler_graph.tool_specs import as_tools, tool_spec
 
 
@@ -144,8 +145,27 @@ def test_output_schema() -> None:
     made = tool(hits)
     made.metadata = {"outputSchema": {"$ref": "#/$defs/P", "$defs": {"P": {"type": "number"}}}}
     spec = tool_spec(made)
-    assert spec.returns == made.metadata["outputSchema"]
-    assert spec.definitions["#/$defs/P"] == {"type": "number"}
+    assert describe(spec.returns, spec.definitions) == "float"
+
+
+def test_definitions_of_one_name() -> None:
+    """What a name means in the output's schema is not what it means in the input's, however deep it is used."""
+
+    def schema(name: str) -> dict[str, Any]:
+        item = {"type": "object", "properties": {name: {"$ref": "#/$defs/Name"}}, "required": [name]}
+        defs = {"Item": item, "Name": {"type": "integer" if name == "id" else "string"}}
+        return {"type": "object", "properties": {"item": {"$ref": "#/$defs/Item"}}, "required": ["item"], "$defs": defs}
+
+    made = StructuredTool(
+        name="create",
+        description="Create.",
+        args_schema=schema("name"),
+        func=dict,
+        metadata={"outputSchema": schema("id")},
+    )
+    spec = tool_spec(made)
+    assert describe(spec.parameters["item"], spec.definitions) == "{name: str}"
+    assert describe(spec.returns, spec.definitions) == "{item: {id: int}}"
 
 
 def test_schemas_given_as_json() -> None:
