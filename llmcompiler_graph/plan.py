@@ -33,6 +33,7 @@ __all__ = (
     "Task",
     "Template",
     "ToolSpec",
+    "gathered",
     "render_call",
     "render_value",
 )
@@ -104,6 +105,22 @@ class Observation:
     """What went wrong; empty if done."""
     attachment: object = field(default=None, compare=False)
     """Whatever the caller that ran the tool wants carried along; a tuple of them if the task fanned out."""
+
+
+def gathered(results: Mapping[int, Observation]) -> Observation:
+    """Make the observation of a task that fanned out, of those of its calls by element: the list, in order.
+
+    It has failed if one call has.
+    """
+    ordered = [results[element] for element in range(len(results))]
+    attachments = tuple(each.attachment for each in ordered)
+    failures = [(n, each.error) for n, each in enumerate(ordered) if each.status != "done"]
+    if not failures:
+        return Observation("done", [each.value for each in ordered], attachment=attachments)
+    n, error = failures[0]
+    kept = json.dumps([each.value if each.status == "done" else None for each in ordered], ensure_ascii=False)
+    text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
+    return Observation("failed", error=text, attachment=attachments)
 
 
 @dataclass(frozen=True, slots=True)

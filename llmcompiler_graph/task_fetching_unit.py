@@ -23,7 +23,8 @@ The rules, all of them:
   complete and somebody answers for them. Tasks with effects also keep plan order among themselves, whatever they read:
   each is released when all before it are finished, whatever became of those.
 - *Equal calls* of read-only tools are made once; the observation serves all. If the one call fails, all fail; if the
-  task that makes it is rejected, another of them makes it.
+  task that makes it is rejected, another of them makes it. Once a call with effects has returned, what was read before
+  serves no task that is released from then on.
 - *Suspended* calls (they want a human) give their place back, and are made again once their task is claimed again and
   there is room.
 
@@ -34,7 +35,6 @@ May know: `plan`, `references`, `schema`, `optimize`.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ from typing import TypeAlias
 
 from llmcompiler_graph.errors import ObservationPathError
 from llmcompiler_graph.optimize import PASSES, Known, Pass, ReadyCall, call_key, heights
-from llmcompiler_graph.plan import Observation, Task, ToolSpec
+from llmcompiler_graph.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.references import JSON, fan_out, substitute
 from llmcompiler_graph.schema import fit_text
 
@@ -134,6 +134,7 @@ class TaskFetchingUnit:
         self._sharing: dict[int, list[int]] = {}  # index -> tasks its call will serve too
         self._same_as: dict[int, int] = {}  # the other way round
         self._made: dict[str, int] = {}  # key of a call -> the task that makes it
+        self._changed = False  # whether a restored task changed something, nobody knows when
         self._running: Counter[str] = Counter()  # tool -> calls under way
         self._results: dict[int, dict[int, Observation]] = {}  # index -> element -> what the call gave
         self._claimed: set[int] = set()
@@ -161,11 +162,14 @@ class TaskFetchingUnit:
         return self._settle()
 
     def reject(self, index: int, error: str) -> list[Instruction]:
-        """A task of the plan cannot be used: it counts as failed, also if it was started already."""
-        if index in self.observations:
-            return []
+        """A task of the plan cannot be used: it counts as failed, also if it was started or done already."""
         if (call := self._calls.get(index)) and self._made.get(call.key) == index:
             del self._made[call.key]
+        if index in self.observations:
+            if self.observations[index].status == "done":
+                self.observations[index] = Observation("failed", error=error)
+                self._unsettled += [n for n in self._dependents.get(index, ()) if n not in self._calls]
+            return self._settle()
         for n in self._sharing.pop(index, ()):
             del self._same_as[n]
             self._arrived += [self._calls[n]] if n not in self.observations else []
@@ -183,7 +187,10 @@ class TaskFetchingUnit:
             tool: The tool it called; equal calls of a read-only tool need not be made again.
         """
         calls = self.arguments[index] = tuple(arguments)
-        if tool in self._repeatable and observation.status == "done":
+        if tool in self._effects and observation.status != "skipped":
+            self._changed = True
+            self._forget_calls()
+        if tool in self._repeatable and observation.status == "done" and not self._changed:
             fans_out = len(calls) != 1
             # a list of one may be what one call returned, or the list of what one element gave: then call again
             if fans_out or not (isinstance(observation.value, list) and len(observation.value) == 1):
@@ -196,21 +203,26 @@ class TaskFetchingUnit:
         if index in self.observations:
             return []
         again = self._suspended.pop(index, [])
-        if index in self._parked or (again and not self._left[index]):
+        if index in self._parked:
             self._parked.discard(index)
             self._arrived.append(self._calls[index])
+        elif again and not self._left[index]:
+            self._queue(self._calls[index])
         if again:
             self._left[index].extend(again)
         return self._settle()
 
     def finished(self, index: int, element: int | None, observation: Observation) -> list[Instruction]:
         """A call returned or raised."""
-        self._running[self.tasks[index].tool] -= 1
+        tool = self.tasks[index].tool
+        self._running[tool] -= 1
+        if tool in self._effects:
+            self._forget_calls()
         results = self._results.setdefault(index, {})
         results[element or 0] = observation
         if index in self.observations or len(results) < len(self.arguments[index]):
             return self._settle()  # rejected while it ran, or more calls to come
-        whole = observation if element is None else _gather(results)
+        whole = observation if element is None else gathered(results)
         return [self._finish(index, whole), *self._settle()]
 
     def suspended(self, index: int, element: int | None) -> list[Instruction]:
@@ -296,10 +308,12 @@ class TaskFetchingUnit:
         return {name: fit_text(v, spec.parameters.get(name), spec.definitions) for name, v in arguments.items()}
 
     def _place(self) -> list[Instruction]:
-        """Find each call that arrived its place: served by an equal one, parked, or ready."""
+        """Find each call that arrived its place: parked (nobody shares it then), served by an equal one, or ready."""
         arrived, self._arrived = self._arrived, []
+        parked = {call.index for call in arrived if call.tool in self._held and call.index not in self._claimed}
+        self._parked |= parked
         instructions: list[Instruction] = []
-        for call in self._optimised(arrived):
+        for call in self._optimised([call for call in arrived if call.index not in parked]):
             if call.same_as is not None:
                 self._same_as[call.index] = call.same_as
                 if call.same_as in self.observations:
@@ -310,13 +324,18 @@ class TaskFetchingUnit:
                 continue
             if call.key:
                 self._made[call.key] = call.index
-            if call.tool in self._held and call.index not in self._claimed:
-                self._parked.add(call.index)
-            else:
-                self._ready.append(call)
-                self._ready_calls[call.tool] += 1
-                self._sorted = False
+            self._queue(call)
         return instructions
+
+    def _queue(self, call: ReadyCall) -> None:
+        self._ready.append(call)
+        self._ready_calls[call.tool] += 1
+        self._sorted = False
+
+    def _forget_calls(self) -> None:
+        """Something has changed: only calls that have not begun serve those to come."""
+        waiting = ((key, n) for key, n in self._made.items() if n not in self.observations)
+        self._made = {key: n for key, n in waiting if len(self._left[n]) == len(self.arguments[n])}
 
     def _serve(self, index: int) -> Finish:
         """Finish a task with the observation of the one that made its call."""
@@ -378,16 +397,3 @@ class TaskFetchingUnit:
             if self._effect_order:
                 self._unsettled.append(next(iter(self._effect_order)))
         return Finish(index, observation, same_as)
-
-
-def _gather(results: Mapping[int, Observation]) -> Observation:
-    """The observation of a task that fanned out: the list, in order; failed if one call failed."""
-    ordered = [results[element] for element in range(len(results))]
-    attachments = tuple(each.attachment for each in ordered)
-    failures = [(n, each.error) for n, each in enumerate(ordered) if each.status != "done"]
-    if not failures:
-        return Observation("done", [each.value for each in ordered], attachment=attachments)
-    n, error = failures[0]
-    kept = json.dumps([each.value if each.status == "done" else None for each in ordered], ensure_ascii=False)
-    text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
-    return Observation("failed", error=text, attachment=attachments)

@@ -335,3 +335,16 @@ def test_prose_in_a_replan_leaves_earlier_observations_alone() -> None:
     tasks = [(1, "done", {"height_m": 3.0}), (2, "done", {"height_m": 2.0}), (3, "done", 5.0)]
     for replan in ('2. look("bb")\nNotes:\n1. The first is known.', '1. The first is known\n2. look("bb")'):
         assert asyncio.run(main(replan)) == tasks
+
+
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_what_becomes_unusable_serves_nobody_whenever_it_ended(seconds: float) -> None:
+    """What needs a task that turns out to refer forward is skipped, also if it is written only when that is done."""
+    plan = '1. work("costs $2")\n2. work("b")\n3. work("$1")'
+
+    async def main() -> list[str]:
+        model = ScriptedModel([plan, "Finish: ok"], chunk_size=0, seconds_per_reply=seconds)
+        final = await create_llm_compiler(model, [sleeper("work", 0.1)], max_repairs=0).ainvoke(QUESTION)
+        return [task["status"] for task in final["tasks"]]
+
+    assert run_virtual(main) == ["failed", "done", "skipped"]

@@ -162,6 +162,33 @@ async def test_no_limit_deadlocks(limit: int, sync: bool) -> None:
             assert statuses(await ask(graph, None, sync=sync, config={**config, **THREAD})) == ["done"] * 8
 
 
+def test_equal_calls_that_wait_do_not_deadlock() -> None:
+    """With few places, calls whose equal one is not claimed yet do not hold the places that its claim needs."""
+    plan = '1. slow("a")\n2. work("b")\n3. look($1)\n4. look($1)\n5. look($2)'
+
+    @tool
+    async def slow(text: str) -> str:
+        """Take longer, and give what `work` gives."""
+        await asyncio.sleep(4)
+        return "work(b)"
+
+    @tool
+    async def look(text: str) -> str:
+        """Look."""
+        return text
+
+    look.metadata = {"readOnlyHint": True}
+
+    async def main() -> Any:
+        pause: Any = {"checkpointer": InMemorySaver(), "interrupt_before": ["task_fetching_unit"]}
+        graph = create_llm_compiler(ScriptedModel([plan, FINISH]), [slow, work, look], **pause)
+        config: Any = {**THREAD, "max_concurrency": 2}
+        await graph.ainvoke(QUESTION, config)
+        return await asyncio.wait_for(graph.ainvoke(None, config), 60)
+
+    assert values(run_virtual(main)) == ["work(b)"] * 5
+
+
 def test_waiting_tasks_hold_no_threads() -> None:
     """In a synchronous run, many synchronous tools run at a time, and a deep chain behind them ends."""
     gathered = threading.Barrier(20)

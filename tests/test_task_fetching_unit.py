@@ -546,14 +546,60 @@ def test_a_fanned_out_call_is_not_a_plain_one(abcde: tuple[int, ...]) -> None:
     assert unit.observations[d] == done([1])
 
 
-def test_held_equal_calls_start_with_the_first_ones_claim(abcde: tuple[int, ...]) -> None:
-    """`a ≡ b, held`: the call is made once, when the task that makes it is claimed."""
+def test_held_equal_calls_start_with_the_first_claim(abcde: tuple[int, ...]) -> None:
+    """`a ≡ b, held`: the call is made once, by the task that is claimed first; the other is served once claimed."""
     a, b, *_ = abcde
     unit = TaskFetchingUnit(TOOLS, held=["read"])
     add_all(unit, [task(a, tool="read"), task(b, tool="read")])
-    assert unit.claim(b) == []
-    assert unit.claim(a) == [start(a)]
-    assert unit.finished(a, None, done()) == [Finish(a, done()), Finish(b, done(), same_as=a)]
+    assert unit.claim(b) == [start(b)]
+    assert unit.claim(a) == []
+    assert unit.finished(b, None, done()) == [Finish(b, done()), Finish(a, done(), same_as=b)]
+
+
+def test_reads_are_made_again_after_a_change(abcde: tuple[int, ...]) -> None:
+    """`a, b changes something, c ≡ a after b, d ≡ c`: c reads anew and serves d; a value from before serves nobody."""
+    a, b, c, d, e = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(b, a, tool="write"), task(c, b, tool="read"), task(d, b, tool="read")])
+    unit.claim(b)
+    unit.finished(a, None, done(1))
+    assert unit.finished(b, None, done()) == [Finish(b, done()), Release(c), Release(d), start(c)]
+    assert unit.finished(c, None, done(2)) == [Finish(c, done(2)), Finish(d, done(2), same_as=c)]
+    assert unit.add(task(e, tool="read")) == [Release(e), Finish(e, done(2), same_as=c)]
+
+
+def test_a_read_that_waits_for_room_serves_whom_comes_after_a_change(abcde: tuple[int, ...]) -> None:
+    """`a changes something, b waits for its place, c ≡ b after a`: b has read nothing yet, so it serves c too."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
+    add_all(unit, [task(a, tool="write")])
+    unit.claim(a)
+    add_all(unit, [task(b, tool="read"), task(c, a, tool="read")])
+    assert unit.finished(a, None, done()) == [Finish(a, done()), Release(c), start(b)]
+
+
+@pytest.mark.parametrize("change", [done(), failed()])
+def test_restored_reads_serve_nobody_if_something_was_changed(abcde: tuple[int, ...], change: Observation) -> None:
+    """`a, b (changed something), c, restored; d ≡ a, e ≡ c`: which of them read before the change is not known."""
+    a, b, c, d, e = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(a, done(1), [{"x": 1}], "read")
+    unit.restore(b, change, [{}], "write")
+    unit.restore(c, done(2), [{"x": 2}], "read")
+    tasks = [task(d, tool="read", x=1), task(e, tool="read", x=2)]
+    assert started(add_all(unit, tasks)) == [d, e]
+
+
+def test_a_task_that_turns_out_unusable_after_it_was_done(abcde: tuple[int, ...]) -> None:
+    """`a (done, rejected), b behind a and c, d behind a later, e ≡ a`: b and d are skipped, e makes the call."""
+    a, b, c, d, e = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(c), task(b, a, c)])
+    unit.finished(a, None, done(1))
+    assert unit.reject(a, "bad") == [Finish(b, skipped(a))]
+    assert unit.observations[a] == failed("bad")
+    assert unit.add(task(d, a)) == [Finish(d, skipped(a))]
+    assert unit.add(task(e, tool="read")) == [Release(e), start(e)]
 
 
 def test_a_rejected_task_serves_nobody_even_if_it_is_claimed(abcde: tuple[int, ...]) -> None:

@@ -1,6 +1,7 @@
 """A Hypothesis machine drives the unit with any events in any order, beside a plain model of its rules."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -49,7 +50,10 @@ class Unit(RuleBasedStateMachine):
         self.made: set[Call] = set()  # calls that were started and must not be again
         self.asleep: dict[int, list[Call]] = {}  # suspended, not claimed since
         self.claimed: set[int] = set()
-        self.makers: dict[str, int] = {}  # equal calls -> the task that made them
+        self.makers: dict[str, int] = {}  # equal calls -> the task that made them, if nothing has changed since
+        self.begun: dict[int, int] = {}  # index -> when its first call was started, or when it was restored
+        self.changes: list[int] = []  # when calls with effects returned
+        self.changed_before = False  # whether a restored task had effects
         self.known_since: dict[str, int] = {}  # equal calls -> when a restored task brought their value
         self.resolved: dict[int, tuple[bool, list[dict[str, JSON]]]] = {}  # index -> its calls, once released
         self.keys: dict[int, str] = {}
@@ -93,7 +97,15 @@ class Unit(RuleBasedStateMachine):
     def end(self, call: Call, observation: Observation) -> None:
         """Report what a call gave."""
         self.under_way.remove(call)
+        if self.tasks[call[0]].tool in EFFECTS:
+            self.change(self.now + 1)
         self.take(self.unit.finished(*call, observation))
+
+    def change(self, when: int) -> None:
+        """What was read before is not to be relied on."""
+        self.changes.append(when)
+        self.makers.clear()
+        self.known_since.clear()
 
     @rule(data=st.data())
     @precondition(lambda self: self.under_way)
@@ -138,18 +150,29 @@ class Unit(RuleBasedStateMachine):
                 assert self.closure(index, sharing=False) <= waiting <= self.closure(index, sharing=True)
 
     def reject(self, index: int) -> None:
-        """A task turns out to be unusable."""
-        if index in self.observed:
+        """A task turns out to be unusable, and with it what was made of its value."""
+        self.makers = {key: maker for key, maker in self.makers.items() if maker != index}
+        observation = Observation("failed", error="bad")
+        if index not in self.observed:
+            self.finish_from_outside(index, observation, self.unit.reject(index, "bad"))
+        elif self.lost(index):
             assert self.unit.reject(index, "bad") == []
         else:
-            self.makers = {key: maker for key, maker in self.makers.items() if maker != index}
-            self.finish_from_outside(index, Observation("failed", error="bad"), self.unit.reject(index, "bad"))
+            self.observed[index] = observation
+            self.take(self.unit.reject(index, "bad"))
+            for n in [n for n, task in self.tasks.items() if index in task.dependencies and not self.lost(n)]:
+                self.reject(n)
 
     def restore_an_earlier_plan(self, data: st.DataObject) -> None:
         """A task of an earlier plan is known."""
         index, observation, tool = self.fresh.pop(), data.draw(observations), data.draw(st.sampled_from(TOOLS))
         arguments: list[dict[str, JSON]] = [{"x": data.draw(st.integers(0, 1))}] * data.draw(st.integers(0, 2))
-        if tool in REPEATABLE and len(arguments) == 1 and observation == Observation("done", 0):
+        self.begun[index] = self.now
+        if tool in EFFECTS:
+            self.changed_before = True
+            self.change(self.now)
+        known = tool in REPEATABLE and len(arguments) == 1 and observation == Observation("done", 0)
+        if known and not self.changed_before:
             self.known_since.setdefault(key(tool, False, arguments), self.now)
         instructions = self.unit.restore(index, observation, arguments, tool)
         self.finish_from_outside(index, observation, instructions)
@@ -171,6 +194,8 @@ class Unit(RuleBasedStateMachine):
                     assert index not in self.released, "released twice"
                     self.released[index] = self.now
                     self.check_inputs(self.tasks[index])
+                    with suppress(ObservationPathError):
+                        self.calls(self.tasks[index])  # while its inputs are there
                 case Start():
                     self.check_start(instruction)
                 case Finish(index, observation, same_as):
@@ -217,10 +242,11 @@ class Unit(RuleBasedStateMachine):
         fans_out, calls = self.calls(task)
         assert start.arguments == calls[start.element or 0]
         assert (start.element is not None) == fans_out
-        if task.tool in REPEATABLE:
+        if task.tool in REPEATABLE and start.index not in self.begun:
             same = key(task.tool, fans_out, calls)
             assert self.makers.setdefault(same, start.index) == start.index, "an equal call was made before"
             assert self.known_since.get(same, self.now) >= self.released[start.index], "the value was known before"
+        self.begun.setdefault(start.index, self.now)
         self.made.add(call)
         self.under_way.append(call)
         assert self.limit is None or len(self.under_way) <= self.limit
@@ -248,6 +274,8 @@ class Unit(RuleBasedStateMachine):
             assert not mine, "called, although an equal call served it"
             assert task.tool in REPEATABLE
             assert observation == self.observed[same_as]
+            released, begun = self.released[task.index], self.begun.get(same_as, self.now)
+            assert not any(begun < change <= released for change in self.changes), "read before something changed"
             if same_as in self.released:
                 assert self.key(self.tasks[same_as]) == key(task.tool, fans_out, calls)
             return
