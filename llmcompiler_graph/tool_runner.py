@@ -138,7 +138,8 @@ class ToolRunner:
         """
         request = {
             "__type": "tool_call_with_context",
-            "tool_call": {"name": tool, "args": dict(arguments), "id": call_id, "type": "tool_call"},
+            # copies of its own: what it changes in them are other tasks' values too, and a retry's arguments
+            "tool_call": {"name": tool, "args": deepcopy(dict(arguments)), "id": call_id, "type": "tool_call"},
             "state": state,
         }
         in_thread = not _runs_on_loop(self._tools[tool], sync=sync)

@@ -18,7 +18,7 @@ from langgraph.prebuilt import InjectedState, InjectedStore, ToolRuntime
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command
+from langgraph.types import Command, RetryPolicy
 from pydantic import BaseModel
 
 from llmcompiler_graph import create_llm_compiler
@@ -26,6 +26,7 @@ from llmcompiler_graph.testing import ScriptedModel
 
 QUESTION: Any = {"messages": [HumanMessage("what?")]}
 THREAD: Any = {"configurable": {"thread_id": "1", "user": "ann"}}
+RETRY = RetryPolicy(initial_interval=0.001, jitter=False)
 both_ways = pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
 
 
@@ -47,6 +48,28 @@ async def outcomes(plan: str, tools: list[Any], **kwargs: Any) -> list[Any]:
     """Run a plan; return each task's value, or its error."""
     final = await run(plan, tools, **kwargs)
     return [task["value"] if task["status"] == "done" else task["error"] for task in final["tasks"]]
+
+
+async def test_what_a_tool_does_to_its_arguments_stays_with_it() -> None:
+    """A tool that changes its arguments in place changes no observation, no other task's input and no second try."""
+    tries: list[Any] = []
+
+    @tool
+    async def tag(rows: list[dict[str, int]]) -> list[dict[str, int]]:
+        """Number the rows, in place; fail the first time."""
+        tries.append([dict(row) for row in rows])
+        for n, row in enumerate(rows):
+            row["n"] = n
+        if len(tries) == 1:
+            raise ConnectionError
+        return rows
+
+    final = await run(
+        "1. same([{'a': 1}])\n2. tag($1)\n3. same($1) after $2", [same, tag], tool_retry_policy={"tag": RETRY}
+    )
+    assert [task["value"] for task in final["tasks"]] == [[{"a": 1}], [{"a": 1, "n": 0}], [{"a": 1}]]
+    assert final["tasks"][1]["arguments"] == [{"rows": [{"a": 1}]}]
+    assert tries == [[{"a": 1}]] * 2
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
