@@ -19,6 +19,7 @@ May know: `references`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -180,11 +181,17 @@ def render_value(value: Value) -> str:
 
 
 def render_call(tool: str, arguments: Mapping[str, Value], positional: tuple[Value, ...] = ()) -> str:
-    """Write a call as plan text, such as `search(query="K2")`."""
+    """Write a call as plan text, such as `search(query="K2")`.
+
+    Arguments with a name that call syntax has no way to write, such as `page[size]`, become one dict.
+    """
+    if not positional and not all(map(_KEYWORD.fullmatch, arguments)):
+        return f"{tool}({render_value(dict(arguments))})"
     named = (f"{name}={render_value(value)}" for name, value in arguments.items())
     return f"{tool}({', '.join([*map(render_value, positional), *named])})"
 
 
+_KEYWORD = re.compile(r"[^\W\d][\w-]*")
 _GLUE = tuple("0123456789.,")  # after a bare `$1`, these would be read as part of it
 
 

@@ -258,6 +258,9 @@ def reread(record: TaskRecord) -> Task:
     call, _, after = record["text"].rpartition(")")
     arguments = parse_arguments(call.partition("(")[2], is_task=lambda index: True)
     ordered = tuple(int(index) for index in re.findall(r"\$(\d+)", after))
+    match arguments.positional:
+        case (dict() as named,):  # see `render_call`
+            return Task(record["index"], record["tool"], named, ordered)
     return Task(record["index"], record["tool"], arguments.named, ordered)
 
 

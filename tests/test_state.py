@@ -15,6 +15,7 @@ TASKS = [
     Task(2, "send", {"to": "a@b.c", "text": "costs $5, see $1 (really)"}, after=(4, 9)),
     Task(999_999_999, "mcp__github.list/all", {"first": Reference(7, ("items", ALL, "id"))}),
     Task(4, "math", {"expression": Template((Reference(3), " - ", Reference(2, ("a b", -1)))), "n": [1, {"x": None}]}),
+    Task(6, "find", {"filter[name]": Template(("a ", Reference(2))), "page.size": Reference(3), "$top": 5}, after=(1,)),
     Task(5, "put", {"text": 'line one\nline "two" after $3)', "yes": True, "big": 10**30, "x": -1.5e-07}),
 ]
 
