@@ -160,10 +160,11 @@ class Checker:
         if isinstance(value, Template):
             value = self._typed_paths(value)
         refers = any(references(value))
-        match value:
-            case Reference() | Template() if arithmetic(schema, tool.definitions):
-                self._expression(name, value, tool, complain)
+        if isinstance(value, Reference | Template | str) and arithmetic(schema, tool.definitions):
+            self._expression(name, value, tool, complain)
+            if refers:
                 return value
+        match value:
             case Reference():
                 producer, source = self._source(value, complain)
                 found = f"{value} is {describe(source, producer.definitions)}"
@@ -189,14 +190,18 @@ class Checker:
             complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
         return cast("Value", constant)
 
-    def _expression(self, name: str, value: Reference | Template, tool: ToolSpec, complain: _Complain) -> None:
-        """Check the references in an arithmetic expression: outside quotes, they are numbers."""
+    def _expression(self, name: str, value: Reference | Template | str, tool: ToolSpec, complain: _Complain) -> None:
+        """Check the references in an arithmetic expression: outside quotes, they are numbers, and no `$` is left."""
         quote = ""
         for part in value.parts if isinstance(value, Template) else (value,):
             if isinstance(part, str):
                 for char in part:
                     if char in {'"', "'"} and quote in {"", char}:
                         quote = "" if quote else char
+                    elif char == "$" and not quote:
+                        hint = "write `${N}` for the observation of task N, and amounts of money without `$`"
+                        complain("argument-type", f"`{name}` of {tool.name!r} takes numbers, but a '$' is text", hint)
+                        return
                 continue
             producer, source = self._source(part, complain)
             if quote or fits(source, _NUMBER, source_definitions=producer.definitions):

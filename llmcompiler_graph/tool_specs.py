@@ -96,16 +96,28 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         read_only=metadata.get("readOnlyHint"),
         idempotent=metadata.get("idempotentHint"),
         destructive=metadata.get("destructiveHint"),
-        validate=None if isinstance(arguments, dict) else _validator(arguments),
+        validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
     )
 
 
-def _validator(arguments: type[Any]) -> Callable[[str, JSON], str | None] | None:
-    """A check of single constants against the tool's pydantic schema, the way the tool itself will validate them."""
+def _validator(arguments: type[Any], own: Any) -> Callable[[str, JSON], str | None] | None:
+    """A check of single constants against the tool's pydantic schema, the way the tool itself will validate them.
+
+    Args:
+        arguments: The schema, which has lost the validators that the tool's author wrote.
+        own: The schema as the author wrote it; what its validators may turn into something else is not checked.
+    """
     if not issubclass(arguments, BaseModel):
         return None
+    written = own.__pydantic_decorators__ if isinstance(own, type) and issubclass(own, BaseModel) else None
+    if written and any(each.info.mode != "after" for each in written.model_validators.values()):
+        return lambda name, value: None
+    early = [each.info for each in written.field_validators.values() if each.info.mode != "after"] if written else []
+    unchecked = {name for info in early for name in info.fields}
     adapters: dict[str, TypeAdapter[Any]] = {}
     for name, field in arguments.model_fields.items():
+        if not unchecked.isdisjoint((name, "*")):
+            continue
         annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         adapters[field.alias or name] = TypeAdapter(annotation)
 

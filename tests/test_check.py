@@ -456,6 +456,9 @@ def test_a_tools_own_check_sees_whole_arguments_that_it_knows() -> None:
         ("'a' + ${1.name}", ["takes numbers, but ${1.name} is str (the observation of 'find')", "${1.x}"]),
         ("$3 / 2", ["takes numbers, but $3 is str (the observation of 'say')"]),
         ("${1.z} * 2", ["[reference-path]"]),
+        ("max($2,200)", ["takes numbers, but a '$' is text", "write `${N}`"]),
+        ("$9 * ${1.x}", ["takes numbers, but a '$' is text"]),
+        ("{'in $5': $2}['in $5']", []),
     ],
 )
 def test_an_arithmetic_expression_takes_numbers(expression: str, complaints: list[str]) -> None:

@@ -6,7 +6,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator, model_validator
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError
@@ -86,6 +86,39 @@ def test_returns() -> None:
     spec = tool_spec(tool(hits))
     assert spec.returns == {"items": {"$ref": "#/$returns/Hit"}, "type": "array"}
     assert spec.definitions["#/$returns/Hit"]["properties"]["place"] == {"$ref": "#/$returns/Place"}  # type: ignore[index, call-overload]
+
+
+def test_what_a_tool_turns_into_something_else_is_not_checked() -> None:
+    """A constant that a validator of the tool's own may still change is let pass, any other is checked."""
+
+    class Tags(BaseModel):
+        tags: list[str]
+        limit: int
+
+        @field_validator("tags", mode="before")
+        @classmethod
+        def split(cls, value: Any) -> Any:
+            """Split text at commas."""
+            return value.split(",") if isinstance(value, str) else value
+
+    class Anything(Tags):
+        @model_validator(mode="before")
+        @classmethod
+        def take(cls, value: Any) -> Any:
+            """Take anything."""
+            return {**value, "limit": 5}
+
+    for schema, complaint in ((Tags, True), (Anything, False)):
+
+        @tool(args_schema=schema)
+        def find(tags: list[str], limit: int) -> list[str]:
+            """Find."""
+            return tags[:limit]
+
+        validate = tool_spec(find).validate
+        assert validate is not None
+        assert validate("tags", "a,b") is None
+        assert (validate("limit", "many") is not None) == complaint
 
 
 def test_constants_are_validated_as_the_tool_does() -> None:
