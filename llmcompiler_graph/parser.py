@@ -18,7 +18,8 @@ when it needs more text. Text is let go of as it is read, so the work is linear 
 not swallow the rest of the plan: at a line that is the head of a later index, the open call is given up. Only a
 triple-quoted string may hold such lines, and text inside one that is never closed is never run as a plan.
 
-May know: `errors`, `references`, `plan`; `plan_lines` for what lines look like, `call_syntax` for the arguments.
+May know: `errors`, `references`, `plan`; `plan_lines` and `numbering` for what stands before a call, `call_syntax` for
+its arguments.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import TypeAlias
 from llmcompiler_graph import plan_lines as lines
 from llmcompiler_graph.call_syntax import CallSyntaxError, parse_arguments
 from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
+from llmcompiler_graph.numbering import Numbering
 from llmcompiler_graph.plan import Plan, Task
 
 __all__ = ("Event", "PlanParser", "parse_plan")
@@ -48,8 +50,7 @@ _OPENING, _CLOSING = "([{", ")]}"
 class PlanParser:
     """Reads one plan's text as it arrives.
 
-    A model that restarts its numbering in a replan is shifted, not believed: if the first index is not past the last
-    one used, the plan's own indices move past it, with the references to them; other references mean earlier plans.
+    A model that restarts its numbering in a replan is shifted, not believed (see `numbering`).
 
     Args:
         used: Indices of this question's earlier plans: they stay referable.
@@ -60,13 +61,10 @@ class PlanParser:
     def __init__(self, used: Iterable[int] = (), again: Iterable[int] = ()) -> None:
         self.finished = False
         """Whether `join()` was read: what follows is ignored."""
-        self._used = frozenset(used)
-        self._again = frozenset(again)
-        self._shift: int | None = 0 if self._again else None  # unknown until the first index is read
-        self._own: set[int] = set()  # indices as written in this plan so far, usable or not
-        self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
+        self._numbers = Numbering(used, again)
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
         self._thoughts: list[str] = []
+        self._mentioned: list[tuple[int, str, int]] = []  # calls in thoughts: index, tool, place
         self._prose: list[tuple[int, str, int, str]] = []  # numbered lines before the first call of a replan
         self._events: list[Event] = []
         # the text: what is not consumed yet, and where it stands in the whole
@@ -107,7 +105,7 @@ class PlanParser:
         while not self.finished and self._state(final):
             pass
         if final:
-            self._settle_prose()
+            self._settle()
         self._text = self._text[self._position :]
         self._offset += self._position
         self._position = 0
@@ -119,8 +117,10 @@ class PlanParser:
 
     def _line(self, final: bool) -> bool:
         text, start = self._text, self._position
-        if head := lines.head_at(text, start):
-            return self._finish() if head["tool"].lower() == "join" else self._begin(head)
+        if (head := lines.head_at(text, start)) and head["tool"].lower() != "join":
+            return self._begin(head)
+        if head and text[head.end() - 2] not in " \t":  # else the rest of the line tells
+            return self._finish()
         end = text.find("\n", start)
         if end < 0:
             if not final or start >= len(text):
@@ -132,11 +132,14 @@ class PlanParser:
             return self._finish()
         if thought := lines.THOUGHT.match(line):
             self._thoughts.append(thought["thought"].strip())
+            for head in lines.heads_within(line, thought.start("thought")):
+                where = self._offset + start + head.start("index")
+                self._mentioned.append((int(head["index"]), head["tool"], where))
         elif numbered := lines.NUMBERED.match(line):
             index, where = int(numbered["index"]), self._offset + start + numbered.start("index")
             message = f"task {index} is not a tool call: {_quoted(numbered['rest'])}"
             hint = f"write it as `{index}. tool(argument, …)`, or leave the number out"
-            if self._shift is None and self._used:
+            if self._numbers.undecided:
                 self._prose.append((index, message, where, hint))
             else:
                 self._unusable(index, "not-a-call", message, where, hint)
@@ -148,15 +151,26 @@ class PlanParser:
         return True
 
     def _finish(self) -> bool:
-        self._settle_prose()
+        self._settle()
         self.finished = True
         return False
 
-    def _settle_prose(self) -> None:
-        """Complain about the numbered lines before the first call, now that it shows how the plan is numbered."""
+    def _settle(self, following: int | None = None) -> None:
+        """Complain about lines that may have meant tasks, now that the plan has ended or goes on with a task.
+
+        These are the numbered ones before the first call, which shows how the plan is numbered, and calls in thoughts,
+        unless they have or will have a line of their own.
+        """
         prose, self._prose = self._prose, []
         for index, message, where, hint in prose:
             self._unusable(index, "not-a-call", message, where, hint)
+        mentioned, self._mentioned = self._mentioned, []
+        for index, tool, where in mentioned:
+            if following is not None and index > following:
+                self._mentioned.append((index, tool, where))
+            elif index != following and not self._numbers.knows(index):
+                hint = "begin a line with its number"
+                self._unusable(index, "not-a-call", f"the call of {tool!r} stands in a thought", where, hint)
 
     # -- one call -----------------------------------------------------------------------------------------------
 
@@ -167,9 +181,9 @@ class PlanParser:
         self._thoughts.clear()
         self._walked, self._closing, self._quote, self._mismatched = [], [")"], "", False
         self._position, self._state = head.end(), self._call
-        if self._written > max(self._used, default=0):
-            self._number(self._written)  # the numbering goes on, whatever numbers the prose before it has
-        self._settle_prose()
+        if self._written > self._numbers.last:
+            self._numbers.index(self._written)  # the numbering goes on, whatever numbers the prose before it has
+        self._settle(self._written)
         return True
 
     def _call(self, final: bool) -> bool:
@@ -244,7 +258,7 @@ class PlanParser:
         whole = final or text.find("\n", i) >= 0  # whether the rest of the line is here
         rest = text[i : i + 6].lower() if i < limit else "…"
         expression = lines.EXPRESSION.match(text, start, limit)
-        if not whole and (expression or rest in _UNDECIDED or "after".startswith(rest)):
+        if not whole and (expression or rest in _UNDECIDED or "after".startswith(rest.lstrip("(["))):
             return False
         after: list[tuple[int, int]] = []
         if rest[:5] == "after" and not rest[5:].isalnum():
@@ -272,7 +286,7 @@ class PlanParser:
 
     def _task(self, after: list[tuple[int, int]], unfinished: str | None) -> None:
         written = self._written
-        if self._has(written):
+        if self._numbers.has(written):
             hint = "give every task a number of its own"
             self._complain("duplicate-index", f"task {written} stands twice in the plan", self._place, hint)
             return
@@ -283,14 +297,14 @@ class PlanParser:
             hint = "one call per line; refer to it with `$N` in a further task"
             self._drop("trailing-text", f"the call is part of an expression: {_quoted(unfinished)}", hint=hint)
             return
-        index = self._number(written)
-        if index < 1 or index in self._used or (self._again and index not in self._again):
-            hint = f"go on at {max(self._used, default=0) + 1}"
+        index = self._numbers.index(written)
+        if not self._numbers.usable(index):
+            hint = f"go on at {self._numbers.last + 1}"
             self._complain("duplicate-index", f"task {written} has a number of an earlier plan", self._place, hint)
             return
-        self._own.discard(written)  # a broken line's: it is no task yet
+        self._numbers.forget(written)
         try:
-            arguments = parse_arguments("".join(self._walked), is_task=self._is_task, rename=self._rename)
+            arguments = parse_arguments("".join(self._walked), is_task=self._is_task, rename=self._numbers.rename)
         except CallSyntaxError as error:
             message = f"in the call of {self._tool!r}, {error}"
             self._drop(error.code, message, self._start + error.offset, error.hint)
@@ -304,11 +318,10 @@ class PlanParser:
             self._unusable(written, code, f"task {written} refers to {what}", where, hint)
         if unknown:
             return
-        ordered = tuple(dict.fromkeys(self._rename(n) for n, _ in after))
+        ordered = tuple(dict.fromkeys(self._numbers.rename(n) for n, _ in after))
         place = self._locate(self._place)
         task = Task(index, self._tool, arguments.named, ordered, arguments.positional, self._thought, *place)
-        self._own.add(written)
-        self._broken.discard(written)
+        self._numbers.take(written)
         self._events.append(task)
         for n in dict.fromkeys(arguments.literal_dollars):
             if n != written:
@@ -338,13 +351,12 @@ class PlanParser:
 
     def _unusable(self, written: int, code: str, message: str, where: int, hint: str = "") -> None:
         """Complain about a line, which makes its index unusable unless another task has it, of any plan."""
-        index = self._number(written)
-        if self._has(written) or index in self._used:
+        index = self._numbers.index(written)
+        if self._numbers.has(written) or index in self._numbers.used:
             self._complain(code, message, where, hint)
             return
         self._complain(code, message, where, hint, index=index)
-        self._own.add(written)
-        self._broken.add(written)
+        self._numbers.spoil(written)
         self._settle_dollars(written)
 
     def _complain(self, code: str, message: str, where: int, hint: str = "", index: int | None = None) -> None:
@@ -353,23 +365,8 @@ class PlanParser:
 
     # -- numbers and places ---------------------------------------------------------------------------------------
 
-    def _has(self, written: int) -> bool:
-        return written in self._own and written not in self._broken
-
     def _is_task(self, written: int) -> bool:
-        if self._again:
-            return written != self._written and (written in self._used or written in self._again)
-        return written in self._own or written in self._used
-
-    def _rename(self, written: int) -> int:
-        return self._number(written) if written in self._own else written
-
-    def _number(self, written: int) -> int:
-        """The index a written one gets: past the last used one, if the plan started below it."""
-        if self._shift is None:
-            last = max(self._used, default=0)
-            self._shift = last - written + 1 if written <= last else 0
-        return written + self._shift
+        return self._numbers.is_task(written, self._written)
 
     def _locate(self, where: int) -> tuple[int, int]:
         line = bisect_right(self._line_starts, where)

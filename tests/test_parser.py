@@ -336,6 +336,32 @@ def test_a_thought_belongs_to_the_next_line_that_is_a_call() -> None:
     assert (first.thought, second.thought) == ("a\nb", "")
 
 
+def test_a_call_in_a_thought_is_not_lost() -> None:
+    """A call that stands in a thought only is complained about, and its number means it; one written later is it."""
+    lost, task = read('Thought: look it up. 1. search("a")\n2. f($1)')
+    assert isinstance(lost, Diagnostic)
+    assert (lost.code, lost.index, lost.column) == ("not-a-call", 1, 22)
+    assert task == Task(2, "f", positional=(Reference(1),), thought='look it up. 1. search("a")')
+    thought = 'Thought: 1. f("a") comes first, then 2. g($1) and 3. Look (if needed).\n'
+    assert [str(e).split("\n")[-1] for e in read(thought + '1. f("a")\n2. g($1)')] == ['1. f("a")', "2. g($1)"]
+    assert read('Thought: 1. f("a") was wrong.\n2. f("b")', (1,)) == [
+        Task(2, "f", positional=("b",), thought='1. f("a") was wrong.')
+    ]
+
+
+def test_a_sentence_that_begins_with_join_is_prose() -> None:
+    """`Join (combine) …` ends no plan, with or without a number; `join ()` and `join ($1)` do."""
+    prose = "1. Search for it\n2. Join (combine) what was found\nJoin (merge) the two:\n1. f()\n"
+    complaint, numbered, task = read(prose)
+    assert isinstance(complaint, Diagnostic)
+    assert isinstance(numbered, Diagnostic)
+    assert ((complaint.index, numbered.index), task) == ((1, 2), Task(1, "f"))
+    for join in ("2. join ()", "2. join ($1)", "join ( )", "2. join(combine)", "Join"):
+        parser = PlanParser()
+        parser.feed(f"1. f()\n{join}\n")
+        assert parser.finished
+
+
 def test_numbering_goes_on_after_earlier_plans() -> None:
     """Numbers past the last used one stay as written, and earlier observations are referable in every form."""
     text = '4. f($1, "${2} of $3 for $9")\n5. g($4) after $2'
@@ -435,6 +461,10 @@ def test_money_becomes_a_forward_reference_when_its_task_comes() -> None:
         ("`after $1`", (1,)),
         (", after $1; then rest", (1,)),
         ("after $1. Then the rest (all).", (1,)),
+        ("(after $1)", (1,)),
+        ("[After $1, $2] then", (1, 2)),
+        ("(afterwards $1)", ()),
+        ("(see $1)", ()),
         ("afterwards $1", ()),
         ("after_1", ()),
         ("after all", ()),
