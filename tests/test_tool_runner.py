@@ -55,7 +55,7 @@ async def test_what_a_tool_does_to_its_arguments_stays_with_it() -> None:
     tries: list[Any] = []
 
     @tool
-    async def tag(rows: list[dict[str, int]]) -> list[dict[str, int]]:
+    async def tag(rows: list[Any]) -> list[Any]:
         """Number the rows, in place; fail the first time."""
         tries.append([dict(row) for row in rows])
         for n, row in enumerate(rows):
