@@ -94,7 +94,8 @@ async def test_the_request() -> None:
         "- no tool is named 'loook' (did you mean 'look'?)\n"
         "task 4, written as `4. add($1, 2)`:\n"
         "- `a` of 'add' takes float, but $1 is dict (the observation of 'look')\n"
-        "\nWrite only tasks 2 and 4 again, corrected, with the same numbers. The other tasks are running."
+        "\nThe question again: ?\n"
+        "Write only tasks 2 and 4 again, corrected, with the same numbers. The other tasks are running."
     )
     assert joining[: len(again)] == again
     assert joining[len(again)].text == repair
