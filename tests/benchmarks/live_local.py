@@ -13,10 +13,32 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from langchain_core.tools import BaseTool
+
+from llmcompiler_graph.evaluation.cassettes.stand_ins import function_of, with_function
 from llmcompiler_graph.evaluation.command import benchmark_named, system_named
-from llmcompiler_graph.evaluation.records import Record
+from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, Sample
 from llmcompiler_graph.evaluation.runner import Run, run, selected
+
+
+def slowed(benchmark: Benchmark, seconds: float) -> Benchmark:
+    """The benchmark, with searches that take so many seconds more, as over a network."""
+
+    def slow(tool: BaseTool) -> BaseTool:
+        call = function_of(tool)
+
+        async def search(**arguments: Any) -> Any:
+            await asyncio.sleep(seconds)
+            return await call(**arguments)
+
+        return with_function(tool, search)
+
+    def tools(sample: Sample, model: Model) -> list[BaseTool]:
+        return [slow(tool) if tool.name == "search" else tool for tool in benchmark.tools(sample, model)]
+
+    return replace(benchmark, tools=tools)
 
 
 def told(record: Record) -> None:
@@ -28,7 +50,7 @@ def told(record: Record) -> None:
 
 async def main(given: argparse.Namespace) -> None:
     """Ask the first, or all, questions of a benchmark."""
-    benchmark = benchmark_named(given.benchmark)
+    benchmark = slowed(benchmark_named(given.benchmark), given.search_latency)
     plans: list[Run] = []
     for text in given.systems:
         name, _, options = text.partition(":")
@@ -67,6 +89,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--model", default="local")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--search-latency", type=float, default=0.0, help="seconds to add to each search")
     parser.add_argument("--warm", action="store_true", help="ask each system one more question first, unrecorded")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
