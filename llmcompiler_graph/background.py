@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -35,6 +36,10 @@ def _loop() -> asyncio.AbstractEventLoop:
 
     threading.Thread(target=run, name="llmcompiler", daemon=True).start()
     return loop
+
+
+if hasattr(os, "register_at_fork"):  # the thread stays behind in the parent: a child makes a loop of its own
+    os.register_at_fork(after_in_child=_loop.cache_clear)
 
 
 def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -44,6 +44,8 @@ from llmcompiler_graph.tool_specs import as_tools, tool_spec
 
 __all__ = ("create_llm_compiler",)
 
+_INSIDE = frozenset({"clock", "decided_after", "decision", "next_plan", "selected", "turn"})
+
 
 def create_llm_compiler(
     model: str | BaseChatModel,
@@ -220,7 +222,9 @@ def create_llm_compiler(
         response_format=response_format,
         dialect=dialect if lazy(joiner_model) is lazy(planner_model) else None,
     )
-    graph = StateGraph(_schema(state_schema), context_schema=context_schema)
+    schema = _schema(state_schema)
+    shared = _shared(schema, structured=response_format is not None)
+    graph = StateGraph(schema, context_schema=context_schema, input_schema=shared, output_schema=shared)
     graph.add_node("planner", _node("planner", planning.plan))
     graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
     graph.add_node("joiner", _node("joiner", joiner.join))
@@ -265,8 +269,17 @@ def _schema(state_schema: type[Any] | None) -> type[Any]:
     if not hasattr(state_schema, "__total__"):
         msg = f"state_schema must be a TypedDict, not {state_schema!r}"
         raise ConfigurationError(msg)
-    keys = {
-        **get_type_hints(LLMCompilerState, include_extras=True),
-        **get_type_hints(state_schema, include_extras=True),
-    }
-    return cast("type[Any]", TypedDict(state_schema.__name__, keys))  # type: ignore[operator]
+    ours = get_type_hints(LLMCompilerState, include_extras=True)
+    theirs = get_type_hints(state_schema, include_extras=True)
+    for key in sorted(ours.keys() & theirs.keys() - {"messages", "structured_response"}):
+        if ours[key] != theirs[key]:
+            msg = f"state_schema cannot have a key {key!r} of its own: the graph has one"
+            raise ConfigurationError(msg)
+    return cast("type[Any]", TypedDict(state_schema.__name__, {**ours, **theirs}))  # type: ignore[operator]
+
+
+def _shared(schema: type[Any], *, structured: bool) -> type[Any]:
+    """What is shared with callers and a parent graph: without what the nodes note for each other."""
+    inside = _INSIDE if structured else _INSIDE | {"structured_response"}
+    keys = {key: kind for key, kind in get_type_hints(schema, include_extras=True).items() if key not in inside}
+    return cast("type[Any]", TypedDict(schema.__name__, keys))  # type: ignore[operator]

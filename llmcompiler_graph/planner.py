@@ -163,6 +163,7 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
         raise ValueError(msg)
     if state.get("decision") == "replan" and state.get("decided_after") == messages[-1].id:
         return {}
+    cleared = {"structured_response": None} if state.get("structured_response") is not None else {}
     return {
         "turn": messages[question_position(messages)].id,
         "clock": new_clock(),
@@ -170,5 +171,5 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
         "rounds": [],
         "timeline": [],
         "next_plan": "",
-        "structured_response": None,
+        **cleared,
     }

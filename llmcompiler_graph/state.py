@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
 
 from llmcompiler_graph.call_syntax import parse_arguments
 from llmcompiler_graph.plan import Observation, Task
@@ -147,7 +148,7 @@ class Clock(TypedDict):
 
 
 class LLMCompilerState(TypedDict):
-    """What the graph takes (`messages`) and gives."""
+    """What the graph takes (`messages`) and gives, and what its nodes note for each other."""
 
     messages: Required[Annotated[list[AnyMessage], add_messages]]
     """The conversation: questions, plans (an `AIMessage` with a tool call per task), `ToolMessage`s, answers."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,8 +36,15 @@ from llmcompiler_graph.tool_policy import Attempt
 
 __all__ = ("ToolRunner",)
 
-_THREADS = ThreadPoolExecutor(max_workers=256, thread_name_prefix="llmcompiler-tool")
-"""Where synchronous tools run: threads are made as needed, and none waits for another task."""
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Where synchronous tools run: threads are made as needed, and none waits for another task."""
+    return ThreadPoolExecutor(max_workers=256, thread_name_prefix="llmcompiler-tool")
+
+
+if hasattr(os, "register_at_fork"):  # its threads stay behind in the parent
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 class _Unknown:
@@ -165,7 +173,7 @@ def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
 
 async def _in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     call = functools.partial(copy_context().run, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
 
 
 async def _wrapped_in_thread(

@@ -1,5 +1,8 @@
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -203,3 +206,32 @@ def test_leaving_the_loop() -> None:
     asyncio.run(main())
     going_on.set()
     time.sleep(0.02)
+
+
+FORK = """
+import os, signal
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
+
+def shout(text: str) -> str:
+    "Say it loud."
+    return text.upper()
+
+def ask():
+    graph = create_llm_compiler(ScriptedModel(['1. shout("hi")', "Finish: done"]), [shout])
+    return graph.invoke({"messages": [("user", "?")]})["tasks"][0]["value"]
+
+print(ask(), flush=True)
+if os.fork() == 0:
+    signal.alarm(20)
+    print(ask(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_after_a_fork() -> None:
+    """A child process, whose threads stayed behind in its parent, runs graphs synchronously."""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["HI", "HI"]

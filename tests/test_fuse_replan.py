@@ -105,7 +105,6 @@ async def test_one_call_per_replan() -> None:
     assert len(model.calls) == 3
     assert outcomes(final) == [(1, "done", {"height_m": 2.0}), (3, "done", {"height_m": 7.0}), (4, "done", 9)]
     assert [(one["plan"], one.get("adopted", False)) for one in final["rounds"]] == [(PLAN, False), (NEXT, True)]
-    assert final["next_plan"] == ""
     events = [e async for e in fused(PLAN, REPLAN + NEXT, "Finish: ok")[0].astream(QUESTION, stream_mode="custom")]
     assert [e["error"] for e in events if e["event"] == "replanning"] == ["look up Everest, and add."]
     assert sum(isinstance(m, AIMessage) and bool(m.tool_calls) for m in final["messages"]) == 2

@@ -211,6 +211,16 @@ async def test_state_schema() -> None:
     assert (final["user"], final["notes"], final["tasks"][0]["value"]) == ("ann", ["a"], "ann of 2")
 
 
+def test_a_state_schema_with_a_key_of_ours() -> None:
+    """It is refused: the nodes would write another type there."""
+
+    class State(TypedDict):
+        turn: int
+
+    with pytest.raises(ConfigurationError, match="state_schema cannot have a key 'turn' of its own"):
+        create_llm_compiler(ScriptedModel(), TOOLS, state_schema=State)
+
+
 async def test_state_schema_of_the_whole_state() -> None:
     """A schema that extends `LLMCompilerState` works the same."""
 
@@ -481,6 +491,38 @@ async def test_as_a_subgraph(sync: bool) -> None:
     final: dict[str, Any] = graph.invoke(QUESTION, thread()) if sync else await graph.ainvoke(QUESTION, thread())
     assert [m.text for m in final["messages"][-2:]] == ["it is x + y", "So, it is x + y."]
     assert set(final) == {"messages"}
+
+
+@pytest.mark.parametrize("sync", [False, True])
+async def test_keys_of_the_parent(sync: bool) -> None:
+    """What the nodes note for each other is nobody else's; the tasks are the parent's if it has a key for them."""
+
+    class Parent(MessagesState):
+        turn: int
+        decision: str
+        clock: str
+        structured_response: str
+        tasks: list[Any]
+
+    parent = StateGraph(Parent)
+    parent.add_node("facts", create_llm_compiler(ScriptedModel([PLAN, FINISH]), TOOLS))
+    parent.add_edge(START, "facts")
+    own = {"turn": 7, "decision": "replan", "clock": "12:30", "structured_response": "mine"}
+    asked: Any = {**QUESTION, **own, "tasks": ["old"]}
+    final = parent.compile().invoke(asked) if sync else await parent.compile().ainvoke(asked)
+    assert {key: final[key] for key in own} == own
+    assert [task["value"] for task in final["tasks"]] == ["found x", "found y", "found x + found y"]
+    assert final["messages"][-1].text == "it is x + y"
+
+
+async def test_what_is_given_back() -> None:
+    """The final state has the keys that are documented; the checkpoint has all."""
+    graph = create_llm_compiler(ScriptedModel([PLAN, FINISH]), TOOLS, checkpointer=InMemorySaver())
+    final = await graph.ainvoke(QUESTION, thread())
+    assert set(final) == {"messages", "tasks", "rounds", "timeline", "plan_text"}
+    assert (await graph.aget_state(thread())).values["decision"] == "finish"
+    keys = {"messages", "tasks", "rounds", "timeline", "plan_text"}
+    assert set(graph.get_output_jsonschema()["properties"]) == set(graph.get_input_jsonschema()["properties"]) == keys
 
 
 async def test_as_a_tool_of_another_agent() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,7 +85,8 @@ async def test_what_picks(sync: bool, select: Any, wanted: list[str]) -> None:
     """Anything LangChain finds documents with can pick; a plan runs with what was picked."""
     model = ScriptedModel(['1. find_mountain("K2")\n2. join()', "Finish: ok"])
     graph = create_llm_compiler(model, TOOLS, select_tools=select)
-    final = await asyncio.to_thread(graph.invoke, QUESTION) if sync else await graph.ainvoke(QUESTION)
+    asked = partial(graph.invoke, QUESTION, output_keys=["tasks", "selected"])
+    final = await asyncio.to_thread(asked) if sync else await graph.ainvoke(QUESTION, output_keys=["tasks", "selected"])
     assert final["tasks"][0]["value"] == "K2 is a mountain"
     assert set(wanted) <= set(shown(model))
     assert len(shown(model)) <= 8
@@ -123,7 +125,7 @@ async def test_a_replan_adds_tools() -> None:
         "Replan: a river",
     ]
     model = ScriptedModel([*replies, "3. join()", "Finish: ok"])
-    final = await create_llm_compiler(model, TOOLS, select_tools=1).ainvoke(QUESTION)
+    final = await create_llm_compiler(model, TOOLS, select_tools=1).ainvoke(QUESTION, output_keys=["selected"])
     assert [one["tools"] for one in final["selected"]] == [["find_mountain"], ["find_river"], []]
     for n in range(5):
         assert model.calls[n + 1][: len(model.calls[n])] == model.calls[n]
@@ -159,8 +161,10 @@ async def test_a_further_question() -> None:
     graph = create_llm_compiler(model, TOOLS, select_tools=1, checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
     await graph.ainvoke(QUESTION, config)
-    final = await graph.ainvoke({"messages": [HumanMessage("And the river?")]}, config)
-    assert final["selected"] == [{"round": 0, "tools": ["find_river", "find_bird"], "examples": []}]
+    await graph.ainvoke({"messages": [HumanMessage("And the river?")]}, config)
+    assert (await graph.aget_state(config)).values["selected"] == [
+        {"round": 0, "tools": ["find_river", "find_bird"], "examples": []}
+    ]
 
 
 @pytest.mark.parametrize("select", [0, True, "tfidf", 1.5, ["find_bird"]])
