@@ -167,6 +167,13 @@ def create_llm_compiler(
         raise ConfigurationError(msg)
     made = as_tools(tools)
     specs = [tool_spec(tool) for tool in made]
+    for tool, places in (tool_concurrency or {}).items():
+        if tool not in {spec.name for spec in specs}:
+            msg = f"tool_concurrency names {tool!r}, but there is no such tool"
+            raise ConfigurationError(msg)
+        if places < 1:
+            msg = f"tool_concurrency[{tool!r}] must be 1 or more, not {places}"
+            raise ConfigurationError(msg)
     dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
     if isinstance(given := planner_model or model, BaseChatModel):
         dialect.bind(given, specs[:1])  # raises now rather than in a run

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from llmcompiler_graph.references import ALL, JSON, Path, as_text
+from llmcompiler_graph.references import ALL, JSON, Path, Reference, Template, Value, as_text
 
 __all__ = (
     "MissingField",
@@ -27,6 +27,7 @@ __all__ = (
     "describe",
     "fit_text",
     "fits",
+    "grouped",
     "has",
     "literals",
     "mismatch",
@@ -131,6 +132,25 @@ def arithmetic(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS
         option["type"] == "string" and option.get("format") == "arithmetic"
         for option in alternatives(schema, definitions)
     )
+
+
+def grouped(value: Value, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> Value:
+    """Put a reference that is raised to a power in parentheses, in an arithmetic expression: it may be negative.
+
+    >>> grouped(Template((Reference(1), " ** 2")), {"type": "string", "format": "arithmetic"}).parts
+    ('(', Reference(index=1, path=()), ') ** 2')
+    """
+    if not isinstance(value, Template) or not arithmetic(schema, definitions):
+        return value
+    parts: list[str | Reference] = [""]
+    for part, following in zip(value.parts, (*value.parts[1:], ""), strict=True):
+        raised = isinstance(following, str) and following.lstrip().startswith(("**", "^"))
+        for each in ("(", part, ")") if raised and isinstance(part, Reference) else (part,):
+            if isinstance(each, str) and isinstance(parts[-1], str):
+                parts[-1] += each
+            else:
+                parts.append(each)
+    return Template(tuple(part for part in parts if part != ""))
 
 
 def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str:

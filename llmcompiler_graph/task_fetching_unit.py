@@ -45,7 +45,7 @@ from llmcompiler_graph.errors import ObservationPathError
 from llmcompiler_graph.optimize import PASSES, Known, Pass, ReadyCall, call_key, heights
 from llmcompiler_graph.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.references import JSON, fan_out, substitute
-from llmcompiler_graph.schema import fit_text
+from llmcompiler_graph.schema import fit_text, grouped
 
 __all__ = ("Finish", "Instruction", "Release", "Start", "TaskFetchingUnit")
 
@@ -285,9 +285,12 @@ class TaskFetchingUnit:
 
     def _release(self, task: Task) -> list[Instruction]:
         values = {n: self.observations[n].value for n in task.dependencies}
+        given, spec = dict(task.arguments), self._tools.get(task.tool)
+        if spec is not None:
+            given = {name: grouped(v, spec.parameters.get(name), spec.definitions) for name, v in given.items()}
         try:
-            spread = fan_out(task.arguments, values)
-            calls = [substitute(dict(task.arguments), values)] if spread is None else spread
+            spread = fan_out(given, values)
+            calls = [substitute(given, values)] if spread is None else spread
         except ObservationPathError as error:
             return [Release(task.index), self._finish(task.index, Observation("failed", error=str(error)))]
         resolved = tuple(self._fitted(task.tool, call) for call in calls if isinstance(call, dict))

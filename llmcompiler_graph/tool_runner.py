@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from copy import deepcopy
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, cast
 
 from langchain_core.messages import ToolMessage
@@ -305,6 +306,25 @@ def _rewritten(message: ToolMessage, call: _Call) -> JSON:
 
 def _json(value: Any, message: ToolMessage) -> JSON:
     try:
-        return storable(cast("JSON", to_jsonable_python(value, fallback=str)))
-    except ValueError:  # it goes round in circles, is nested without end, or holds bytes that are no text
+        return storable(cast("JSON", to_jsonable_python(_with_floats(value), fallback=_held)))
+    except (ValueError, RecursionError):  # it goes round in circles, is nested without end, or holds bytes, not text
         return storable(str(message.text))
+
+
+def _with_floats(value: Any) -> Any:
+    """Make floats of the `Decimal`s in a value, which pydantic would write as text."""
+    match value:
+        case Decimal():
+            return float(value)
+        case dict():
+            return {key: _with_floats(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_with_floats(each) for each in value]
+        case _:
+            return value
+
+
+def _held(value: Any) -> Any:
+    """What an object that JSON does not know holds, if it is an array or a number of NumPy; else what it says."""
+    as_list = getattr(value, "tolist", None)
+    return as_list() if callable(as_list) else str(value)

@@ -32,6 +32,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic.json_schema import GenerateJsonSchema
 
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import ToolSpec
@@ -151,11 +152,20 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
     if _is_for_the_graph(annotation):
         return None, {}
     try:
-        schema = TypeAdapter(annotation).json_schema(mode="serialization", ref_template="#/$returns/{model}")
+        schema = TypeAdapter(annotation).json_schema(
+            mode="serialization", ref_template="#/$returns/{model}", schema_generator=_Observed
+        )
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
         return None, {}
     definitions = {f"#/$returns/{name}": each for name, each in schema.pop("$defs", {}).items()}
     return cast("JSON", schema), definitions
+
+
+class _Observed(GenerateJsonSchema):
+    """As observations are: a `Decimal` is a number there."""
+
+    def decimal_schema(self, schema: Any) -> dict[str, Any]:
+        return {"type": "number"}
 
 
 def _apart(schema: Any) -> Any:

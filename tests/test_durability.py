@@ -179,7 +179,7 @@ async def test_time_travel(store: str, sync: bool) -> None:
         told = await history(graph, sync=sync)
         nodes = ["__start__", *["planner", "task_fetching_unit", "joiner"] * 2]
         assert [each.next for each in reversed(told)] == [*((node,) for node in nodes), ()]
-        assert told[0].values == final
+        assert told[0].values.items() >= final.items()
         # from the second joiner: nothing is planned or run again
         before_joiner = next(each for each in told if each.next == ("joiner",))
         forked = await do(graph, "invoke", None, before_joiner.config, sync=sync)
@@ -187,7 +187,7 @@ async def test_time_travel(store: str, sync: bool) -> None:
         assert values(forked) == values(final) == ["saw a", "saw saw a", "saw saw saw a"]
         assert bench.ran == {"look a": 1, "look saw a": 1, "look saw saw a": 1}
         # the first branch is still there
-        assert (await do(graph, "get_state", told[0].config, sync=sync)).values == final
+        assert (await do(graph, "get_state", told[0].config, sync=sync)).values.items() >= final.items()
 
 
 @both_ways

@@ -726,4 +726,4 @@ def test_the_state_of_a_turn_in_sqlite(tmp_path: Path) -> None:
         final = create_llm_compiler(model, [numbers], checkpointer=saver).invoke(QUESTION, THREAD)
     with SqliteSaver.from_conn_string(str(tmp_path / "db")) as saver:
         graph = create_llm_compiler(ScriptedModel(), [numbers], checkpointer=saver)
-        assert graph.get_state(THREAD).values == final
+        assert graph.get_state(THREAD).values.items() >= final.items()

@@ -129,6 +129,8 @@ graph TD;
         ({"max_replans": -1}, "max_replans must be 0 or more, not -1"),
         ({"max_tasks": 0}, "max_tasks must be 1 or more, not 0"),
         ({"max_concurrency": 0}, "max_concurrency must be 1 or more, not 0"),
+        ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be 1 or more, not 0"),
+        ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),
         ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
     ],
 )
@@ -303,7 +305,7 @@ def test_two_turns() -> None:
             first = graph.invoke({"messages": [("user", "first?")]}, thread())
             second = graph.invoke({"messages": [("user", "second?")]}, thread())
             check_two_turns(model, first, second)
-            assert graph.get_state(thread()).values == second
+            assert graph.get_state(thread()).values.items() >= second.items()
 
 
 async def test_two_turns_asynchronously() -> None:
@@ -316,7 +318,7 @@ async def test_two_turns_asynchronously() -> None:
             first = await graph.ainvoke({"messages": [("user", "first?")]}, thread())
             second = await graph.ainvoke({"messages": [("user", "second?")]}, thread())
             check_two_turns(model, first, second)
-            assert (await graph.aget_state(thread())).values == second
+            assert (await graph.aget_state(thread())).values.items() >= second.items()
 
 
 async def test_a_turn_after_a_crash() -> None:
@@ -411,7 +413,7 @@ async def test_the_state_is_plain_data() -> None:
     graph = create_llm_compiler(model, TOOLS, checkpointer=InMemorySaver())
     final = await graph.ainvoke(QUESTION, thread())
     assert_plain(final)
-    assert (await graph.aget_state(thread())).values == final
+    assert (await graph.aget_state(thread())).values.items() >= final.items()
     json.dumps({key: value for key, value in final.items() if key != "messages"})
 
 

@@ -144,6 +144,15 @@ def test_texts_are_fitted_to_the_schema() -> None:
     assert unit.arguments == {1: (), 2: ({"text": "42", "other": 42},), 3: ({"text": 42},)}
 
 
+def test_powers_of_negative_observations() -> None:
+    """In an arithmetic expression, `$1 ** 2` is the square of what task 1 returned."""
+    expression: JSON = {"type": "string", "format": "arithmetic"}
+    unit = TaskFetchingUnit([ToolSpec("calculate", {"of": expression}, frozenset({"of"}))])
+    unit.restore(1, done(-3.5))
+    squared = task(2, tool="calculate", of=Template((Reference(1), " ** 2")))
+    assert unit.add(squared)[1] == start(2, of="(-3.5) ** 2")
+
+
 # -- failure ------------------------------------------------------------------------------------------------------
 
 
