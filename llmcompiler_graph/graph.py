@@ -7,12 +7,13 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast, get_args, get_type_hints
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.cache.base import BaseCache
@@ -51,7 +52,7 @@ def create_llm_compiler(
     model: str | BaseChatModel,
     tools: Sequence[BaseTool | Callable[..., Any]],
     *,
-    system_prompt: str | None = None,
+    system_prompt: str | SystemMessage | None = None,
     planner_model: str | BaseChatModel | None = None,
     joiner_model: str | BaseChatModel | None = None,
     examples: Sequence[PlanExample] | None = None,
@@ -167,20 +168,14 @@ def create_llm_compiler(
         raise ConfigurationError(msg)
     made = as_tools(tools)
     specs = [tool_spec(tool) for tool in made]
-    for tool, places in (tool_concurrency or {}).items():
-        if tool not in {spec.name for spec in specs}:
-            msg = f"tool_concurrency names {tool!r}, but there is no such tool"
-            raise ConfigurationError(msg)
-        if places < 1:
-            msg = f"tool_concurrency[{tool!r}] must be 1 or more, not {places}"
-            raise ConfigurationError(msg)
+    _check_concurrency(tool_concurrency or {}, {spec.name for spec in specs})
     dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
     if isinstance(given := planner_model or model, BaseChatModel):
         dialect.bind(given, specs[:1])  # raises now rather than in a run
     check_examples(examples or (), specs)
     write = partial(
         system_message,
-        system_prompt=system_prompt or "",
+        system_prompt=system_prompt.text if isinstance(system_prompt, SystemMessage) else system_prompt or "",
         fused=fuse_replan,
         planner=planner,
         numbered_by=dialect.numbered_by,
@@ -249,6 +244,16 @@ def create_llm_compiler(
         cache=cache,
     )
     return compiled.with_config(callbacks=[compiler.inflight])
+
+
+def _check_concurrency(limits: Mapping[str, int], tools: Set[str]) -> None:
+    for tool, places in limits.items():
+        if tool not in tools:
+            msg = f"tool_concurrency names {tool!r}, but there is no such tool"
+            raise ConfigurationError(msg)
+        if places < 1:
+            msg = f"tool_concurrency[{tool!r}] must be 1 or more, not {places}"
+            raise ConfigurationError(msg)
 
 
 def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:

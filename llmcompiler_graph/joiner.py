@@ -20,6 +20,7 @@ from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision, plan_start
 from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft, referable
+from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
 from llmcompiler_graph.state import LLMCompilerState, Round, reread
@@ -39,6 +40,9 @@ class Joiner:
         constraint: What to hold the model to, if it takes a grammar.
         response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema.
         dialect: How the same model writes plans; plan text if not given.
+
+    Raises:
+        ConfigurationError: The form is none of these.
     """
 
     def __init__(
@@ -50,10 +54,13 @@ class Joiner:
         response_format: Any = None,
         dialect: Dialect | None = None,
     ) -> None:
+        if not isinstance(response_format, type | Mapping | None):  # such as LangChain's `ToolStrategy`
+            msg = f"response_format must be a pydantic model, TypedDict or JSON Schema, not {response_format!r:.80}"
+            raise ConfigurationError(msg)
         self._compiler = compiler
         self._model = model
         self._constraint = constraint
-        self._response_format = response_format
+        self._response_format: Any = response_format
         self._dialect = dialect or TextDialect()
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:

@@ -79,12 +79,16 @@ def _tool_of(function: Callable[..., Any]) -> BaseTool:
 
 
 def tool_spec(tool: BaseTool) -> ToolSpec:
-    """Read what a tool says of itself."""
+    """Read what a tool says of itself.
+
+    Raises:
+        ConfigurationError: Its arguments have no JSON Schema.
+    """
     metadata = tool.metadata or {}
     arguments = tool.tool_call_schema
     if isinstance(tool, Tool) and tool.args_schema is None:  # of one text; its own schema is that of `*args, **kwargs`
         arguments = {"properties": tool.args, "required": list(tool.args)}
-    schema: dict[str, Any] = arguments if isinstance(arguments, dict) else TypeAdapter(arguments).json_schema()
+    schema = arguments if isinstance(arguments, dict) else _written(arguments, tool.name)
     returns, definitions = _returns(tool, metadata)
     return ToolSpec(
         name=tool.name,
@@ -99,6 +103,17 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         destructive=metadata.get("destructiveHint"),
         validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
     )
+
+
+def _written(arguments: type[Any], tool: str) -> dict[str, Any]:
+    what = "they are a model of pydantic.v1, which is not supported"
+    try:
+        if issubclass(arguments, BaseModel):
+            return TypeAdapter(arguments).json_schema()
+    except PydanticUserError as error:  # of which the others are made
+        what = error.message.splitlines()[0]
+    msg = f"the arguments of the tool {tool!r} cannot be written as JSON Schema: {what}"
+    raise ConfigurationError(msg)
 
 
 def _validator(arguments: type[Any], own: Any) -> Callable[[str, JSON], str | None] | None:

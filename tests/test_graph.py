@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 from inline_snapshot import snapshot
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -123,6 +124,12 @@ graph TD;
 """)
 
 
+class Answer(BaseModel):
+    """The form of an answer."""
+
+    text: str
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -131,6 +138,10 @@ graph TD;
         ({"max_concurrency": 0}, "max_concurrency must be 1 or more, not 0"),
         ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be 1 or more, not 0"),
         ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),
+        (
+            {"response_format": ToolStrategy(Answer)},
+            r"response_format must be a pydantic model, TypedDict or JSON Schema, not ToolStrategy\(",
+        ),
         ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
     ],
 )
@@ -162,10 +173,12 @@ async def test_examples_are_in_the_prompt() -> None:
     assert '1. search("K2")\n2. join()' in following
 
 
-async def test_system_prompt_comes_first() -> None:
-    """The caller's system prompt opens the system message of every call."""
+@pytest.mark.parametrize("made", [str, SystemMessage])
+async def test_system_prompt_comes_first(made: Any) -> None:
+    """The caller's system prompt, text or a message, opens the system message of every call."""
     model = ScriptedModel([PLAN, FINISH])
-    await create_llm_compiler(model, TOOLS, system_prompt="  You are terse. {braces} stay.\n").ainvoke(QUESTION)
+    prompt = made("  You are terse. {braces} stay.\n")
+    await create_llm_compiler(model, TOOLS, system_prompt=prompt).ainvoke(QUESTION)
     assert all(call[0].text.startswith("You are terse. {braces} stay.\n\n") for call in model.calls)
 
 

@@ -1,3 +1,5 @@
+import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -61,6 +63,32 @@ def test_what_is_no_tool(given: list[Any], message: str) -> None:
     """What plans could not call is refused at once, and named."""
     with pytest.raises(ConfigurationError, match=message):
         as_tools(given)
+
+
+class Called(BaseModel):
+    """Arguments that no JSON can be."""
+
+    a: Callable[[], int]
+
+
+def check_without_a_schema(arguments: Any, message: str) -> None:
+    """Check that a tool with such arguments is refused, by its name."""
+    given = StructuredTool.from_function(lambda a: a, name="look", description="Look.", args_schema=arguments)
+    with pytest.raises(ConfigurationError, match=f"the arguments of the tool 'look' .*{message}"):
+        tool_spec(given)
+
+
+def test_arguments_without_a_schema() -> None:
+    """The tool is named."""
+    check_without_a_schema(Called, "Cannot generate a JsonSchema")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 is not there for this Python")
+def test_arguments_of_the_old_pydantic() -> None:
+    """It is said what they are."""
+    from pydantic.v1 import create_model
+
+    check_without_a_schema(create_model("Old", a=(str, ...)), "are a model of pydantic.v1, which is not supported")
 
 
 @pytest.mark.parametrize("name", ["search", "github-api.list/all", "Größe", "_x1"])
