@@ -132,7 +132,7 @@ class Executor:
             self._apply(self.unit.claim(index))
         return await asyncio.shield(self._outcome(index))
 
-    def begun(self, index: int) -> dict[int, Awaitable[Observation | None]]:
+    def begun(self, index: int) -> dict[int, asyncio.Task[Observation | None]]:
         """The detached calls of an unfinished task that fans out, by element, in order.
 
         They give an observation, or `None` if there is none: the call was suspended, or raised.

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.config import get_config, get_stream_writer
-from langgraph.errors import GraphInterrupt
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command, Interrupt
 
@@ -182,7 +182,7 @@ class _Run:
         """What the `@task` of a task does."""
         index = record["index"]
         decisions: list[Decision] = []
-        elements: dict[int, tuple[asyncio.Future[Start], Any]] = {}  # what lets each call begin, and its `@task`
+        elements: dict[int, tuple[asyncio.Future[Start | None], Any]] = {}  # what lets each call begin, its `@task`
         approval, unit = self._compiler.approval, self.executor.unit
 
         async def call(start: Start) -> Observation:
@@ -206,6 +206,8 @@ class _Run:
             if not begin.done():  # else the task has ended
                 begin.set_result(start)
             result: ElementResult = await made
+            if result["status"] == "skipped":  # by a run that failed meanwhile
+                return await self._compiler.call(start, record, self._state, sync=self._sync)
             return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
 
         def apart() -> bool:
@@ -224,9 +226,14 @@ class _Run:
                 elements.update((n, self._element(record, n, early)) for n, early in begun.items())
             try:
                 observation = await self.executor.run(index, call)
+            except GraphBubbleUp:
+                for begin, _ in elements.values():
+                    begin.cancel()
+                raise
             finally:
                 for begin, _ in elements.values():
-                    begin.cancel()  # nobody else would, and the `@task` would wait for ever
+                    if not begin.done():  # nobody else would, and the `@task` would wait for ever
+                        begin.set_result(None)
             timing = self.executor.timings[index]
             attached = observation.attachment
             if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
@@ -247,21 +254,39 @@ class _Run:
         return run
 
     def _element(
-        self, record: TaskRecord, n: int, early: Awaitable[Observation | None] | None = None
-    ) -> tuple[asyncio.Future[Start], Any]:
+        self, record: TaskRecord, n: int, early: asyncio.Future[Observation | None] | None = None
+    ) -> tuple[asyncio.Future[Start | None], Any]:
         """Make one call of a task that fans out in a `@task` of its own, inside that of the task.
 
         Args:
             record: The task.
             n: The element.
             early: The detached call of it, if there was one: it is adopted if it gives anything.
+
+        Returns:
+            What lets the call begin, `None` if the task ended without it, cancelled if it was suspended; the `@task`.
+            That gives a `skipped` result if the call was not made.
         """
-        begin: asyncio.Future[Start] = self._loop.create_future()
+        begin: asyncio.Future[Start | None] = self._loop.create_future()
 
         async def element() -> ElementResult:
-            made = None if early is None else await asyncio.shield(early)
+            made = None
+            if early is not None:
+                try:
+                    made = await asyncio.shield(early)
+                except asyncio.CancelledError:
+                    if not early.cancelled():
+                        raise
             if made is None:
-                made = await self._compiler.call(await begin, record, self._state, sync=False)
+                try:
+                    start = await asyncio.shield(begin)
+                except asyncio.CancelledError:
+                    if not begin.cancelled():
+                        raise
+                    raise GraphInterrupt from None  # a cancellation from here would pass for a failure
+                if start is None:
+                    return ElementResult(status="skipped", value=None, error="not called", attached=[])
+                made = await self._compiler.call(start, record, self._state, sync=False)
             attached = cast("list[Any] | None", made.attachment)
             return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
 

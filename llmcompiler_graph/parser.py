@@ -133,8 +133,9 @@ class PlanParser:
         if thought := lines.THOUGHT.match(line):
             self._thoughts.append(thought["thought"].strip())
             for head in lines.heads_within(line, thought.start("thought")):
-                where = self._offset + start + head.start("index")
-                self._mentioned.append((int(head["index"]), head["tool"], where))
+                if head["tool"].lower() != "join":
+                    where = self._offset + start + head.start("index")
+                    self._mentioned.append((int(head["index"]), head["tool"], where))
         elif numbered := lines.NUMBERED.match(line):
             index, where = int(numbered["index"]), self._offset + start + numbered.start("index")
             message = f"task {index} is not a tool call: {_quoted(numbered['rest'])}"

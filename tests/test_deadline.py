@@ -215,3 +215,22 @@ def test_a_deadline_that_cannot_be() -> None:
     """No time at all is refused."""
     with pytest.raises(ConfigurationError, match="deadline must be more than 0 seconds, not 0"):
         create_llm_compiler(ScriptedModel(), [wait], deadline=0)
+
+
+@tool
+async def lengths() -> list[float]:
+    """Give some lengths of time."""
+    return [1, 9]
+
+
+def test_calls_of_a_fan_out_that_began_early_end_at_the_deadline() -> None:
+    """Also where LangGraph persists each of them by itself, none is waited for."""
+    model = ScriptedModel(["1. lengths()\n2. wait(${1[*]})\n3. join()", "Finish: ok"], seconds_per_reply=2)
+
+    async def run() -> Any:
+        graph = create_llm_compiler(model, [wait, lengths], deadline=5, checkpointer=InMemorySaver())
+        return await graph.ainvoke(QUESTION, THREAD)
+
+    final, _ = timed(run)
+    assert [(task["status"], task["error"]) for task in final["tasks"]] == [("done", ""), ("failed", RAN)]
+    assert final["messages"][-1].text == "ok"
