@@ -10,7 +10,7 @@ from llmcompiler_graph import parse_plan
 from tests.scripted_server import ScriptedServer
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/benchmarks/README.md"]
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -50,11 +50,14 @@ def test_the_plan_of_the_readme_is_one() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_a_document_points_to_is_there(document: str) -> None:
-    """Relative links, and the files that its commands name, exist."""
+    """Relative links, the files that its commands name, and the benchmarks, exist."""
     text = (ROOT / document).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     named = re.findall(r"(?<=[\s`])\.ci/[\w.-]*\w(?![\w*])", text)
-    assert all((ROOT / name).exists() for name in [*links, *named])
+    named += re.findall(r"python (tests/benchmarks/\w+\.py)", text)
+    named += [f"{name.replace('.', '/')}.py" for name in re.findall(r"python -m (tests\.benchmarks\.\w+)", text)]
+    folder = (ROOT / document).parent
+    assert all(path.exists() for path in [*(folder / link for link in links), *(ROOT / name for name in named)])
 
 
 def test_the_commands_of_the_readme_are_single_lines() -> None:
