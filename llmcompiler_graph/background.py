@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -19,6 +18,10 @@ from typing import Any, TypeVar
 __all__ = ("iterate_in_thread", "run_in_background")
 
 T = TypeVar("T")
+
+
+_THREAD = "llmcompiler"
+_making = threading.Lock()  # `cache` would let several threads make a loop each
 
 
 @cache
@@ -34,11 +37,12 @@ def _loop() -> asyncio.AbstractEventLoop:
             else:
                 return
 
-    threading.Thread(target=run, name="llmcompiler", daemon=True).start()
+    threading.Thread(target=run, name=_THREAD, daemon=True).start()
     return loop
 
 
 if hasattr(os, "register_at_fork"):  # the thread stays behind in the parent: a child makes a loop of its own
+    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
     os.register_at_fork(after_in_child=_loop.cache_clear)
 
 
@@ -46,26 +50,34 @@ def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the background loop, in the caller's context, and wait for it.
 
     If the wait is interrupted (Ctrl-C), the coroutine is cancelled.
+
+    Raises:
+        RuntimeError: The caller is itself a coroutine on that loop, which would wait for ever.
     """
-    loop, context = _loop(), contextvars.copy_context()
-    assert threading.current_thread().name != "llmcompiler", "the background loop cannot wait for itself"
-    started: queue.SimpleQueue[asyncio.Task[T]] = queue.SimpleQueue()
+    if threading.current_thread().name == _THREAD:
+        coroutine.close()
+        raise RuntimeError("an asynchronous tool cannot call `invoke` or `stream` of a graph: await `ainvoke`")
+    with _making:
+        loop = _loop()
+    context = contextvars.copy_context()
+    tasks: list[asyncio.Task[T]] = []
     ended = threading.Event()
 
     def start() -> None:
-        task = loop.create_task(coroutine, context=context)
-        task.add_done_callback(lambda _: ended.set())
-        started.put(task)
+        tasks.append(loop.create_task(coroutine, context=context))
+        tasks[0].add_done_callback(lambda _: ended.set())
+
+    def cancel() -> None:
+        tasks[0].cancel()
 
     loop.call_soon_threadsafe(start)
-    task = started.get()
     try:
         ended.wait()
     except BaseException:
-        loop.call_soon_threadsafe(task.cancel)
+        loop.call_soon_threadsafe(cancel)
         ended.wait(5)
         raise
-    return task.result()
+    return tasks[0].result()
 
 
 async def iterate_in_thread(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:

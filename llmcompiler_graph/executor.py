@@ -5,11 +5,12 @@ No polling, no level barriers, no thread held by a waiting task: a waiting task 
 A task's calls can be made in two ways. Once somebody `run`s the task (its LangGraph `@task`, when the plan is
 complete), they are made there, in that context. Before that they are made *detached*, early, while the plan is still
 being written, if the unit allows it (see its rules on held tasks) and the executor was given a function to make them.
-Whoever runs the task later adopts them. A detached call that turns out to need a human raises `Suspended`; it is made
-again where the task is run. A call that nobody can make yet takes no place from others.
+Whoever runs the task later adopts them. A call that nobody can make yet takes no place from others.
 
-What a call raises otherwise ends the task: it is raised by every `run` of that task and of those that wait for it, now
-or later, and by no other. The call is not made again.
+A call that turns out to need a human raises `Suspended`. A detached one is made again where the task is run. One made
+there ends the task, once all its calls are back: what they want to ask is raised by every `run` of the task and of
+those that wait for it, now or later, and by no other. What a call raises otherwise is raised there at once. Neither is
+made again.
 
 >>> import asyncio
 >>> from llmcompiler_graph.references import Reference
@@ -45,7 +46,7 @@ Moment: TypeAlias = Literal["released", "started", "done", "failed", "skipped"]
 
 
 class Suspended(Exception):
-    """A detached call needs a human and must be made again where its task is run."""
+    """A call needs a human. Its arguments are what is to be asked: of a task, by all its calls, in order."""
 
 
 @dataclass(slots=True)
@@ -90,6 +91,7 @@ class Executor:
         self._context = contextvars.copy_context()
         self._bodies: dict[int, tuple[Call, contextvars.Context]] = {}  # index -> who runs it
         self._raised: dict[int, Exception] = {}  # index -> what a call of it raised
+        self._asking: dict[int, dict[int, Suspended]] = {}  # index -> element -> what its call wants to ask
         self._outcomes: dict[int, asyncio.Future[Observation]] = {}
         self._calls: set[asyncio.Task[Observation | None]] = set()
         self._begun: dict[int, dict[int, asyncio.Task[Observation | None]]] = {}  # index -> element -> detached call
@@ -196,6 +198,9 @@ class Executor:
                     self._tell(instruction.observation.status, instruction.index)
                     if not (outcome := self._outcome(instruction.index)).done():
                         outcome.set_result(instruction.observation)
+        for index in [index for index in self._asking if not self.unit.under_way(index)]:
+            asking = sorted(self._asking.pop(index).items())
+            self._raised.setdefault(index, Suspended(*(each for _, error in asking for each in error.args)))
         for index, error in self._raised.items():
             self._end((index, *self.unit.waiting_for(index)), error)
 
@@ -227,15 +232,20 @@ class Executor:
                 raise
             # the tool cancelled itself: without an observation everything behind it would wait for ever
             observation = Observation("failed", error="the tool's call was cancelled")
+        except Suspended as error:
+            if call is not self._detached:
+                self._asking.setdefault(index, {})[start.element or 0] = error
+                self._apply(self.unit.abandoned(index, start.element))
+                return None
+            self.timings[index].started = None
+            again = self.unit.suspended(index, start.element)
+            if index in self._bodies:  # somebody came to run it meanwhile
+                again += self.unit.claim(index)
+            self._apply(again)
+            return None
         except Exception as error:
-            suspended = isinstance(error, Suspended) and call is self._detached
-            if suspended:
-                self.timings[index].started = None
-            else:
-                self._raised[index] = error
-            self._apply(self.unit.suspended(index, start.element))
-            if suspended and index in self._bodies:  # somebody came to run it meanwhile
-                self._apply(self.unit.claim(index))
+            self._raised[index] = error
+            self._apply(self.unit.abandoned(index, start.element))
             return None
         self._apply(self.unit.finished(index, start.element, observation))
         return observation

@@ -4,48 +4,38 @@ LangGraph knows a `@task` by the order of the calls, so they are made in an orde
 depth in the plan, then as written. Where LangGraph runs few at a time (`max_concurrency` in the config, the threads of
 a synchronous run), none then waits for one that has no place yet. Each adopts its early calls, or makes its calls once
 its inputs exist. After a crash or an interrupt the finished ones come back from the checkpoint; only the others run.
-
-The calls of a task that fans out have `@task`s of their own inside it, but for those that had begun early, and only in
-an asynchronous run without `max_concurrency` in its config: elsewhere the waiting tasks may hold every place there is.
-Nor do those of more than 1,000 elements: what a `@task` costs LangGraph grows with their number.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.config import get_config, get_stream_writer
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.errors import GraphInterrupt
 from langgraph.func import task as langgraph_task
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command
 
-from llmcompiler_graph.approval import Decision
 from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.executor import Executor, Moment, Timing
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.plan import Observation
-from llmcompiler_graph.references import JSON, as_text
+from llmcompiler_graph.references import as_text
 from llmcompiler_graph.revision import revised
 from llmcompiler_graph.state import (
-    ElementResult,
     LLMCompilerState,
     TaskRecord,
     TaskResult,
     TimelineEntry,
     observation_of,
     reread,
-    storable,
 )
-from llmcompiler_graph.task_fetching_unit import Start
+from llmcompiler_graph.task_body import TaskBody, one_interrupt
 
 __all__ = ("Fetching",)
-
-_MOST_ELEMENTS = 1000
 
 
 class Fetching:
@@ -131,7 +121,7 @@ class _Run:
         message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
-        executor = compiler.inflight.take_over(message)
+        executor = compiler.inflight.take_over(message and message.id)
         if revision is not None:
             executor = revision.executor
         if not isinstance(executor, Executor):
@@ -180,118 +170,7 @@ class _Run:
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
-        index = record["index"]
-        decisions: list[Decision] = []
-        elements: dict[int, tuple[asyncio.Future[Start | None], Any]] = {}  # what lets each call begin, its `@task`
-        approval, unit = self._compiler.approval, self.executor.unit
-
-        async def call(start: Start) -> Observation:
-            if record["tool"] in approval.tools:
-                # for all calls at once, before the first of them: what was made must not be made again
-                if not decisions:
-                    decisions.extend(approval.ask(record, unit.arguments[index]))
-                match decisions[start.element or 0]:
-                    case {"type": "reject", **rest}:
-                        reason = rest.get("message")
-                        return Observation("failed", error=f"a human rejected it{f': {reason}' if reason else ''}")
-                    case {"type": "respond", **rest}:
-                        return Observation("done", storable(cast("JSON", rest.get("message"))))
-                    case {"type": "edit", "edited_action": {"args": arguments}}:
-                        start = replace(start, arguments=arguments)
-            if start.element is None or not apart():
-                return await self._compiler.call(start, record, self._state, sync=self._sync)
-            if start.element not in elements:
-                elements[start.element] = self._element(record, start.element)
-            begin, made = elements[start.element]
-            if not begin.done():  # else the task has ended
-                begin.set_result(start)
-            result: ElementResult = await made
-            if result["status"] == "skipped":  # by a run that failed meanwhile
-                return await self._compiler.call(start, record, self._state, sync=self._sync)
-            return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
-
-        def apart() -> bool:
-            # only where LangGraph gives as many places as are asked for: else the tasks that wait would leave none
-            limited = self._sync or get_config().get("max_concurrency")
-            return not limited and len(unit.arguments[index]) <= _MOST_ELEMENTS
-
-        def arguments() -> list[Mapping[str, JSON]]:
-            given = unit.arguments.get(index, ())
-            edited = [(each.get("edited_action") or {}).get("args") for each in decisions] or [None] * len(given)
-            return [old if new is None else new for new, old in zip(edited, given, strict=True)]
-
-        async def run() -> TaskResult:
-            begun = self.executor.begun(index)
-            if begun and apart():  # all before any other: LangGraph tells a task's `@task`s apart by their order
-                elements.update((n, self._element(record, n, early)) for n, early in begun.items())
-            try:
-                observation = await self.executor.run(index, call)
-            except GraphBubbleUp:
-                for begin, _ in elements.values():
-                    begin.cancel()
-                raise
-            finally:
-                for begin, _ in elements.values():
-                    if not begin.done():  # nobody else would, and the `@task` would wait for ever
-                        begin.set_result(None)
-            timing = self.executor.timings[index]
-            attached = observation.attachment
-            if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
-                commands = [each for given in attached for each in given or () if isinstance(each, Command)]
-                attached = [_without_message(each) for each in commands]
-            return TaskResult(
-                status=observation.status,
-                value=observation.value,
-                error=observation.error,
-                arguments=[storable(dict(each)) for each in arguments()],
-                attached=attached if isinstance(attached, list) else [],
-                released=timing.released,
-                started=timing.started,
-                finished=timing.finished,
-                early=timing.early,
-            )
-
-        return run
-
-    def _element(
-        self, record: TaskRecord, n: int, early: asyncio.Future[Observation | None] | None = None
-    ) -> tuple[asyncio.Future[Start | None], Any]:
-        """Make one call of a task that fans out in a `@task` of its own, inside that of the task.
-
-        Args:
-            record: The task.
-            n: The element.
-            early: The detached call of it, if there was one: it is adopted if it gives anything.
-
-        Returns:
-            What lets the call begin, `None` if the task ended without it, cancelled if it was suspended; the `@task`.
-            That gives a `skipped` result if the call was not made.
-        """
-        begin: asyncio.Future[Start | None] = self._loop.create_future()
-
-        async def element() -> ElementResult:
-            made = None
-            if early is not None:
-                try:
-                    made = await asyncio.shield(early)
-                except asyncio.CancelledError:
-                    if not early.cancelled():
-                        raise
-            if made is None:
-                try:
-                    start = await asyncio.shield(begin)
-                except asyncio.CancelledError:
-                    if not begin.cancelled():
-                        raise
-                    raise GraphInterrupt from None  # a cancellation from here would pass for a failure
-                if start is None:
-                    return ElementResult(status="skipped", value=None, error="not called", attached=[])
-                made = await self._compiler.call(start, record, self._state, sync=False)
-            attached = cast("list[Any] | None", made.attachment)
-            return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
-
-        call: Any = langgraph_task(name=f"{record['tool']}[{n}]")(cast("Any", element))
-        return begin, call()
+        return TaskBody(self._compiler, self.executor, record, self._state, sync=self._sync).run
 
     def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
@@ -345,25 +224,15 @@ class _Run:
         return [update, *commands] if commands else update
 
     def _raise(self, errors: list[BaseException]) -> None:
-        interrupts: dict[str, Interrupt] = {}
         for error in errors:
             if not isinstance(error, GraphInterrupt):
                 raise error
-            interrupts |= {each.id: each for each in error.args[0]}
-        if interrupts:
-            raise GraphInterrupt(tuple(interrupts.values()))
+        if errors:
+            raise one_interrupt(errors)
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
             self._teller.moment(moment, record, self.executor.unit.observations.get(index))
-
-
-def _without_message(given: Command[Any]) -> Command[Any]:
-    """A command of one call of a task that fans out, without the call's `ToolMessage`: the task has one of its own."""
-    if not isinstance(given.update, dict) or "messages" not in given.update:
-        return given
-    messages = [each for each in given.update["messages"] if not isinstance(each, ToolMessage)]
-    return replace(given, update={**given.update, "messages": messages})
 
 
 def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:

@@ -261,8 +261,8 @@ def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
     return not {"task_fetching_unit", "*"}.isdisjoint(before or ()) or not {"planner", "*"}.isdisjoint(after or ())
 
 
-def _next(state: LLMCompilerState) -> str:
-    return state.get("decision", "finish")
+def _next(state: Any) -> str:  # an annotation would be a second schema beside the caller's
+    return str(state.get("decision", "finish"))
 
 
 def _node(name: str, run: Callable[..., Any]) -> RunnableLambda[Any, Any]:

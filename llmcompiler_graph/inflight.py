@@ -1,9 +1,10 @@
 """Hands the calls under way from node to node, in process and outside the state.
 
-They are held by the identity of a part of the state (the plan's message; the round a plan was written in, if the joiner
-wrote it): whoever has that very object can take them over. If nobody did by
-the end of the run (it was cancelled or paused between the nodes), they are cancelled; if the run goes on later, or in
-another process, the tasks are simply run again. LangChain's callbacks tell when a run ends, however it does.
+They are held by the identity of a part of the state (the `id` of the plan's message, which a copy of the message has
+too; the round a plan was written in, if the joiner wrote it): whoever has that very object can take them over. If
+nobody did by the end of the run (it was cancelled or paused between the nodes), they are cancelled; if the run goes on
+later, or in another process, the tasks are simply run again. LangChain's callbacks tell when a run ends, however it
+does.
 """
 
 from __future__ import annotations

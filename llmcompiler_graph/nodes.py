@@ -83,6 +83,7 @@ class Compiler:
         return TaskFetchingUnit(
             self.specs,
             held={spec.name for spec in self.specs} if hold_all else self.held | self.asking,
+            unshared=self.approval.tools,
             max_concurrency=min(limits, default=None),
             tool_concurrency=self.tool_concurrency,
         )

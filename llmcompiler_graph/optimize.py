@@ -2,12 +2,13 @@
 
 Plans arrive task by task and arguments are known only when the tasks they come from are done, so the passes work on
 *ready calls* (their arguments resolved), like a just-in-time compiler's, and see more than a pass over plan text could:
-two calls are equal if what they are called with is equal, however it was written, and across replans.
+two calls are equal if what they are called with is equal, however it was written, whether alone or as one of a fan-out,
+and across replans.
 
->>> arguments = ({"q": "K2"},)
->>> ready = [ReadyCall(n, "search", arguments, key=call_key("search", False, arguments)) for n in (1, 2)]
+>>> arguments = {"q": "K2"}
+>>> ready = [ReadyCall(n, None, "search", arguments, call_key("search", arguments)) for n in (1, 2)]
 >>> share_equal_calls(ready, Known({}, {}))[1].same_as
-1
+(1, None)
 
 May know: `references`.
 """
@@ -21,40 +22,58 @@ from typing import TypeAlias
 
 from llmcompiler_graph.references import JSON
 
-__all__ = ("PASSES", "Known", "Pass", "ReadyCall", "call_key", "critical_path_first", "heights", "share_equal_calls")
+__all__ = (
+    "PASSES",
+    "CallId",
+    "Known",
+    "Pass",
+    "ReadyCall",
+    "call_key",
+    "critical_path_first",
+    "heights",
+    "share_equal_calls",
+)
+
+CallId: TypeAlias = tuple[int, int | None]
+"""A task, and which of its calls: the element, from 0, if it fans out."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyCall:
-    """A task whose inputs exist."""
+    """A call whose inputs exist."""
 
     index: int
     """The task."""
+    element: int | None
+    """Which of the calls of a task that fans out, from 0; `None` for a task of one call."""
     tool: str
     """The tool to call."""
-    arguments: tuple[Mapping[str, JSON], ...]
-    """Resolved arguments, one per call: several if the task fans out over a list."""
-    fans_out: bool = False
-    """Whether the observation is the list of what the calls return."""
+    arguments: Mapping[str, JSON]
+    """Resolved arguments."""
     key: str = ""
     """Equal for calls of which one is as good as two; empty if every call counts (see `call_key`)."""
-    same_as: int | None = None
-    """An earlier task that makes the same calls: its observation serves this one too."""
+    same_as: CallId | None = None
+    """An equal call that is made instead: what it returns serves this one too."""
+
+    @property
+    def id(self) -> CallId:
+        """Which call it is."""
+        return self.index, self.element
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What passes may look at besides the calls."""
 
-    made: Mapping[str, int]
-    """`{key: index}` of the calls made or being made, over all plans of the question."""
+    made: Mapping[str, CallId]
+    """The calls made or being made, by key, over all plans of the question."""
     height: Mapping[int, int]
     """`{index: n}`: the length, in tasks, of the longest chain of tasks that wait for it."""
 
 
-def call_key(tool: str, fans_out: bool, arguments: Iterable[Mapping[str, JSON]]) -> str:
-    """Name the calls of a task by what they are: equal calls have equal keys, however they were written."""
-    return json.dumps([tool, fans_out, *arguments], sort_keys=True, ensure_ascii=False)
+def call_key(tool: str, arguments: Mapping[str, JSON]) -> str:
+    """Name a call by what it is: equal calls have equal keys, however they were written."""
+    return json.dumps([tool, arguments], sort_keys=True, ensure_ascii=False)
 
 
 def heights(
@@ -91,17 +110,20 @@ def heights(
 
 def share_equal_calls(ready: Sequence[ReadyCall], known: Known) -> list[ReadyCall]:
     """Let one call serve all equal ones of read-only tools (common-subexpression elimination)."""
-    here: dict[str, int] = {}
+    here: dict[str, CallId] = {}
     calls: list[ReadyCall] = []
     for call in ready:
-        first = known.made.get(call.key) or here.setdefault(call.key, call.index) if call.key else call.index
-        calls.append(replace(call, same_as=None if first == call.index else first))
+        first = call.id
+        if call.key:
+            first = known.made.get(call.key) or here.setdefault(call.key, call.id)
+        same_as = None if first == call.id else first
+        calls.append(call if same_as == call.same_as else replace(call, same_as=same_as))
     return calls
 
 
 def critical_path_first(ready: Sequence[ReadyCall], known: Known) -> list[ReadyCall]:
-    """Put the calls first on which the longest chains wait; ties keep plan order."""
-    return sorted(ready, key=lambda call: (-known.height.get(call.index, 0), call.index))
+    """Put the calls first on which the longest chains wait; ties keep plan order, then that of the elements."""
+    return sorted(ready, key=lambda call: (-known.height.get(call.index, 0), call.index, call.element or 0))
 
 
 Pass: TypeAlias = Callable[[Sequence[ReadyCall], Known], list[ReadyCall]]

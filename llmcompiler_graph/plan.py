@@ -101,7 +101,10 @@ class Observation:
     status: Status
     """`done`, `failed` (the tool raised, or the task could not be used) or `skipped` (something it needs failed)."""
     value: JSON = None
-    """What the tool returned, as a JSON value; `None` unless done."""
+    """What the tool returned, as a JSON value; `None` unless done.
+
+    If a task that fanned out has failed, the list of what its calls returned, with `None` where one failed.
+    """
     error: str = ""
     """What went wrong; empty if done."""
     attachment: object = field(default=None, compare=False)
@@ -111,17 +114,18 @@ class Observation:
 def gathered(results: Mapping[int, Observation]) -> Observation:
     """Make the observation of a task that fanned out, of those of its calls by element: the list, in order.
 
-    It has failed if one call has.
+    It has failed if one call has; the list then has `None` there.
     """
     ordered = [results[element] for element in range(len(results))]
     attachments = tuple(each.attachment for each in ordered)
     failures = [(n, each.error) for n, each in enumerate(ordered) if each.status != "done"]
+    values = [each.value if each.status == "done" else None for each in ordered]
     if not failures:
-        return Observation("done", [each.value for each in ordered], attachment=attachments)
+        return Observation("done", values, attachment=attachments)
     n, error = failures[0]
-    kept = json.dumps([each.value if each.status == "done" else None for each in ordered], ensure_ascii=False)
+    kept = json.dumps(values, ensure_ascii=False)
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
-    return Observation("failed", error=text, attachment=attachments)
+    return Observation("failed", values, text, attachments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Planner:
         messages = []
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages = [draft.message(usage)]
-            self._compiler.inflight.hand_over(messages[0], draft.executor)
+            self._compiler.inflight.hand_over(messages[0].id, draft.executor)
         one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}

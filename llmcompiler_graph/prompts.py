@@ -306,7 +306,8 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
 def _observations(tasks: Sequence[TaskRecord], one: Round, decide: str, limit: int) -> str:
     lines = [_observation(task, limit) for task in tasks]
     lines += [f"line {each['line']} of the plan: {each['message']}" for each in one["diagnostics"] if not each["index"]]
-    return _told(lines, [task["index"] for task in tasks if task["status"] != "done"], decide)
+    missing = [task["index"] for task in tasks if task["status"] != "done" and task["value"] is None]
+    return _told(lines, missing, decide)
 
 
 def _told(lines: Sequence[str], missing: Sequence[int], decide: str) -> str:

@@ -22,7 +22,7 @@ The rules, all of them:
 - *Held* tasks (of tools with effects, or that the caller holds) start only once `claim`ed, that is when the plan is
   complete and somebody answers for them. Tasks with effects also keep plan order among themselves, whatever they read:
   each is released when all before it are finished, whatever became of those.
-- *Equal calls* of read-only tools are made once; the observation serves all. If the one call fails, all fail; if the
+- *Equal calls* of read-only tools are made once, alone or as one of a fan-out; what the call gives serves all. If the
   task that makes it is rejected, another of them makes it. Once a call with effects has returned, what was read before
   serves no task that is released from then on.
 - *Suspended* calls (they want a human) give their place back, and are made again once their task is claimed again and
@@ -30,7 +30,7 @@ The rules, all of them:
 
 Every event costs in proportion to what it changes, except that calls waiting for room are sorted when some join them.
 
-May know: `plan`, `references`, `schema`, `optimize`.
+May know: `errors`, `plan`, `references`, `schema`, `optimize`.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from llmcompiler_graph.errors import ObservationPathError
-from llmcompiler_graph.optimize import PASSES, Known, Pass, ReadyCall, call_key, heights
+from llmcompiler_graph.optimize import PASSES, CallId, Known, Pass, ReadyCall, call_key, heights
 from llmcompiler_graph.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.references import JSON, fan_out, substitute
 from llmcompiler_graph.schema import fit_text, grouped
 
-__all__ = ("Finish", "Instruction", "Release", "Start", "TaskFetchingUnit")
+__all__ = ("Finish", "Instruction", "Release", "Start", "TaskFetchingUnit", "resolved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,6 @@ class Finish:
     """The task."""
     observation: Observation
     """What became of it."""
-    same_as: int | None = None
-    """The earlier task whose call served it too."""
 
 
 Instruction: TypeAlias = Release | Start | Finish
@@ -91,6 +89,7 @@ class TaskFetchingUnit:
     Args:
         tools: What is known of the tools; unknown ones may run in parallel and early, and are never deduplicated.
         held: Names of tools whose tasks start only once claimed, besides those with effects.
+        unshared: Names of tools of which every call is made, besides those that are not read-only.
         max_concurrency: How many calls may run at a time.
         tool_concurrency: `{tool: how many of its calls may run at a time}`.
         passes: The optimiser's.
@@ -101,12 +100,13 @@ class TaskFetchingUnit:
         tools: Iterable[ToolSpec] = (),
         *,
         held: Iterable[str] = (),
+        unshared: Iterable[str] = (),
         max_concurrency: int | None = None,
         tool_concurrency: Mapping[str, int] | None = None,
         passes: Sequence[Pass] = PASSES,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._repeatable = {name for name, tool in self._tools.items() if tool.repeatable}
+        self._shared = {name for name, tool in self._tools.items() if tool.repeatable}.difference(unshared)
         self._effects = {name for name, tool in self._tools.items() if tool.has_effects}
         self._held = self._effects | set(held)
         self._limit = max_concurrency
@@ -124,21 +124,20 @@ class TaskFetchingUnit:
         self._dependents: dict[int, list[int]] = {}  # index -> tasks that need it
         self._effect_order: OrderedDict[int, None] = OrderedDict()  # unfinished tasks with effects, in plan order
         self._unsettled: deque[int] = deque()  # tasks to look at: something they wait for has changed
-        self._calls: dict[int, ReadyCall] = {}  # index -> what it calls, once released
-        self._left: dict[int, deque[int]] = {}  # index -> elements to be called yet
+        self._calls: dict[int, list[ReadyCall]] = {}  # index -> its calls, once released
         self._arrived: list[ReadyCall] = []  # released, not yet seen by the passes
         self._ready: list[ReadyCall] = []  # waiting for room
         self._sorted = True  # whether these are in the passes' order
         self._ready_calls: Counter[str] = Counter()  # tool -> how many of these are its
-        self._parked: set[int] = set()  # released, held and not claimed
-        self._sharing: dict[int, list[int]] = {}  # index -> tasks its call will serve too
-        self._same_as: dict[int, int] = {}  # the other way round
-        self._made: dict[str, int] = {}  # key of a call -> the task that makes it
+        self._parked: dict[int, list[ReadyCall]] = {}  # index -> its calls, as long as they are held and not claimed
+        self._sharing: dict[CallId, list[ReadyCall]] = {}  # a call -> those it will serve too
+        self._made: dict[str, CallId] = {}  # key -> the call that is made
         self._changed = False  # whether a restored task changed something, nobody knows when
         self._running: Counter[str] = Counter()  # tool -> calls under way
         self._results: dict[int, dict[int, Observation]] = {}  # index -> element -> what the call gave
         self._claimed: set[int] = set()
         self._suspended: dict[int, list[int]] = {}  # index -> elements whose call was suspended
+        self._abandoned: Counter[int] = Counter()  # index -> calls that give nothing
         self._heights: dict[int, int] = {}  # index -> longest chain of tasks waiting for it
         self._heights_known = True
 
@@ -163,17 +162,14 @@ class TaskFetchingUnit:
 
     def reject(self, index: int, error: str) -> list[Instruction]:
         """A task of the plan cannot be used: it counts as failed, also if it was started or done already."""
-        if (call := self._calls.get(index)) and self._made.get(call.key) == index:
-            del self._made[call.key]
-        if index in self.observations:
-            if self.observations[index].status == "done":
-                self.observations[index] = Observation("failed", error=error)
-                self._unsettled += [n for n in self._dependents.get(index, ()) if n not in self._calls]
-            return self._settle()
-        for n in self._sharing.pop(index, ()):
-            del self._same_as[n]
-            self._arrived += [self._calls[n]] if n not in self.observations else []
-        return [self._finish(index, Observation("failed", error=error)), *self._settle()]
+        ended: list[Instruction] = []
+        if index not in self.observations:
+            ended.append(self._finish(index, Observation("failed", error=error)))
+        elif self.observations[index].status == "done":
+            self.observations[index] = Observation("failed", error=error)
+            self._unsettled += [n for n in self._dependents.get(index, ()) if n not in self._calls]
+        self._withdraw(self._calls.get(index, ()))
+        return [*ended, *self._settle()]
 
     def restore(
         self, index: int, observation: Observation, arguments: Iterable[Mapping[str, JSON]] = (), tool: str = ""
@@ -190,26 +186,24 @@ class TaskFetchingUnit:
         if tool in self._effects and observation.status != "skipped":
             self._changed = True
             self._forget_calls()
-        if tool in self._repeatable and observation.status == "done" and not self._changed:
-            fans_out = len(calls) != 1
-            # a list of one may be what one call returned, or the list of what one element gave: then call again
-            if fans_out or not (isinstance(observation.value, list) and len(observation.value) == 1):
-                self._made.setdefault(call_key(tool, fans_out, calls), index)
-        return [self._finish(index, observation), *self._settle()]
+        ended: list[Instruction] = [self._finish(index, observation)]
+        released = self._calls.get(index, ())
+        fans_out = released[0].element is not None if released else None
+        for element, value in _restored(observation, len(calls), fans_out).items():
+            if tool in self._shared and not self._changed:
+                self._made.setdefault(call_key(tool, calls[element or 0]), (index, element))
+            ended += self._returned((index, element), Observation("done", value))
+        self._withdraw(call for call in released if self._result(call.id) is None)
+        return [*ended, *self._settle()]
 
     def claim(self, index: int) -> list[Instruction]:
         """Somebody answers for a task: it may start even if it is held, and start again if it was suspended."""
         self._claimed.add(index)
         if index in self.observations:
             return []
-        again = self._suspended.pop(index, [])
-        if index in self._parked:
-            self._parked.discard(index)
-            self._arrived.append(self._calls[index])
-        elif again and not self._left[index]:
-            self._queue(self._calls[index])
-        if again:
-            self._left[index].extend(again)
+        self._arrived += self._parked.pop(index, ())
+        for element in self._suspended.pop(index, ()):
+            self._queue(self._calls[index][element])
         return self._settle()
 
     def finished(self, index: int, element: int | None, observation: Observation) -> list[Instruction]:
@@ -218,12 +212,7 @@ class TaskFetchingUnit:
         self._running[tool] -= 1
         if tool in self._effects:
             self._forget_calls()
-        results = self._results.setdefault(index, {})
-        results[element or 0] = observation
-        if index in self.observations or len(results) < len(self.arguments[index]):
-            return self._settle()  # rejected while it ran, or more calls to come
-        whole = observation if element is None else gathered(results)
-        return [self._finish(index, whole), *self._settle()]
+        return [*self._returned((index, element), observation), *self._settle()]
 
     def suspended(self, index: int, element: int | None) -> list[Instruction]:
         """A call gave its place back without a result; it is made again when its task is claimed."""
@@ -231,24 +220,38 @@ class TaskFetchingUnit:
         self._suspended.setdefault(index, []).append(element or 0)
         return self._settle()
 
+    def abandoned(self, index: int, element: int | None) -> list[Instruction]:
+        """A call gave its place back without a result, and is not made again."""
+        self._running[self.tasks[index].tool] -= 1
+        self._abandoned[index] += 1
+        return self._settle()
+
     def expire(self, errors: Mapping[int, str]) -> list[Instruction]:
         """No time is left for these unfinished tasks: they fail, and calls of theirs that come back change nothing."""
         ended = [self._finish(index, Observation("failed", error=error)) for index, error in errors.items()]
+        for index in errors:
+            self._withdraw(self._calls.get(index, ()))
         return [*ended, *self._settle()]
+
+    def under_way(self, index: int) -> bool:
+        """Whether a call of a released task is being made, or waits for room or for an equal one."""
+        back = len(self._results.get(index, ())) + self._abandoned[index]
+        return index not in self.observations and back < len(self._calls[index])
 
     def waiting_for(self, index: int) -> set[int]:
         """Every unfinished task that waits for a task, directly or not: for data, order or an equal call."""
         next_effect = dict(pairwise(self._effect_order))
-        found: set[int] = set()
+        found = {index}
         pending = [index]
         while pending:
             n = pending.pop()
             following = (next_effect[n],) if n in next_effect else ()
-            for waiting in (*self._dependents.get(n, ()), *self._sharing.get(n, ()), *following):
+            served = (each.index for call in self._calls.get(n, ()) for each in self._sharing.get(call.id, ()))
+            for waiting in (*self._dependents.get(n, ()), *served, *following):
                 if waiting not in found and waiting not in self.observations:
                     found.add(waiting)
                     pending.append(waiting)
-        return found
+        return found - {index}
 
     # -- consequences -------------------------------------------------------------------------------------------
 
@@ -263,11 +266,7 @@ class TaskFetchingUnit:
 
     def _look(self, index: int) -> list[Instruction]:
         """Release, skip or serve a task, if it is time."""
-        if index in self.observations:
-            return []
-        if index in self._same_as:
-            return [self._serve(index)]
-        if index in self._calls:
+        if index in self.observations or index in self._calls:
             return []
         cause = min((n for n in self._needs[index] if self._lost(n)), default=None)
         if cause is not None:
@@ -285,50 +284,65 @@ class TaskFetchingUnit:
 
     def _release(self, task: Task) -> list[Instruction]:
         values = {n: self.observations[n].value for n in task.dependencies}
-        given, spec = dict(task.arguments), self._tools.get(task.tool)
-        if spec is not None:
-            given = {name: grouped(v, spec.parameters.get(name), spec.definitions) for name, v in given.items()}
         try:
-            spread = fan_out(given, values)
-            calls = [substitute(given, values)] if spread is None else spread
+            calls, fans_out = resolved(task, self._tools.get(task.tool), values)
         except ObservationPathError as error:
             return [Release(task.index), self._finish(task.index, Observation("failed", error=str(error)))]
-        resolved = tuple(self._fitted(task.tool, call) for call in calls if isinstance(call, dict))
-        self.arguments[task.index] = resolved
-        if not resolved:
+        self.arguments[task.index] = tuple(calls)
+        if not calls:
             return [Release(task.index), self._finish(task.index, Observation("done", []))]
-        fans_out = spread is not None
-        key = call_key(task.tool, fans_out, resolved) if task.tool in self._repeatable else ""
-        self._calls[task.index] = ReadyCall(task.index, task.tool, resolved, fans_out, key)
-        self._left[task.index] = deque(range(len(resolved)))
-        self._arrived.append(self._calls[task.index])
+        shared = task.tool in self._shared
+        self._calls[task.index] = [
+            ReadyCall(task.index, n if fans_out else None, task.tool, each, call_key(task.tool, each) if shared else "")
+            for n, each in enumerate(calls)
+        ]
+        self._arrived += self._calls[task.index]
         return [Release(task.index)]
-
-    def _fitted(self, tool: str, arguments: Mapping[str, JSON]) -> dict[str, JSON]:
-        spec = self._tools.get(tool)
-        if spec is None:
-            return dict(arguments)
-        return {name: fit_text(v, spec.parameters.get(name), spec.definitions) for name, v in arguments.items()}
 
     def _place(self) -> list[Instruction]:
         """Find each call that arrived its place: parked (nobody shares it then), served by an equal one, or ready."""
         arrived, self._arrived = self._arrived, []
-        parked = {call.index for call in arrived if call.tool in self._held and call.index not in self._claimed}
-        self._parked |= parked
+        wanted: list[ReadyCall] = []
+        for call in arrived:
+            if call.tool in self._held and call.index not in self._claimed:
+                self._parked.setdefault(call.index, []).append(call)
+            else:
+                wanted.append(call)
         instructions: list[Instruction] = []
-        for call in self._optimised([call for call in arrived if call.index not in parked]):
-            if call.same_as is not None:
-                self._same_as[call.index] = call.same_as
-                if call.same_as in self.observations:
-                    instructions.append(self._serve(call.index))
-                else:
-                    self._sharing.setdefault(call.same_as, []).append(call.index)
-                    self._heights_known = False
-                continue
-            if call.key:
-                self._made[call.key] = call.index
-            self._queue(call)
+        for call in self._optimised(wanted):
+            if call.same_as is None:
+                if call.key:
+                    self._made[call.key] = call.id
+                self._queue(call)
+            elif (known := self._result(call.same_as)) is not None:
+                instructions += self._returned(call.id, known)
+            else:
+                self._sharing.setdefault(call.same_as, []).append(call)
+                self._heights_known = False
         return instructions
+
+    def _result(self, call: CallId) -> Observation | None:
+        index, element = call
+        return self._results.get(index, {}).get(element or 0)
+
+    def _returned(self, call: CallId, observation: Observation) -> list[Instruction]:
+        """Note what a call gave, for its own task and for those it serves; finish those that are complete by it."""
+        instructions: list[Instruction] = []
+        for index, element in (call, *(each.id for each in self._sharing.pop(call, ()))):
+            results = self._results.setdefault(index, {})
+            results.setdefault(element or 0, observation)
+            if index not in self.observations and len(results) == len(self._calls[index]):
+                whole = results[0] if element is None else gathered(results)
+                instructions.append(self._finish(index, whole))
+        return instructions
+
+    def _withdraw(self, calls: Iterable[ReadyCall]) -> None:
+        """Calls of a task that has ended otherwise serve nobody any more: those that waited for them need others."""
+        for call in calls:
+            if self._made.get(call.key) == call.id:
+                del self._made[call.key]
+            waiting = self._sharing.pop(call.id, ())
+            self._arrived += [each for each in waiting if each.index not in self.observations]
 
     def _queue(self, call: ReadyCall) -> None:
         self._ready.append(call)
@@ -337,13 +351,8 @@ class TaskFetchingUnit:
 
     def _forget_calls(self) -> None:
         """Something has changed: only calls that have not begun serve those to come."""
-        waiting = ((key, n) for key, n in self._made.items() if n not in self.observations)
-        self._made = {key: n for key, n in waiting if len(self._left[n]) == len(self.arguments[n])}
-
-    def _serve(self, index: int) -> Finish:
-        """Finish a task with the observation of the one that made its call."""
-        first = self._same_as[index]
-        return self._finish(index, self.observations[first], first)
+        waiting = {call.id for call in self._ready if call.index not in self.observations}
+        self._made = {key: call for key, call in self._made.items() if call in waiting}
 
     def _fill(self) -> list[Instruction]:
         """Start what is ready, as far as there is room."""
@@ -357,15 +366,13 @@ class TaskFetchingUnit:
             if not self._room_for_any():
                 waiting += self._ready[position:]
                 break
-            rejected, left = call.index in self.observations, self._left[call.index]
-            while left and not rejected and self._room(call.tool):
-                element = left.popleft()
-                self._running[call.tool] += 1
-                instructions.append(Start(call.index, element if call.fans_out else None, call.arguments[element]))
-            if left and not rejected:
+            if call.index not in self.observations and not self._room(call.tool):
                 waiting.append(call)
-            else:
-                self._ready_calls[call.tool] -= 1
+                continue
+            self._ready_calls[call.tool] -= 1
+            if call.index not in self.observations:
+                self._running[call.tool] += 1
+                instructions.append(Start(call.index, call.element, call.arguments))
         self._ready = waiting
         return instructions
 
@@ -380,7 +387,10 @@ class TaskFetchingUnit:
         """Apply the optimiser's passes."""
         if len(calls) > 1 and not self._heights_known:
             unfinished = [n for n in self.tasks if n not in self.observations]
-            self._heights = heights(unfinished, self._needs, self._effect_order, self._sharing)
+            sharing: dict[int, list[int]] = {}
+            for (first, _), served in self._sharing.items():
+                sharing.setdefault(first, []).extend(each.index for each in served)
+            self._heights = heights(unfinished, self._needs, self._effect_order, sharing)
             self._heights_known = True
         known = Known(self._made, self._heights)
         optimised = list(calls)
@@ -388,15 +398,53 @@ class TaskFetchingUnit:
             optimised = optimise(optimised, known)
         return optimised
 
-    def _finish(self, index: int, observation: Observation, same_as: int | None = None) -> Finish:
+    def _finish(self, index: int, observation: Observation) -> Finish:
         self.observations[index] = observation
         for dependent in self._dependents.get(index, ()):
             self._blockers[dependent].discard(index)
             if observation.status != "done" or not self._blockers[dependent]:
                 self._unsettled.append(dependent)
-        self._unsettled += self._sharing.pop(index, ())
         if index in self._effect_order:
             del self._effect_order[index]
             if self._effect_order:
                 self._unsettled.append(next(iter(self._effect_order)))
-        return Finish(index, observation, same_as)
+        return Finish(index, observation)
+
+
+def resolved(task: Task, spec: ToolSpec | None, values: Mapping[int, JSON]) -> tuple[list[Mapping[str, JSON]], bool]:
+    """Put the values of other tasks into a task's arguments.
+
+    Args:
+        task: The task.
+        spec: What is known of its tool.
+        values: What the tasks it takes data from have returned, `{index: value}`.
+
+    Returns:
+        The arguments of each of its calls, and whether it fans out: else there is just one.
+
+    Raises:
+        ObservationPathError: A reference points to a part that its observation does not have.
+        KeyError: There is no value for a reference.
+    """
+    parameters, definitions = (spec.parameters, spec.definitions) if spec else ({}, {})
+    given = {name: grouped(value, parameters.get(name), definitions) for name, value in task.arguments.items()}
+    spread = fan_out(given, values)
+    calls = [{name: substitute(value, values) for name, value in given.items()}] if spread is None else spread
+    fitted = [
+        {name: fit_text(value, parameters.get(name), definitions) for name, value in call.items()} for call in calls
+    ]
+    return list(fitted), spread is not None
+
+
+def _restored(observation: Observation, calls: int, fans_out: bool | None) -> dict[int | None, JSON]:
+    """What each call of a finished task is known to have returned, by element.
+
+    Nothing is known of an element without a value in a task that has failed; nor of a list of one, if it may be what
+    one call returned or the list of what one element gave.
+    """
+    value, done = observation.value, observation.status == "done"
+    if calls == 1 and not fans_out:
+        ambiguous = fans_out is None and isinstance(value, list) and len(value) == 1
+        return {None: value} if done and not ambiguous else {}
+    elements = value if isinstance(value, list) and len(value) == calls else []
+    return {n: each for n, each in enumerate(elements) if done or each is not None}

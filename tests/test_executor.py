@@ -474,8 +474,34 @@ def test_suspended_while_somebody_comes_to_run_it() -> None:
     run_virtual(main)
 
 
+def test_what_the_calls_of_a_task_ask_is_raised_together() -> None:
+    """Of three calls, two at a time, the first and the last ask: once all are back, in order, also behind the task."""
+
+    async def call(start: Start) -> Observation:
+        if start.index == 1:
+            return Observation("done", [3, 1, 1])
+        await asyncio.sleep(float(str(start.arguments["seconds"])))
+        if start.element == 1:
+            return Observation("done")
+        raise Suspended(f"question {start.element}")
+
+    async def main() -> None:
+        spread = Task(2, "wait", {"seconds": Reference(1, (ALL,))})
+        executor = Executor(TaskFetchingUnit(max_concurrency=2))
+        for task in (Task(1, "list"), spread, Task(3, "wait", {"seconds": Reference(2)})):
+            executor.add(task)
+        runs = [asyncio.ensure_future(executor.run(n, call)) for n in (1, 2, 3)]
+        _, asked, behind = await asyncio.gather(*runs, return_exceptions=True)
+        assert isinstance(asked, Suspended)
+        assert asked.args == ("question 0", "question 2")
+        assert behind is asked
+        assert asyncio.get_running_loop().time() == 3
+
+    run_virtual(main)
+
+
 def test_a_call_that_is_run_cannot_be_suspended() -> None:
-    """`Suspended` where a task is run is raised like any exception: making the call again would never end."""
+    """`Suspended` where a task is run is raised: making the call again would never end."""
 
     async def call(_: Start) -> Observation:
         raise Suspended

@@ -475,6 +475,40 @@ async def test_several_approvals_in_one_plan(sync: bool) -> None:
     assert calls == ["x", "a: yes"]
 
 
+@pytest.mark.parametrize(
+    ("sync", "config", "pauses"), [(True, {}, 3), (False, {"max_concurrency": 8}, 3), (False, {}, 1)]
+)
+async def test_each_answer_goes_to_the_call_that_asked(sync: bool, config: Any, pauses: int) -> None:
+    """Whichever call of a fan-out asks first; where each has a `@task` of its own, all are asked for at once."""
+    others: set[str] = set()
+    all_have = threading.Event()
+
+    @tool
+    def names() -> list[str]:
+        """Name some."""
+        return list("abcd")
+
+    @tool
+    def ask_a_human(name: str) -> str:
+        """Ask."""
+        if name == "a":
+            assert all_have.wait(20)
+        others.add(name)
+        if others >= {"b", "c", "d"}:
+            all_have.set()
+        return f"{name}: {interrupt(name)}" if name != "c" else "c"
+
+    model = ScriptedModel(['1. names()\n2. ask_a_human("${1[*]}")\n3. join()', FINISH])
+    graph = create_llm_compiler(model, [names, ask_a_human], checkpointer=InMemorySaver())
+    given, seen = QUESTION, []
+    while questions := (state := await ask(graph, given, sync=sync, config={**THREAD, **config})).get("__interrupt__"):
+        seen.append([each.value for each in questions])
+        given = Command(resume={each.id: f"yes, {each.value}" for each in questions})
+    assert len(seen) == pauses
+    assert sorted(each for one in seen for each in one) == ["a", "b", "d"]
+    assert values(state)[1] == ["a: yes, a", "b: yes, b", "c", "d: yes, d"]
+
+
 @both_ways
 async def test_approvals_one_by_one(sync: bool) -> None:
     """Interrupts can be answered one by one; what one answer sets free runs before the next."""

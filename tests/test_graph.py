@@ -14,6 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
@@ -234,6 +235,27 @@ def test_a_state_schema_with_a_key_of_ours() -> None:
 
     with pytest.raises(ConfigurationError, match="state_schema cannot have a key 'turn' of its own"):
         create_llm_compiler(ScriptedModel(), TOOLS, state_schema=State)
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_state_schema_with_a_reducer_of_its_own(sync: bool) -> None:
+    """The caller's `messages` reducer counts; one that copies messages does not make calls anew."""
+    calls: list[str] = []
+
+    class State(TypedDict):
+        messages: Annotated[list[Any], lambda old, new: [m.model_copy() for m in add_messages(old, new)][-4:]]
+
+    @tool
+    def shout(text: str) -> str:
+        """Say it loud."""
+        calls.append(text)
+        return text.upper()
+
+    model = ScriptedModel(['1. shout("a")\n2. shout("b")\n3. join()', FINISH])
+    graph = create_llm_compiler(model, [shout], state_schema=State)
+    final = graph.invoke(QUESTION) if sync else await graph.ainvoke(QUESTION)
+    assert sorted(calls) == ["a", "b"]
+    assert [each.type for each in final["messages"]] == ["ai", "tool", "tool", "ai"]
 
 
 async def test_state_schema_of_the_whole_state() -> None:

@@ -230,6 +230,7 @@ def test_missing_results_are_named() -> None:
     assert "\n\nTasks 2, 3 and 5 returned nothing: do not guess what.\nFinish" in told(done(1, "a"), *failed)
     assert "\n\nTask 2 returned nothing: do not guess what.\nNo other plan" in told(failed[0], last=True)
     assert "returned nothing" not in told(done(1, "a"))
+    assert "returned nothing" not in told({**failed[0], "value": ["a", None]})
 
 
 def test_complaints_without_a_task_are_shown() -> None:

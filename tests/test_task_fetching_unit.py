@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from llmcompiler_graph.optimize import call_key
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.references import ALL, JSON, Reference, Template, Value
 from llmcompiler_graph.task_fetching_unit import Finish, Instruction, Release, Start, TaskFetchingUnit
@@ -291,7 +290,7 @@ def test_fan_out_over_one_is_still_a_list() -> None:
 
 
 def test_fan_out_fails_with_all_that_was_found() -> None:
-    """If some calls fail, the others are still waited for and their results are in the error."""
+    """If some calls fail, the others are still waited for, and what they gave is kept, also in the error."""
     unit = TaskFetchingUnit()
     unit.restore(1, done([0, 1, 2]))
     unit.add(task(2, x=Reference(1, (ALL,))))
@@ -300,7 +299,7 @@ def test_fan_out_fails_with_all_that_was_found() -> None:
     assert unit.finished(2, 0, done("null")) == []
     error = 'the first on element 1: no; results: ["null", null, "ü"]'
     assert unit.finished(2, 2, done("ü")) == [
-        Finish(2, Observation("failed", error=f"1 of 3 calls failed, {error}")),
+        Finish(2, Observation("failed", ["null", None, "ü"], f"1 of 3 calls failed, {error}")),
         Finish(3, skipped(2)),
     ]
 
@@ -479,8 +478,8 @@ def test_equal_calls_of_read_only_tools_are_made_once(abcde: tuple[int, ...]) ->
     assert started(add_all(unit, [*equal, task(d, q="K2"), task(e, q="K2")])) == [a, d, e]
     assert unit.finished(a, None, done(8611)) == [
         Finish(a, done(8611)),
-        Finish(b, done(8611), same_as=a),
-        Finish(c, done(8611), same_as=a),
+        Finish(b, done(8611)),
+        Finish(c, done(8611)),
     ]
 
 
@@ -491,7 +490,7 @@ def test_equal_to_a_finished_call(abcde: tuple[int, ...]) -> None:
     unit.add(task(a, tool="read", q="K2"))
     unit.finished(a, None, done(8611))
     unit.add(task(c))
-    assert unit.add(task(b, tool="read", q="K2")) == [Release(b), Finish(b, done(8611), same_as=a)]
+    assert unit.add(task(b, tool="read", q="K2")) == [Release(b), Finish(b, done(8611))]
 
 
 def test_equal_once_their_references_are_resolved(abcde: tuple[int, ...]) -> None:
@@ -502,7 +501,7 @@ def test_equal_once_their_references_are_resolved(abcde: tuple[int, ...]) -> Non
     add_all(unit, [task(c, tool="read", q=Reference(a)), task(d, tool="read", q=Reference(b))])
     unit.finished(a, None, done("x"))
     assert unit.finished(b, None, done("x")) == [Finish(b, done("x")), Release(d)]
-    assert unit.finished(c, None, done("y")) == [Finish(c, done("y")), Finish(d, done("y"), same_as=c)]
+    assert unit.finished(c, None, done("y")) == [Finish(c, done("y")), Finish(d, done("y"))]
 
 
 def test_equal_calls_share_a_failure(abcde: tuple[int, ...]) -> None:
@@ -512,7 +511,7 @@ def test_equal_calls_share_a_failure(abcde: tuple[int, ...]) -> None:
     add_all(unit, [task(a, tool="read"), task(b, tool="read"), task(c, b)])
     assert unit.finished(a, None, failed()) == [
         Finish(a, failed()),
-        Finish(b, failed(), same_as=a),
+        Finish(b, failed()),
         Finish(c, skipped(b)),
     ]
 
@@ -527,8 +526,8 @@ def test_a_rejected_task_serves_nobody(abcde: tuple[int, ...]) -> None:
     assert unit.finished(a, None, done("late")) == []
     assert unit.finished(b, None, done("now")) == [
         Finish(b, done("now")),
-        Finish(c, done("now"), same_as=b),
-        Finish(d, done("now"), same_as=b),
+        Finish(c, done("now")),
+        Finish(d, done("now")),
     ]
 
 
@@ -542,17 +541,68 @@ def test_a_task_that_shares_can_be_rejected(abcde: tuple[int, ...]) -> None:
     assert unit.finished(c, None, done()) == [Finish(c, done())]
 
 
-def test_a_fanned_out_call_is_not_a_plain_one(abcde: tuple[int, ...]) -> None:
-    """`a[*] → b and c with the same single argument`: b's list is not c's value; d[*] is equal to b."""
-    a, b, c, d, _ = abcde
+def test_calls_are_equal_alone_and_in_a_fan_out(abcde: tuple[int, ...]) -> None:
+    """`a[*] → b, c ≡ b[0], d = b`: one call for each value; c gets b's element, d the same list, with its own third."""
+    a, b, c, d, e = abcde
     unit = TaskFetchingUnit(TOOLS)
-    unit.restore(a, done(["K2"]))
+    unit.restore(a, done(["x", "y"]))
+    unit.restore(e, done(["y", "x", "z"]))
     spread = Reference(a, (ALL,))
-    assert unit.add(task(b, tool="read", q=spread)) == [Release(b), start(b, 0, q="K2")]
-    assert unit.add(task(c, tool="read", q="K2")) == [Release(c), start(c, q="K2")]
-    assert unit.add(task(d, tool="read", q=spread)) == [Release(d)]
-    unit.finished(b, 0, done(1))
-    assert unit.observations[d] == done([1])
+    assert unit.add(task(b, tool="read", q=spread)) == [Release(b), start(b, 0, q="x"), start(b, 1, q="y")]
+    assert unit.finished(b, 1, done("Y")) == []
+    assert unit.add(task(c, tool="read", q="x")) == [Release(c)]
+    assert unit.add(task(d, tool="read", q=Reference(e, (ALL,)))) == [Release(d), start(d, 2, q="z")]
+    assert unit.finished(d, 2, done("Z")) == []
+    assert unit.finished(b, 0, done("X")) == [
+        Finish(b, done(["X", "Y"])),
+        Finish(c, done("X")),
+        Finish(d, done(["Y", "X", "Z"])),
+    ]
+
+
+def test_equal_elements_are_called_once(abcde: tuple[int, ...]) -> None:
+    """`a[*] → b with equal elements`: each value is called with once, and does not wait for itself."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(a, done(["x", "y", "x"]))
+    spread = task(b, tool="read", q=Reference(a, (ALL,)))
+    assert unit.add(spread) == [Release(b), start(b, 0, q="x"), start(b, 1, q="y")]
+    assert unit.waiting_for(b) == set()
+    assert unit.finished(b, 0, failed()) == []
+    (end,) = unit.finished(b, 1, done("Y"))
+    assert unit.observations[b].value == [None, "Y", None]
+    assert "2 of 3 calls failed" in unit.observations[b].error
+    assert end == Finish(b, unit.observations[b])
+
+
+def test_a_rejected_task_does_not_serve_itself(abcde: tuple[int, ...]) -> None:
+    """`a[*] → b with equal elements, rejected while it runs; c ≡ b[0]`: c makes the call."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(a, done(["x", "x"]))
+    unit.add(task(b, tool="read", q=Reference(a, (ALL,))))
+    assert unit.reject(b, "bad") == [Finish(b, failed("bad"))]
+    assert unit.add(task(c, tool="read", q="x")) == [Release(c), start(c, q="x")]
+
+
+def test_every_call_of_an_unshared_tool_is_made(abcde: tuple[int, ...]) -> None:
+    """`a ≡ b`, of a read-only tool about whose calls a human is asked: both are made."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS, unshared=["read"])
+    assert started(add_all(unit, [task(a, tool="read"), task(b, tool="read")])) == [a, b]
+
+
+@pytest.mark.parametrize("added", [True, False], ids=["added", "of an earlier plan"])
+def test_what_a_failed_fan_out_has_found_is_not_asked_for_again(abcde: tuple[int, ...], added: bool) -> None:
+    """`a[*] → b (restored, element 1 failed), c = b`: only element 1 is called."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(a, done(["x", "y"]))
+    if added:
+        unit.add(task(b, tool="read", q=Reference(a, (ALL,))))
+    unit.restore(b, Observation("failed", ["X", None], "boom"), [{"q": "x"}, {"q": "y"}], "read")
+    assert unit.add(task(c, tool="read", q=Reference(a, (ALL,)))) == [Release(c), start(c, 1, q="y")]
+    assert unit.finished(c, 1, done("Y")) == [Finish(c, done(["X", "Y"]))]
 
 
 def test_held_equal_calls_start_with_the_first_claim(abcde: tuple[int, ...]) -> None:
@@ -562,7 +612,7 @@ def test_held_equal_calls_start_with_the_first_claim(abcde: tuple[int, ...]) -> 
     add_all(unit, [task(a, tool="read"), task(b, tool="read")])
     assert unit.claim(b) == [start(b)]
     assert unit.claim(a) == []
-    assert unit.finished(b, None, done()) == [Finish(b, done()), Finish(a, done(), same_as=b)]
+    assert unit.finished(b, None, done()) == [Finish(b, done()), Finish(a, done())]
 
 
 def test_reads_are_made_again_after_a_change(abcde: tuple[int, ...]) -> None:
@@ -573,8 +623,8 @@ def test_reads_are_made_again_after_a_change(abcde: tuple[int, ...]) -> None:
     unit.claim(b)
     unit.finished(a, None, done(1))
     assert unit.finished(b, None, done()) == [Finish(b, done()), Release(c), Release(d), start(c)]
-    assert unit.finished(c, None, done(2)) == [Finish(c, done(2)), Finish(d, done(2), same_as=c)]
-    assert unit.add(task(e, tool="read")) == [Release(e), Finish(e, done(2), same_as=c)]
+    assert unit.finished(c, None, done(2)) == [Finish(c, done(2)), Finish(d, done(2))]
+    assert unit.add(task(e, tool="read")) == [Release(e), Finish(e, done(2))]
 
 
 def test_a_read_that_waits_for_room_serves_whom_comes_after_a_change(abcde: tuple[int, ...]) -> None:
@@ -657,10 +707,10 @@ def test_suspended_while_elements_still_wait(abcde: tuple[int, ...]) -> None:
     unit.add(task(b, x=Reference(a, (ALL,))))
     assert unit.suspended(b, 0) == [start(b, 1, x=1)]
     assert unit.claim(b) == []
-    assert unit.finished(b, 1, done()) == [start(b, 2, x=2)]
-    assert unit.finished(b, 2, done()) == [start(b, 0, x=0)]
+    assert unit.finished(b, 1, done()) == [start(b, 0, x=0)]
+    assert unit.finished(b, 0, done()) == [start(b, 2, x=2)]
     assert unit.add(task(c)) == [Release(c)]
-    assert unit.finished(b, 0, done()) == [Finish(b, done([None, None, None])), start(c)]
+    assert unit.finished(b, 2, done()) == [Finish(b, done([None, None, None])), start(c)]
 
 
 def test_suspended_and_then_finished_otherwise(abcde: tuple[int, ...]) -> None:
@@ -707,7 +757,7 @@ def test_a_replan_that_repeats_finished_work_costs_nothing(
     unit.restore(1, done(value), arguments, "read")
     unit.restore(2, done([*"xy"[: len(arguments)]]))
     added = unit.add(task(3, tool="read", q=Reference(2, (ALL,)) if fans_out else "x"))
-    assert (added == [Release(3), Finish(3, done(value), same_as=1)]) == shared
+    assert (added == [Release(3), Finish(3, done(value))]) == shared
     assert bool(started(added)) != shared
 
 
@@ -725,7 +775,7 @@ def test_restored_while_it_waits_or_runs(abcde: tuple[int, ...]) -> None:
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     add_all(unit, [task(a, tool="read"), task(b), task(c, tool="read")])
-    assert unit.restore(a, done("old"), [{}], "read") == [Finish(a, done("old")), Finish(c, done("old"), same_as=a)]
+    assert unit.restore(a, done("old"), [{}], "read") == [Finish(a, done("old")), Finish(c, done("old"))]
     unit.restore(b, done())
     assert unit.finished(a, None, done("new")) == []
     assert unit.observations[a] == done("old")
@@ -868,11 +918,3 @@ def test_work_grows_with_the_plan_and_not_faster(work: Callable[[int], object]) 
     """Four times the tasks take about four times the work."""
     few, many = opcodes(lambda: work(60)), opcodes(lambda: work(240))
     assert many < 4.8 * few
-
-
-def test_keys_of_calls_ignore_the_order_of_arguments() -> None:
-    """Equal arguments in another order make the same key; a list of calls is not one call."""
-    assert call_key("t", False, [{"a": 1, "b": 2}]) == call_key("t", False, [{"b": 2, "a": 1}])
-    assert call_key("t", False, [{"a": 1}]) != call_key("t", True, [{"a": 1}])
-    assert call_key("t", False, [{"a": 1}]) != call_key("t", False, [{"a": True}])
-    assert call_key("t", False, [{"a": 1}]) != call_key("t", False, [{"a": "1"}])

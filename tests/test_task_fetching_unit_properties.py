@@ -50,13 +50,14 @@ class Unit(RuleBasedStateMachine):
         self.made: set[Call] = set()  # calls that were started and must not be again
         self.asleep: dict[int, list[Call]] = {}  # suspended, not claimed since
         self.claimed: set[int] = set()
-        self.makers: dict[str, int] = {}  # equal calls -> the task that made them, if nothing has changed since
-        self.begun: dict[int, int] = {}  # index -> when its first call was started, or when it was restored
+        self.makers: dict[str, Call] = {}  # equal calls -> the one that was made, if nothing has changed since
+        self.begun: dict[Call, int] = {}  # when a call was started first
+        self.gave: dict[Call, Observation] = {}  # what a call gave
+        self.given: dict[str, list[tuple[int, Observation]]] = {}  # equal calls -> since when it is known, and what
         self.changes: list[int] = []  # when calls with effects returned
         self.changed_before = False  # whether a restored task had effects
         self.known_since: dict[str, int] = {}  # equal calls -> when a restored task brought their value
-        self.resolved: dict[int, tuple[bool, list[dict[str, JSON]]]] = {}  # index -> its calls, once released
-        self.keys: dict[int, str] = {}
+        self.resolved: dict[int, dict[Call, dict[str, JSON]]] = {}  # index -> its calls, once released
         self.now = 0
 
     # -- events -----------------------------------------------------------------------------------------------
@@ -99,6 +100,8 @@ class Unit(RuleBasedStateMachine):
         self.under_way.remove(call)
         if self.tasks[call[0]].tool in EFFECTS:
             self.change(self.now + 1)
+        self.gave[call] = observation
+        self.given.setdefault(self.key(call), []).append((self.begun[call], observation))
         self.take(self.unit.finished(*call, observation))
 
     def change(self, when: int) -> None:
@@ -142,6 +145,8 @@ class Unit(RuleBasedStateMachine):
                 self.reject(index)
             case "restore" if index not in self.observed:
                 observation = data.draw(observations)
+                lost = {call for call in self.made if call[0] == index and call not in self.gave}
+                self.makers = {key: maker for key, maker in self.makers.items() if maker not in lost}
                 self.finish_from_outside(index, observation, self.unit.restore(index, observation))
             case "earlier plan":
                 self.restore_an_earlier_plan(data)
@@ -151,7 +156,7 @@ class Unit(RuleBasedStateMachine):
 
     def reject(self, index: int) -> None:
         """A task turns out to be unusable, and with it what was made of its value."""
-        self.makers = {key: maker for key, maker in self.makers.items() if maker != index}
+        self.makers = {key: maker for key, maker in self.makers.items() if maker[0] != index}
         observation = Observation("failed", error="bad")
         if index not in self.observed:
             self.finish_from_outside(index, observation, self.unit.reject(index, "bad"))
@@ -166,14 +171,19 @@ class Unit(RuleBasedStateMachine):
     def restore_an_earlier_plan(self, data: st.DataObject) -> None:
         """A task of an earlier plan is known."""
         index, observation, tool = self.fresh.pop(), data.draw(observations), data.draw(st.sampled_from(TOOLS))
-        arguments: list[dict[str, JSON]] = [{"x": data.draw(st.integers(0, 1))}] * data.draw(st.integers(0, 2))
-        self.begun[index] = self.now
+        arguments: list[dict[str, JSON]] = [{"x": n} for n in range(data.draw(st.integers(0, 2)))]
         if tool in EFFECTS:
             self.changed_before = True
             self.change(self.now)
-        known = tool in REPEATABLE and len(arguments) == 1 and observation == Observation("done", 0)
-        if known and not self.changed_before:
-            self.known_since.setdefault(key(tool, False, arguments), self.now)
+        found: list[JSON] = []
+        if len(arguments) == 1 and observation.status == "done" and observation.value != ["x"]:  # else of one element
+            found = [observation.value]
+        elif isinstance(observation.value, list) and len(observation.value) == len(arguments):
+            found = observation.value
+        for value, given in zip(found, arguments, strict=False):
+            if tool in REPEATABLE and not self.changed_before:
+                self.known_since.setdefault(key(tool, given), self.now)
+                self.given.setdefault(key(tool, given), []).append((self.now, Observation("done", value)))
         instructions = self.unit.restore(index, observation, arguments, tool)
         self.finish_from_outside(index, observation, instructions)
 
@@ -198,9 +208,9 @@ class Unit(RuleBasedStateMachine):
                         self.calls(self.tasks[index])  # while its inputs are there
                 case Start():
                     self.check_start(instruction)
-                case Finish(index, observation, same_as):
+                case Finish(index, observation):
                     assert index not in self.observed, "finished twice"
-                    self.check_finish(self.tasks[index], observation, same_as)
+                    self.check_finish(self.tasks[index], observation)
                     self.observed[index] = observation
 
     def check_inputs(self, task: Task) -> None:
@@ -214,22 +224,21 @@ class Unit(RuleBasedStateMachine):
         order = [n for n, task in self.tasks.items() if task.tool in EFFECTS]
         return [n for n in order[: order.index(index)] if n not in self.observed]
 
-    def calls(self, task: Task) -> tuple[bool, list[dict[str, JSON]]]:
-        """Whether a released task fans out, and the arguments of its calls."""
+    def calls(self, task: Task) -> dict[Call, dict[str, JSON]]:
+        """The calls of a released task, with their arguments."""
         if task.index not in self.resolved:
             inputs = {n: self.observed[n].value for n in task.dependencies}
             spread = fan_out(task.arguments, inputs)
-            single = (
-                {name: substitute(value, inputs) for name, value in task.arguments.items()} if spread is None else {}
-            )
-            self.resolved[task.index] = spread is not None, [single] if spread is None else spread
+            if spread is None:
+                single = {name: substitute(value, inputs) for name, value in task.arguments.items()}
+                self.resolved[task.index] = {(task.index, None): single}
+            else:
+                self.resolved[task.index] = {(task.index, n): each for n, each in enumerate(spread)}
         return self.resolved[task.index]
 
-    def key(self, task: Task) -> str:
-        """What makes the calls of a released task equal to others."""
-        if task.index not in self.keys:
-            self.keys[task.index] = key(task.tool, *self.calls(task))
-        return self.keys[task.index]
+    def key(self, call: Call) -> str:
+        """What makes a call of a released task equal to others."""
+        return key(self.tasks[call[0]].tool, self.resolved[call[0]][call])
 
     def check_start(self, start: Start) -> None:
         """A call is made of a released, allowed task, with its own arguments, never twice, and where there is room."""
@@ -239,14 +248,12 @@ class Unit(RuleBasedStateMachine):
         assert call not in self.made, "made twice"
         assert call not in self.asleep.get(start.index, ()), "made again before it was claimed again"
         assert task.tool not in HELD or start.index in self.claimed, "held"
-        fans_out, calls = self.calls(task)
-        assert start.arguments == calls[start.element or 0]
-        assert (start.element is not None) == fans_out
-        if task.tool in REPEATABLE and start.index not in self.begun:
-            same = key(task.tool, fans_out, calls)
-            assert self.makers.setdefault(same, start.index) == start.index, "an equal call was made before"
+        assert start.arguments == self.calls(task)[call]
+        if task.tool in REPEATABLE and call not in self.begun:
+            same = self.key(call)
+            assert self.makers.setdefault(same, call) == call, "an equal call was made before"
             assert self.known_since.get(same, self.now) >= self.released[start.index], "the value was known before"
-        self.begun.setdefault(start.index, self.now)
+        self.begun.setdefault(call, self.now)
         self.made.add(call)
         self.under_way.append(call)
         assert self.limit is None or len(self.under_way) <= self.limit
@@ -256,8 +263,8 @@ class Unit(RuleBasedStateMachine):
         """How many calls of a tool are under way."""
         return sum(self.tasks[index].tool == tool for index, _ in self.under_way)
 
-    def check_finish(self, task: Task, observation: Observation, same_as: int | None) -> None:
-        """A task ends because something it needs was lost, an equal call ended, its own did, or none is possible."""
+    def check_finish(self, task: Task, observation: Observation) -> None:
+        """A task ends because something it needs was lost, all its calls have given something, or none is possible."""
         if any(self.lost(n) for n in task.dependencies):
             assert observation.status == "skipped"
             assert task.index not in self.released
@@ -265,25 +272,31 @@ class Unit(RuleBasedStateMachine):
         assert observation.status != "skipped"
         assert task.index in self.released
         try:
-            fans_out, calls = self.calls(task)
+            calls = self.calls(task)
         except ObservationPathError:
             assert observation.status == "failed"
             return
-        mine = {call for call in self.made if call[0] == task.index}
-        if same_as is not None:
-            assert not mine, "called, although an equal call served it"
-            assert task.tool in REPEATABLE
-            assert observation == self.observed[same_as]
-            released, begun = self.released[task.index], self.begun.get(same_as, self.now)
-            assert not any(begun < change <= released for change in self.changes), "read before something changed"
-            if same_as in self.released:
-                assert self.key(self.tasks[same_as]) == key(task.tool, fans_out, calls)
-            return
-        assert mine == {(task.index, n if fans_out else None) for n in range(len(calls))}
         assert not any(call[0] == task.index for call in self.under_way)
-        if fans_out and observation.status == "done":
-            assert isinstance(observation.value, list)
-            assert len(observation.value) == len(calls)
+        possible = [[self.gave[call]] if call in self.gave else self.may_serve(task, call) for call in calls]
+        if (task.index, None) in calls:
+            assert observation in possible[0]
+            return
+        assert (observation.status == "done") or any(each.status == "failed" for one in possible for each in one)
+        assert isinstance(observation.value, list)
+        for value, given in zip(observation.value, possible, strict=True):
+            assert value in [each.value for each in given if value is None or each.status == "done"]
+
+    def may_serve(self, task: Task, call: Call) -> list[Observation]:
+        """What equal calls have given, if nothing had changed between their start and the task's release."""
+        assert task.tool in REPEATABLE, "not called"
+        assert call not in self.made, "called, although an equal call served it"
+        fresh = [
+            observation
+            for begun, observation in self.given.get(self.key(call), [])
+            if not any(begun < change <= self.released[task.index] for change in self.changes)
+        ]
+        assert fresh, "nothing served it"
+        return fresh
 
     def lost(self, index: int) -> bool:
         """Whether a task ended without a value."""
@@ -306,17 +319,14 @@ class Unit(RuleBasedStateMachine):
 
     def check_greedy(self, task: Task) -> None:
         """A task that may start has started all its calls, or there is no room, or an equal call serves it."""
-        fans_out, calls = self.calls(task)
-        every = {(task.index, n if fans_out else None) for n in range(len(calls))}
-        if every - self.made - set(self.asleep.get(task.index, ())):
-            full = self.limit is not None and len(self.under_way) >= self.limit
-            tool_full = task.tool in self.limits and self.of_tool(task.tool) >= self.limits[task.tool]
-            served = task.tool in REPEATABLE and any(
-                n != task.index and n in self.released and n not in self.observed and self.key(other) == self.key(task)
-                for n, other in self.tasks.items()
-                if other.tool == task.tool
-            )
-            assert full or tool_full or served, "to be started"
+        waiting = set(self.calls(task)) - self.made - set(self.asleep.get(task.index, ()))
+        full = self.limit is not None and len(self.under_way) >= self.limit
+        tool_full = task.tool in self.limits and self.of_tool(task.tool) >= self.limits[task.tool]
+        if not full and not tool_full:
+            begun = {*self.under_way, *(call for calls in self.asleep.values() for call in calls)}
+            makers = {self.key(call) for call in begun if call[0] not in self.observed}
+            served = makers.union(self.given) if task.tool in REPEATABLE else set()
+            assert all(self.key(call) in served for call in waiting), "to be started"
 
     @invariant()
     def the_unit_knows_what_became_of_each(self) -> None:
@@ -334,8 +344,9 @@ class Unit(RuleBasedStateMachine):
             if n in self.tasks and n not in self.observed and self.tasks[n].tool in EFFECTS:
                 waits += [t.index for t in unfinished if t.tool in EFFECTS and n in self.earlier_effects(t.index)]
             if sharing and n in self.released and n not in self.observed and self.tasks[n].tool in REPEATABLE:
+                keys = set(map(self.key, self.resolved[n]))
                 equal = [t for t in unfinished if t.index in self.released and t.tool == self.tasks[n].tool]
-                waits += [t.index for t in equal if self.key(t) == self.key(self.tasks[n])]
+                waits += [t.index for t in equal if keys.intersection(map(self.key, self.resolved[t.index]))]
             pending += set(waits) - found
             found |= set(waits)
         return found
@@ -352,9 +363,9 @@ class Unit(RuleBasedStateMachine):
         assert set(self.tasks) <= set(self.observed), "lost"
 
 
-def key(tool: str, fans_out: bool, calls: Iterable[object]) -> str:
+def key(tool: str, arguments: dict[str, JSON]) -> str:
     """What makes calls equal, said in another way than the unit does."""
-    return repr((tool, fans_out, [sorted(call.items()) if isinstance(call, dict) else call for call in calls]))
+    return repr((tool, sorted(arguments.items())))
 
 
 TestUnit = Unit.TestCase

@@ -25,7 +25,8 @@ from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in
 from llmcompiler_graph.parser import PlanParser, parse_plan
 from llmcompiler_graph.plan import Plan, Task
 from llmcompiler_graph.prompts import PlanExample
-from llmcompiler_graph.references import JSON, as_text, fan_out, substitute
+from llmcompiler_graph.references import JSON, as_text
+from llmcompiler_graph.task_fetching_unit import resolved
 
 __all__ = ("rewoo",)
 
@@ -106,16 +107,15 @@ def _as_plan(text: str) -> str:
 
 
 async def _found(task: Task, evidence: dict[int, JSON], calls: ToolCalls) -> JSON:
+    spec = next((each for each in calls.specs if each.name == task.tool), None)
     try:
-        spread = fan_out(task.arguments, evidence)
-        single = {name: substitute(value, evidence) for name, value in task.arguments.items()} if spread is None else {}
+        arguments, fans_out = resolved(task, spec, evidence)
     except ObservationPathError as error:
         return calls.failed(str(error))
     except KeyError as error:
         return calls.failed(f"there is no evidence #E{error.args[0]}")
-    if spread is None:
-        return await calls.call(task.tool, single)
-    return [await calls.call(task.tool, each) for each in spread]
+    values = [await calls.call(task.tool, each) for each in arguments]
+    return values if fans_out else values[0]
 
 
 def _examples(examples: tuple[PlanExample, ...]) -> str:

@@ -1,0 +1,236 @@
+"""What the LangGraph `@task` of one task of a plan does: adopts its early calls or makes them, and gives the result.
+
+The calls of a task that fans out have `@task`s of their own inside it, but for those that had begun early, and only in
+an asynchronous run without `max_concurrency` in its config: elsewhere the waiting tasks may hold every place there is.
+Nor do those of more than 1,000 elements: what a `@task` costs LangGraph grows with their number.
+
+LangGraph gives the answers of humans out in the order in which a `@task` asks. So calls that share a `@task` ask one
+after another once there are answers, in order of the elements; what the others ask then waits for its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from langchain_core.messages import ToolMessage
+from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
+from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.func import task as langgraph_task
+from langgraph.types import Command, Interrupt
+
+from llmcompiler_graph.approval import Decision
+from llmcompiler_graph.executor import Executor, Suspended
+from llmcompiler_graph.nodes import Compiler
+from llmcompiler_graph.plan import Observation
+from llmcompiler_graph.references import JSON
+from llmcompiler_graph.state import ElementResult, LLMCompilerState, TaskRecord, TaskResult, storable
+from llmcompiler_graph.task_fetching_unit import Start
+
+__all__ = ("TaskBody", "one_interrupt")
+
+_MOST_ELEMENTS = 1000
+
+
+class TaskBody:
+    """Runs one task.
+
+    Args:
+        compiler: The graph's tools and limits.
+        executor: Runs the plan.
+        record: The task.
+        state: What its tool sees.
+        sync: Whether the graph was called synchronously.
+    """
+
+    def __init__(
+        self, compiler: Compiler, executor: Executor, record: TaskRecord, state: LLMCompilerState, *, sync: bool
+    ) -> None:
+        self._compiler = compiler
+        self._executor = executor
+        self._record = record
+        self._index = record["index"]
+        self._state = state
+        self._sync = sync
+        self._decisions: list[Decision] = []  # a human's, one for each call
+        self._elements: dict[int, tuple[asyncio.Future[Start | None], Any]] = {}  # what lets a call begin, its `@task`
+        self._in_turn = asyncio.Lock()
+        self._asked = False  # whether a call in turn has asked what is not answered yet
+
+    async def run(self) -> TaskResult:
+        """Run the task; give what the checkpointer keeps of it.
+
+        Raises:
+            GraphInterrupt: Calls want a human.
+            Exception: What a tool raised that is not handled.
+        """
+        index = self._index
+        begun = self._executor.begun(index)
+        if begun and self._apart():  # all before any other: LangGraph tells a task's `@task`s apart by their order
+            self._elements.update((n, self._element(n, early)) for n, early in begun.items())
+        try:
+            observation = await self._executor.run(index, self._call)
+        except (Suspended, GraphBubbleUp) as error:
+            for begin, _ in self._elements.values():
+                begin.cancel()
+            if isinstance(error, Suspended):
+                raise one_interrupt(error.args) from None
+            raise
+        finally:
+            for begin, _ in self._elements.values():
+                if not begin.done():  # nobody else would, and the `@task` would wait for ever
+                    begin.set_result(None)
+        timing = self._executor.timings[index]
+        attached = observation.attachment
+        if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
+            commands = [each for given in attached for each in given or () if isinstance(each, Command)]
+            attached = [_without_message(each) for each in commands]
+        return TaskResult(
+            status=observation.status,
+            value=observation.value,
+            error=observation.error,
+            arguments=[storable(dict(each)) for each in self._arguments()],
+            attached=attached if isinstance(attached, list) else [],
+            released=timing.released,
+            started=timing.started,
+            finished=timing.finished,
+            early=timing.early,
+        )
+
+    # -- one call -----------------------------------------------------------------------------------------------
+
+    async def _call(self, start: Start) -> Observation:
+        try:
+            decided = self._decided(start)
+            if isinstance(decided, Observation):
+                return decided
+            if decided.element is None:
+                return await self._made(decided)
+            return await (self._made_apart(decided.element, decided) if self._apart() else self._made_in_turn(decided))
+        except GraphInterrupt as interrupt:
+            raise Suspended(interrupt) from interrupt
+
+    async def _made(self, start: Start) -> Observation:
+        return await self._compiler.call(start, self._record, self._state, sync=self._sync)
+
+    def _decided(self, start: Start) -> Start | Observation:
+        """Ask a human, if one is to decide; return the call to make, or the observation without it."""
+        approval = self._compiler.approval
+        if self._record["tool"] not in approval.tools:
+            return start
+        # for all calls at once, before the first of them: what was made must not be made again
+        if not self._decisions:
+            self._decisions.extend(approval.ask(self._record, self._executor.unit.arguments[self._index]))
+        match self._decisions[start.element or 0]:
+            case {"type": "reject", **rest}:
+                reason = rest.get("message")
+                return Observation("failed", error=f"a human rejected it{f': {reason}' if reason else ''}")
+            case {"type": "respond", **rest}:
+                return Observation("done", storable(cast("JSON", rest.get("message"))))
+            case {"type": "edit", "edited_action": {"args": arguments}}:
+                return replace(start, arguments=arguments)
+            case _:
+                return start
+
+    async def _made_in_turn(self, start: Start) -> Observation:
+        """Make a call of a fan-out in the task's own `@task`, in turn if there are answers for what the calls ask."""
+        if _answers() <= (self._record["tool"] in self._compiler.approval.tools):
+            return await self._made(start)
+        async with self._in_turn:
+            if self._asked:
+                raise GraphInterrupt
+            try:
+                return await self._made(start)
+            except GraphInterrupt:
+                self._asked = True
+                raise
+
+    async def _made_apart(self, element: int, start: Start) -> Observation:
+        """Make a call of a fan-out in a `@task` of its own."""
+        if element not in self._elements:
+            self._elements[element] = self._element(element)
+        begin, made = self._elements[element]
+        if not begin.done():  # else the task has ended
+            begin.set_result(start)
+        result: ElementResult = await made
+        if result["status"] == "skipped":  # by a run that failed meanwhile
+            return await self._made(start)
+        return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
+
+    def _element(
+        self, n: int, early: asyncio.Future[Observation | None] | None = None
+    ) -> tuple[asyncio.Future[Start | None], Any]:
+        """Make the `@task` of one call of a task that fans out, inside that of the task.
+
+        Args:
+            n: The element.
+            early: The detached call of it, if there was one: it is adopted if it gives anything.
+
+        Returns:
+            What lets the call begin, `None` if the task ended without it, cancelled if it was suspended; the `@task`.
+            That gives a `skipped` result if the call was not made.
+        """
+        begin: asyncio.Future[Start | None] = asyncio.get_running_loop().create_future()
+
+        async def element() -> ElementResult:
+            made = None
+            if early is not None:
+                try:
+                    made = await asyncio.shield(early)
+                except asyncio.CancelledError:
+                    if not early.cancelled():
+                        raise
+            if made is None:
+                try:
+                    start = await asyncio.shield(begin)
+                except asyncio.CancelledError:
+                    if not begin.cancelled():
+                        raise
+                    raise GraphInterrupt from None  # a cancellation from here would pass for a failure
+                if start is None:
+                    return ElementResult(status="skipped", value=None, error="not called", attached=[])
+                made = await self._compiler.call(start, self._record, self._state, sync=False)
+            attached = cast("list[Any] | None", made.attachment)
+            return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
+
+        call: Any = langgraph_task(name=f"{self._record['tool']}[{n}]")(cast("Any", element))
+        return begin, call()
+
+    # -- what is known of it ------------------------------------------------------------------------------------
+
+    def _apart(self) -> bool:
+        """Whether calls have `@task`s of their own: only where LangGraph gives as many places as are asked for."""
+        limited = self._sync or get_config().get("max_concurrency")
+        return not limited and len(self._executor.unit.arguments[self._index]) <= _MOST_ELEMENTS
+
+    def _arguments(self) -> list[Mapping[str, JSON]]:
+        """What the calls were made with."""
+        given = self._executor.unit.arguments.get(self._index, ())
+        edited = [(each.get("edited_action") or {}).get("args") for each in self._decisions] or [None] * len(given)
+        return [old if new is None else new for new, old in zip(edited, given, strict=True)]
+
+
+def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:
+    """Make one of several interrupts, each question once: the first, where several have one id."""
+    interrupts: dict[str, Interrupt] = {}
+    for error in errors:
+        for each in error.args[0] if error.args else ():
+            interrupts.setdefault(each.id, each)
+    return GraphInterrupt(tuple(interrupts.values()))
+
+
+def _answers() -> int:
+    """How many answers LangGraph has for what is asked in the `@task` this runs in."""
+    scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
+    return len(scratchpad.resume) + (scratchpad.get_null_resume(False) is not None)
+
+
+def _without_message(given: Command[Any]) -> Command[Any]:
+    """A command of one call of a task that fans out, without the call's `ToolMessage`: the task has one of its own."""
+    if not isinstance(given.update, dict) or "messages" not in given.update:
+        return given
+    messages = [each for each in given.update["messages"] if not isinstance(each, ToolMessage)]
+    return replace(given, update={**given.update, "messages": messages})
