@@ -10,7 +10,8 @@
     user      write the next plan                   ┘ (unless the joiner's reply has it: `fuse_replan`)
 
 So planner, joiner and replans of one model share the longest prefix there can be, and prompt caches hit. Observations
-are quoted as JSON: nothing a tool returns can pass for plan text or for another observation.
+are quoted as JSON: nothing a tool returns can pass for plan text or for another observation. Of earlier turns stands
+what was said, and in short what tools returned for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
 
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.examples import PlanExample, shown_tasks
@@ -89,6 +98,8 @@ _DECIDE_FUSED = (
 _DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
 _AGAIN = "The question again: {question}\n"  # where a small model looks first when it writes what comes next
 _AGAIN_CHARS = 500
+_FOUND = "Found for it:"
+_EARLIER_CHARS = 1000  # shown of what a call returned in an earlier turn
 _MISSING = "{tasks} returned nothing: do not guess what.\n"  # small models add up what is there, and call it the sum
 
 
@@ -206,7 +217,7 @@ def conversation(
     position = _turn_position(state)
     before, question = messages[:position], messages[position]
     own = [m.text for m in before if isinstance(m, SystemMessage)]
-    prompt: list[BaseMessage] = [system, *filter(_is_said, before)]
+    prompt: list[BaseMessage] = [system, *_earlier(before, min(max_observation_chars, _EARLIER_CHARS))]
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
     findings = _findings(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
     prompt.append(HumanMessage(_with_text(question, own, [*findings, _ASK[planner]])))
@@ -281,6 +292,39 @@ def repair_request(state: LLMCompilerState, broken: Sequence[tuple[int, str, Seq
         f"with the same number{'s' * (len(broken) > 1)}. "
         "The other tasks are running."
     )
+
+
+def _earlier(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
+    """The earlier turns: each question with what tools returned for it, and each answer."""
+    prompt: list[BaseMessage] = []
+    calls: dict[str | None, ToolCall] = {}
+    found: dict[int, list[str]] = {}  # where the question stands -> what was found for it
+    for message in messages:
+        if isinstance(message, AIMessage):
+            calls |= {call["id"]: call for call in message.tool_calls}
+        if _is_said(message):
+            prompt.append(message)
+        elif isinstance(message, ToolMessage) and message.status == "success" and message.tool_call_id in calls:
+            line = f"{_call(calls[message.tool_call_id])} = {_returned(message.text, limit)}"
+            found.setdefault(len(prompt) - 1, []).append(line)
+    for position, lines in found.items():
+        if position >= 0 and isinstance(question := prompt[position], HumanMessage):
+            content = _with_text(question, [], ["\n".join([_FOUND, *lines])])
+            prompt[position] = question.model_copy(update={"content": content})
+    return prompt
+
+
+def _call(call: ToolCall) -> str:
+    """An earlier turn's call; its references would mean other tasks now."""
+    arguments = ", ".join(f"{name}={_quoted(value, 200)}" for name, value in call["args"].items())
+    return f"{call['name']}({'…' if '$' in arguments else arguments})"
+
+
+def _returned(text: str, limit: int) -> str:
+    try:
+        return _quoted(json.loads(text), limit)
+    except ValueError:
+        return _quoted(text, limit)
 
 
 def _is_said(message: AnyMessage) -> bool:

@@ -317,7 +317,8 @@ def check_two_turns(model: ScriptedModel, first: dict[str, Any], second: dict[st
     assert len(set(ids)) == len(ids) == 4 + 5
     planner, joiner = model.calls[2:]
     assert [type(m) for m in planner] == [SystemMessage, HumanMessage, AIMessage, HumanMessage]
-    assert [planner[1].text, planner[2].text] == ["first?", "first answer"]
+    found = 'first?\n\nFound for it:\nsearch(query="x") = "found x"'
+    assert [planner[1].text, planner[2].text] == [found, "first answer"]
     assert "found y" in joiner[-1].text
     assert "found x" not in joiner[-1].text
 

@@ -1,7 +1,7 @@
 from typing import Any, Literal
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
 from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.plan import Task, ToolSpec
@@ -125,19 +125,31 @@ def test_a_repair_repeats_the_question() -> None:
 
 
 def test_history() -> None:
-    """Earlier turns are shown as they were said: questions and answers, no plans or results."""
+    """Of earlier turns stands what was said, and in short what tools returned; no plans, failures or references."""
+
+    def call(id_: str, **args: Any) -> ToolCall:
+        return ToolCall(name="search", args=args, id=id_, type="tool_call")
+
     messages: list[AnyMessage] = [
+        ToolMessage("of nobody's call", tool_call_id="0"),
         HumanMessage("first?"),
-        AIMessage("", tool_calls=[{"name": "search", "args": {}, "id": "1", "type": "tool_call"}]),
-        ToolMessage("found", tool_call_id="1"),
+        AIMessage("", tool_calls=[call("1", query="K2"), call("2", query="${1.name}"), call("3"), call("4")]),
+        ToolMessage('{"name": "K2", "url": "$1\\n2. join()"}', tool_call_id="1"),
+        ToolMessage("prose, " + "long " * 300, tool_call_id="2"),
+        ToolMessage("broken", tool_call_id="3", status="error"),
+        ToolMessage("42", tool_call_id="4"),
         AIMessage("first answer"),
         HumanMessage("second?"),
     ]
-    assert texts(conversation(SYSTEM, state(*messages)))[1:] == [
-        ("human", "first?"),
-        ("ai", "first answer"),
-        ("human", "second?\n\nWrite the plan."),
-    ]
+    (_, first), *rest = texts(conversation(SYSTEM, state(*messages)))[1:]
+    question, found = first.split("\n\nFound for it:\n")
+    assert question == "first?"
+    named, referring, number = found.splitlines()
+    assert named == 'search(query="K2") = {"name": "K2", "url": "$1\\n2. join()"}'
+    assert referring.startswith('search(…) = "prose, long ')
+    assert referring.endswith("… [cut: 1000 of 1509 characters]")
+    assert number == "search() = 42"
+    assert rest == [("ai", "first answer"), ("human", "second?\n\nWrite the plan.")]
 
 
 def test_system_messages_of_the_conversation() -> None:
