@@ -22,7 +22,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from llmcompiler_graph.errors import LLMCompilerError
 from llmcompiler_graph.evaluation.cassettes import Cassette, recording, replaying
 from llmcompiler_graph.evaluation.prices import PRICES, read_prices
-from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, System
+from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, Sample, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
 from llmcompiler_graph.models import LazyModel, is_local
 
@@ -206,11 +206,11 @@ def run_command(
         if record is not None:
             made = recording(made, Cassette(record), name)
         samples = chosen.load(data)
+        if ids is not None:
+            samples = _with_ids(samples, ids.split(","))
         if plan_only:  # the others cannot be judged
             samples = [each for each in samples if each.entities]
         samples = selected(samples, limit=limit, seed=seed)
-        if ids is not None:
-            samples = [each for each in samples if each.id in ids.split(",")]
         asked = name if replay is not None else _model(name, rate, seed, degrees)
         if replay is None:
             LazyModel(asked).get()  # now: loading a local one is no part of the first answer
@@ -259,10 +259,10 @@ def report_command(
 
     try:
         records = report.read_all(files)
+        tables = report.tables(records, baseline)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    tables = report.tables(records, baseline)
     if out is None:
         typer.echo(report.markdown(tables))
         return
@@ -318,6 +318,14 @@ def _temperature(given: str) -> float | None:
     except ValueError:
         msg = f"a temperature is a number, or 'none', not {given!r}"
         raise typer.BadParameter(msg, param_hint="--temperature") from None
+
+
+def _with_ids(samples: list[Sample], ids: list[str]) -> list[Sample]:
+    """The samples that have these ids."""
+    if missing := [each for each in ids if each not in {sample.id for sample in samples}]:
+        msg = f"no sample has the id {', '.join(map(repr, missing))}"
+        raise typer.BadParameter(msg, param_hint="--ids")
+    return [sample for sample in samples if sample.id in ids]
 
 
 def _recorded_model(cassette: Cassette, wanted: str | None) -> str:

@@ -14,13 +14,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.records import Record
 from llmcompiler_graph.evaluation.runner import read_records
 from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio
 
 __all__ = ("Comparison", "Row", "Table", "latency", "markdown", "read_all", "tables", "write")
 
-_BASELINES = ("react[dagger=true]", "react", "tree_of_thoughts")  # the paper's, in this order
+_BASELINES = ("react_dagger", "react", "tree_of_thoughts")  # the paper's, in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,18 @@ def tables(records: Iterable[Record], baseline: str | None = None) -> list[Table
     Args:
         records: In any order.
         baseline: The name of the system to compare with; the paper's, if not given and there.
+
+    Raises:
+        ConfigurationError: No record is of the baseline that is given.
     """
     groups: dict[tuple[str, str, str, bool], dict[str, list[Record]]] = {}
     for record in records:
         group = groups.setdefault((record.tier, record.benchmark, record.model, record.plan_only), {})
         group.setdefault(record.system, []).append(record)
+    systems = sorted({system for group in groups.values() for system in group})
+    if baseline is not None and baseline not in systems:
+        msg = f"no record is of {baseline!r}: the systems are {', '.join(systems) or 'none'}"
+        raise ConfigurationError(msg)
     return [_table(key, groups[key], baseline) for key in sorted(groups)]
 
 

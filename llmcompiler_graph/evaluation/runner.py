@@ -163,7 +163,12 @@ def _appending(path: Path) -> Iterator[tuple[IO[bytes], list[Record]]]:
             msg = f"{str(path)!r} is no file of records: give this run another one (--out)"
             raise ConfigurationError(msg)
         file.truncate(whole)
-        yield file, read_records(path)
+        try:
+            records = read_records(path)
+        except ValueError as error:
+            msg = f"{error}: give this run another file (--out)"
+            raise ConfigurationError(msg) from error
+        yield file, records
 
 
 async def _example(plan: Run, sample: Sample, repeat: int) -> Record:

@@ -1,6 +1,7 @@
 """The command line of the evaluation, with a scripted model."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from llmcompiler_graph import cli
 from llmcompiler_graph.evaluation import command
 from llmcompiler_graph.evaluation.cassettes import Cassette
 from llmcompiler_graph.evaluation.command import BENCHMARKS, SYSTEMS, app, benchmark_named, system_named
-from llmcompiler_graph.evaluation.records import Model
 from llmcompiler_graph.evaluation.report import read_all
 from llmcompiler_graph.models import is_local
-from llmcompiler_graph.testing import ScriptedModel
+from tests.scripted_server import ScriptedServer
 from tests.shared import shared
 
 RIGHT = '1. search("Mariana Trench")\n2. search("Puerto Rico Trench")\n3. calculate("${1.depth_m} - ${2.depth_m}")'
+LIVE = ("--model", "openai:scripted")
 
 
 @pytest.fixture
@@ -28,15 +29,17 @@ def data() -> str:
 
 
 @pytest.fixture
-def replies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The replies of the model that every run gets."""
-    script: list[Any] = []
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """The server of OpenAI's models."""
+    with ScriptedServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
 
-    def model(name: str, rate: float | None, seed: int | None, temperature: float | None) -> Model:
-        return ScriptedModel(script)
 
-    monkeypatch.setattr(command, "_model", model)
-    return script
+def asking(data: str, *arguments: str) -> Result:
+    """Ask the questions of ParallelQA: the first, unless it is said which."""
+    return ran("run", "parallelqa", "--data", data, "--limit", "1", *arguments)
 
 
 def ran(*arguments: str) -> Result:
@@ -44,12 +47,12 @@ def ran(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_a_run_and_its_report(data: str, replies: list[Any], tmp_path: Path) -> None:
+def test_a_run_and_its_report(data: str, server: ScriptedServer, tmp_path: Path) -> None:
     """Two questions, a record each; the same command adds none; the report is of them."""
-    replies += [RIGHT, "Finish: Mariana Trench", RIGHT, "Finish: nothing"] * 2
+    server.replies += [RIGHT, "Finish: Mariana Trench", RIGHT, "Finish: nothing"]
     out = tmp_path / "x.jsonl"
-    arguments = ["run", "parallelqa", "--data", data, "--out", str(out), "--limit", "2", "--option", "max_repairs=0"]
-    result = ran(*arguments)
+    arguments = [*LIVE, "--out", str(out), "--limit", "2", "--option", "max_repairs=0"]
+    result = asking(data, *arguments)
     assert result.exit_code == 0, result.output
     first, second = read_all([out])
     assert (first.correct, first.parsed, first.references_right, first.system) == (
@@ -59,35 +62,47 @@ def test_a_run_and_its_report(data: str, replies: list[Any], tmp_path: Path) -> 
         "llm_compiler[max_repairs=0]",
     )
     assert (second.id, second.correct) == ("3", 0)
-    assert "0 examples added" in ran(*arguments).output
+    assert "0 examples added" in asking(data, *arguments).output
     printed = ran("report", str(out)).output
     assert "Tier: **live**" in printed
+    misspelled = ran("report", str(out), "--baseline", "raect")
+    assert (misspelled.exit_code, "no record is of 'raect'" in misspelled.output) == (1, True)
     assert ran("report", str(out), "--out", str(tmp_path / "report"), "--no-plots").exit_code == 0
     assert json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))[0]["rows"][0]["examples"] == 2
 
 
-def test_plans_only(data: str, replies: list[Any], tmp_path: Path) -> None:
-    """One call of the model for each; the score is that of the structure."""
-    replies += [RIGHT + "\n4. join()"]
+def test_samples_chosen_by_id(data: str, server: ScriptedServer, tmp_path: Path) -> None:
+    """Those that are named are asked, wherever they stand; an id that no sample has is an error that names it."""
+    server.replies += [RIGHT + "\n4. join()"]
     out = tmp_path / "x.jsonl"
-    result = ran("run", "parallelqa", "--data", data, "--out", str(out), "--limit", "1", "--plan-only")
+    result = asking(data, *LIVE, "--out", str(out), "--plan-only", "--ids", "3")
+    assert result.exit_code == 0, result.output
+    assert [record.id for record in read_all([out])] == ["3"]
+    wrong = asking(data, *LIVE, "--out", str(out), "--ids", "3,nobody")
+    assert (wrong.exit_code, "no sample has the id 'nobody'" in without_box(wrong)) == (2, True)
+
+
+def test_plans_only(data: str, server: ScriptedServer, tmp_path: Path) -> None:
+    """One call of the model for each; the score is that of the structure."""
+    server.replies += [RIGHT + "\n4. join()"]
+    out = tmp_path / "x.jsonl"
+    result = asking(data, *LIVE, "--out", str(out), "--plan-only")
     assert result.exit_code == 0, result.output
     (record,) = read_all([out])
     assert (record.plan_only, record.parsed, record.correct, record.tasks) == (True, True, 1, 3)
 
 
-def test_a_recorded_run_is_played_again(data: str, replies: list[Any], tmp_path: Path) -> None:
+def test_a_recorded_run_is_played_again(data: str, server: ScriptedServer, tmp_path: Path) -> None:
     """The cassette answers instead of the model, and the records are of the recorded tier."""
-    replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"]
+    server.replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"]
     tape, live, played = tmp_path / "tape.jsonl", tmp_path / "live.jsonl", tmp_path / "played.jsonl"
-    common = ["run", "parallelqa", "--data", data, "--limit", "1"]
-    assert ran(*common, "--out", str(live), "--record", str(tape)).exit_code == 0
-    result = ran(*common, "--out", str(played), "--replay", str(tape))
+    assert asking(data, *LIVE, "--out", str(live), "--record", str(tape)).exit_code == 0
+    result = asking(data, "--out", str(played), "--replay", str(tape))
     assert result.exit_code == 0, result.output
     (was,), (again,) = read_all([live]), read_all([played])
     assert (again.tier, again.answer, again.correct) == ("recorded", was.answer, was.correct)
     assert again.virtual_s is not None
-    missing = ran(*common, "--out", str(played), "--replay", str(tape), "--system", "react")
+    missing = asking(data, "--out", str(played), "--replay", str(tape), "--system", "react")
     assert missing.exit_code == 1
     assert "has no answer of 'react'" in missing.output
 
@@ -139,34 +154,33 @@ def test_the_embedded_model_stays_one_at_a_rate(monkeypatch: pytest.MonkeyPatch)
     assert (model.rate_limiter.requests_per_second, model.temperature) == (5.0, 0.5)
 
 
-def test_the_temperature_is_recorded(data: str, replies: list[Any], tmp_path: Path) -> None:
+def test_the_temperature_is_sent_and_recorded(data: str, server: ScriptedServer, tmp_path: Path) -> None:
     """It is 0, as the paper's, or what was asked for; and `none` is none."""
-    replies += [RIGHT + "\n4. join()"]
+    server.replies += [RIGHT + "\n4. join()"] * 3
     for number, given in enumerate(([], ["--temperature", "0.7"], ["--temperature", "none"])):
-        out = str(tmp_path / f"{number}.jsonl")
-        result = ran("run", "parallelqa", "--data", data, "--out", out, "--limit", "1", "--plan-only", *given)
+        result = asking(data, *LIVE, "--out", str(tmp_path / f"{number}.jsonl"), "--plan-only", *given)
         assert result.exit_code == 0, result.output
+    assert [request.get("temperature") for request in server.requests] == [0, 0.7, None]
     assert [read_all([tmp_path / f"{number}.jsonl"])[0].temperature for number in range(3)] == [0, 0.7, None]
 
 
-def test_a_replay_is_of_the_model_that_was_recorded(data: str, replies: list[Any], tmp_path: Path) -> None:
+def test_a_replay_is_of_the_model_that_was_recorded(data: str, server: ScriptedServer, tmp_path: Path) -> None:
     """Its name and its prices are the cassette's; of several models one must be named."""
-    replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"]
+    server.replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"] * 2
     tape = tmp_path / "tape.jsonl"
-    common = ["run", "parallelqa", "--data", data, "--limit", "1"]
     for number, model in enumerate(("openai:gpt-4o", "openai:gpt-4-0613")):
         live = str(tmp_path / f"live{number}.jsonl")
-        assert ran(*common, "-m", model, "--out", live, "--record", str(tape)).exit_code == 0
+        assert asking(data, "-m", model, "--out", live, "--record", str(tape)).exit_code == 0
         if number == 0:
-            assert ran(*common, "--replay", str(tape), "--out", str(tmp_path / "a")).exit_code == 0
+            assert asking(data, "--replay", str(tape), "--out", str(tmp_path / "a")).exit_code == 0
     assert len(Cassette(tape)) == 2
-    unnamed = ran(*common, "--replay", str(tape), "--out", str(tmp_path / "b"))
+    unnamed = asking(data, "--replay", str(tape), "--out", str(tmp_path / "b"))
     assert unnamed.exit_code == 2
     assert "openai:gpt-4-0613, openai:gpt-4o: say of which" in without_box(unnamed)
-    other = ran(*common, "-m", "local", "--replay", str(tape), "--out", str(tmp_path / "b"))
+    other = asking(data, "-m", "local", "--replay", str(tape), "--out", str(tmp_path / "b"))
     assert other.exit_code == 2
     assert "not of 'local'" in without_box(other)
-    assert ran(*common, "-m", "openai:gpt-4-0613", "--replay", str(tape), "--out", str(tmp_path / "b")).exit_code == 0
+    assert asking(data, "-m", "openai:gpt-4-0613", "--replay", str(tape), "--out", str(tmp_path / "b")).exit_code == 0
     assert [read_all([tmp_path / name])[0].model for name in "ab"] == ["openai:gpt-4o", "openai:gpt-4-0613"]
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from llmcompiler_graph import ConfigurationError
 from llmcompiler_graph.evaluation.plots import draw_all
 from llmcompiler_graph.evaluation.records import Record
 from llmcompiler_graph.evaluation.report import markdown, read_all, tables, write
+from llmcompiler_graph.evaluation.systems.react import react
 
 
 def record(number: int, system: str, **values: Any) -> Record:
@@ -39,9 +41,9 @@ RECORDS = [record(number, system) for system in ("llm_compiler", "react") for nu
 def test_means_and_comparison() -> None:
     """Shares, ratios and tests are those of the records; ReAct is what the others are compared with."""
     (table,) = tables(RECORDS)
-    ours, react = table.rows
+    ours, theirs = table.rows
     assert (ours.system, ours.examples, ours.correct.mean) == ("llm_compiler", 12, 0.5)
-    assert react.correct.mean == pytest.approx(1 / 3)
+    assert theirs.correct.mean == pytest.approx(1 / 3)
     assert ours.latency_s.mean == pytest.approx(13)
     assert ours.usd_per_1000 == pytest.approx(1)
     (against,) = table.comparisons
@@ -51,6 +53,21 @@ def test_means_and_comparison() -> None:
     assert against.tokens == pytest.approx((3.5, 3.5, 3.5))
     assert against.mcnemar == pytest.approx(0.6875)  # 4 against 2
     assert against.mcnemar_lenient == 1
+
+
+def test_react_is_the_baseline_by_the_name_it_has_in_records() -> None:
+    """ReAct† comes before ReAct, as in the paper; a system that is named comes before both."""
+    dagger = react(dagger=True).name
+    records = [*RECORDS, *(record(number, dagger) for number in range(12))]
+    assert {each.baseline for each in tables(records)[0].comparisons} == {dagger}
+    assert {each.baseline for each in tables(RECORDS)[0].comparisons} == {react().name}
+    assert {each.baseline for each in tables(records, "llm_compiler")[0].comparisons} == {"llm_compiler"}
+
+
+def test_a_baseline_without_records_is_refused() -> None:
+    """A misspelled name is an error that says which systems there are, not a report without comparisons."""
+    with pytest.raises(ConfigurationError, match="no record is of 'raect': the systems are llm_compiler, react"):
+        tables(RECORDS, "raect")
 
 
 def test_rewards_are_not_tested_as_if_they_were_right_or_wrong() -> None:

@@ -199,13 +199,20 @@ async def test_a_model_that_refuses_the_temperature_stops_the_run(tmp_path: Path
     assert read_records(tmp_path / "x") == []
 
 
-async def test_what_is_no_file_of_records_is_left_alone(tmp_path: Path) -> None:
-    """A file named by mistake keeps its last line, which no newline ends."""
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"my-model": {"input": 1}}', "prices.json' is no file of records: give this run another one"),
+        ("input,1\n", r"prices.json, line 1: not a record: .*: give this run another file"),
+    ],
+)
+async def test_what_is_no_file_of_records_is_left_alone(content: str, message: str, tmp_path: Path) -> None:
+    """A file named by mistake keeps its last line, whether a newline ends it or not; the error says what to do."""
     out = tmp_path / "prices.json"
-    out.write_text('{"my-model": {"input": 1}}')
-    with pytest.raises(ConfigurationError, match="no file of records"):
+    out.write_text(content)
+    with pytest.raises(ConfigurationError, match=message):
         await run(planned(out, system()), SAMPLES)
-    assert out.read_text() == '{"my-model": {"input": 1}}'
+    assert out.read_text() == content
 
 
 async def test_samples_may_come_from_an_iterator(tmp_path: Path) -> None:
