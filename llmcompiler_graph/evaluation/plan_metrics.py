@@ -22,7 +22,7 @@ from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.references import Reference, Template, Value
 
-__all__ = ("Overlap", "PlanComparison", "compare", "isomorphic", "read_plan", "width_and_depth")
+__all__ = ("Overlap", "PlanComparison", "compare", "isomorphic", "levels", "read_plan", "width_and_depth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +123,35 @@ def read_plan(text: str, tools: Sequence[ToolSpec] = ()) -> tuple[Plan, list[Dia
     return Plan(tuple(tasks.values())), diagnostics
 
 
-def width_and_depth(plan: Plan) -> tuple[int, int]:
-    r"""The most tasks of one depth, and the tasks on the longest chain.
+def levels(tasks: Iterable[Task]) -> list[list[Task]]:
+    r"""Group tasks by the length of the longest chain that leads to them; those without dependencies come first.
+
+    >>> from llmcompiler_graph.parser import parse_plan
+    >>> [[task.index for task in level] for level in levels(parse_plan("1. a()\n2. a()\n3. b($1, $2)"))]
+    [[1, 2], [3]]
+    """
+    depth: dict[int, int] = {}
+    found: list[list[Task]] = []
+    for task in tasks:
+        depth[task.index] = max((depth.get(needed, 0) for needed in task.dependencies), default=0) + 1
+        found.extend([] for _ in range(depth[task.index] - len(found)))
+        found[depth[task.index] - 1].append(task)
+    return found
+
+
+def width_and_depth(tasks: Iterable[Task], calls: Mapping[int, int] | None = None) -> tuple[int, int]:
+    r"""The most calls of one depth, and the tasks on the longest chain.
+
+    Args:
+        tasks: The tasks of a plan.
+        calls: How many calls each task made, `{index: number}`; one, where that is not known.
 
     >>> from llmcompiler_graph.parser import parse_plan
     >>> width_and_depth(parse_plan("1. a()\n2. a()\n3. b($1, $2)"))
     (2, 2)
     """
-    depths: dict[int, int] = {}
-    for task in plan:
-        depths[task.index] = 1 + max((depths.get(index, 0) for index in task.dependencies), default=0)
-    counted = Counter(depths.values())
-    return max(counted.values(), default=0), max(counted, default=0)
+    widths = [sum(1 if calls is None else calls[task.index] for task in level) for level in levels(tasks)]
+    return max(widths, default=0), len(widths)
 
 
 def isomorphic(one: Plan, other: Plan) -> bool:

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from langchain_core.tools import BaseTool, tool
 
-from llmcompiler_graph import parse_plan
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
 from llmcompiler_graph.evaluation.records import Benchmark, Sample
-from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler, shape, without_return_types
+from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler, without_return_types
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from llmcompiler_graph.tool_specs import tool_spec
 
@@ -145,13 +144,6 @@ def test_an_unknown_option_is_an_error_at_once() -> None:
     """Not a column of failed examples."""
     with pytest.raises(ConfigurationError, match="no option 'max_replan'"):
         llm_compiler(max_replan=1)
-
-
-def test_the_shape_of_a_plan() -> None:
-    """Width is that of the widest level, depth the longest chain."""
-    assert shape(parse_plan("1. a(1)\n2. a(2)\n3. a(3)\n4. a($1)\n5. a($4)")) == (3, 3)
-    assert shape(parse_plan("1. join()")) == (0, 0)
-    assert shape(parse_plan("1. a(1)\n2. a(2)\n3. a($1)"), {1: 1, 2: 4, 3: 0}) == (5, 2)
 
 
 async def test_the_width_counts_the_calls_of_a_task_that_fans_out() -> None:

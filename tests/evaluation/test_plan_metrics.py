@@ -117,3 +117,10 @@ def test_isomorphism_is_exact(one: Plan, other: Plan) -> None:
     )
     assert isomorphic(one, other) == wanted
     assert width_and_depth(one)[1] >= 1
+
+
+def test_width_and_depth() -> None:
+    """The width is that of the widest level, in calls where these are known; the depth is the longest chain."""
+    assert width_and_depth(parse_plan("1. a(1)\n2. a(2)\n3. a(3)\n4. a($1)\n5. a($4)")) == (3, 3)
+    assert width_and_depth(parse_plan("1. join()")) == (0, 0)
+    assert width_and_depth(parse_plan("1. a(1)\n2. a(2)\n3. a($1)"), {1: 1, 2: 4, 3: 0}) == (5, 2)

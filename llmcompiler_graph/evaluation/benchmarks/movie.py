@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
-from llmcompiler_graph.evaluation.benchmarks.react import REACT
+from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.benchmarks.search import recorded_search, wikipedia_search
 from llmcompiler_graph.evaluation.data import read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only 
 
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import combines_all, named_in
-from llmcompiler_graph.evaluation.benchmarks.react import REACT
+from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.examples import Outcome, PlanExample

@@ -19,9 +19,10 @@ from pathlib import Path
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
 
-from llmcompiler_graph.evaluation.benchmarks.react import REACT
+from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import dataset_directory
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
+from llmcompiler_graph.evaluation.webshop.environment import RESULTS_PER_PAGE
 from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Goal, Product, Shop, read_shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
 from llmcompiler_graph.evaluation.webshop.search import SearchEngine
@@ -30,7 +31,6 @@ from llmcompiler_graph.references import JSON
 
 __all__ = ("WEBSHOP", "Hit", "Page")
 
-_HITS = 10
 _LONGEST = 300  # characters of a description: ten products must fit a prompt
 
 
@@ -82,7 +82,7 @@ def _tools(sample: Sample, model: Model) -> list[BaseTool]:
 
     def search(query: str) -> list[Hit]:
         """Search the shop by words, without prices; returns the ten best products."""
-        found = engine.search(query)[:_HITS]
+        found = engine.search(query)[:RESULTS_PER_PAGE]
         return [Hit(item=each.asin, title=each.title, price=each.price) for each in found]
 
     def explore(item: str) -> Page:

@@ -23,15 +23,9 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCal
 from langchain_core.tools import BaseTool, StructuredTool
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample
-from llmcompiler_graph.evaluation.systems.tool_calls import (
-    ToolCalls,
-    answer_in,
-    before,
-    described_tools,
-    read_call,
-    sections,
-)
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, before, read_call, sections
 from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.prompts import listing
 
 __all__ = ("agent_turns", "has_native_calls", "run_agent")
 
@@ -124,7 +118,7 @@ async def agent_turns(
         if one_call:
             middleware.append(_OneCall())
     else:
-        form = (_TEXT_ONE if one_call else _TEXT_MANY).format(tools=described_tools(calls))
+        form = (_TEXT_ONE if one_call else _TEXT_MANY).format(tools=listing(calls.specs))
         system_prompt = sections(instructions, form, prompt)
         middleware.append(_TextCalls(calls, one_call=one_call))
         given.append(_unreadable(calls))

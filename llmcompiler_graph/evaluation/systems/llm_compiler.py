@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.models import LazyModel
@@ -25,7 +25,7 @@ from llmcompiler_graph.plan import Plan
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, reread
 
-__all__ = ("llm_compiler", "shape", "without_return_types")
+__all__ = ("llm_compiler", "without_return_types")
 
 
 _NEVER_CUT = 100_000  # the rivals are shown every observation whole
@@ -117,33 +117,13 @@ def without_return_types(tool: BaseTool) -> BaseTool:
     )
 
 
-def shape(plan: Plan, calls: Mapping[int, int] | None = None) -> tuple[int, int]:
-    r"""The width and the depth of a plan: the most calls of one depth, and the tasks on the longest chain.
-
-    Args:
-        plan: The plan.
-        calls: How many calls each task made, `{index: number}`; one, where that is not known.
-
-    >>> from llmcompiler_graph.parser import parse_plan
-    >>> shape(parse_plan('1. a("x")\n2. a("y")\n3. b("$1 $2")'))
-    (2, 2)
-    """
-    depth: dict[int, int] = {}
-    for task in plan:
-        depth[task.index] = 1 + max((depth.get(index, 0) for index in task.dependencies), default=0)
-    width: Counter[int] = Counter()
-    for index, level in depth.items():
-        width[level] += 1 if calls is None else calls[index]
-    return max(width.values(), default=0), max(width, default=0)
-
-
 def _answer(final: Mapping[str, Any], sample: Sample, benchmark: Benchmark, *, plan_only: bool) -> Answer:
     rounds: Sequence[Round] = final["rounds"]
     tasks: Sequence[TaskRecord] = final["tasks"]
     timeline: Sequence[TimelineEntry] = final.get("timeline", [])
     readable = [task for task in tasks if task["text"]]
     calls = None if plan_only else {task["index"]: len(task["arguments"]) for task in readable}
-    width, depth = shape(Plan(tuple(map(reread, readable))), calls)
+    width, depth = width_and_depth(map(reread, readable), calls)
     first = Plan(tuple(reread(task) for task in readable if task["round"] == 0))
     diagnostics = tuple(_said(each) for one in rounds for each in one["diagnostics"])
     parsed = not rounds[0]["diagnostics"] and "join(" in rounds[0]["plan"]

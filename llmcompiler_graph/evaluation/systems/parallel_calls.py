@@ -6,9 +6,10 @@ in one turn.
 
 from __future__ import annotations
 
+from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import run_agent
-from llmcompiler_graph.evaluation.systems.plan_forms import Worked, levels, worked
+from llmcompiler_graph.evaluation.systems.plan_forms import Worked, worked
 
 __all__ = ("parallel_calls", "parallel_prompt")
 

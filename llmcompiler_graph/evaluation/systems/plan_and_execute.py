@@ -15,9 +15,9 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import agent_turns
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
-from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in, ask, described_tools, sections
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.prompts import PlanExample, listing
 
 __all__ = ("plan_and_execute",)
 
@@ -48,7 +48,7 @@ def plan_and_execute() -> System:
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         calls = ToolCalls(benchmark.tools(sample, model))
-        form = _PLANNER.format(tools=described_tools(calls))
+        form = _PLANNER.format(tools=listing(calls.specs))
         system = SystemMessage(sections(benchmark.instructions, form, _examples(benchmark.examples)))
         plan = reply = await ask(model, [system, HumanMessage(sample.question)])
         results: list[tuple[str, str]] = []

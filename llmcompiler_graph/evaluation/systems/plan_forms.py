@@ -1,9 +1,7 @@
-r"""A benchmark's examples in the forms of other systems: by depth, with references spelled otherwise, worked out.
+r"""A benchmark's examples in the forms of other systems: with references spelled otherwise, worked out.
 
 >>> from llmcompiler_graph.parser import parse_plan
 >>> plan = parse_plan('1. lookup("K2")\n2. lookup("Everest")\n3. calculate("${1.height} - $2")')
->>> [[task.index for task in level] for level in levels(plan)]
-[[1, 2], [3]]
 >>> respelled(plan.tasks[2], lambda index, path: f"#E{index}{path}")
 'calculate("#E1.height - #E2")'
 """
@@ -11,7 +9,7 @@ r"""A benchmark's examples in the forms of other systems: by depth, with referen
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,7 +19,7 @@ from llmcompiler_graph.examples import PlanExample, shown_tasks
 from llmcompiler_graph.plan import Plan, Task, render_call
 from llmcompiler_graph.references import Reference, references
 
-__all__ = ("Worked", "levels", "respelled", "spread", "worked")
+__all__ = ("Worked", "respelled", "spread", "worked")
 
 _REFERENCE = re.compile(r"\$\{(?P<braced>\d+)(?P<path>[^}]*)\}|\$(?P<plain>\d+)|(?P<dollar>\$\$)")
 _QUESTION = re.compile(r"^Question: ", re.MULTILINE)
@@ -71,17 +69,6 @@ def _times(task: Task, example: PlanExample) -> int:
     """How often a task runs in its example."""
     observed = [outcome.observations[task.index] for outcome in example.outcomes if task.index in outcome.observations]
     return len(observed[0]) if spread(task) and observed and isinstance(observed[0], list) else 1
-
-
-def levels(tasks: Iterable[Task]) -> list[list[Task]]:
-    """Group tasks by the length of the longest chain that leads to them; those without dependencies come first."""
-    depth: dict[int, int] = {}
-    found: list[list[Task]] = []
-    for task in tasks:
-        depth[task.index] = max((depth.get(needed, 0) for needed in task.dependencies), default=0) + 1
-        found.extend([] for _ in range(depth[task.index] - len(found)))
-        found[depth[task.index] - 1].append(task)
-    return found
 
 
 def respelled(task: Task, spell: Callable[[int, str], str]) -> str:

@@ -29,11 +29,13 @@ from pydantic_monty import (
     ResourceLimits,
 )
 
+from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.plan_forms import Worked, levels, spread, worked
-from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in, ask, described_tools, sections
+from llmcompiler_graph.evaluation.systems.plan_forms import Worked, spread, worked
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
 from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.plan import Plan, Task
+from llmcompiler_graph.prompts import listing
 from llmcompiler_graph.references import ALL, Path, Reference, Template, Value
 
 __all__ = ("programmatic",)
@@ -66,7 +68,7 @@ def programmatic() -> System:
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         calls = ToolCalls(benchmark.tools(sample, model))
-        form = _SYSTEM.format(tools=described_tools(calls))
+        form = _SYSTEM.format(tools=listing(calls.specs))
         system = SystemMessage(sections(benchmark.instructions, form, _examples(benchmark)))
         messages: list[BaseMessage] = [system, HumanMessage(sample.question)]
         width = depth = 0

@@ -19,12 +19,13 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic, ObservationPathError
+from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.plan_forms import levels, respelled
-from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls, answer_in, ask, described_tools, sections
+from llmcompiler_graph.evaluation.systems.plan_forms import respelled
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
 from llmcompiler_graph.parser import PlanParser, parse_plan
 from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import PlanExample
+from llmcompiler_graph.prompts import PlanExample, listing
 from llmcompiler_graph.references import JSON, as_text
 from llmcompiler_graph.task_fetching_unit import resolved
 
@@ -59,7 +60,7 @@ def rewoo() -> System:
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         calls = ToolCalls(benchmark.tools(sample, model))
-        planner = sections(_PLANNER.format(tools=described_tools(calls)), _examples(benchmark.examples))
+        planner = sections(_PLANNER.format(tools=listing(calls.specs)), _examples(benchmark.examples))
         question = HumanMessage(sample.question)
         text = await ask(model, [SystemMessage(planner), question])
         plan, diagnostics = _read(text, calls)
@@ -72,11 +73,11 @@ def rewoo() -> System:
         solver = sections(benchmark.instructions, _SOLVER)
         shown = sections(f"Task: {sample.question}", text, f"Evidence:\n{found or 'none'}")
         reply = await ask(model, [SystemMessage(solver), HumanMessage(shown)])
-        depth = levels(plan)
+        width, depth = width_and_depth(plan)
         return calls.answer(
             answer_in(reply),
-            width=max(map(len, depth), default=0),
-            depth=len(depth),
+            width=width,
+            depth=depth,
             plan=text,
             diagnostics=tuple(each.message for each in diagnostics),
             parsed=bool(plan.tasks) and not diagnostics,

@@ -13,7 +13,7 @@ import re
 from langchain_core.messages import HumanMessage
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.tool_calls import answer_in, ask, sections
+from llmcompiler_graph.evaluation.systems.toolbox import answer_in, ask, sections
 
 __all__ = ("skeleton_of_thought",)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.tool_calls import ToolCalls
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls
 from llmcompiler_graph.references import JSON
 
 __all__ = ("PROPOSER", "VALUER", "tree_of_thoughts")

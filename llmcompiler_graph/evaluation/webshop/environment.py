@@ -2,7 +2,8 @@
 
     search page → results, ten a page → product page, options to choose → its four sub-pages, and back → bought
 
-An action that the page does not offer changes nothing, as in the original.
+An action that the page does not offer changes nothing, as in the original. This is for whoever measures an agent of
+their own in the original's form: `benchmarks/webshop.py` asks the same questions with two tools instead.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from llmcompiler_graph.evaluation.webshop.search import SearchEngine
 
 __all__ = ("BUY", "RESULTS_PER_PAGE", "Session", "Step")
 
-RESULTS_PER_PAGE = 10
+RESULTS_PER_PAGE = 10  # also what the tools named `search` return
 BUY = "buy now"
 _BACK, _NEXT, _PREVIOUS = "back to search", "next >", "< prev"
 _SUB_PAGES = ("description", "features", "reviews", "attributes")

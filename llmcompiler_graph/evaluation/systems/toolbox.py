@@ -24,11 +24,10 @@ from llmcompiler_graph.evaluation.records import Answer, Model
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Task
-from llmcompiler_graph.prompts import signature
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.tool_specs import tool_spec
 
-__all__ = ("ToolCalls", "answer_in", "ask", "before", "described_tools", "read_call", "sections")
+__all__ = ("ToolCalls", "answer_in", "ask", "before", "read_call", "sections")
 
 _BRACKETS = re.compile(r"(?P<tool>[^\W\d][\w.\-/]*)\[(?P<argument>.*)\]", re.DOTALL)
 _LONE = 999_999_999  # the number of a call outside a plan: no `$1` in its text refers to it
@@ -118,15 +117,6 @@ def answer_in(reply: str) -> str:
         return brackets[1].strip()
     decision = parse_decision(reply)
     return decision.answer if isinstance(decision, Finish) else reply.strip()
-
-
-def described_tools(calls: ToolCalls) -> str:
-    """List the tools as LLMCompiler's prompt does: as Python signatures, with what they do."""
-    return "\n".join(
-        f"- {signature(spec)}"
-        + "".join(f"\n  {line.strip()}" for line in spec.description.splitlines() if line.strip())
-        for spec in calls.specs
-    )
 
 
 def read_call(text: str, calls: ToolCalls) -> tuple[str, dict[str, JSON]]:
