@@ -30,7 +30,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ("Decision", "DecisionParser", "Finish", "Replan", "parse_decision", "plan_start")
+__all__ = ("Decision", "DecisionParser", "Finish", "Replan", "parse_decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +68,100 @@ _ANSWER = re.compile(rf"^{_MARKS}(?P<word>(?:final[ \t]+)?answer)[ \t*_`]*:", _F
 _THOUGHT = re.compile(rf"{_MARKS}thought[ \t*_`]*:[\s*_`]*", re.IGNORECASE)
 _PARENTHESIS = re.compile(r"\(|\)(?P<line_ends>[ \t\r*_`.]*(?=\n|\Z))?")
 _PLAN = re.compile(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", _FLAGS)
+_BEGINNINGS = "|".join(word[:length] for word in ("replan", "action") for length in range(6))
+_MAY_REPLAN = re.compile(rf"{_MARKS}(?:replan|action|(?:{_BEGINNINGS})\Z)", _FLAGS)
+# what more text may make a decision of: the last word, with the marks or the `Action:` before it
+_BEGUN = re.compile(rf"(?:^{_MARKS}|\b)(?:action[ \t*_`]*:[\s*_`]*)?\w{{0,6}}[ \t*_`.!\r]*\Z", _FLAGS)
 _STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 
 
 class DecisionParser:
-    """Reads one reply as it arrives, so that the answer can be shown while it is written."""
+    """Reads one reply as it arrives, so that the answer can be shown, and the plan begun, while it is written.
+
+    Each piece is searched when it comes, with what just before it may belong to it: however long a reply is, a piece of
+    it takes the same work.
+    """
 
     def __init__(self) -> None:
+        self.plan_start: int | None = None
+        """Where the plan begins that the reply gives below its `Replan`, in characters; `None` while there is none."""
         self._text = ""
-        self._shown = 0
+        self._known = 0  # what follows is a stop word, or may become one
+        self._searched = 0  # no decision begins before
+        self._decision: re.Match[str] | None = None
+        self._answer: _Answer | None = None
 
     def feed(self, text: str) -> str:
         """Take more of the reply; return the part of the answer that it settles."""
         self._text += text
-        known = _without_stop(self._text, partial=True)
-        match = _DECISION.search(known)
-        if match is None or match["word"].lower() == "replan" or match.start("bare") == len(known):
-            return ""
-        # The last line may turn out to say `Replan`; a parenthesis, a mark or white space at the end, to be no answer.
-        line = max(known.rfind("\n") + 1, match.end())
-        word = known[line:].lstrip(" \t>#*_`-").lower()[:6]
-        undecided = line > match.end() and ("replan".startswith(word) or "action".startswith(word))
-        settled = _settled(_body(known[:line] if undecided else known, match))
-        piece = settled[self._shown :]
-        self._shown = max(self._shown, len(settled))
-        return piece
+        self._known += len(_without_stop(self._text[self._known :], partial=True))
+        if self._decision is None:
+            self._decide()
+        if self._answer is not None:
+            return self._answer.settled(self._text, self._known)
+        if self._decision is not None and self.plan_start is None and "(" in text:
+            self.plan_start = _plan_start(self._text, self._decision.end(), len(self._text) - len(text))
+        return ""
 
     def close(self) -> tuple[Decision, str]:
         """Say that the reply is complete; return the decision and the rest of its answer."""
         decision = parse_decision(self._text)
-        return decision, decision.answer[self._shown :] if isinstance(decision, Finish) else ""
+        shown = self._answer.shown if self._answer is not None else 0
+        return decision, decision.answer[shown:] if isinstance(decision, Finish) else ""
+
+    def _decide(self) -> None:
+        """Look for the first decision; one that ends with the text may turn out to be another word."""
+        match = _DECISION.search(self._text, self._searched, self._known)
+        if match is None or match.start("bare") == self._known:
+            begun = _BEGUN.search(self._text, self._searched, self._known)
+            self._searched = begun.start() if begun else self._known
+        else:
+            self._decision = match
+            self._answer = None if match["word"].lower() == "replan" else _Answer(match)
+
+
+class _Answer:
+    """Says, as a reply arrives, how much of its answer is settled.
+
+    The last line may turn out to say `Replan`; parentheses, marks and white space at the end, to be no answer.
+
+    Args:
+        decision: The `Finish` before it.
+    """
+
+    def __init__(self, decision: re.Match[str]) -> None:
+        self.shown = 0
+        """How many characters were settled."""
+        self._decision = decision
+        self._marks = _open_marks(decision)
+        self._start = self._line = self._searched = decision.end()  # of the answer, of its last line, of what is new
+        self._depth = 1  # how many parentheses are open where the last line begins
+        self._end: int | None = None
+
+    def settled(self, text: str, known: int) -> str:
+        """What else is settled, given the reply as far as it is known."""
+        if self._end is None and (line := text.rfind("\n", self._searched, known) + 1):
+            self._end = self._ended(text, line)
+            self._line = line
+        self._searched = known
+        end = known if self._end is None else self._end
+        if self._end is None and self._line > self._decision.end() and _MAY_REPLAN.match(text, self._line, known):
+            end = self._line
+        if not self.shown:
+            start, _ = _opened(text, self._decision.end(), self._marks)
+            self._start = start + len(text[start:]) - len(text[start:].lstrip())
+        piece = text[self._start + self.shown : _settled(text, self._start, end)]
+        self.shown += len(piece)
+        return piece
+
+    def _ended(self, text: str, line: int) -> int | None:
+        """Where the answer ends, if it does before this line."""
+        if self._decision["parenthesis"]:
+            closed, self._depth = _closing(text, self._line, line, self._depth)
+            if closed is not None:
+                return closed
+        replan = _REPLAN.search(text, self._line, line)
+        return replan and replan.start()
 
 
 def parse_decision(text: str) -> Decision:
@@ -116,16 +180,11 @@ def parse_decision(text: str) -> Decision:
     return Finish(body or above)
 
 
-def plan_start(reply: str) -> int | None:
-    r"""Find where the plan begins that a reply gives below its `Replan`, as far as it goes; `None` if there is none.
-
-    >>> plan_start('Replan: look up K2.\n4. search("K2")\n5. join()')
-    20
-    """
-    match = _DECISION.search(reply)
-    if match is None or match["word"].lower() != "replan":
-        return None
-    plan = _PLAN.search(reply, match.end())
+def _plan_start(text: str, start: int, new: int) -> int | None:
+    """Where the plan begins whose first parenthesis is new: on its line, or with a thought on the line above."""
+    line = text.rfind("\n", start, new)
+    above = text.rfind("\n", start, max(start, line))
+    plan = _PLAN.search(text, max(start, above))
     return plan and plan.start()
 
 
@@ -141,25 +200,30 @@ def _without_stop(text: str, *, partial: bool = False) -> str:
 
 def _decision_in(text: str) -> re.Match[str] | None:
     match = _DECISION.search(text)
-    if match and match["word"].lower() == "finish" and not _settled(_body(text, match)):
+    if match and match["word"].lower() == "finish" and not _settled(body := _body(text, match), 0, len(body)):
         match = _REPLAN.search(text, match.end()) or match
     return match or _LOOSE.search(text) or _ANSWER.search(text)
 
 
 def _body(text: str, match: re.Match[str]) -> str:
     """What a decision says, as far as the text goes."""
-    start, marks = match.end(), _open_marks(match)
-    start += len(text[start:]) - len(text[start:].lstrip(" \t"))
-    if marks and text.startswith(marks, start):  # `**Finish:** …`
-        start, marks = start + len(marks), ""
-    end = _closing(text, start) if match.groupdict().get("parenthesis") else None
+    start, marks = _opened(text, match.end(), _open_marks(match))
+    end = _closing(text, match.end(), len(text))[0] if match.groupdict().get("parenthesis") else None
     if end is None:
-        replan = _REPLAN.search(text, start) if match["word"].lower() == "finish" else None
+        replan = _REPLAN.search(text, match.end()) if match["word"].lower() == "finish" else None
         end = replan.start() if replan else len(text)
     body = text[start:end].strip()
     if marks and body.endswith(marks) and body.count(marks) % 2:  # `**Finish: …**`
         body = body.removesuffix(marks).rstrip()
     return body
+
+
+def _opened(text: str, start: int, marks: str) -> tuple[int, str]:
+    """Where the words begin that stand behind a decision, and which Markdown is still open there."""
+    start += len(text[start:]) - len(text[start:].lstrip(" \t"))
+    if marks and text.startswith(marks, start):  # `**Finish:** …`
+        start, marks = start + len(marks), ""
+    return start, marks
 
 
 def _open_marks(match: re.Match[str]) -> str:
@@ -176,25 +240,23 @@ def _open_marks(match: re.Match[str]) -> str:
     return opened[-1] if opened else ""
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Where the parenthesis that was open at an offset closes: at the end of a line."""
-    depth = 1
-    for match in _PARENTHESIS.finditer(text, start):
+def _closing(text: str, start: int, end: int, depth: int = 1) -> tuple[int | None, int]:
+    """Where the parentheses that are open at the start close, at the end of a line; and how many are open then."""
+    for match in _PARENTHESIS.finditer(text, start, end):
         if match[0] == "(":
             depth += 1
         elif depth > 1:
             depth -= 1
         elif match["line_ends"] is not None:
-            return match.start()
-    return None
+            return match.start(), 0
+    return None, depth
 
 
-def _settled(text: str) -> str:
-    """What is surely part of an answer: neither parentheses and marks nor white space at its end."""
-    end = len(text)
-    while end and (text[end - 1] in ")*_`." or text[end - 1].isspace()):
+def _settled(text: str, start: int, end: int) -> int:
+    """Where what is surely part of an answer ends: neither parentheses and marks nor white space at its end are."""
+    while end > start and (text[end - 1] in ")*_`." or text[end - 1].isspace()):
         end -= 1
-    return text[:end]
+    return end
 
 
 def _unlabelled(text: str) -> str:

@@ -17,7 +17,7 @@ from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
 from llmcompiler_graph.constrain import Constraint
-from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision, plan_start
+from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision
 from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft, referable
 from llmcompiler_graph.errors import ConfigurationError
@@ -174,7 +174,7 @@ class _Reply:
                     usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
                     self.text += chunk.text
                     self._show(parser.feed(chunk.text))
-                    self._plan()
+                    self._plan(parser.plan_start)
             if self.draft is not None:
                 self.draft.close()
         except BaseException:
@@ -193,9 +193,9 @@ class _Reply:
             await self.draft.executor.aclose()
             self.draft = None
 
-    def _plan(self) -> None:
-        """Begin the tasks that the reply has below its `Replan`."""
-        if self.draft is None and self._begin is not None and (start := plan_start(self.text)) is not None:
+    def _plan(self, start: int | None) -> None:
+        """Begin the tasks that the reply has below its `Replan`, from where they start."""
+        if self.draft is None and self._begin is not None and start is not None:
             self.draft, self._drafted = self._begin(self.text[:start]), start
         if self.draft is not None:
             self.draft.feed(self.text[self._drafted :])

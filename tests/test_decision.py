@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmcompiler_graph.decision import Decision, DecisionParser, Finish, Replan, parse_decision
+from tests.test_task_fetching_unit import opcodes
 
 
 def read(pieces: list[str]) -> tuple[Decision, list[str]]:
@@ -198,6 +199,7 @@ in_form = st.builds(
 @example("Finish: a<END_OF_RESPONSE> b < c", None)
 @example("Finish: a\nReplan", None)
 @example("Finish:\nReplan: a", None)
+@example("Finish(a\nReplan: b\nc) d", None)
 def test_any_chunking_shows_the_answer(text: str, data: st.DataObject | None) -> None:
     """However a reply is cut, what is shown joins to the answer exactly, and nothing is shown of a `Replan`."""
     cuts = range(1, len(text)) if data is None else sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=9)))
@@ -224,6 +226,36 @@ def test_any_answer_can_stand_in_parentheses(answer: str) -> None:
     """What stands in `Finish(…)` is the answer, and so does one with parentheses of its own."""
     assert parse_decision(f"Thought: a\nAction: Finish({answer})") == Finish(answer.strip() or "a")
     assert parse_decision(f"Finish(({answer}) x)") == Finish(f"({answer}) x")
+
+
+LONG = [
+    ("Thought: {}\nFinish: 42", "we act and so on. "),
+    ("Finish: {}", "it is so (see below) and so on\n"),
+    ("Finish: {}", "it is so (see below) and so on. "),
+    ("**Finish: {}**", "**it** is *so*. "),
+    ("Finish({})", "it is so (see below)\n"),
+    ("Replan: {}\n3. look()", "look (again)\n"),
+]
+
+
+@pytest.mark.parametrize(("form", "part"), LONG, ids=[f"{form}, {part}" for form, part in LONG])
+def test_work_grows_with_the_reply_and_not_faster(form: str, part: str) -> None:
+    """Four times the reply takes about four times the work to read, in pieces as models send them."""
+
+    def work(parts: int) -> None:
+        text = form.format(part * parts)
+        parser = DecisionParser()
+        for at in range(0, len(text), 4):
+            parser.feed(text[at : at + 4])
+
+    assert opcodes(lambda: work(120)) < 4.4 * opcodes(lambda: work(30))
+
+
+def test_a_long_thought_is_searched_once() -> None:
+    """Reading it in small pieces takes a second or two; were each to search all before it, the test would time out."""
+    text = f"Thought: {'we act and so on. ' * 13_000}\nFinish: 42"
+    decision, shown = read([text[at : at + 4] for at in range(0, len(text), 4)])
+    assert (decision, "".join(shown)) == (Finish("42"), "42")
 
 
 def test_a_long_reply_of_labels_is_read() -> None:

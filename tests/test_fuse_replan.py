@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.decision import plan_start
+from llmcompiler_graph.decision import DecisionParser
 from llmcompiler_graph.decision_grammar import decision_grammar
 from llmcompiler_graph.grammar_forms import write
 from llmcompiler_graph.plan import ToolSpec
@@ -45,9 +45,12 @@ def fused(*replies: str, **settings: Any) -> tuple[Any, ScriptedModel]:
     ],
 )
 def test_the_plan_in_a_reply(reply: str, plan: str) -> None:
-    """The plan of a reply is what begins, below its `Replan`, with a numbered call."""
-    start = plan_start(reply)
-    assert (reply[start:] if start is not None else "") == plan
+    """The plan of a reply is what begins, below its `Replan`, with a numbered call, however it arrives."""
+    for pieces in ([reply], list(reply)):
+        parser = DecisionParser()
+        for piece in pieces:
+            parser.feed(piece)
+        assert (reply[parser.plan_start :] if parser.plan_start is not None else "") == plan
 
 
 def test_tasks_start_while_the_joiner_writes_them() -> None:
