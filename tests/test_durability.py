@@ -123,9 +123,9 @@ import asyncio, os, sys
 from langchain_core.tools import tool
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
-from tests.test_durability import QUESTION, THREAD, saver_at
+from tests.test_durability import QUESTION, THREAD, do, saver_at
 
-store, first = sys.argv[1], sys.argv[2] == "first"
+store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
 
 @tool
 async def note(text: str) -> str:
@@ -133,39 +133,43 @@ async def note(text: str) -> str:
     print("note", text, flush=True)
     return text
 
-@tool
-async def crash(text: str) -> str:
-    '''Crash the first time.'''
-    if first:
-        await asyncio.sleep(0.3)
-        os._exit(7)
-    return "survived"
-
 async def main():
-    plan = '1. note("a")\\n2. note("$1 again")\\n3. crash("c")\\n4. note("$3")'
-    async with saver_at(store, sync=False) as saver:
+    async with saver_at(store, sync=sync) as saver:
+        @tool
+        async def crash(text: str) -> str:
+            '''Crash the first time, once the two tasks that can be done are persisted.'''
+            kept = []
+            async with asyncio.timeout(30):
+                while first and len(kept) < 2:
+                    written = (await do(saver, "get_tuple", THREAD, sync=sync)).pending_writes
+                    kept = [value for _, channel, value in written if channel == "__return__"]
+            if first:
+                os._exit(7)
+            return "survived"
+
+        plan = '1. note("a")\\n2. note("$1 again")\\n3. crash("c")\\n4. note("$3")'
         model = ScriptedModel([plan] if first else ["Finish: ok"])
         graph = create_llm_compiler(model, [note, crash], checkpointer=saver)
-        final = await graph.ainvoke(QUESTION if first else None, THREAD)
+        final = await do(graph, "invoke", QUESTION if first else None, THREAD, sync=sync)
         print(final["messages"][-1].content, [task["value"] for task in final["tasks"]])
 
 asyncio.run(main())
 """
 
 
-def test_going_on_in_another_process(store: str) -> None:
+@pytest.mark.parametrize("way", ["async", "sync"])
+def test_going_on_in_another_process(store: str, way: str) -> None:
     """After the process died in the middle of a plan, another one runs only what was not finished."""
+    program = [sys.executable, "-W", "error", "-c", CRASHING, store, way]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     runs = [
-        subprocess.run(
-            [sys.executable, "-c", CRASHING, store, which], capture_output=True, text=True, check=False, env=env
-        )
+        subprocess.run([*program, which], capture_output=True, text=True, check=False, env=env)
         for which in ("first", "second")
     ]
-    assert [(run.returncode, run.stdout) for run in runs] == [
-        (7, "note a\nnote a again\n"),
-        (0, "note survived\nok ['a', 'a again', 'survived', 'survived']\n"),
-    ], [run.stderr for run in runs]
+    assert [(run.returncode, run.stdout, run.stderr) for run in runs] == [
+        (7, "note a\nnote a again\n", ""),
+        (0, "note survived\nok ['a', 'a again', 'survived', 'survived']\n", ""),
+    ]
 
 
 @both_ways

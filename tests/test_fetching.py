@@ -1,7 +1,4 @@
 import asyncio
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -601,52 +598,6 @@ async def test_going_on_after_an_error(sync: bool) -> None:
     assert values(final)[1:] == ["saw a", "b", "saw b", "saw saw a"]
     assert [call for call in calls if call != "price $4"][3:] == ["flaky b", "b"]
     assert final["timeline"][1]["finished"] is not None
-
-
-CRASHING = """
-import os, sys, time, asyncio
-from langchain_core.tools import tool
-from langgraph.checkpoint.sqlite import SqliteSaver
-from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.testing import ScriptedModel
-
-first = sys.argv[1] == "first"
-
-@tool
-def note(text: str) -> str:
-    '''Note.'''
-    print("note", text, flush=True)
-    return text
-
-@tool
-def crash(text: str) -> str:
-    '''Crash the first time.'''
-    if first:
-        time.sleep(0.3)
-        os._exit(7)
-    return "survived"
-
-plan = '1. note("a")\\n2. note("$1 again")\\n3. crash("c")\\n4. note("$3")'
-with SqliteSaver.from_conn_string(sys.argv[2]) as saver:
-    graph = create_llm_compiler(ScriptedModel([plan] if first else ["Finish: ok"]), [note, crash], checkpointer=saver)
-    config = {"configurable": {"thread_id": "1"}}
-    final = graph.invoke({"messages": [("user", "?")]} if first else None, config)
-    print(final["messages"][-1].content, [task["value"] for task in final["tasks"]])
-"""
-
-
-def test_going_on_in_another_process(tmp_path: Path) -> None:
-    """After the process died in the middle of a plan, another one runs only what was not finished."""
-    program = [sys.executable, "-W", "error", "-c", CRASHING]
-    env = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"}
-    runs = [
-        subprocess.run([*program, which, str(tmp_path / "db")], capture_output=True, text=True, check=False, env=env)
-        for which in ("first", "second")
-    ]
-    assert [(run.returncode, run.stdout, run.stderr) for run in runs] == [
-        (7, "note a\nnote a again\n", ""),
-        (0, "note survived\nok ['a', 'a again', 'survived', 'survived']\n", ""),
-    ]
 
 
 def test_cancelling_a_run_cancels_its_tools() -> None:
