@@ -54,7 +54,7 @@ print(len(loops), len(set(loops)))
 
 
 def test_errors_reach_the_caller() -> None:
-    """What the coroutine raises is raised."""
+    """What a coroutine raises in the background is raised at its caller."""
 
     async def work() -> None:
         raise KeyError("x")

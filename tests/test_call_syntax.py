@@ -116,7 +116,7 @@ def test_names(text: str, named: dict[str, Value]) -> None:
 
 
 def test_positions_come_before_names() -> None:
-    """Both kinds together, with a comma at the end."""
+    """A call takes arguments by position, then by name, and may end with a comma."""
     assert read("1, 'x', a=2,") == Arguments((1, "x"), {"a": 2}, (), ())
     assert read("") == Arguments((), {}, (), ())
 
@@ -138,7 +138,7 @@ def test_positions_come_before_names() -> None:
     ],
 )
 def test_an_unquoted_expression_is_its_text(text: str, value: Value) -> None:
-    """As if it had been quoted, with its references; what the operators mean is the tool's matter."""
+    """An unquoted expression is read as if it were quoted, with its references, whatever its operators mean."""
     assert value_of(text) == value
 
 

@@ -236,7 +236,7 @@ def test_references_have_the_type_of_what_they_select(first: Task, value: Value,
     ],
 )
 def test_references_are_checked_element_by_element(arguments: dict[str, Value], complaints: list[str]) -> None:
-    """Each against the element's schema, constants beside them too."""
+    """Each reference in a list is checked against the element's schema, and so are constants beside it."""
     assert check(Task(1, "square", {"x": 1}), Task(2, "now"), Task(3, "total", arguments)) == complaints
 
 
@@ -258,7 +258,7 @@ def test_two_tools_may_mean_two_things_by_one_definition() -> None:
 
 
 def test_a_task_that_fans_out_returns_a_list() -> None:
-    """Of what its tool returns; its own elements are then selected by `[*]` again."""
+    """A task that fans out returns a list of what its tool returns, from which `[*]` selects again."""
     fanned = [Task(1, "search", {"query": "a"}), Task(2, "square", {"x": Reference(1, (ALL, "score"))})]
     assert check(*fanned, Task(3, "total", {"values": Reference(2)})) == []
     assert check(*fanned, Task(3, "square", {"x": Reference(2, (ALL,))})) == []
@@ -279,7 +279,7 @@ def test_the_tasks_of_a_plan_are_counted() -> None:
 
 
 def test_everything_wrong_with_a_task_is_reported_at_once() -> None:
-    """Not just the first complaint; each stands where the task stands."""
+    """All that is wrong with a task is reported, not just the first, and stands where the task stands."""
     parameters: dict[str, JSON] = {"a": NUMBER, "b": NUMBER, "c": NUMBER}
     tool = ToolSpec("f", parameters, frozenset({"a", "hidden"}), {"type": "object", "properties": {"k": STRING}})
     checker = Checker([tool], max_tasks=0)
@@ -368,7 +368,7 @@ def test_what_is_bound_keeps_the_rest_of_the_task() -> None:
     ],
 )
 def test_a_known_field_after_a_reference_in_a_string_is_its_path(text: str, value: Value) -> None:
-    """As far as the observation is known to have it; else it is the string's own text."""
+    """In a string, what follows a reference is its path as far as the observation has it, then text."""
     plan = f'1. search("a")\n2. height("K2")\n3. now()\n4. anything()\n5. search("{text}")'
     assert bind(plan) == {"query": value}
 
@@ -381,7 +381,7 @@ def test_a_path_found_in_a_string_has_its_type() -> None:
 
 
 def test_tasks_of_earlier_plans_are_assumed() -> None:
-    """They may be referred to with their types, fan-out included, and do not count; unknown tools return anything."""
+    """Tasks of earlier plans may be referred to with their types, and do not count; unknown tools return anything."""
     checker = Checker(TOOLS, max_tasks=1)
     checker.assume(Task(1, "now"))
     checker.assume(Task(2, "square", {"x": Reference(9, (ALL,))}))
@@ -409,7 +409,7 @@ def test_tasks_of_earlier_plans_are_assumed() -> None:
     ],
 )
 def test_a_plan_made_by_hand_is_numbered_as_text_would_be(tasks: list[Task], text: str) -> None:
-    """It could not be run otherwise."""
+    """A plan made by hand is refused if its numbers are not such as text would have: it could not be run."""
     with pytest.raises(PlanCheckError) as caught:
         check_plan(Plan(tuple(tasks)), TOOLS)
     assert str(caught.value) == text
@@ -428,7 +428,7 @@ def test_a_plan_is_checked_as_a_whole() -> None:
 
 
 def test_a_tools_own_check_sees_whole_arguments_that_it_knows() -> None:
-    """It may be laxer than the schema, so elements beside references are left to it, when the tool is called."""
+    """A tool's own check sees whole arguments that it knows; one with a reference in it is left to the call."""
     seen: list[str] = []
 
     def lax(name: str, _: JSON) -> str | None:

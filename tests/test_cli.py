@@ -79,7 +79,7 @@ def environment(server: ScriptedServer, more: Mapping[str, str] | None = None) -
 
 
 def test_ask_prints_the_answer_alone() -> None:
-    """Stdout holds the answer and nothing else."""
+    """`ask` prints the answer to stdout, and nothing else."""
     with ScriptedServer([PLAN, ANSWER]) as server:
         outcome = run(server, "ask", *MODEL, QUESTION)
     assert (outcome.code, outcome.out) == (0, "Mount Everest is 237.86 m higher than K2.\n")
@@ -117,7 +117,7 @@ def test_ask_tells_what_happens_in_plain_lines() -> None:
 
 
 def test_ask_without_timeline() -> None:
-    """`--no-timeline` leaves out the table."""
+    """`ask --no-timeline` leaves out the table."""
     with ScriptedServer([PLAN, ANSWER]) as server:
         outcome = run(server, "ask", *MODEL, "--no-timeline", QUESTION)
     assert outcome.err.splitlines()[-1].endswith("s join")
@@ -254,7 +254,7 @@ line 4, column 1: no tool is named 'lokup'; did you mean 'lookup'? [unknown-tool
 
 
 def test_graph_is_mermaid() -> None:
-    """`graph` needs no model."""
+    """`graph` draws in Mermaid, without a model."""
     result = CliRunner().invoke(app, ["graph"])
     assert result.exit_code == 0
     assert "graph TD;" in result.stdout
@@ -262,7 +262,7 @@ def test_graph_is_mermaid() -> None:
 
 
 def test_version() -> None:
-    """`--version` names the distribution."""
+    """`--version` prints the name and version of the distribution."""
     assert re.fullmatch(r"llmcompiler-graph \d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).stdout)
 
 
@@ -275,7 +275,7 @@ def test_version() -> None:
     ids=["planner", "joiner"],
 )
 def test_a_model_that_fails(replies: list[str | int]) -> None:
-    """The provider's message is the error; there is no traceback."""
+    """If the model fails, the error is the provider's message, without a traceback."""
     with ScriptedServer(replies) as server:
         outcome = run(server, "ask", *MODEL, QUESTION)
     assert (outcome.code, outcome.out) == (1, "")
@@ -284,7 +284,7 @@ def test_a_model_that_fails(replies: list[str | int]) -> None:
 
 
 def test_debug_shows_the_traceback() -> None:
-    """`--debug` prints it before the error."""
+    """`--debug` prints the traceback before the error."""
     with ScriptedServer([400]) as server:
         outcome = run(server, "plan", *MODEL, "--debug", QUESTION)
     assert outcome.code == 1
@@ -293,7 +293,7 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_a_model_that_fails_once_is_asked_again() -> None:
-    """The provider's client retries."""
+    """A model that fails once is asked again by its provider's client."""
     with ScriptedServer([RuntimeError("busy"), "1. join()", "Finish: hello"]) as server:
         outcome = run(server, "ask", *MODEL, "Hello?")
     assert (outcome.code, outcome.out, len(server.requests)) == (0, "hello\n", 3)
@@ -314,7 +314,7 @@ def test_a_model_that_does_not_exist(arguments: list[str], message: str) -> None
 
 
 def test_a_tool_that_fails_is_an_observation() -> None:
-    """It is shown, and the joiner is told."""
+    """A tool's failure is shown to the user and told to the joiner, and the run goes on."""
     with ScriptedServer(['1. lookup("Atlantis")\n2. join()', "Finish: unknown"]) as server:
         outcome = run(server, "ask", *MODEL, QUESTION)
     assert (outcome.code, outcome.out) == (0, "unknown\n")
@@ -322,7 +322,7 @@ def test_a_tool_that_fails_is_an_observation() -> None:
 
 
 def test_a_tool_that_asks_a_human(tool_module: str) -> None:
-    """The command line has nobody to ask, and says so."""
+    """Where a tool asks a human, the command line says that it has nobody to ask."""
     with ScriptedServer(['1. approve("this")\n2. join()', "Finish: yes"]) as server:
         outcome = run(server, "ask", *MODEL, "-t", f"{tool_module}:approve", "Do this")
     assert outcome.code == 1
@@ -381,7 +381,7 @@ def test_ctrl_c(busy: str) -> None:
 
 
 def test_broken_pipe_is_quiet() -> None:
-    """Whoever reads the answer may leave early."""
+    """Whoever reads the answer may leave early, without an error."""
     with ScriptedServer(["1. join()", "Finish: " + "word " * 200], seconds_per_reply=0.5) as server:
         command = [*COMMAND, "ask", *MODEL, "--no-timeline", QUESTION]
         with subprocess.Popen(

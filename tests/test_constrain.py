@@ -42,7 +42,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.mark.parametrize("constrain", ["llama.cpp", Constraint("llama.cpp")])
 def test_llama_cpp(server: ScriptedServer, constrain: Constrain) -> None:
-    """It takes GBNF in a field of its own, for the plan and for the decision."""
+    """llama.cpp is sent GBNF in a field of its own, for the plan and for the decision."""
     plan, decision = asked(server, constrain)
     assert accepts(plan["grammar"], "gbnf", PLAN)
     assert accepts(decision["grammar"], "gbnf", REPLY)
@@ -59,7 +59,7 @@ NEXT = '2. calculate(expression="$1 + 1")\n3. join()'
 
 
 def test_a_replan() -> None:
-    """It goes on with the numbers, and may refer to what was done, as far as that fits."""
+    """The grammar of a replan goes on with the numbers, and lets refer to what was done where that fits."""
     with ScriptedServer([PLAN, "Thought: t\nReplan: more", NEXT, REPLY]) as server:
         grammar = asked(server, Constraint("llama.cpp", "lark"))[2]["grammar"]
     assert accepts(grammar, "lark", NEXT)
@@ -68,7 +68,7 @@ def test_a_replan() -> None:
 
 
 def test_a_fused_replan() -> None:
-    """The joiner may write such a plan below its decision."""
+    """With `fuse_replan` the joiner's grammar has the next plan below `Replan`, unless it is the last time."""
     reply = f"Thought: t\nReplan: more\n{NEXT}"
     with ScriptedServer([PLAN, reply, REPLY]) as server:
         _, fused, last = asked(server, Constraint("llama.cpp", "lark"), fuse_replan=True, max_replans=1)
@@ -79,7 +79,7 @@ def test_a_fused_replan() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_fruitless_plan_is_followed_by_another(fused: bool) -> None:
-    """Of a first plan that found out nothing it was made for, a model held to a grammar may only ask for another."""
+    """After a first plan that found out nothing it was made for, the grammar leaves nothing but a replan."""
     useless = (
         '1. lookup(entity="Atlantis")\n2. lookup(entity="K2")\n3. calculate(expression="${1.height_m} - ${2.height_m}")'
     )
@@ -132,7 +132,7 @@ def test_a_repair() -> None:
 
 @pytest.mark.parametrize(("form", "field"), [("gbnf", "grammar"), ("lark", "grammar"), ("regex", "regex")])
 def test_vllm(server: ScriptedServer, form: Any, field: str) -> None:
-    """It takes structured outputs of one sort."""
+    """A vLLM server is sent structured outputs of one sort."""
     for request, text in zip(asked(server, Constraint("vllm", form)), [PLAN, REPLY], strict=True):
         assert list(request["structured_outputs"]) == [field]
         assert accepts(request["structured_outputs"][field], form, text)
@@ -140,7 +140,7 @@ def test_vllm(server: ScriptedServer, form: Any, field: str) -> None:
 
 @pytest.mark.parametrize(("form", "field"), [("gbnf", "ebnf"), ("lark", "ebnf"), ("regex", "regex")])
 def test_sglang(server: ScriptedServer, form: Any, field: str) -> None:
-    """It takes EBNF or a regular expression."""
+    """SGLang is sent EBNF or a regular expression."""
     for request, text in zip(asked(server, Constraint("sglang", form)), [PLAN, REPLY], strict=True):
         assert accepts(request[field], form, text)
 
@@ -153,14 +153,14 @@ def test_nothing_is_sent_to_who_may_not_take_it(server: ScriptedServer, constrai
 
 
 def test_auto_holds_the_embedded_model() -> None:
-    """It takes the most exact form."""
+    """Unless told otherwise, the embedded model is held to the most exact form of a grammar."""
     assert constraint_for("auto", "local:qwen2.5-coder-0.5b") == Constraint("llama.cpp", "lark", one_line=True)
     assert constraint_for(None, "local") is None
 
 
 @pytest.mark.parametrize("replies", [[400], [PLAN, 400], [422]])
 def test_a_refusal_says_what_to_do(replies: list[str | int]) -> None:
-    """The planner's and the joiner's."""
+    """A server that refuses the planner's or the joiner's grammar leads to an error that says what to do."""
     with (
         ScriptedServer(replies) as server,
         pytest.raises(ConfigurationError, match=r"'grammar'.*constrain=None.*40|422"),
@@ -178,7 +178,7 @@ def test_a_refusal_says_what_to_do(replies: list[str | int]) -> None:
     ],
 )
 def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
-    """It is no refusal of the grammar: the error is the one that is raised without a grammar."""
+    """A prompt that is too long is no refusal of the grammar: the error is as without one."""
     with ScriptedServer([ValueError(message)]) as server, pytest.raises(kind, match=re.escape(message)):
         asked(server, "llama.cpp")
 
@@ -192,13 +192,13 @@ def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
     ],
 )
 def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
-    """It is refused when the constraint is made."""
+    """A form that the server does not take is refused when the constraint is made."""
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         Constraint(server, form)
 
 
 def test_an_unknown_server() -> None:
-    """The known ones are named."""
+    """Of a server that nobody knows, the error names the known ones."""
     unknown: Any = "lama.cpp"
     with pytest.raises(ConfigurationError, match=r"'sglang', a Constraint or None, not 'lama\.cpp'"):
         create_llm_compiler("openai:x", [lookup], constrain=unknown)
@@ -211,7 +211,7 @@ def test_a_large_expression_is_typed_as_far_as_fits() -> None:
 
 
 async def test_the_loop_goes_on_while_a_grammar_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a plan and of a decision with a plan, which can take seconds."""
+    """The event loop goes on while the grammar of a plan, or of a decision with a plan, is made."""
     loop = asyncio.get_running_loop()
     made = 0
 
@@ -232,7 +232,7 @@ async def test_the_loop_goes_on_while_a_grammar_is_made(monkeypatch: pytest.Monk
 
 
 def test_a_grammar_is_written_once() -> None:
-    """Every first plan of a graph has the same."""
+    """A grammar that is needed again is not written again: all first plans of a graph have the same."""
     constraint = Constraint("llama.cpp")
     specs = [tool_spec(lookup), tool_spec(calculate)]
     assert constraint.plan(specs) is constraint.plan(specs)
@@ -242,7 +242,7 @@ def test_a_grammar_is_written_once() -> None:
 
 
 def test_a_grammar_is_written_once_by_threads() -> None:
-    """However many ask for it at the same time."""
+    """However many threads ask for a grammar at the same time, it is written once."""
     constraint, specs = Constraint("llama.cpp", "lark"), [tool_spec(lookup), tool_spec(calculate)]
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(lambda _: constraint.plan(specs), range(8)))

@@ -138,7 +138,7 @@ def test_no_replan_after_the_deadline() -> None:
 
 
 def test_the_deadline_is_that_of_the_turn() -> None:
-    """It goes on through replans, and begins anew with each question."""
+    """A deadline goes on through replans, and begins anew with each question."""
     replies = ["1. wait(2)", "Replan: more", "2. wait(9)", "Finish: one", "1. wait(4)", "Finish: two"]
 
     async def run() -> Any:
@@ -212,7 +212,7 @@ def test_synchronous_runs() -> None:
 
 
 def test_a_deadline_that_cannot_be() -> None:
-    """No time at all is refused."""
+    """A deadline that leaves no time at all is refused."""
     with pytest.raises(ConfigurationError, match="deadline must be more than 0 seconds, not 0"):
         create_llm_compiler(ScriptedModel(), [wait], deadline=0)
 

@@ -89,6 +89,6 @@ def test_no_line_ends_an_answer(text: str) -> None:
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
 def test_a_replan_is_one(seed: int) -> None:
-    """Random replies are read as what they say."""
+    """Random replies of the grammar are read as the decision they say."""
     reply = sentence(write(decision_grammar(may_replan=True, one_line=True), "lark"), "lark", Random(seed))
     assert isinstance(parse_decision(reply), Replan if reply.split("\n")[1].startswith("Replan") else Finish)

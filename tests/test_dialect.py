@@ -223,7 +223,7 @@ def test_arguments_that_are_no_json() -> None:
 
 
 def test_a_model_that_calls_no_tools() -> None:
-    """It is refused when the graph is made, with what to do instead."""
+    """`planner="tools"` with a model that calls none is refused when the graph is made."""
     with pytest.raises(ConfigurationError, match="needs a model that calls tools, FakeListChatModel does not"):
         create_llm_compiler(FakeListChatModel(responses=[]), TOOLS, planner="tools")
     with pytest.raises(ConfigurationError, match="planner must be 'text' or 'tools', not 'gpt-5'"):
@@ -271,7 +271,7 @@ def test_any_argument_may_be_a_reference() -> None:
 
 
 def test_tools_with_arguments_named_task_and_after() -> None:
-    """The index and the order get names that no tool has taken."""
+    """The arguments for a call's index and order get names that no tool's argument has."""
 
     def remind(task: str, after: int) -> str:
         """Remind of a task."""

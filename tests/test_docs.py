@@ -19,7 +19,7 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    """It prints the answer, and both cities are asked at the same time."""
+    """The README's example prints its answer, and asks for both cities at the same time."""
     (example,) = blocks("README.md", "python")
     plan = '1. temperature("Rome")\n2. temperature("Oslo")\n3. difference("$1", "$2")\n4. join()'
     with ScriptedServer([plan, "Finish: It is 14.5 °C warmer."]) as server:
@@ -42,7 +42,7 @@ def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 def test_the_plan_of_the_readme_is_one() -> None:
-    """It is read without complaint: two independent tasks and one that needs both."""
+    """The README's plan is read without complaint: two independent tasks and one that needs both."""
     (text,) = blocks("README.md", "text")
     plan = parse_plan(text)
     assert [task.dependencies for task in plan] == [(), (), (1, 2)]

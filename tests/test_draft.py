@@ -64,7 +64,7 @@ def test_good_tasks_run_during_the_repair() -> None:
 
 
 def test_repaired_tasks_start_while_the_repair_is_written() -> None:
-    """The reply is read as it streams, like the plan."""
+    """Repaired tasks start while the reply with them streams, like those of a plan."""
 
     async def main() -> dict[str, Any]:
         replies = ['1. wrok("a")\n2. wrok("b")\n', '1. work("a")\n2. work("b")\n', "Finish: ok"]

@@ -273,7 +273,7 @@ def senders(ran: Counter[str], *, fails: str = "", asks: str = "") -> list[BaseT
 
 @pytest.mark.parametrize("early", [False, True], ids=["planned", "early"])
 async def test_each_call_of_a_fan_out_is_persisted(store: str, early: bool) -> None:
-    """Of a task that fans out, only the calls that were not finished are made again, also if they began early."""
+    """Of a task that fans out, only calls that were not finished are made again, also if they began early."""
     ran: Counter[str] = Counter()
     async with saver_at(store, sync=False) as saver:
 

@@ -63,7 +63,7 @@ def test_names_within_names() -> None:
 
 
 def test_a_thing_looked_up_twice() -> None:
-    """Of several tasks called with one name, reading any will do."""
+    """Where several tasks look up one thing, reading any of them will do."""
     plan = '1. height("K2")\n2. age("K2")\n3. height("Lhotse")\n'
     assert doubts(plan + '4. math("K2 and Lhotse", [$2, $3])') == []
 

@@ -28,7 +28,7 @@ def test_a_diagnostic_says_where_what_and_what_to_write() -> None:
 
 @pytest.mark.parametrize("kind", [PlanSyntaxError, PlanCheckError])
 def test_a_plan_error_lists_its_diagnostics(kind: type[PlanError]) -> None:
-    """They are kept as given, from any iterable, and the message has one per line."""
+    """A plan error keeps its diagnostics as given, from any iterable, and its message has one per line."""
     error = kind(iter([FIRST, SECOND]))
     assert error.diagnostics == (FIRST, SECOND)
     assert str(error) == f"{FIRST}\n{SECOND}"

@@ -218,7 +218,7 @@ REPLAN = PlanExample(
 
 
 def test_an_example_with_a_replan() -> None:
-    """It is shown as the conversation it would be, word for word as in a real one."""
+    """An example with a replan is shown as the conversation it would be, word for word."""
     tools = specs(temperature, difference)
     check_examples([REPLAN], tools)
     text = system_message(tools, [REPLAN]).text

@@ -406,7 +406,7 @@ def test_exact_times_with_limits(limit: int | None, seconds: float) -> None:
 
 
 def test_what_an_early_call_raises() -> None:
-    """It is raised where its task and what waits for it are run, now or later; the call is not made again."""
+    """What an early call raises is raised where its task or what waits for it runs; it is not made again."""
     made: list[int] = []
 
     async def early(start: Start) -> Observation:
@@ -726,6 +726,6 @@ def test_what_nobody_asks_for_is_no_error() -> None:
 
 
 def test_a_long_chain() -> None:
-    """1 → 2 → … → 3,000: no recursion limit is met."""
+    """A chain of 3,000 tasks meets no recursion limit."""
     chain = [sleep_task(n, 1, *([n - 1] if n > 1 else [])) for n in range(1, 3001)]
     assert finish_time(chain) == 3000

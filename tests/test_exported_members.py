@@ -26,7 +26,7 @@ def brought_together(package: ModuleType) -> set[str]:
 
 
 def test_there_are_modules_to_look_at() -> None:
-    """The tests below are about something."""
+    """The tests of all modules find modules to look at."""
     assert len(MODULES) > 30
     assert llmcompiler_graph in EXPORTING
 

@@ -316,7 +316,7 @@ async def test_unknown_tools_are_called_each_time() -> None:
 
 
 async def test_failures_are_not_remembered() -> None:
-    """A replan may try again what failed."""
+    """A replan may try a call again that failed."""
     calls: list[str] = []
     replies = ['1. look("bad")', "Replan: again", '2. look("bad")', FINISH]
     final = await create_llm_compiler(ScriptedModel(replies), [counted(calls, readOnlyHint=True)]).ainvoke(QUESTION)
@@ -419,7 +419,7 @@ async def test_commands_of_a_task_that_fans_out(sync: bool) -> None:
 
 @pytest.mark.parametrize("checkpointer", [None, InMemorySaver()])
 async def test_a_command_whose_message_has_an_id(checkpointer: Any) -> None:
-    """It keeps its id, and is there once."""
+    """A message with an id that a tool's `Command` holds keeps it, and is there once."""
 
     @tool
     def own(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:

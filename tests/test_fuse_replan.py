@@ -165,7 +165,7 @@ async def test_the_next_turn() -> None:
 
 
 def test_synchronous() -> None:
-    """A synchronous run adopts plans too."""
+    """In a synchronous run too, the plan of the joiner's reply is adopted."""
     graph, model = fused(PLAN, REPLAN + NEXT, "Finish: ok")
     assert outcomes(graph.invoke(QUESTION))[-1] == (4, "done", 9)
     assert len(model.calls) == 3

@@ -45,7 +45,7 @@ RULES: dict[str, tuple[Rules, list[str], list[str]]] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", RULES)
 def test_three_forms_of_one_grammar(name: str, form: Form) -> None:
-    """Each accepts the same texts."""
+    """GBNF, Lark and regular expression of one grammar accept the same texts."""
     rules, right, wrong = RULES[name]
     grammar = write(rules, form)
     assert [text for text in right if not accepts(grammar, form, text)] == []
@@ -54,7 +54,7 @@ def test_three_forms_of_one_grammar(name: str, form: Form) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_regular_expression_is_pythons_too(name: str) -> None:
-    """`re` reads it the same way."""
+    """`re` reads a grammar's regular expression as the servers' engines do."""
     rules, right, wrong = RULES[name]
     pattern = re.compile(write(rules, "regex"))
     assert [text for text in right if not pattern.fullmatch(text)] == []
@@ -62,7 +62,7 @@ def test_a_regular_expression_is_pythons_too(name: str) -> None:
 
 
 def test_a_regular_expression_ends_where_nesting_goes_on() -> None:
-    """What nests deeper than twice is left out."""
+    """What nests deeper than twice is left out of a regular expression."""
     rules: Rules = {"root": Alt(("a", Seq(("(", Use("root"), ")"))))}
     assert re.fullmatch(write(rules, "regex"), "(a)")
     assert not re.fullmatch(write(rules, "regex"), "((a))")

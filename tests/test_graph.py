@@ -76,7 +76,7 @@ async def test_invoke_inside_a_running_loop() -> None:
 
 
 async def test_ainvoke() -> None:
-    """An asynchronous caller gets the same."""
+    """`ainvoke` gives the same as `invoke`."""
     check_final(await create_llm_compiler(ScriptedModel([PLAN, FINISH]), TOOLS).ainvoke(QUESTION))
 
 
@@ -200,7 +200,7 @@ def test_the_model_is_made_when_it_is_needed() -> None:
 
 
 def test_callables_are_tools() -> None:
-    """A documented function can be given as a tool."""
+    """A function with a docstring can be given as a tool."""
 
     def shout(text: str) -> str:
         """Say it loud."""
@@ -228,7 +228,7 @@ async def test_state_schema() -> None:
 
 
 def test_a_state_schema_with_a_key_of_ours() -> None:
-    """It is refused: the nodes would write another type there."""
+    """A state schema with a key of ours is refused: the nodes would write another type there."""
 
     class State(TypedDict):
         turn: int
@@ -345,7 +345,7 @@ def test_two_turns() -> None:
 
 
 async def test_two_turns_asynchronously() -> None:
-    """So it does for asynchronous callers."""
+    """A second asynchronous turn sees the first one's question and answer, and numbers tasks anew."""
     async with AsyncSqliteSaver.from_conn_string(":memory:") as sqlite:
         savers: list[BaseCheckpointSaver[Any]] = [InMemorySaver(), sqlite]
         for saver in savers:
@@ -369,7 +369,7 @@ async def test_a_turn_after_a_crash() -> None:
 
 
 async def test_a_turn_after_a_crash_in_the_middle_of_a_plan() -> None:
-    """So is one asked after a plan that was left half run: nothing of it is taken for the new one's."""
+    """A question asked after a plan that was left half run takes nothing of it for its own plan's."""
 
     @tool
     async def flaky(text: str) -> str:
@@ -417,7 +417,7 @@ async def test_a_turn_without_a_tool() -> None:
 
 
 async def test_nothing_to_answer() -> None:
-    """Without a message there is a clear error."""
+    """A run without a message is refused in clear words."""
     with pytest.raises(ValueError, match="`messages` is empty"):
         await create_llm_compiler(ScriptedModel(), TOOLS).ainvoke({"messages": []})
 
@@ -653,7 +653,7 @@ def test_a_conversation_put_into_the_state() -> None:
 
 
 def test_as_a_tool_of_another_agent_synchronously() -> None:
-    """So it can from a synchronous tool, in a synchronous run."""
+    """The graph can be a synchronous tool of another agent, in a synchronous run."""
     inner = create_llm_compiler(ScriptedModel([PLAN, FINISH]), TOOLS)
 
     @tool

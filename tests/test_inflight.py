@@ -72,7 +72,7 @@ def test_a_pause_between_the_nodes() -> None:
 
 
 def test_a_listener_that_leaves_between_the_nodes() -> None:
-    """So they are when the caller has seen enough once the plan is there."""
+    """Early calls are cancelled when the caller has seen enough once the plan is there."""
     log: list[str] = []
 
     async def main() -> None:
@@ -89,7 +89,7 @@ def test_a_listener_that_leaves_between_the_nodes() -> None:
 
 
 def test_a_run_cancelled_between_the_nodes() -> None:
-    """So they are when the run is cancelled at whatever moment."""
+    """Early calls are cancelled when the run is, at whatever moment."""
     started: list[bool] = []
     for moments in range(1, 60):
         log: list[str] = []
@@ -113,7 +113,7 @@ def test_a_run_cancelled_between_the_nodes() -> None:
 
 
 def test_too_few_steps() -> None:
-    """So they are when LangGraph's recursion limit ends the run there."""
+    """Early calls are cancelled when LangGraph's recursion limit ends the run before they are adopted."""
     log: list[str] = []
 
     async def main() -> None:
@@ -126,7 +126,7 @@ def test_too_few_steps() -> None:
 
 
 def test_inside_another_graph() -> None:
-    """So they are when the graph is a node of another that is left."""
+    """Early calls are cancelled when the graph is a node of another that is left."""
     log: list[str] = []
 
     async def main() -> None:
@@ -146,7 +146,7 @@ def test_inside_another_graph() -> None:
 
 
 def test_a_synchronous_listener_that_leaves() -> None:
-    """So they are for a synchronous caller."""
+    """Early calls are cancelled when a synchronous caller has seen enough."""
     log: list[str] = []
     ended: list[str] = []
 

@@ -108,7 +108,7 @@ async def test_the_last_round_answers() -> None:
 
 
 async def test_an_obstinate_joiner_gives_in() -> None:
-    """Asked a second time, its answer is taken."""
+    """A joiner that replans when it may not is asked once more, and what it then says is the answer."""
     model = ScriptedModel(["1. join()", "Replan: more", "Finish: all right"])
     final = await create_llm_compiler(model, [look], max_replans=0).ainvoke(QUESTION)
     assert final["messages"][-1].text == "all right"

@@ -113,7 +113,7 @@ How much higher is Mount Everest than K2?
 
 
 def test_view_without_bars() -> None:
-    """`--no-timeline` leaves out bars and times."""
+    """The view with `--no-timeline` leaves out bars and times."""
     turn = Turn()
     first_plan(turn)
     assert drawn(turn, 3.25, bars=False) == snapshot("""\
@@ -146,7 +146,7 @@ How much higher is Mount Everest than K2?
 
 @pytest.mark.parametrize("width", [20, 30, 45, 60, 200])
 def test_view_fits_every_width(width: int) -> None:
-    """No line is wider than the terminal."""
+    """No line of the view is wider than the terminal."""
     turn = Turn()
     first_plan(turn)
     second_plan(turn)
@@ -220,7 +220,7 @@ def test_spinner_marks_what_runs() -> None:
 
 
 def test_log() -> None:
-    """Every moment worth knowing is one line."""
+    """In the log of a turn, every moment worth knowing is one line."""
     turn = Turn()
     first_plan(turn)
     second_plan(turn)

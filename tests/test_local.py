@@ -206,7 +206,7 @@ class TestFindWeights:
             find_weights()
 
     def test_unknown_name(self, cache: Path) -> None:
-        """An unknown name lists the known ones."""
+        """Of a local model that nobody knows, the error lists the known ones."""
         with pytest.raises(LocalModelError, match=r"unknown local model 'tinny': expected one of \['tiny'\]"):
             find_weights("tinny")
 
@@ -236,7 +236,7 @@ class TestFindWeights:
         assert leftovers(cache) == {"tiny.gguf", "tiny.gguf.sha256"}
 
     def test_one_download_at_a_time(self, index: Index, capsys: pytest.CaptureFixture[str]) -> None:
-        """Of two callers at once, one downloads and the other waits for its file."""
+        """Of two callers at once, one downloads the weights and the other waits for its file."""
         with ThreadPoolExecutor(2) as pool:
             paths = list(pool.map(find_weights, ["tiny", "tiny"]))
         assert paths[0] == paths[1]

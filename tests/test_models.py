@@ -26,14 +26,14 @@ def test_local_models(model: Any, local: bool) -> None:
 
 
 def test_a_chat_model_is_itself() -> None:
-    """An instance is used as it is."""
+    """A chat model that is given as an instance is used as it is."""
     model = ScriptedModel()
     assert LazyModel(model).get() is model
 
 
 @pytest.mark.parametrize("given", [42, None, RunnableLambda(str)])
 def test_what_is_no_model(given: Any) -> None:
-    """Anything else is refused at once."""
+    """What is neither a chat model nor a name is refused at once."""
     with pytest.raises(ConfigurationError, match="a model must be a chat model or a 'provider:name' string"):
         LazyModel(given)
 

@@ -178,7 +178,7 @@ async def test_string_argument_over_two_lines(quote: str, chunk_size: int, sync:
 @both_ways
 @any_chunking
 async def test_no_join_at_the_end(chunk_size: int, sync: bool) -> None:
-    """A plan without `join()` is a plan."""
+    """A plan without `join()` is a plan all the same."""
     final = await ask('1. search("one")\n2. combine("$1", "$1")', FINISH, chunk_size=chunk_size, sync=sync)
     assert final["tasks"][1]["value"] == "111+111"
     assert final.answer == "the answer"

@@ -15,14 +15,14 @@ from llmcompiler_graph.references import ALL, Value
 
 
 def test_a_plan_is_a_sequence_of_its_tasks() -> None:
-    """It can be iterated and counted, in the order written."""
+    """A plan's tasks can be iterated and counted, in the order written."""
     plan = Plan((Task(2, "g"), Task(1, "f")))
     assert [task.index for task in plan] == [2, 1]
     assert len(plan) == 2
 
 
 def test_join_is_numbered_past_every_task() -> None:
-    """The text ends with a join whose number no task has."""
+    """A plan's text ends with a join whose number no task has."""
     assert str(Plan(())) == "1. join()"
     assert str(Plan((Task(7, "f"), Task(3, "g")))) == "7. f()\n3. g()\n8. join()"
 
@@ -54,7 +54,7 @@ def test_a_thought_is_broken_at_newlines_only() -> None:
 
 
 def test_where_a_task_stands_does_not_make_it_another() -> None:
-    """Tasks compare by what they do."""
+    """Tasks compare by what they do, not by where they stand in the text."""
     assert Task(1, "f", line=3, column=9) == Task(1, "f")
     assert Task(1, "f", thought="x") != Task(1, "f")
 

@@ -18,7 +18,7 @@ def text_of(path: Path) -> str:
 
 
 def test_the_corpus_is_there() -> None:
-    """Neither kind is missing or thin, and every plan has an expectation and the other way round."""
+    """Neither kind of plan is missing or thin; each plan has an expectation, and each expectation a plan."""
     assert len(VALID) >= 40
     assert len(INVALID) >= 40
     assert {path.with_suffix(".expected") for path in (*VALID, *INVALID)} == set(PLANS.glob("*/*.expected"))

@@ -223,7 +223,7 @@ def test_what_the_gbnf_accepts_is_right(tools: list[ToolSpec], seed: int) -> Non
 @given(few, seeds)
 @settings(max_examples=30, deadline=None)
 def test_what_the_regular_expression_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
-    """The same as a regular expression, for small plans."""
+    """Random plans of the regular expression have no diagnostics, like those of the other forms."""
     try:
         pattern = grammar(tools, "regex", max_tasks=2)
     except ValueError:
@@ -457,7 +457,7 @@ def test_there_is_always_a_way_to_go_on(required: list[str]) -> None:
     ],
 )
 def test_how_many_tasks(tools: list[ToolSpec], form: Form, max_tasks: int | None, most: int) -> None:
-    """As many as are allowed, up to 64, whatever the tools."""
+    """A grammar accepts as many tasks as are allowed, up to 64, whatever the tools."""
     call = 'look(name="K2")' if LOOK in tools else "nothing()"
     text = grammar(tools, form, max_tasks=max_tasks)
     assert accepts(text, form, plan(*[call] * most))
@@ -465,7 +465,7 @@ def test_how_many_tasks(tools: list[ToolSpec], form: Form, max_tasks: int | None
 
 
 def test_tasks_whose_kind_is_not_noted() -> None:
-    """They may refer to others, not be referred to."""
+    """Tasks beyond those whose kind the grammar notes may refer to others, not be referred to."""
     text = grammar([LOOK, ADD, SCORES], max_tasks=40)
     looks = ['look(name="K2")'] * 35
     assert accepts(text, "lark", plan(*looks, "add(a=${3.height_m}, b=1)"))

@@ -53,7 +53,7 @@ def test_signatures(parameters: Any, required: list[str], returns: Any, text: st
 
 
 def test_system_message() -> None:
-    """It holds the caller's own prompt first, then every tool with all of its description, then the examples."""
+    """The system message holds the caller's own prompt, then every tool with all it says of itself, then examples."""
     tool = ToolSpec("f", description="Do {this}.\n\n  And $that.  ")
     text = system_message([SEARCH, tool], [PlanExample("Why?", "1. f()\n")], " Be {kind}. ").text
     assert text.startswith("Be {kind}.\n\n")
@@ -64,7 +64,7 @@ def test_system_message() -> None:
 
 
 def test_no_tools() -> None:
-    """Without tools it says so."""
+    """Where there are no tools, the system message says `(none)`."""
     assert "(none)" in system_message([]).text
 
 
@@ -119,7 +119,7 @@ def test_a_replan_repeats_the_question(question: str, again: str) -> None:
 
 
 def test_a_repair_repeats_the_question() -> None:
-    """So it does where tasks are to be written again."""
+    """The request for a repair says the question again before it says which tasks to write."""
     text = repair_request(state(HumanMessage("why?")), [(1, "1. lok()", [])])
     assert "The question again: why?\nWrite only task 1 again, corrected, with the same number. The other" in text
 
@@ -159,7 +159,7 @@ def test_system_messages_of_the_conversation() -> None:
 
 
 def test_questions_of_several_parts() -> None:
-    """A question with an image keeps it."""
+    """A question with an image keeps it in the prompt."""
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
     prompt = conversation(SYSTEM, state(HumanMessage([{"type": "text", "text": "what is this?"}, image])))
     assert prompt[1].content == [
@@ -301,6 +301,6 @@ def test_findings_after_calls_of_other_agents() -> None:
 
 
 def test_empty_answers_of_earlier_turns() -> None:
-    """They are left out: some providers refuse empty messages."""
+    """Empty answers of earlier turns are left out of the prompt: some providers refuse them."""
     prompt = conversation(SYSTEM, state(HumanMessage("first?"), AIMessage(""), HumanMessage("second?")))
     assert texts(prompt)[1:] == [("human", "first?"), ("human", "second?\n\nWrite the plan.")]

@@ -20,7 +20,7 @@ def test_best_first() -> None:
 
 
 def test_what_does_not_match_is_not_given() -> None:
-    """Neither for words nobody has, nor to fill up, nor where there is nothing."""
+    """Texts that share no word with the query are not given, not even to fill up."""
     assert best("volcano eruption") == []
     assert best("") == []
     assert Ranking([]).best(["mountain"], 3) == []
@@ -38,7 +38,7 @@ def test_feedback() -> None:
 
 @pytest.mark.parametrize("module", ["bm25s", "Stemmer"])
 def test_without_the_packages(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    """It is said what to install."""
+    """Where a package of the extra is missing, the error says what to install."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigurationError, match=r"pip install 'llmcompiler-graph\[retrieval\]'"):
         best("mountain")

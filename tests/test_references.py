@@ -151,7 +151,7 @@ def test_what_begins_like_a_braced_reference_must_be_one(text: str, malformed: t
 
 
 def test_references_can_be_renamed() -> None:
-    """The index written is asked for, the renamed one is kept."""
+    """With renaming, a reference is asked for by the index written and kept under the new one."""
     parsed = parse_template("$1 ${2.a} $3", {1, 2}.__contains__, lambda index: index + 10)
     assert parsed.value == Template((Reference(11), " ", Reference(12, ("a",)), " $3"))
 
@@ -252,7 +252,7 @@ def test_a_large_object_is_described_in_part() -> None:
     ],
 )
 def test_text_stands_in_a_string_as_it_is_and_all_else_as_json(value: JSON, text: str) -> None:
-    """Not as Python would write it."""
+    """In a string, text stands as it is and all else as JSON, not as Python would write it."""
     assert as_text(value) == text
     assert substitute(Template(("<", Reference(1), ">")), {1: value}) == f"<{text}>"
 
@@ -269,7 +269,7 @@ def test_a_fan_out_inside_a_string_of_one_call_is_a_list() -> None:
 
 
 def test_an_observation_that_is_not_there_is_the_callers_mistake() -> None:
-    """It is a `KeyError`, never an empty text."""
+    """A reference to an observation that is not there is a `KeyError`, never an empty text."""
     with pytest.raises(KeyError, match="2"):
         substitute([Reference(2)], {1: "x"})
 
@@ -342,12 +342,12 @@ def test_lists_of_different_lengths_cannot_go_in_step() -> None:
 
 
 def test_a_fan_out_that_leads_nowhere_says_so() -> None:
-    """The error is that of `select`."""
+    """A fan-out whose path leads nowhere raises the error of `select`."""
     with pytest.raises(ObservationPathError, match=r"^\$\{1\[\*\]\} leads nowhere: \$1 has no \[\*\], it is text$"):
         fan_out({"a": Reference(1, (ALL,))}, {1: "text"})
 
 
 def test_a_fan_out_needs_every_observation() -> None:
-    """A missing one is a `KeyError` before any run."""
+    """A fan-out with a reference to a missing observation is a `KeyError`."""
     with pytest.raises(KeyError):
         fan_out({"a": Reference(1, (ALL,)), "b": Reference(2)}, {1: [1]})

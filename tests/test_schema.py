@@ -54,7 +54,7 @@ def record(*required: str, **properties: Schema) -> Schema:
 
 @pytest.mark.parametrize("schema", ANYTHING)
 def test_a_schema_that_says_nothing_fits_everything(schema: Schema) -> None:
-    """Both ways, for constants and paths too."""
+    """A schema that says nothing fits every schema and constant both ways, and every path may be there."""
     assert type_names(schema) == literals(schema) == []
     assert describe(schema) == "Any"
     assert fits(schema, NUMBER)
@@ -102,7 +102,7 @@ def test_types_are_those_of_every_alternative(schema: Schema, names: list[str]) 
     ],
 )
 def test_literals_are_listed_only_if_there_is_nothing_else(schema: Schema, values: list[JSON]) -> None:
-    """One alternative that is open leaves the list empty."""
+    """A schema with one open alternative has no list of literals."""
     assert literals(schema) == values
 
 
@@ -132,7 +132,7 @@ def test_literals_are_listed_only_if_there_is_nothing_else(schema: Schema, value
     ],
 )
 def test_schemas_are_described_as_annotations(schema: Schema, text: str) -> None:
-    """As Python would write them; types that hold themselves are cut short."""
+    """Schemas are described as Python annotations; types that hold themselves are cut short."""
     assert describe(schema, DEFINITIONS) == text
 
 
@@ -183,7 +183,7 @@ def test_only_what_cannot_work_does_not_fit(source: Schema, target: Schema, expe
 
 
 def test_each_side_has_its_own_definitions() -> None:
-    """One pointer may mean two things in two tools."""
+    """A pointer is looked up in the definitions of its own tool, though another tool has it too."""
     other: dict[str, JSON] = {"#/$defs/Point": STRING}
     assert fits(POINT, POINT, DEFINITIONS)
     assert not fits(POINT, POINT, DEFINITIONS, other)
@@ -220,7 +220,7 @@ def test_a_list_of_itself_ends() -> None:
     ],
 )
 def test_a_path_selects_a_schema(schema: Schema, path: Path, expected: Schema) -> None:
-    """Of one element for `[*]`; text may hold JSON, so its fields are unknown."""
+    """A path selects the schema of what it leads to, `[*]` that of one element; fields of text are unknown."""
     assert at_path(schema, path, DEFINITIONS) == expected
 
 
@@ -240,7 +240,7 @@ def test_a_path_selects_a_schema(schema: Schema, path: Path, expected: Schema) -
     ],
 )
 def test_a_path_that_cannot_be_is_missing(schema: Schema, path: Path, field: str, fields: tuple[str, ...]) -> None:
-    """The error names the field and those there are."""
+    """A path that cannot be is an error that names the field and those there are."""
     with pytest.raises(MissingField) as caught:
         at_path(schema, path, DEFINITIONS)
     assert str(caught.value) == field
@@ -264,7 +264,7 @@ def test_a_path_that_cannot_be_is_missing(schema: Schema, path: Path, field: str
     ],
 )
 def test_only_what_is_named_is_there(schema: Schema, path: Path, expected: bool) -> None:
-    """What merely could be there does not count."""
+    """`has` knows of what the schema names, not of what merely could be there."""
     assert has(schema, path, DEFINITIONS) is expected
 
 
@@ -292,7 +292,7 @@ def test_only_what_is_named_is_there(schema: Schema, path: Path, expected: bool)
     ],
 )
 def test_constants_that_fit(value: JSON, schema: Schema) -> None:
-    """Nothing is wrong with them."""
+    """A constant that fits its schema is no mismatch."""
     assert mismatch(value, schema, DEFINITIONS) is None
 
 
@@ -323,7 +323,7 @@ def test_constants_that_fit(value: JSON, schema: Schema) -> None:
     ],
 )
 def test_constants_that_do_not_fit(value: JSON, schema: Schema, problem: str) -> None:
-    """The complaint says what was expected, and the value."""
+    """A constant that does not fit leads to a complaint that says what was expected, and the value."""
     assert mismatch(value, schema, DEFINITIONS) == problem
 
 

@@ -102,7 +102,7 @@ def test_waits_also_where_it_does_not_stream() -> None:
 
 
 def test_an_empty_reply_is_streamed_too() -> None:
-    """As one empty piece, after its time: a model may say nothing."""
+    """An empty reply is streamed as one empty piece, after its time."""
 
     async def main() -> tuple[list[str], float]:
         model = ScriptedModel(["", ""], seconds_per_reply=2)
@@ -172,7 +172,7 @@ def test_timers_end_in_order_and_on_time() -> None:
 
 
 def test_each_run_has_a_clock_of_its_own() -> None:
-    """The clock starts at 0, and what `main` raises is raised."""
+    """The virtual clock starts at 0 in each run, and what `main` raises is raised."""
 
     async def main() -> float:
         await asyncio.sleep(5)

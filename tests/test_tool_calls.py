@@ -37,7 +37,7 @@ def arguments(written: dict[str, object]) -> dict[str, Value]:
 
 
 def test_a_call_is_complete_at_its_closing_brace() -> None:
-    """Neither the next call nor the end of the message is waited for."""
+    """A native call is read at its closing brace, before the next one or the end of the message."""
     pieces = [Piece("f", "", 0, "a"), Piece("", '{"x": "{}', 0), Piece("", '", "y": {}', 0), Piece("", "}", 0)]
     assert lines(*pieces, Piece("", " ", 0)) == ["", "", "", '1. f(x="{}", y={})\n', "", ""]
 
@@ -59,12 +59,12 @@ def test_braces_in_strings_only_delay_a_call() -> None:
     ],
 )
 def test_calls_are_told_apart(pieces: list[Piece]) -> None:
-    """However a provider marks where a call begins."""
+    """Native calls are told apart, however a provider marks where one begins."""
     assert "".join(lines(*pieces)) == "1. f(x=1)\n2. g(x=2)\n"
 
 
 def test_two_objects_in_one_call_are_two_calls() -> None:
-    """Nothing a model wrote is dropped."""
+    """Two objects in the arguments of one native call are two calls: nothing is dropped."""
     assert "".join(lines(Piece("f", '{"x": 1}', 0), Piece("", '{"x": 2}', 0))) == "1. f(x=1)\n2. f(x=2)\n"
 
 

@@ -252,7 +252,7 @@ async def test_a_broken_pool_says_what_to_do(tmp_path: Path) -> None:
 
 
 async def test_a_closed_executor_is_an_error_of_the_call() -> None:
-    """The error says that it must stay open."""
+    """A call for which the executor is closed fails, and the error says that it must stay open."""
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
     told = (
@@ -303,7 +303,7 @@ def test_what_cannot_cross_is_refused_when_the_graph_is_made(given: BaseTool, me
     ],
 )
 def test_an_executor_that_cannot_be_used(executor: Any, message: str) -> None:
-    """It must be an executor, for tools that exist and have a synchronous side."""
+    """What `executor` holds must be executors, for tools that exist and have a synchronous side."""
     with pytest.raises(ConfigurationError, match=message):
         create_llm_compiler(ScriptedModel(), [only_async, tools.plus], executor=executor)
 
@@ -350,7 +350,7 @@ async def test_in_threads_everything_is_as_it_is_here(sync: bool) -> None:
 
 
 async def test_a_tool_that_interrupts_does_so_in_a_thread() -> None:
-    """The run pauses, and goes on with the answer."""
+    """A tool that interrupts in a thread pauses the run, which goes on with the answer."""
 
     @tool
     def ask(question: str) -> str:
@@ -369,7 +369,7 @@ async def test_a_tool_that_interrupts_does_so_in_a_thread() -> None:
 
 
 async def test_a_thread_that_raises_stop_iteration_does_not_hang() -> None:
-    """A future would refuse it."""
+    """A tool that raises `StopIteration` in a thread fails, though no future takes that exception."""
     with ThreadPoolExecutor(1) as pool:
         assert await outcomes('1. fail("stop")', [tools.fail], executor=pool) == [
             "RuntimeError: the tool raised StopIteration"
@@ -475,7 +475,7 @@ async def test_calls_on_dask_that_have_not_begun_are_taken_back(dask: Executor, 
 
 
 async def test_an_asynchronous_client_is_refused(cluster: LocalCluster) -> None:
-    """Its executor's futures cannot be cancelled from elsewhere; the error says what to make instead."""
+    """An asynchronous Dask client is refused, and the error says what to make instead."""
     async with Client(cluster.scheduler_address, asynchronous=True) as client:
         with pytest.raises(ConfigurationError, match="asynchronous Dask client: make one with Client"):
             create_llm_compiler(ScriptedModel(), [tools.plus], executor=client.get_executor())

@@ -90,7 +90,7 @@ def test_timeout(limit: Any) -> None:
 
 
 def test_a_timeout_of_the_tools_own() -> None:
-    """What a tool raises itself is its own error."""
+    """A `TimeoutError` that a tool raises itself is its own error, not that of `tool_timeout`."""
     fetch, _ = flaky(error=TimeoutError)
     assert run([fetch], tool_timeout=5)["error"] == "TimeoutError: down"
 

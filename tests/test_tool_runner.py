@@ -168,7 +168,7 @@ async def test_values(given: Any, value: Any, sync: bool) -> None:
 
 
 async def test_not_a_number() -> None:
-    """NaN stays a number."""
+    """A NaN that a tool returns stays a number."""
 
     @tool
     def give() -> float:
@@ -264,7 +264,7 @@ async def test_structured_content_of_mcp_tools() -> None:
 
 
 async def test_content_blocks() -> None:
-    """Content blocks are a value like any other."""
+    """Content blocks that a tool returns are a value like any other."""
 
     @tool
     def blocks() -> list[dict[str, str]]:
@@ -355,7 +355,7 @@ async def test_tools_of_one_text(sync: bool) -> None:
 
 
 async def test_functions_with_two_sides() -> None:
-    """The same holds of `StructuredTool`s."""
+    """Of a `StructuredTool` with two sides, the caller's own is called."""
 
     def double(n: int) -> str:
         """Double."""

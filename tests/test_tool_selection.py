@@ -110,7 +110,7 @@ async def test_the_prompt_shows_what_was_picked_last() -> None:
 
 
 async def test_a_tool_that_was_not_shown_can_be_called() -> None:
-    """It is there: plans are checked against all tools."""
+    """A tool that was not shown can be called: plans are checked against all tools."""
     model = ScriptedModel(['1. find_bird("kea")\n2. find_stork("x")\n3. join()', "Finish: ok"])
     final = await create_llm_compiler(model, TOOLS, select_tools=1, max_repairs=0).ainvoke(QUESTION)
     assert [task["status"] for task in final["tasks"]] == ["done", "failed"]
@@ -156,7 +156,7 @@ async def test_examples_that_match() -> None:
 
 
 async def test_a_further_question() -> None:
-    """It is shown its own tools, and those the plan before it called."""
+    """A further question is shown its own tools, and those that the plan before it called."""
     model = ScriptedModel(['1. find_bird("kea")\n2. join()', "Finish: ok", "1. join()", "Finish: ok"])
     graph = create_llm_compiler(model, TOOLS, select_tools=1, checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
@@ -169,13 +169,13 @@ async def test_a_further_question() -> None:
 
 @pytest.mark.parametrize("select", [0, True, "tfidf", 1.5, ["find_bird"]])
 def test_what_cannot_pick(select: Any) -> None:
-    """It is refused, with what was expected."""
+    """What cannot pick tools is refused, and the error says what can."""
     with pytest.raises(ConfigurationError, match="select_tools must be"):
         create_llm_compiler(ScriptedModel(), TOOLS, select_tools=select)
 
 
 async def test_a_retriever_that_finds_something_else() -> None:
-    """A document of no tool is named."""
+    """If a retriever finds a document of no tool, the error names it."""
     graph = create_llm_compiler(ScriptedModel(), TOOLS, select_tools=lambda query: [Document("about birds")])
     with pytest.raises(ConfigurationError, match=r"about birds.*names no tool"):
         await graph.ainvoke(QUESTION)

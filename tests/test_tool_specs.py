@@ -79,13 +79,13 @@ def check_without_a_schema(arguments: Any, message: str) -> None:
 
 
 def test_arguments_without_a_schema() -> None:
-    """The tool is named."""
+    """A tool whose arguments have no JSON Schema is refused by name."""
     check_without_a_schema(Called, "Cannot generate a JsonSchema")
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 is not there for this Python")
 def test_arguments_of_the_old_pydantic() -> None:
-    """It is said what they are."""
+    """Arguments that are a model of pydantic.v1 are refused, and called that."""
     from pydantic.v1 import create_model
 
     check_without_a_schema(create_model("Old", a=(str, ...)), "are a model of pydantic.v1, which is not supported")
@@ -161,7 +161,7 @@ def test_constants_are_validated_as_the_tool_does() -> None:
 
 
 def test_nested_constants() -> None:
-    """A fault inside a nested constant is located."""
+    """Of a fault inside a nested constant, the diagnostic says where it is."""
 
     @tool
     def put(places: list[Place]) -> None:
@@ -268,7 +268,7 @@ class Custom(BaseTool):
 
 
 def test_tools_that_are_classes() -> None:
-    """Their `_run` says what they take and return."""
+    """A tool that is a class takes and returns what its `_run` says."""
     spec = tool_spec(Custom())
     assert (list(spec.parameters), set(spec.required), spec.returns) == (["n", "factor"], {"n"}, {"type": "number"})
 
@@ -308,7 +308,7 @@ def test_unknown_returns(function: Any) -> None:
 
 
 def test_unresolvable_returns() -> None:
-    """Neither is an annotation that only a type checker can resolve."""
+    """A return annotation that only a type checker can resolve says nothing of what is returned."""
 
     def search(query: str) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
         return query

@@ -90,7 +90,7 @@ def test_the_wheel_works_without_the_source(built: Path, wheel: zipfile.Path, tm
 
 
 def test_the_source_distribution_builds_and_tests_itself(built: Path) -> None:
-    """It has the tests, the notebooks, the locked dependencies and the configuration."""
+    """The source distribution has the tests, the notebooks, the locked dependencies and the configuration."""
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         members = {name.partition("/")[2] for name in archive.getnames()}

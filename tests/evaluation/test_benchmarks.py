@@ -95,7 +95,7 @@ class TestParallelQA:
                 assert set(other.invoke(entity)) <= set(search.invoke(entity))
 
     def test_a_name_of_two_things_is_neither(self, data: Path) -> None:
-        """`search` does not guess."""
+        """A search for a name that two things have finds neither: `search` does not guess."""
         search = PARALLELQA.tools(sample(PARALLELQA, data), "local")[0]
         with pytest.raises(ToolException, match="'Congo River' or 'Congo Rainforest'"):
             search.invoke("Congo")
@@ -132,13 +132,13 @@ class TestMovie:
     """What is particular about Movie Recommendation."""
 
     def test_each_question_names_eight_films(self, data: Path) -> None:
-        """Titles with a comma are not taken for two."""
+        """Every question of Movie names eight films; titles with a comma are not taken for two."""
         counts = Counter(len(each.entities) for each in MOVIE.load(data))
         assert counts == {8: 500}
         assert all("Monsters" not in each.entities for each in MOVIE.load(data))
 
     def test_eight_searches_are_right_and_seven_are_not(self, data: Path) -> None:
-        """A plan searches for every film once."""
+        """The plan of a Movie question is right if it searches for every film once."""
         first = sample(MOVIE, data)
         assert MOVIE.check_plan is not None
         lines = [f'{n}. search("{title}")' for n, title in enumerate(first.entities, 1)]

@@ -233,7 +233,7 @@ class OneAtATime(ScriptedModel):
 
 
 def test_a_recorded_model_is_asked_for_one_call_a_turn(tmp_path: Path) -> None:
-    """As it is when it is not recorded."""
+    """ReAct asks a model that is recorded for one call a turn, as it asks any model."""
     model = OneAtATime(replies=["Answer: 1"])
 
     async def main() -> Answer:
@@ -244,7 +244,7 @@ def test_a_recorded_model_is_asked_for_one_call_a_turn(tmp_path: Path) -> None:
 
 
 def test_a_tool_that_asks_the_model_is_run_again(tmp_path: Path) -> None:
-    """Its model is the cassette, so that the calls and tokens of the model count in a replay; so does its time."""
+    """In a replay a tool asks the cassette as its model, so that its calls, tokens and time count."""
     asked: list[str] = []
 
     def tools(sample: Sample, model: Model) -> list[BaseTool]:

@@ -120,14 +120,14 @@ def test_a_recorded_run_is_played_again(data: str, server: ScriptedServer, tmp_p
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
-    """It says what is wrong, and the exit code is 2."""
+    """Wrong arguments are refused in words, and the exit code is 2."""
     result = ran(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
 
 
 def test_data_that_is_not_there(tmp_path: Path) -> None:
-    """The error says which file is missing; the exit code is 1."""
+    """Without the dataset the error says which file is missing, and the exit code is 1."""
     result = ran("run", "movie", "--out", str(tmp_path / "x.jsonl"), "--data", str(tmp_path))
     assert result.exit_code == 1
     assert "error: no file 'llmcompiler/movie_recommendations_formatted.json'" in result.output
@@ -155,7 +155,7 @@ def test_the_embedded_model_stays_one_at_a_rate(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_temperature_is_sent_and_recorded(data: str, server: ScriptedServer, tmp_path: Path) -> None:
-    """It is 0, as the paper's, or what was asked for; and `none` is none."""
+    """The temperature is 0, as the paper's, or what was asked for; and `none` is none."""
     server.replies += [RIGHT + "\n4. join()"] * 3
     for number, given in enumerate(([], ["--temperature", "0.7"], ["--temperature", "none"])):
         result = asking(data, *LIVE, "--out", str(tmp_path / f"{number}.jsonl"), "--plan-only", *given)
@@ -165,7 +165,7 @@ def test_the_temperature_is_sent_and_recorded(data: str, server: ScriptedServer,
 
 
 def test_a_replay_is_of_the_model_that_was_recorded(data: str, server: ScriptedServer, tmp_path: Path) -> None:
-    """Its name and its prices are the cassette's; of several models one must be named."""
+    """A replay has the name and the prices of the cassette's model; of several one must be named."""
     server.replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"] * 2
     tape = tmp_path / "tape.jsonl"
     for number, model in enumerate(("openai:gpt-4o", "openai:gpt-4-0613")):
@@ -196,14 +196,14 @@ def test_every_name_leads_somewhere() -> None:
 
 
 def test_bench_is_the_same_command(data: str) -> None:
-    """`llmcompiler bench` hands its arguments on."""
+    """`llmcompiler bench` hands its arguments on to the command line of the evaluation."""
     result = CliRunner().invoke(cli.app, ["bench", "run", "nothing", "--out", "x"])
     assert result.exit_code == 2
     assert "'nothing' is none of" in result.output
 
 
 def test_bench_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A base installation is told what to install."""
+    """Without the packages of the evaluation, `llmcompiler bench` says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
     result = CliRunner().invoke(cli.app, ["bench", "run", "movie"])
     assert result.exit_code == 1

@@ -93,7 +93,7 @@ def test_the_data_directory_wins(tmp_path: Path) -> None:
 
 
 def test_what_is_published_nowhere_needs_a_directory() -> None:
-    """The error says so."""
+    """Of data that is published nowhere, the error says that a directory must be given."""
     with pytest.raises(DataError, match="cannot be downloaded: give a data directory"):
         dataset_file("hotpotqa_offline/nothing.json", None)
 
@@ -110,7 +110,7 @@ def test_what_is_published_in_another_form_says_what_it_holds(name: str, tmp_pat
 
 @pytest.mark.parametrize("dataset", ["webshop", "bfcl/ast"])
 def test_a_directory_that_is_half_there_is_an_error(dataset: str, tmp_path: Path) -> None:
-    """It names the file that lacks; whole, it is found."""
+    """Of a dataset that is half there, the error names the file that lacks; whole, it is found."""
     first, *rest = [name for name in CONVERTED if name.startswith(f"{dataset}/")]
     (tmp_path / dataset).mkdir(parents=True)
     (tmp_path / first).touch()
@@ -122,7 +122,7 @@ def test_a_directory_that_is_half_there_is_an_error(dataset: str, tmp_path: Path
 
 
 def test_every_official_file_is_pinned() -> None:
-    """To a commit and a checksum."""
+    """Every file that is downloaded is pinned to a commit and a checksum."""
     for name, file in OFFICIAL.items():
         commit = file.url.split("/")[5]
         assert len(commit) == 40

@@ -107,7 +107,7 @@ def test_fitted_seconds_give_the_two_latencies_they_were_fitted_to() -> None:
 
 
 def test_tables_have_notes_below() -> None:
-    """Each note stands once, below the table."""
+    """Each note of a table's rows stands once, below the table."""
     row = Row("A", "gold", 1500, "solved", 1200, 1500, "goal", "as it is")
     written = table([row, row])
     assert "| A | gold | 1,500 | solved | 1,200 | 1,500 (goal) |" in written

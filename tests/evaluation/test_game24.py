@@ -53,7 +53,7 @@ def played(system: System) -> tuple[Answer, float, int]:
 
 
 def test_the_puzzles_are_those_of_the_papers() -> None:
-    """A hundred puzzles, from the 901st on."""
+    """The puzzles of Game of 24 are a hundred, from the 901st on, as in the papers."""
     samples = GAME24.load(shared("data", "game24", "24.csv").parents[1])
     assert len(samples) == 100
     assert (samples[0].id, samples[0].question) == ("901", "4 5 6 10")

@@ -120,7 +120,7 @@ def test_unstreamed_plans_start_nothing_early(stream: bool, begun: float) -> Non
 
 
 def test_tools_can_be_kept_from_saying_what_they_return() -> None:
-    """The specification loses its return type and nothing else."""
+    """Without return types a tool's specification loses that and nothing else."""
     typed, untyped = tool_spec(search), tool_spec(without_return_types(search))
     assert typed.returns is not None
     assert untyped.returns is None
@@ -128,7 +128,7 @@ def test_tools_can_be_kept_from_saying_what_they_return() -> None:
 
 
 async def test_untyped_tools_still_run() -> None:
-    """The same plan has the same answer."""
+    """Without return types the same plan has the same answer."""
     answer = await llm_compiler(return_types=False).answer(SAMPLE, BENCHMARK, ScriptedModel([PLAN, "Finish: a"]))
     assert answer.errors == ()
     assert len(CALLED) == 3
@@ -141,13 +141,13 @@ def test_the_name_tells_the_options() -> None:
 
 
 def test_an_unknown_option_is_an_error_at_once() -> None:
-    """Not a column of failed examples."""
+    """An option that the system does not have is an error at once, not a column of failed examples."""
     with pytest.raises(ConfigurationError, match="no option 'max_replan'"):
         llm_compiler(max_replan=1)
 
 
 async def test_the_width_counts_the_calls_of_a_task_that_fans_out() -> None:
-    """One task, ten calls at the same time."""
+    """One task that makes ten calls at the same time has a width of ten."""
 
     @tool
     async def names() -> list[str]:

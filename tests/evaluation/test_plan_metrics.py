@@ -103,7 +103,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 @given(plans(), plans())
 def test_isomorphism_is_exact(one: Plan, other: Plan) -> None:
-    """It is what trying all numberings finds."""
+    """Two plans are isomorphic if trying all numberings makes one of the other, and only then."""
 
     def graph(plan: Plan, numbers: tuple[int, ...]) -> set[object]:
         """Tools and edges, under new numbers."""

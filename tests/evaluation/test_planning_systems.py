@@ -189,7 +189,7 @@ def test_the_program_of_a_plan_with_many_calls_of_a_task_runs() -> None:
 
 
 def test_what_a_program_prints_is_shown_whole() -> None:
-    """As LLMCompiler is shown its observations: eight articles are no 4,000 characters."""
+    """The model is shown all that its program prints, as LLMCompiler is shown its observations."""
     model = ScriptedModel(["```python\nprint('a' * 20_000)\n```", "Answer: 0"])
     answered(programmatic(), model)
     assert model.calls[1][-1].text == f"Output:\n{'a' * 20_000}\n"
@@ -205,7 +205,7 @@ def test_rewoo_makes_all_calls_of_a_step() -> None:
 
 
 def test_the_steps_of_plan_and_execute_say_each_in_words() -> None:
-    """References of the example plans are words."""
+    """In the examples of plan-and-execute, references between steps are words."""
     model = TextModel(["Answer: 0"])
     answered(plan_and_execute(), model, MANY)
     assert "2. lookup((name of each of the results of step 1))" in model.calls[0][0].text

@@ -21,14 +21,14 @@ from llmcompiler_graph.evaluation.prices import PRICES, cost, read_prices
     ],
 )
 def test_the_prices_are_those_of_the_paper(model: str, tokens_in: int, tokens_out: int, paper: float) -> None:
-    """Its Table 2 follows from its token counts, for 1,000 queries; HotpotQA's ReAct alone does not add up."""
+    """The paper's costs follow from its token counts and our prices; HotpotQA's ReAct alone does not add up."""
     ours = cost(model, tokens_in=tokens_in, tokens_out=tokens_out, tokens_cached=0)
     assert ours is not None
     assert 1000 * ours == pytest.approx(paper, rel=0.025)
 
 
 def test_cached_tokens_cost_less_where_there_is_a_discount() -> None:
-    """And the same where there is none; the provider's name before the model's does not matter."""
+    """Cached tokens cost less where there is a discount; the provider's name before the model's is no matter."""
     full = cost("openai:gpt-4o", tokens_in=1000, tokens_out=0, tokens_cached=0)
     cached = cost("openai:gpt-4o", tokens_in=1000, tokens_out=0, tokens_cached=1000)
     assert full is not None
@@ -37,7 +37,7 @@ def test_cached_tokens_cost_less_where_there_is_a_discount() -> None:
 
 
 def test_every_price_has_a_date_and_a_source() -> None:
-    """A price without them is worth nothing."""
+    """Every price says when it was read, and where."""
     assert all(price.date and price.source for price in PRICES.values())
 
 

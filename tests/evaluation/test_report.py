@@ -94,7 +94,7 @@ def test_only_what_both_answered_is_compared() -> None:
 
 
 def test_tiers_benchmarks_models_and_plans_are_never_mixed() -> None:
-    """Each has a table of its own, and says so."""
+    """Each tier, benchmark and model has a table of its own that names it, and so have plans."""
     mixed = [
         *RECORDS,
         record(0, "react", tier="recorded", virtual_s=3.0, wall_s=0.01),
@@ -117,7 +117,7 @@ def test_an_example_that_was_asked_three_times_counts_once() -> None:
 
 
 def test_tokens_that_were_not_counted_are_not_zero() -> None:
-    """One unmetered call, and there is no mean."""
+    """With one unmetered call, a system has no mean of tokens."""
     (table,) = tables([*RECORDS[:-1], record(11, "react", unmetered_calls=1)])
     assert table.rows[1].tokens_in is None
     assert table.comparisons[0].tokens is None

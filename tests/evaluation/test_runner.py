@@ -115,7 +115,7 @@ async def test_a_torn_last_line_is_dropped_and_its_example_asked_again(torn: byt
 
 
 async def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
-    """What no kill can explain is not passed over."""
+    """A line before the last that is no record is an error: no kill can explain it."""
     out = tmp_path / "x.jsonl"
     await run(planned(out, system()), SAMPLES[:2])
     out.write_bytes(b"{}\n" + out.read_bytes())
@@ -152,7 +152,7 @@ def test_a_provider_that_fails_for_good_stops_the_run_and_records_nothing(
 
 
 async def test_the_systems_own_failure_is_a_wrong_answer(tmp_path: Path) -> None:
-    """As in the paper: it is recorded, counted wrong, and not tried again; a request it made badly is its own too."""
+    """A failure of the system, or of a request it made badly, is recorded, counted wrong and not tried again."""
     out = tmp_path / "x.jsonl"
     await run(planned(out, system(RuntimeError("lost its way"), Provider(400))), SAMPLES[:3])
     first, second, third = read_records(out)
@@ -181,7 +181,7 @@ STREAM_BROKE = [
 def test_a_reply_that_breaks_off_is_the_providers_failure(
     make: Callable[[], System], error: Exception, tmp_path: Path
 ) -> None:
-    """It is tried again, and leaves no trace in the record."""
+    """A reply that breaks off is asked for again, and leaves no trace in the record."""
     replies = ["1. join()", "Finish: yes"] if make is llm_compiler else ["Answer: yes"]
     model = ScriptedModel([error, *replies])
     made = Run(BENCHMARK, make(), model, "none", tmp_path / "x.jsonl", retries=1)
@@ -191,7 +191,7 @@ def test_a_reply_that_breaks_off_is_the_providers_failure(
 
 
 async def test_a_model_that_refuses_the_temperature_stops_the_run(tmp_path: Path) -> None:
-    """It would refuse it every time."""
+    """A model that refuses the temperature stops the run: it would refuse it every time."""
     refused = Provider(400)
     refused.param = "temperature"  # type: ignore[attr-defined]
     with pytest.raises(ProviderError):
@@ -216,7 +216,7 @@ async def test_what_is_no_file_of_records_is_left_alone(content: str, message: s
 
 
 async def test_samples_may_come_from_an_iterator(tmp_path: Path) -> None:
-    """Each repeat asks all of them."""
+    """Each repeat asks all samples, also those of an iterator."""
     assert await run(planned(tmp_path / "x", system(), repeats=3), iter(SAMPLES[:2])) == 6
 
 
@@ -275,7 +275,7 @@ async def test_a_failure_that_the_system_made_up_for_is_no_failure(tmp_path: Pat
 
 
 async def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
-    """The second is told to take another."""
+    """A run whose file another one writes to is told to take another file."""
     out = tmp_path / "x.jsonl"
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:

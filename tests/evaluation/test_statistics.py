@@ -7,7 +7,7 @@ from llmcompiler_graph.evaluation.statistics import interval, mcnemar, paired_di
 
 
 def test_an_interval_holds_its_mean_and_shrinks_with_more_values() -> None:
-    """Four times the values halve its width, about."""
+    """An interval holds its mean, and four times the values about halve its width."""
     few = interval([0, 1] * 20)
     many = interval([0, 1] * 80)
     assert few.low < few.mean == 0.5 < few.high
@@ -22,7 +22,7 @@ def test_an_interval_holds_its_mean_to_the_last_bit(value: float, count: int) ->
 
 
 def test_mcnemar_of_a_thousand_discordant_pairs() -> None:
-    """It is next to nothing, and no error."""
+    """With a thousand pairs more one way than the other, chance is next to nothing, and no error."""
     assert 0 < mcnemar([1.0] * 1060 + [0.0] * 40, [0.0] * 1060 + [1.0] * 40) < 1e-200
 
 

@@ -100,7 +100,7 @@ def test_types(reply: str, returns: Any, value: Any) -> None:
     [("tall", float), ("8,848.86", int), ("between 7 and 8,611", float), ("perhaps", bool), ("cm", Literal["m", "ft"])],
 )
 def test_what_is_none_of_the_types(reply: str, returns: Any) -> None:
-    """The error quotes the model."""
+    """If the reply is of none of the types, the error quotes the model."""
     with pytest.raises(ToolException, match=f"was not found as .*: the model said '{reply}'"):
         extracted(reply, returns)
 
@@ -115,7 +115,7 @@ def test_what_plans_are_checked_by() -> None:
 
 @pytest.mark.parametrize("returns", [list[str], dict, Literal[1], float | None])
 def test_types_it_cannot_return(returns: Any) -> None:
-    """They are refused when the tool is made."""
+    """Types that cannot be extracted are refused when the tool is made."""
     with pytest.raises(TypeError, match="returns must be"):
         extract_with(ScriptedModel(), returns=returns)
 

@@ -64,12 +64,12 @@ def test_own(voices: str, attribute: str, names: list[str]) -> None:
 
 
 def test_function_becomes_a_working_tool(voices: str) -> None:
-    """A plain function is wrapped, not just named."""
+    """A plain function that is loaded becomes a tool that works."""
     assert load_tools([f"{voices}:whisper"])[0].invoke({"text": "HUSH"}) == "hush"
 
 
 def test_current_directory_is_added_once(voices: str) -> None:
-    """Loading twice leaves one entry in the path."""
+    """Loading tools twice adds the current directory to the path once."""
     load_tools([f"{voices}:shout"])
     load_tools([f"{voices}:shout"])
     assert sys.path.count(str(Path.cwd())) == 1

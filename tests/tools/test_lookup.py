@@ -150,7 +150,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize(("entity", "expected"), MESSAGES.items())
 def test_messages(entity: str, expected: str) -> None:
-    """The error names what could have been meant."""
+    """Of a name that is not found, the error names what could have been meant."""
     assert message(entity) == expected
 
 
@@ -190,7 +190,7 @@ def test_result_is_the_callers() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_async() -> None:
-    """The tool can be awaited."""
+    """`lookup` can be awaited."""
     assert (await lookup.ainvoke({"entity": "K2"}))["height_m"] == 8611
 
 

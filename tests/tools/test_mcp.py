@@ -27,7 +27,7 @@ async def tools() -> AsyncIterator[list[BaseTool]]:
 
 
 async def test_what_an_mcp_server_says_of_its_tools(tools: list[BaseTool]) -> None:
-    """Hints and return types reach the compiler."""
+    """An MCP server's hints and output schemas reach the compiler."""
     mountain, difference, send, ridges = map(tool_spec, tools)
     assert (mountain.read_only, difference.idempotent, send.destructive) == (True, True, True)
     assert mountain.returns is not None
@@ -90,13 +90,13 @@ async def test_tools_of_a_connection() -> None:
 
 
 async def test_neither_session_nor_connection() -> None:
-    """There is no server to ask."""
+    """Without a session or a connection there is no server to ask, which is an error."""
     with pytest.raises(ValueError, match="session or a connection"):
         await load_mcp_tools()
 
 
 async def test_without_the_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said what to install."""
+    """Without the MCP adapters, the error says what to install."""
     monkeypatch.setitem(sys.modules, "langchain_mcp_adapters", None)
     with pytest.raises(ImportError, match=r"pip install 'llmcompiler-graph\[mcp\]'"):
         await load_mcp_tools(connection=CONNECTION)
