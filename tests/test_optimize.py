@@ -47,7 +47,7 @@ def test_equal_calls_are_made_once(
 
 
 def test_sharing_changes_nothing_else() -> None:
-    """The calls keep their order, tool and arguments; what was said of them before is forgotten."""
+    """Sharing keeps calls' order, tool and arguments, and forgets what was said of them before."""
     ready = [replace(call(3, "a"), same_as=(9, None)), call(1, "b"), call(2, "a")]
     found = share_equal_calls(ready, Known({}, {}))
     assert [each.same_as for each in found] == [None, None, (3, None)]
@@ -73,7 +73,7 @@ def test_the_longest_chain_goes_first(ready: Sequence[int], height: Mapping[int,
 
 
 def test_the_passes_are_these() -> None:
-    """Calls are shared first, then ordered."""
+    """The passes share calls first, then order them."""
     assert list(PASSES) == [share_equal_calls, critical_path_first]
 
 
@@ -116,7 +116,7 @@ def test_a_height_is_the_longest_chain_that_waits(
     sharing: Mapping[int, Sequence[int]],
     expected: Mapping[int, int],
 ) -> None:
-    """Through what is needed, through taking turns, and through calls that serve others."""
+    """A chain goes through what is needed, through taking turns, and through calls that serve others."""
     assert heights(list(needs), needs, in_turn, sharing) == expected
 
 
