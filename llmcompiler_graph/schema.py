@@ -31,7 +31,6 @@ __all__ = (
     "has",
     "literals",
     "mismatch",
-    "type_names",
 )
 
 Schema = JSON
@@ -94,11 +93,6 @@ def _type_of(value: JSON) -> str:
             return "array"
         case _:
             return "object"
-
-
-def type_names(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[str]:
-    """The JSON types a schema allows, each once; `[]` if anything fits."""
-    return list(dict.fromkeys(str(option["type"]) for option in alternatives(schema, definitions)))
 
 
 def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[JSON]:

@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
@@ -27,6 +27,7 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.plan import Observation
@@ -121,12 +122,6 @@ class ToolRunner:
             wrap_tool_call=wrap if wrap_tool_call or awrap_tool_call else None,
             awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
         )
-
-    async def call(
-        self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool
-    ) -> Observation:
-        """Call a tool once, as `attempt` does, and return what became of it."""
-        return (await self.attempt(tool, arguments, call_id, state, config, sync=sync)).observation
 
     async def attempt(
         self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool
@@ -304,24 +299,28 @@ def _rewritten(message: ToolMessage, call: _Call) -> JSON:
     return _json(content, message)
 
 
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
 def _json(value: Any, message: ToolMessage) -> JSON:
     try:
-        return storable(cast("JSON", to_jsonable_python(_with_floats(value), fallback=_held)))
+        written: JSON = to_jsonable_python(value, fallback=_held)
+        return storable(_with_floats(written, _ANY.dump_python(value, by_alias=True, warnings=False)))
     except (ValueError, RecursionError):  # it goes round in circles, is nested without end, or holds bytes, not text
         return storable(str(message.text))
 
 
-def _with_floats(value: Any) -> Any:
-    """Make floats of the `Decimal`s in a value, which pydantic would write as text."""
-    match value:
-        case Decimal():
+def _with_floats(written: JSON, value: Any) -> JSON:
+    """Make floats of the `Decimal`s in a value, which are written as text; what its own serializers write stays."""
+    match written, value:
+        case str(), Decimal() if written == str(value):
             return float(value)
-        case dict():
-            return {key: _with_floats(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_with_floats(each) for each in value]
+        case dict(), dict() if len(written) == len(value):
+            return {key: _with_floats(each, value[of]) for (key, each), of in zip(written.items(), value, strict=True)}
+        case list(), Sequence() | Set() if len(written) == len(value):
+            return [_with_floats(each, of) for each, of in zip(written, value, strict=True)]
         case _:
-            return value
+            return written
 
 
 def _held(value: Any) -> Any:

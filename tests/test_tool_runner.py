@@ -21,7 +21,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, RetryPolicy
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
@@ -192,10 +192,15 @@ async def test_big_numbers_in_a_plan() -> None:
 
 
 async def test_decimals_are_numbers_to_plans() -> None:
-    """A plan may calculate with a `Decimal` that a tool returns, also inside a model."""
+    """A plan may calculate with a `Decimal` that a tool returns, also inside a model, a dataclass or a set."""
 
     class Item(BaseModel):
-        price: Decimal
+        price: Decimal = Field(serialization_alias="thePrice")
+
+    @dataclasses.dataclass
+    class Basket:
+        items: list[Item]
+        discounts: frozenset[Decimal]
 
     @tool
     def price() -> Decimal:
@@ -208,18 +213,41 @@ async def test_decimals_are_numbers_to_plans() -> None:
         return Item(price=Decimal("0.5"))
 
     @tool
+    def basket() -> Basket:
+        """Tell of items."""
+        return Basket([Item(price=Decimal("0.5"))], frozenset({Decimal("0.25")}))
+
+    @tool
     def double(x: float) -> float:
         """Double."""
         return 2 * x
 
-    plan = '1. price()\n2. calculate("$1 * 2")\n3. double($1)\n4. item()\n5. double(${4.price})\n6. join()'
-    assert await outcomes(plan, [price, item, double, calculate], max_repairs=0) == [
+    plan = '1. price()\n2. calculate("$1 * 2")\n3. double($1)\n4. item()\n5. double(${4.thePrice})\n6. basket()'
+    assert await outcomes(plan, [price, item, basket, double, calculate], max_repairs=0) == [
         19.99,
         39.98,
         39.98,
-        {"price": "0.5"},
+        {"thePrice": 0.5},
         1.0,
+        {"items": [{"thePrice": 0.5}], "discounts": [0.25]},
     ]
+
+
+async def test_serializers_of_a_model_have_the_last_word() -> None:
+    """What a model's own serializers write of a `Decimal`, or of anything else, is the value."""
+
+    class Item(BaseModel):
+        model_config = ConfigDict(ser_json_bytes="base64")
+        price: Annotated[Decimal, PlainSerializer(lambda price: f"{price} €", when_used="json")]
+        exact: Annotated[Decimal, PlainSerializer(str)]
+        picture: bytes
+
+    @tool
+    def item() -> Item:
+        """Tell of an item."""
+        return Item(price=Decimal("0.5"), exact=Decimal("0.1"), picture=b"\xff")
+
+    assert await outcomes("1. item()", [item]) == [{"price": "0.5 €", "exact": "0.1", "picture": "_w=="}]
 
 
 async def test_content_and_artifact() -> None:
