@@ -172,9 +172,9 @@ def plan(question: Question, *, model: Model = "local", tools: Tools = None, deb
         _fetch_weights(model)
         text, made, diagnostics = _run(plan_only(question, model, loaded, examples_for(loaded)))
     typer.echo(str(made))
-    lines = text.splitlines()
+    lines = text.split("\n")
     for diagnostic in diagnostics:
-        quoted = printable(lines[diagnostic.line - 1].strip()) if diagnostic.line <= len(lines) else ""
+        quoted = printable(lines[diagnostic.line - 1].strip())
         typer.echo(f"{diagnostic}\n    {quoted}".rstrip(), err=True)
     raise typer.Exit(1 if diagnostics else 0)
 

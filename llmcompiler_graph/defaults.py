@@ -44,4 +44,4 @@ def default_tools() -> list[BaseTool]:
 
 def examples_for(tools: Sequence[BaseTool]) -> tuple[PlanExample, ...] | None:
     """The worked examples for these tools: `default_examples` for exactly the default tools, else none of ours."""
-    return default_examples if {tool.name for tool in tools} == {"lookup", "calculate"} else None
+    return default_examples if {id(tool) for tool in tools} == {id(tool) for tool in default_tools()} else None

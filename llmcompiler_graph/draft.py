@@ -366,7 +366,7 @@ class Draft:
         return diagnostic.code in ("missing-index", "duplicate-index") and known and self.text.count(call) == 1
 
     def _line(self, diagnostic: Diagnostic) -> str:
-        return self._lines.get(diagnostic.index or 0) or self.text.splitlines()[diagnostic.line - 1].strip()
+        return self._lines.get(diagnostic.index or 0) or self.text.split("\n")[diagnostic.line - 1].strip()
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:

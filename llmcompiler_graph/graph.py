@@ -152,12 +152,13 @@ def create_llm_compiler(
         ("max_repairs", max_repairs, 0),
         ("max_tasks", max_tasks, 1),
         ("max_concurrency", max_concurrency, 1),
+        ("max_observation_chars", max_observation_chars, 1),
     ):
         if number is not None and number < least:
             msg = f"{what} must be {least} or more, not {number}"
             raise ConfigurationError(msg)
     limit = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
-    if limit is not None and limit <= 0:
+    if limit is not None and not limit > 0:  # nor NaN
         msg = f"deadline must be more than 0 seconds, not {limit:g}"
         raise ConfigurationError(msg)
     if planner not in get_args(PlannerDialect):

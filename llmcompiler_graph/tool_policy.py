@@ -59,9 +59,10 @@ class ToolPolicy:
                 msg = f"{what} names {', '.join(map(repr, sorted(unknown)))}, but there is no such tool"
                 raise ConfigurationError(msg)
         if isinstance(retry, Mapping):
-            self._retry = dict(retry)
+            self._retry = {name: _retry(given) for name, given in retry.items()}
         elif retry is not None:
-            self._retry = {name: retry for name, spec in known.items() if spec.repeatable or spec.idempotent}
+            policy = _retry(retry)
+            self._retry = {name: policy for name, spec in known.items() if spec.repeatable or spec.idempotent}
         else:
             self._retry = {}
         if isinstance(timeout, Mapping):
@@ -76,24 +77,23 @@ class ToolPolicy:
 
         A call out of time is a failed one. A synchronous tool cannot be stopped: its thread ends when the tool does.
         """
-        retry = self._retry.get(tool)
-        attempts = retry.max_attempts if retry else 1
-        for number in range(1, attempts + 1):
-            last = retry is None or number == attempts
+        policy = self._retry.get(tool)
+        number = 1
+        while True:
+            retry = policy if policy is not None and number < policy.max_attempts else None
             try:
                 attempt = await self._in_time(tool, call)
             except GraphBubbleUp:
                 raise
             except Exception as error:
-                if retry is None or last or not _retries(retry, error):
+                if retry is None or not _retries(retry, error):
                     raise
             else:
-                if attempt.error is None or retry is None or last or not _retries(retry, attempt.error):
+                if attempt.error is None or retry is None or not _retries(retry, attempt.error):
                     return attempt.observation
             wait = min(retry.max_interval, retry.initial_interval * retry.backoff_factor ** (number - 1))
             await asyncio.sleep(wait + (random.uniform(0, 1) if retry.jitter else 0))
-        msg = f"max_attempts must be 1 or more, not {attempts}"
-        raise ConfigurationError(msg)
+            number += 1
 
     async def _in_time(self, tool: str, call: Callable[[], Awaitable[Attempt]]) -> Attempt:
         limit = self._timeout.get(tool)
@@ -109,8 +109,19 @@ class ToolPolicy:
             return Attempt(Observation("failed", error=f"TimeoutError: no result within {limit:g} s"), error)
 
 
+def _retry(given: object) -> RetryPolicy:
+    if not isinstance(given, RetryPolicy) or given.max_attempts < 1:
+        msg = f"tool_retry_policy takes a RetryPolicy of 1 or more max_attempts, or one by name, not {given!r}"
+        raise ConfigurationError(msg)
+    return given
+
+
 def _seconds(given: float | timedelta | TimeoutPolicy) -> float:
-    policy = TimeoutPolicy.coerce(given)
+    try:
+        policy = TimeoutPolicy.coerce(given)
+    except (TypeError, ValueError) as error:
+        msg = f"tool_timeout cannot be {given!r}: {error}"
+        raise ConfigurationError(msg) from error
     if policy is None or policy.run_timeout is None or policy.idle_timeout is not None:
         msg = "tool_timeout takes seconds, a timedelta or a TimeoutPolicy with run_timeout: calls have no idle_timeout"
         raise ConfigurationError(msg)

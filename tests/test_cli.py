@@ -185,12 +185,13 @@ def test_own_tools(tool_module: str) -> None:
 
 
 def test_default_tools_have_examples() -> None:
-    """The default tools, in any order, come with worked examples; no others do."""
+    """The default tools, in any order, come with worked examples; no others do, whatever their names."""
     with ScriptedServer(["1. join()", "Finish: x"]) as server:
         run(server, "ask", *MODEL, "-t", "calculate", "-t", "lookup", QUESTION)
     assert 'lookup(entity="Danube")' in server.requests[0]["messages"][0]["content"]
     assert examples_for([lookup]) is None
     assert examples_for([lookup, calculate, lookup.model_copy(update={"name": "more"})]) is None
+    assert examples_for([lookup, lookup.model_copy(update={"name": "calculate"})]) is None
 
 
 def test_default_examples_are_right() -> None:
@@ -235,7 +236,7 @@ def test_plan_is_asked_for_as_the_agent_asks() -> None:
 
 def test_plan_reports_what_is_wrong() -> None:
     """Every diagnostic is printed with the line of the plan text it is about; the exit code is 1."""
-    plan = '1. I would say:\n1. lookup("K2")\n2. calculate("${1.height} + 1")\n3. lokup("x")\n4. join()'
+    plan = '1. I would\u2028say:\n1. lookup("K2")\n2. calculate("${1.height} + 1")\n3. lokup("x")\n4. join()'
     with ScriptedServer([plan]) as server:
         outcome = run(server, "plan", *MODEL, QUESTION)
     assert outcome.code == 1

@@ -211,10 +211,11 @@ def test_synchronous_runs() -> None:
     assert final["messages"][-1].content == "ok"
 
 
-def test_a_deadline_that_cannot_be() -> None:
-    """A deadline that leaves no time at all is refused."""
-    with pytest.raises(ConfigurationError, match="deadline must be more than 0 seconds, not 0"):
-        create_llm_compiler(ScriptedModel(), [wait], deadline=0)
+@pytest.mark.parametrize("deadline", [0, float("nan")])
+def test_a_deadline_that_cannot_be(deadline: float) -> None:
+    """A deadline that leaves no time at all is refused, and so is NaN."""
+    with pytest.raises(ConfigurationError, match=f"deadline must be more than 0 seconds, not {deadline}"):
+        create_llm_compiler(ScriptedModel(), [wait], deadline=deadline)
 
 
 @tool

@@ -168,6 +168,12 @@ async def test_a_task_may_read_what_was_written_after_it() -> None:
     assert "refers to task 2, but no earlier task has that number" in model.calls[1][-1].text
 
 
+async def test_only_a_newline_ends_a_line() -> None:
+    """The line that is to be written again is the one that is broken, whatever characters stand in the text before."""
+    _, model = await asked('Thought: a\u2028b\n1. look("K2\n2. join()', '1. look("K2")')
+    assert 'written as `1. look("K2`' in model.calls[1][-1].text
+
+
 async def test_no_circle_can_be_mended_into_a_plan() -> None:
     """A task written again cannot refer to one that waits for it, directly or not."""
     plan = '1. loook("K2")\n2. add($1.height_m, 1)\n3. add($2, 1)'

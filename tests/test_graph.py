@@ -136,6 +136,7 @@ class Answer(BaseModel):
     [
         ({"max_replans": -1}, "max_replans must be 0 or more, not -1"),
         ({"max_tasks": 0}, "max_tasks must be 1 or more, not 0"),
+        ({"max_observation_chars": 0}, "max_observation_chars must be 1 or more, not 0"),
         ({"max_concurrency": 0}, "max_concurrency must be 1 or more, not 0"),
         ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be 1 or more, not 0"),
         ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),

@@ -101,6 +101,11 @@ def test_a_timeout_of_the_tools_own() -> None:
         ({"tool_timeout": {"nope": 1}}, "tool_timeout names 'nope', but there is no such tool"),
         ({"tool_retry_policy": {"nope": RETRY}}, "tool_retry_policy names 'nope', but there is no such tool"),
         ({"tool_timeout": TimeoutPolicy(idle_timeout=1)}, "calls have no idle_timeout"),
+        ({"tool_timeout": 0}, "tool_timeout cannot be 0: run_timeout must be greater than 0"),
+        ({"tool_timeout": {"slow": "soon"}}, "tool_timeout cannot be 'soon': "),
+        ({"tool_retry_policy": [RETRY]}, r"tool_retry_policy takes a RetryPolicy .*, not \[RetryPolicy"),
+        ({"tool_retry_policy": {"slow": 3}}, "tool_retry_policy takes a RetryPolicy .*, not 3"),
+        ({"tool_retry_policy": {"slow": RETRY._replace(max_attempts=0)}}, "a RetryPolicy of 1 or more max_attempts"),
     ],
 )
 def test_configuration(settings: dict[str, Any], message: str) -> None:
