@@ -171,8 +171,10 @@ def create_llm_compiler(
     specs = [tool_spec(tool) for tool in made]
     _check_concurrency(tool_concurrency or {}, {spec.name for spec in specs})
     dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
-    if isinstance(given := planner_model or model, BaseChatModel):
-        dialect.bind(given, specs[:1])  # raises now rather than in a run
+    planner_model = model if planner_model is None else planner_model
+    joiner_model = model if joiner_model is None else joiner_model
+    if isinstance(planner_model, BaseChatModel):
+        dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     check_examples(examples or (), specs)
     write = partial(
         system_message,
@@ -209,21 +211,16 @@ def create_llm_compiler(
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
     )
-    models: dict[int, LazyModel] = {}
-
-    def lazy(given: str | BaseChatModel | None) -> LazyModel:
-        chosen = model if given is None else given
-        return models.setdefault(id(chosen), LazyModel(chosen))
-
-    constraint = constraint_for(constrain, planner_model or model) if planner == "text" else None
-    planning = Planner(compiler, lazy(planner_model), constraint, dialect)
+    lazy = LazyModel(planner_model)
+    one = planner_model is joiner_model or (isinstance(planner_model, str) and planner_model == joiner_model)
+    planning = Planner(compiler, lazy, constraint_for(constrain, planner_model) if planner == "text" else None, dialect)
     fetching = Fetching(compiler)
     joiner = Joiner(
         compiler,
-        lazy(joiner_model),
-        constraint_for(constrain, joiner_model or model),
+        lazy if one else LazyModel(joiner_model),
+        constraint_for(constrain, joiner_model),
         response_format=response_format,
-        dialect=dialect if lazy(joiner_model) is lazy(planner_model) else None,
+        dialect=dialect if one else None,
     )
     schema = _schema(state_schema)
     shared = _shared(schema, structured=response_format is not None)

@@ -50,30 +50,30 @@ class Compiler:
     """How long calls may take, and when they are made again."""
     approval: Approval
     """Which tools need a human."""
-    max_replans: int = 2
+    max_replans: int
     """How many plans may follow the first in one turn."""
-    fuse_replan: bool = False
+    fuse_replan: bool
     """Whether the joiner writes the next plan when it decides to replan."""
-    max_repairs: int = 1
+    max_repairs: int
     """How often the tasks of a plan that cannot be used are asked for again."""
-    planner: PlannerDialect = "text"
+    planner: PlannerDialect
     """How the planner model writes plans."""
-    max_tasks: int | None = None
+    max_tasks: int | None
     """How many tasks a plan may have."""
-    max_concurrency: int | None = None
+    max_concurrency: int | None
     """How many calls may run at a time."""
-    max_observation_chars: int = 4000
+    max_observation_chars: int
     """How much of an observation the models are shown, in characters."""
-    deadline: float | None = None
+    deadline: float | None
     """How long a turn may take before its tasks are ended, in seconds."""
-    held: frozenset[str] = field(default_factory=frozenset)
+    held: frozenset[str]
     """Tools never called before the plan is complete, besides those with effects."""
+    tool_concurrency: Mapping[str, int]
+    """How many calls of a tool may run at a time, by name."""
+    selection: ToolSelection | None
+    """Picks the tools and examples of each question; `None` to show all."""
     asking: set[str] = field(default_factory=set)
     """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
-    tool_concurrency: Mapping[str, int] = field(default_factory=dict)
-    """How many calls of a tool may run at a time, by name."""
-    selection: ToolSelection | None = None
-    """Picks the tools and examples of each question; `None` to show all."""
     inflight: InFlight = field(default_factory=InFlight)
     """The calls under way between the planner and the task fetching unit."""
 

@@ -129,8 +129,9 @@ class ToolSelection:
             return [listed[n] for n in tools.best(asked, count)], examples.best(asked, _EXAMPLES)
         if isinstance(select, Embeddings):
             tool_store, example_store = await self._embedded(select)
-            names = [each.metadata["tool"] for each in await tool_store.asimilarity_search(query, _PICKED)]
-            near = await example_store.asimilarity_search(query, _EXAMPLES)
+            vector = await select.aembed_query(query)
+            names = [each.metadata["tool"] for each in await tool_store.asimilarity_search_by_vector(vector, _PICKED)]
+            near = await example_store.asimilarity_search_by_vector(vector, _EXAMPLES)
             return names, [each.metadata["example"] for each in near]
         if isinstance(select, BaseRetriever):
             found: Any = await select.ainvoke(query)
@@ -148,8 +149,8 @@ class ToolSelection:
         if self._stores is None:
             stores = InMemoryVectorStore(model), InMemoryVectorStore(model)
             await stores[0].aadd_documents([_document(tool) for tool in self._tools.values()])
-            questions = [Document(text, metadata={"example": n}) for n, text in enumerate(self._questions)]
-            await stores[1].aadd_documents(questions)
+            if questions := [Document(text, metadata={"example": n}) for n, text in enumerate(self._questions)]:
+                await stores[1].aadd_documents(questions)
             self._stores = stores
         return self._stores
 

@@ -13,6 +13,7 @@ from langchain_openai import ChatOpenAI
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.testing import ScriptedModel
+from llmcompiler_graph.tools import lookup
 from tests.scripted_server import ScriptedServer
 
 
@@ -23,6 +24,20 @@ from tests.scripted_server import ScriptedServer
 def test_local_models(model: Any, local: bool) -> None:
     """`local` and `local:NAME` are the embedded model, and nothing else."""
     assert is_local(model) is local
+
+
+async def test_equal_names_are_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two equal names are one model, which joins with the tools it planned with before it: servers know the prompt."""
+    with ScriptedServer(["Hello!", "Finish: hello"]) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        joiner = "".join(["openai:", "scripted"])  # not the same string object
+        graph = create_llm_compiler(
+            "local", [lookup], planner_model="openai:scripted", joiner_model=joiner, planner="tools"
+        )
+        await graph.ainvoke({"messages": [HumanMessage("hi")]})
+    first, second = server.requests
+    assert second["tools"] == first["tools"]
 
 
 def test_a_chat_model_is_itself() -> None:

@@ -94,6 +94,28 @@ async def test_what_picks(sync: bool, select: Any, wanted: list[str]) -> None:
     assert shown(model, 1) == shown(model)
 
 
+async def test_a_question_is_embedded_once() -> None:
+    """One request per question serves tools and examples; no request is made for no examples."""
+    asked: list[list[str]] = []
+
+    class Counted(Letters):
+        async def aembed_query(self, text: str) -> list[float]:
+            asked.append([text])
+            return self.embed_query(text)
+
+        async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+            asked.append(texts)
+            return self.embed_documents(texts)
+
+    for examples, requests in ((None, 2), ([PlanExample("Which river?", "1. join()")], 3)):
+        asked.clear()
+        model = ScriptedModel(["1. join()", "Finish: ok"])
+        graph = create_llm_compiler(model, TOOLS, select_tools=Counted(), examples=examples)
+        await graph.ainvoke(QUESTION)
+        assert len(asked) == requests
+        assert all(asked)
+
+
 async def test_the_prompt_shows_what_was_picked_last() -> None:
     """Everything that is the same for all questions comes first, examples are made of what was picked."""
     model = ScriptedModel(["1. join()", "Finish: ok"] * 2)
