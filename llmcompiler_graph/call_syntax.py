@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from llmcompiler_graph.references import BRACED_PATH, Reference, Value, parse_path, parse_template
+from llmcompiler_graph.references import BRACED_PATH, Reference, Value, joined_surrogates, parse_path, parse_template
 
 __all__ = ("Arguments", "CallSyntaxError", "parse_arguments")
 
@@ -204,7 +204,7 @@ class _Reader:
     def _value(self, node: ast.expr) -> Value:
         match node:
             case ast.Constant(value=str() as text):
-                return self._string(_joined_surrogates(text), node)
+                return self._string(joined_surrogates(text), node)
             case ast.Constant(value=None | bool() as constant):
                 return constant
             case ast.Constant(value=int() as number) if number.bit_length() < 10_000:  # more digits Python cannot write
@@ -237,7 +237,7 @@ class _Reader:
     def _key(self, key: ast.expr | None, node: ast.expr) -> str:
         match key:
             case ast.Constant(value=str() as text):
-                return _joined_surrogates(text)
+                return joined_surrogates(text)
             case ast.Constant(value=int() | float() as number):
                 return str(number)
             case _:
@@ -274,13 +274,6 @@ class _Reader:
                     hint = 'write one string with the references inside it: "… $1 …"'
                     raise self._error(inner, "syntax", "an unquoted expression holds a string", hint)
         return self._string(self._written(node), node)
-
-
-def _joined_surrogates(text: str) -> str:
-    """Join the halves of characters that JSON writes as two escapes; a half alone becomes U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def parse_arguments(

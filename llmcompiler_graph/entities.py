@@ -22,8 +22,8 @@ import re
 from collections.abc import Iterator
 
 from llmcompiler_graph.errors import Diagnostic
-from llmcompiler_graph.plan import Reference, Task, Template
-from llmcompiler_graph.references import Value
+from llmcompiler_graph.plan import Task
+from llmcompiler_graph.references import Reference, Template, Value
 
 __all__ = ("Entities",)
 

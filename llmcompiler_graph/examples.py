@@ -28,8 +28,8 @@ from llmcompiler_graph.check import Checker, check_plan
 from llmcompiler_graph.decision import Replan, parse_decision
 from llmcompiler_graph.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
 from llmcompiler_graph.parser import PlanParser
-from llmcompiler_graph.plan import Observation, Plan, Reference, Task, Template, ToolSpec
-from llmcompiler_graph.references import ALL, JSON, Path, Value
+from llmcompiler_graph.plan import Observation, Plan, Task, ToolSpec
+from llmcompiler_graph.references import ALL, JSON, Path, Reference, Template, Value
 from llmcompiler_graph.schema import Schema, alternatives, at_path, fits, literals
 
 __all__ = ("Outcome", "PlanExample", "check_examples", "made_examples", "shown_tasks")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Seq
-from llmcompiler_graph.references import JSON
+from llmcompiler_graph.references import IDENTIFIER, JSON
 from llmcompiler_graph.schema import Schema, alternatives
 
 __all__ = ("NAME", "POSITION", "Key", "Kinds", "Profile", "Typed", "paths")
@@ -145,6 +145,6 @@ def _joined(key: Node, rest: Node) -> Node:
 
 
 def _key(name: str) -> str | None:
-    if re.fullmatch(r"[^\W\d][\w-]*", name):
+    if IDENTIFIER.fullmatch(name):
         return f".{name}"
     return f"['{name}']" if re.fullmatch(r"""[^'"\\${}\x00-\x1f]+""", name) else None

@@ -19,20 +19,17 @@ May know: `references`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from llmcompiler_graph.references import JSON, Reference, Template, Value, references
+from llmcompiler_graph.references import IDENTIFIER, JSON, Reference, Template, Value, references
 
 __all__ = (
     "Observation",
     "Plan",
-    "Reference",
     "Status",
     "Task",
-    "Template",
     "ToolSpec",
     "gathered",
     "render_call",
@@ -189,13 +186,12 @@ def render_call(tool: str, arguments: Mapping[str, Value], positional: tuple[Val
 
     Arguments with a name that call syntax has no way to write, such as `page[size]`, become one dict.
     """
-    if not positional and not all(map(_KEYWORD.fullmatch, arguments)):
+    if not positional and not all(map(IDENTIFIER.fullmatch, arguments)):
         return f"{tool}({render_value(dict(arguments))})"
     named = (f"{name}={render_value(value)}" for name, value in arguments.items())
     return f"{tool}({', '.join([*map(render_value, positional), *named])})"
 
 
-_KEYWORD = re.compile(r"[^\W\d][\w-]*")
 _GLUE = tuple("0123456789.,")  # after a bare `$1`, these would be read as part of it
 
 

@@ -24,7 +24,6 @@ May know: `grammar`, `kinds`, `literal_grammar`, `value_grammar`, `schema`, `pla
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import comb
 
@@ -32,6 +31,7 @@ from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Rules, Seq, Use,
 from llmcompiler_graph.kinds import Key, Kinds, Profile, Typed, paths
 from llmcompiler_graph.literal_grammar import literal_text, members
 from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.references import IDENTIFIER
 from llmcompiler_graph.schema import Schema, arithmetic, fits
 from llmcompiler_graph.value_grammar import Values
 
@@ -51,7 +51,6 @@ _STATES = 400
 """How many states a grammar may be expanded for."""
 _CALLS = 4000
 """How many calls in states."""
-_NAME = re.compile(r"[^\W\d][\w-]*")  # what plan text can name an argument
 
 
 def plan_grammar(
@@ -140,7 +139,7 @@ class _Plans:
         """Calls that run once per element of a list: one argument is such a reference."""
         values = {name: self.values.value(Typed(schema, tool.definitions)) for name, schema in tool.parameters.items()}
         for name, schema in tool.parameters.items():
-            if name in tool.required or _NAME.fullmatch(name) or _as_dict(tool):
+            if name in tool.required or IDENTIFIER.fullmatch(name) or _as_dict(tool):
                 fan = self.values.reference(Typed(schema, tool.definitions), fan=True)
                 yield self._written(tool, {**values, name: fan}, given=name)
 
@@ -154,7 +153,7 @@ class _Plans:
         written = {
             name: Seq((f"{literal_text(name)}: " if as_dict else f"{name}=", value))
             for name, value in values.items()
-            if as_dict or _NAME.fullmatch(name)
+            if as_dict or IDENTIFIER.fullmatch(name)
         }
         others = [each for name, each in written.items() if name not in needed]
         inside = members([written[name] for name in needed], others)
@@ -205,7 +204,7 @@ class _Plans:
 
 def _as_dict(tool: ToolSpec) -> bool:
     """Whether plan text cannot name all that a tool needs; then a call gives one dict of all arguments."""
-    return not all(map(_NAME.fullmatch, tool.required.intersection(tool.parameters)))
+    return not all(map(IDENTIFIER.fullmatch, tool.required.intersection(tool.parameters)))
 
 
 def _consumes(tool: ToolSpec) -> bool:

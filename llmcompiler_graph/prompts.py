@@ -39,7 +39,6 @@ from llmcompiler_graph.schema import describe
 from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord
 
 __all__ = (
-    "PlanExample",
     "PlannerDialect",
     "conversation",
     "listing",

@@ -29,6 +29,7 @@ from llmcompiler_graph.errors import ObservationPathError
 __all__ = (
     "ALL",
     "BRACED_PATH",
+    "IDENTIFIER",
     "JSON",
     "Path",
     "Reference",
@@ -36,6 +37,7 @@ __all__ = (
     "Value",
     "as_text",
     "fan_out",
+    "joined_surrogates",
     "parse_path",
     "parse_template",
     "references",
@@ -112,6 +114,9 @@ class ParsedTemplate(NamedTuple):
 BRACED_PATH = r"""(?:[^{}"'\\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*"""
 """What may stand between the index of a braced reference and its closing brace, as a regular expression."""
 
+IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
+"""What needs no quotes as an argument's name or as a key in a path."""
+
 _IN_STRING = re.compile(
     r"\$\$"
     r"|\$\{\s*(?P<braced>[0-9]{1,9})(?P<path>" + BRACED_PATH + r")\}"
@@ -157,8 +162,7 @@ def _path_text(path: Path) -> str:
     text = ""
     for key in path:
         if isinstance(key, str):
-            named = re.fullmatch(r"[^\W\d][\w-]*", key)
-            text += f".{key}" if named else f"[{json.dumps(key, ensure_ascii=False)}]"
+            text += f".{key}" if IDENTIFIER.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
         else:
             text += "[*]" if key is ALL else f"[{key}]"
     return text
@@ -227,6 +231,11 @@ def references(value: Value) -> Iterator[Reference]:
 def as_text(value: JSON) -> str:
     """Write a value as it stands inside a string: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def joined_surrogates(text: str) -> str:
+    """Join the halves of characters that JSON writes as two escapes; a half alone becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def select(observation: JSON, reference: Reference) -> JSON:

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.call_syntax import parse_arguments
 from llmcompiler_graph.plan import Observation, Task
-from llmcompiler_graph.references import JSON
+from llmcompiler_graph.references import JSON, joined_surrogates
 
 __all__ = (
     "Clock",
@@ -239,8 +239,8 @@ def storable(value: JSON) -> JSON:
     {'atoms': '100000000000000000000', 'few': [12]}
     """
     match value:
-        case str() if not value.isascii():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case str():
+            return joined_surrogates(value)
         case int() if not -(2**63) <= value < 2**64:
             return str(value)
         case list():

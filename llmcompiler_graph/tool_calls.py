@@ -15,7 +15,7 @@ to earlier tasks as they may in plan text.
 A call is complete, and can start, at the brace that closes its arguments; else when the next one begins. What is no
 JSON (`{"a": $1}`, or a string that is never closed) is written as it stands: the parser reads it or says what is wrong.
 
-May know: nothing of the package.
+May know: `references`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from llmcompiler_graph.references import IDENTIFIER, joined_surrogates
+
 __all__ = ("Piece", "ToolCallText")
 
-_ARGUMENT_NAME = re.compile(r"[^\W\d][\w-]*")
 _BARE_PATH = re.compile(r"\$(\d{1,9})((?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*|\"[^\"\\]*\"|'[^'\\]*')\])+)")
 _DIGITS = re.compile(r"\d{1,9}")
 
@@ -135,7 +136,7 @@ def _read(text: str) -> Any:
 
 
 def _written_arguments(arguments: Mapping[str, Any]) -> str:
-    if all(map(_ARGUMENT_NAME.fullmatch, arguments)):
+    if all(map(IDENTIFIER.fullmatch, arguments)):
         return ", ".join(f"{name}={_written(value)}" for name, value in arguments.items())
     return _written(arguments)
 
@@ -145,17 +146,14 @@ def _written(value: Any) -> str:
     match value:
         case str():
             path = _BARE_PATH.fullmatch(value)
-            text = json.dumps(f"${{{path[1]}{path[2]}}}" if path else value, ensure_ascii=False)
-            # halves of surrogate pairs cannot stand in a plan
-            return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return _quoted(f"${{{path[1]}{path[2]}}}" if path else value)
         case list():
             return f"[{', '.join(map(_written, value))}]"
         case dict():
-            return "{" + ", ".join(f"{_written_key(key)}: {_written(each)}" for key, each in value.items()) + "}"
+            return "{" + ", ".join(f"{_quoted(key)}: {_written(each)}" for key, each in value.items()) + "}"
         case _:
             return json.dumps(value)
 
 
-def _written_key(key: str) -> str:
-    text = json.dumps(key, ensure_ascii=False)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _quoted(text: str) -> str:
+    return joined_surrogates(json.dumps(text, ensure_ascii=False))  # a half alone cannot stand in a plan

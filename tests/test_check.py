@@ -5,8 +5,8 @@ import pytest
 from llmcompiler_graph.check import Checker, check_plan
 from llmcompiler_graph.errors import Diagnostic, PlanCheckError
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Plan, Reference, Task, Template, ToolSpec
-from llmcompiler_graph.references import ALL, JSON, Value
+from llmcompiler_graph.plan import Plan, Task, ToolSpec
+from llmcompiler_graph.references import ALL, JSON, Reference, Template, Value
 
 STRING: JSON = {"type": "string"}
 NUMBER: JSON = {"type": "number"}

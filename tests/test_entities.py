@@ -3,8 +3,8 @@ from hypothesis import strategies as st
 
 from llmcompiler_graph.entities import Entities
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Task, Template
-from llmcompiler_graph.references import Reference
+from llmcompiler_graph.plan import Task
+from llmcompiler_graph.references import Reference, Template
 
 
 def doubts(text: str) -> list[tuple[int | None, str]]:

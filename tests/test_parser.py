@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from llmcompiler_graph.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.parser import Event, PlanParser, parse_plan
-from llmcompiler_graph.plan import Plan, Reference, Task, Template
-from llmcompiler_graph.references import ALL, Path, Value
+from llmcompiler_graph.plan import Plan, Task
+from llmcompiler_graph.references import ALL, Path, Reference, Template, Value
 
 TOOLS = ("search", "math", "read_file", "mcp__github-api.list/all", "Größe", "after", "__init__", "joined")
 NAMES = ("query", "from", "class", "None", "größe", "first-name", "after", "x1")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcompiler_graph.parser import PlanParser
-from llmcompiler_graph.plan import Reference, Task, Template
-from llmcompiler_graph.references import ALL, Value
+from llmcompiler_graph.plan import Task
+from llmcompiler_graph.references import ALL, Reference, Template, Value
 from llmcompiler_graph.tool_calls import Piece, ToolCallText
 
 

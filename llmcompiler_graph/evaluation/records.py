@@ -20,8 +20,8 @@ from typing import Any, Literal, TypeAlias
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.plan import Plan
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.references import JSON
 
 __all__ = ("Answer", "Benchmark", "Model", "Record", "Sample", "Score", "System", "Tier")

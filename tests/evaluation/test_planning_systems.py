@@ -14,8 +14,8 @@ from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.evaluation.systems.skeleton_of_thought import skeleton_of_thought
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
+from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.testing import ScriptedModel
 from tests.evaluation.tiny import BENCHMARK, SAMPLE, TextModel, answered
 

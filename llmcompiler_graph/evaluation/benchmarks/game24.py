@@ -22,8 +22,8 @@ from langchain_core.tools import BaseTool, StructuredTool
 
 from llmcompiler_graph.evaluation.data import dataset_file
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
+from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.models import LazyModel
-from llmcompiler_graph.prompts import PlanExample
 from llmcompiler_graph.tools.arithmetic import evaluate
 from llmcompiler_graph.tools.exact import CalculationError
 

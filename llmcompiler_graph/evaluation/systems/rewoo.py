@@ -23,9 +23,10 @@ from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
+from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.parser import PlanParser, parse_plan
 from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import PlanExample, listing
+from llmcompiler_graph.prompts import listing
 from llmcompiler_graph.references import JSON, as_text
 from llmcompiler_graph.task_fetching_unit import resolved
 
