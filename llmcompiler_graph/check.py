@@ -8,7 +8,7 @@
 >>> print(checker.check(Task(2, "square", {"x": Reference(1)}, line=2)).diagnostics[0])
 line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
 
-May know: `errors`, `plan`, `references`, `schema`.
+May know: `errors`, `expressions`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from itertools import islice
 from typing import NamedTuple, Protocol, cast
 
 from llmcompiler_graph.errors import Diagnostic, PlanCheckError
+from llmcompiler_graph.expressions import arithmetic, spelled
 from llmcompiler_graph.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.references import JSON, Path, Reference, Template, Value, parse_path, references, substitute
 from llmcompiler_graph.schema import (
     MissingField,
     Schema,
     alternatives,
-    arithmetic,
     at_path,
     describe,
     fit_text,
@@ -192,22 +192,17 @@ class Checker:
 
     def _expression(self, name: str, value: Reference | Template | str, tool: ToolSpec, complain: _Complain) -> None:
         """Check the references in an arithmetic expression: outside quotes, they are numbers, and no `$` is left."""
-        quote = ""
-        for part in value.parts if isinstance(value, Template) else (value,):
-            if isinstance(part, str):
-                for char in part:
-                    if char in {'"', "'"} and quote in {"", char}:
-                        quote = "" if quote else char
-                    elif char == "$" and not quote:
-                        hint = "write `${N}` for the observation of task N, and amounts of money without `$`"
-                        complain("argument-type", f"`{name}` of {tool.name!r} takes numbers, but a '$' is text", hint)
-                        return
-                continue
-            producer, source = self._source(part, complain)
-            if quote or fits(source, _NUMBER, source_definitions=producer.definitions):
-                continue
-            found = f"{part} is {describe(source, producer.definitions)} (the observation of {producer.name!r})"
-            complain("reference-type", f"`{name}` of {tool.name!r} takes numbers, but {found}", self._numbers_in(part))
+        for part, quoted in spelled(value):
+            if isinstance(part, Reference):
+                producer, source = self._source(part, complain)
+                if not quoted and not fits(source, _NUMBER, source_definitions=producer.definitions):
+                    found = f"{part} is {describe(source, producer.definitions)} (the observation of {producer.name!r})"
+                    hint = self._numbers_in(part)
+                    complain("reference-type", f"`{name}` of {tool.name!r} takes numbers, but {found}", hint)
+            elif part == "$" and not quoted:
+                hint = "write `${N}` for the observation of task N, and amounts of money without `$`"
+                complain("argument-type", f"`{name}` of {tool.name!r} takes numbers, but a '$' is text", hint)
+                return
 
     def _numbers_in(self, reference: Reference) -> str:
         """A hint: the fields of an observation that are numbers."""

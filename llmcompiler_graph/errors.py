@@ -1,13 +1,20 @@
-"""What can go wrong, and whose fault it was. May know: nothing else of the package.
+"""What can go wrong, and whose fault it was.
 
 LLMCompilerError
-├── PlanError(ValueError)         the planner model's fault: its text goes back to it
-│   ├── PlanSyntaxError           the text is not a plan
-│   └── PlanCheckError            the plan does not fit the tools
+├── PlanError(ValueError)              the planner model's fault: its text goes back to it
+│   ├── PlanSyntaxError                the text is not a plan
+│   └── PlanCheckError                 the plan does not fit the tools
 ├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
-├── ConfigurationError(ValueError) the caller's fault: arguments of `create_llm_compiler`
-├── ToolTransferError(TypeError)   what a tool takes, gives or raises cannot be carried to its executor or back
-└── WorkerLostError(ConnectionError)  the executor's worker died, or the executor was closed, during a call
+├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
+├── ToolTransferError(TypeError)       what a tool takes, gives or raises cannot be carried to its executor or back
+├── WorkerLostError(ConnectionError)   the executor's worker died, or the executor was closed, during a call
+├── LocalModelError(RuntimeError)      in `local`: the local model cannot be had or cannot run
+└── in `evaluation`
+    ├── DataError                      a dataset is not there or is not what was expected
+    ├── ProviderError                  the provider of a model failed for good
+    └── CassetteError(LookupError)     what is asked was not recorded
+
+May know: nothing else of the package.
 """
 
 from __future__ import annotations

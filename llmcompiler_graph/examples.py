@@ -13,7 +13,7 @@ some are made from the tools' signatures, and pass the checker like any plan.
 3. minus(a=$1, b=$2)
 4. join()
 
-May know: the core.
+May know: `check`, `decision`, `errors`, `expressions`, `parser`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import cast
 from llmcompiler_graph.check import Checker, check_plan
 from llmcompiler_graph.decision import Replan, parse_decision
 from llmcompiler_graph.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
+from llmcompiler_graph.expressions import arithmetic
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Observation, Plan, Task, ToolSpec
 from llmcompiler_graph.references import ALL, JSON, Path, Reference, Template, Value
@@ -115,7 +116,7 @@ def _problems(example: PlanExample, tools: Sequence[ToolSpec]) -> str:
 # -- made of the tools -------------------------------------------------------------------------------------------------
 
 _LOOKED_AT = 24  # tools; more are not needed to find some that fit
-_EXPRESSIONS = ("expression", "expr", "formula")
+_EXPRESSIONS = ("expression", "expr", "formula")  # names of parameters; other calculators say so in their schemas
 
 
 def made_examples(tools: Iterable[ToolSpec]) -> tuple[PlanExample, ...]:
@@ -183,7 +184,7 @@ def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[st
             yield {**rest, taking[0]: one, taking[1]: two}
         for name in required:
             parameter = consumer.parameters[name]
-            if number and name in _EXPRESSIONS and _is(parameter, consumer, "string"):
+            if number and _is_expression(name, consumer):
                 yield {**rest, name: Template((one, " - ", two))}
             elif _is(parameter, consumer, "array"):
                 items = at_path(parameter, (0,), consumer.definitions)
@@ -193,7 +194,7 @@ def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[st
                     yield {**rest, name: [one, two]}
     if _is(producer.returns, producer, "string"):
         for name in required:
-            if _is(consumer.parameters[name], consumer, "string") and name not in _EXPRESSIONS:
+            if _is(consumer.parameters[name], consumer, "string") and not _is_expression(name, consumer):
                 yield {**_constants(consumer, 0), name: Template((Reference(1), " and ", Reference(2)))}
 
 
@@ -203,10 +204,15 @@ def _is(schema: Schema, tool: ToolSpec, *types: str) -> bool:
     return bool(named) and set(named) <= {*types, "null"} and set(named) != {"null"}
 
 
+def _is_expression(name: str, tool: ToolSpec) -> bool:
+    schema = tool.parameters[name]
+    return _is(schema, tool, "string") and (name in _EXPRESSIONS or arithmetic(schema, tool.definitions))
+
+
 def _numbers_taken(tool: ToolSpec) -> int:
     """How many numbers a tool needs: those that take two are made to combine."""
     needed = [name for name in tool.required if name in tool.parameters]
-    return sum(_is(tool.parameters[name], tool, "number", "integer") or name in _EXPRESSIONS for name in needed)
+    return sum(_is(tool.parameters[name], tool, "number", "integer") or _is_expression(name, tool) for name in needed)
 
 
 def _paths(tool: ToolSpec) -> Iterator[tuple[Path, Schema]]:

@@ -21,7 +21,7 @@ made again.
 >>> observations[2].value
 3
 
-May know: `plan`, `task_fetching_unit`.
+May know: `plan`, `references`, `task_fetching_unit`.
 """
 
 from __future__ import annotations

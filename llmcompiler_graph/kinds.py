@@ -4,7 +4,7 @@
 >>> [path for path, _ in paths(point)]
 ['', '.x', '.at']
 
-May know: `grammar`, `schema`.
+May know: `grammar`, `references`, `schema`.
 """
 
 from __future__ import annotations

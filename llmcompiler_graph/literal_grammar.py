@@ -1,6 +1,6 @@
 """What constants a schema allows, as parts of a grammar: texts, numbers in a range, dates, listed values.
 
-May know: `grammar`.
+May know: `grammar`, `references`.
 """
 
 from __future__ import annotations

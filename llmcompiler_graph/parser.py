@@ -18,8 +18,7 @@ when it needs more text. Text is let go of as it is read, so the work is linear 
 not swallow the rest of the plan: at a line that is the head of a later index, the open call is given up. Only a
 triple-quoted string may hold such lines, and text inside one that is never closed is never run as a plan.
 
-May know: `errors`, `references`, `plan`; `plan_lines` and `numbering` for what stands before a call, `call_syntax` for
-its arguments.
+May know: `errors`, `plan`; `plan_lines` and `numbering` for what stands before a call, `call_syntax` for its arguments.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A plan that matches parses and type-checks. Tool and argument names are those of
 parameter's type, and a reference is to an earlier task and to what fits its place:
 
 - `$1` where the observation itself fits, `${1.height_m}` where that field of it does. In a string, every value fits;
-  in an arithmetic expression (a string with the format `arithmetic`, see `schema.arithmetic`), numbers do.
+  in an arithmetic expression (a string with the format `arithmetic`, see `expressions.arithmetic`), numbers do.
 - Which tool an earlier line calls decides what may be said of it. So tools are told apart by their *kind*, that is, by
   what may be referred to in their observations, and the grammar's state notes the kind of every line.
 
@@ -19,7 +19,7 @@ the most similar count as one, and a reference fits what some of them return. Th
 
 Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`.
 
-May know: `grammar`, `kinds`, `literal_grammar`, `value_grammar`, `schema`, `plan`.
+May know: `expressions`, `grammar`, `kinds`, `literal_grammar`, `plan`, `references`, `schema`, `value_grammar`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import comb
 
+from llmcompiler_graph.expressions import arithmetic
 from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
 from llmcompiler_graph.kinds import Key, Kinds, Profile, Typed, paths
 from llmcompiler_graph.literal_grammar import literal_text, members
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.references import IDENTIFIER
-from llmcompiler_graph.schema import Schema, arithmetic, fits
+from llmcompiler_graph.schema import Schema, fits
 from llmcompiler_graph.value_grammar import Values
 
 __all__ = ("plan_grammar",)

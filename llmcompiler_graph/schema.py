@@ -16,18 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from llmcompiler_graph.references import ALL, JSON, Path, Reference, Template, Value, as_text
+from llmcompiler_graph.references import ALL, JSON, Path, as_text
 
 __all__ = (
     "MissingField",
     "Schema",
     "alternatives",
-    "arithmetic",
     "at_path",
     "describe",
     "fit_text",
     "fits",
-    "grouped",
     "has",
     "literals",
     "mismatch",
@@ -110,41 +108,6 @@ def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) 
         else:
             return []
     return values
-
-
-def arithmetic(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> bool:
-    """Whether text for a parameter is an arithmetic expression: references in it, but for those in quotes, are numbers.
-
-    A tool says so with the format `arithmetic`. It may add `functions`, an object of names and how many arguments each
-    takes at most (`null` for any number), and `selectors`, the names of functions of one dict of numbers by name; a
-    grammar then offers them.
-
-    >>> arithmetic({"type": "string", "format": "arithmetic", "functions": {"abs": 1, "max": None}})
-    True
-    """
-    return any(
-        option["type"] == "string" and option.get("format") == "arithmetic"
-        for option in alternatives(schema, definitions)
-    )
-
-
-def grouped(value: Value, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> Value:
-    """Put a reference that is raised to a power in parentheses, in an arithmetic expression: it may be negative.
-
-    >>> grouped(Template((Reference(1), " ** 2")), {"type": "string", "format": "arithmetic"}).parts
-    ('(', Reference(index=1, path=()), ') ** 2')
-    """
-    if not isinstance(value, Template) or not arithmetic(schema, definitions):
-        return value
-    parts: list[str | Reference] = [""]
-    for part, following in zip(value.parts, (*value.parts[1:], ""), strict=True):
-        raised = isinstance(following, str) and following.lstrip().startswith(("**", "^"))
-        for each in ("(", part, ")") if raised and isinstance(part, Reference) else (part,):
-            if isinstance(each, str) and isinstance(parts[-1], str):
-                parts[-1] += each
-            else:
-                parts.append(each)
-    return Template(tuple(part for part in parts if part != ""))
 
 
 def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str:

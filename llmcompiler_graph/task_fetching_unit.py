@@ -30,7 +30,7 @@ The rules, all of them:
 
 Every event costs in proportion to what it changes, except that calls waiting for room are sorted when some join them.
 
-May know: `errors`, `plan`, `references`, `schema`, `optimize`.
+May know: `errors`, `expressions`, `optimize`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from llmcompiler_graph.errors import ObservationPathError
+from llmcompiler_graph.expressions import grouped
 from llmcompiler_graph.optimize import PASSES, CallId, Known, Pass, ReadyCall, call_key, heights
 from llmcompiler_graph.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.references import JSON, fan_out, substitute
-from llmcompiler_graph.schema import fit_text, grouped
+from llmcompiler_graph.schema import fit_text
 
 __all__ = ("Finish", "Instruction", "Release", "Start", "TaskFetchingUnit", "resolved")
 

@@ -6,13 +6,14 @@ Alt(nodes=(Use(rule='value-0', bits=0), Use(rule='ref-0', bits=0)))
 >>> values.rules["value-0"]
 Alt(nodes=(Alt(nodes=('True', 'False')),))
 
-May know: `grammar`, `kinds`, `literal_grammar`, `schema`.
+May know: `expressions`, `grammar`, `kinds`, `literal_grammar`, `references`, `schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from llmcompiler_graph.expressions import arithmetic
 from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Seq, Use, optional
 from llmcompiler_graph.kinds import NAME, Key, Typed
 from llmcompiler_graph.literal_grammar import (
@@ -32,7 +33,7 @@ from llmcompiler_graph.literal_grammar import (
     string,
 )
 from llmcompiler_graph.references import JSON
-from llmcompiler_graph.schema import Schema, alternatives, arithmetic, literals
+from llmcompiler_graph.schema import Schema, alternatives, literals
 
 __all__ = ("Values",)
 

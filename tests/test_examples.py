@@ -1,9 +1,10 @@
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError, Outcome, PlanExample, create_llm_compiler
@@ -55,6 +56,11 @@ def evaluate(expression: str) -> float:
     return 0.0
 
 
+def reckon(terms: Annotated[str, WithJsonSchema({"type": "string", "format": "arithmetic"})]) -> float:
+    """Reckon."""
+    return 0.0
+
+
 def find_page(query: str) -> list[Hit]:
     """Search pages."""
     return []
@@ -96,6 +102,12 @@ def test_made_examples() -> None:
     assert made(facts, difference)[0].splitlines()[2] == "3. difference(a=${1.height_m}, b=${2.height_m})"
     assert made(facts, total)[0].splitlines()[2] == "3. total(amounts=[${1.height_m}, ${2.height_m}])"
     assert made(facts, evaluate)[0].splitlines()[2] == '3. evaluate(expression="${1.height_m} - ${2.height_m}")'
+
+
+def test_made_with_calculators() -> None:
+    """A calculator is also known by the format of its parameter: it is given numbers, and no words."""
+    assert made(facts, reckon)[0].splitlines()[2] == '3. reckon(terms="${1.height_m} - ${2.height_m}")'
+    assert "and" not in made(now, reckon)[0]
 
 
 def test_made_chains() -> None:

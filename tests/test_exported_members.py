@@ -1,6 +1,8 @@
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from types import ModuleType
 
 import pytest
@@ -16,6 +18,24 @@ MODULES = [
 EXPORTING = [module for module in [llmcompiler_graph, *MODULES] if hasattr(module, "__all__")]
 
 
+HEADERS = {
+    module: set(re.findall(r"`(\w+)`", header[1]))
+    for module in MODULES
+    if (header := re.search(r"^May know: (.*?)(?:\n\n|\Z)", inspect.getdoc(module) or "", re.DOTALL | re.MULTILINE))
+}
+"""The modules that say what they may know, and what that is, by name."""
+
+
+def known(module: ModuleType) -> set[str]:
+    """The package's modules that a module imports from."""
+    names = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmcompiler_graph"):
+            path = (node.module or "").split(".")[1:]
+            names |= {path[-1]} if path else {each.name for each in node.names}
+    return names
+
+
 def brought_together(package: ModuleType) -> set[str]:
     """The classes and functions without a leading underscore in a package's own namespace."""
     return {
@@ -29,6 +49,7 @@ def test_there_are_modules_to_look_at() -> None:
     """The tests of all modules find modules to look at."""
     assert len(MODULES) > 30
     assert llmcompiler_graph in EXPORTING
+    assert len(HEADERS) > 20
 
 
 @pytest.mark.parametrize("module", EXPORTING, ids=lambda module: module.__name__)
@@ -54,3 +75,9 @@ def test_the_public_face_is_small_sorted_and_documented() -> None:
 def test_every_module_says_what_it_does(module: ModuleType) -> None:
     """Each module has a docstring."""
     assert inspect.getdoc(module)
+
+
+@pytest.mark.parametrize("module", HEADERS, ids=lambda module: module.__name__)
+def test_modules_know_what_they_say(module: ModuleType) -> None:
+    """What a module's header says it may know is what it imports of the package."""
+    assert known(module) == HEADERS[module]

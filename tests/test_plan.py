@@ -4,14 +4,12 @@ from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.plan import (
     Observation,
     Plan,
-    Reference,
     Task,
-    Template,
     ToolSpec,
     render_call,
     render_value,
 )
-from llmcompiler_graph.references import ALL, Value
+from llmcompiler_graph.references import ALL, Reference, Template, Value
 
 
 def test_a_plan_is_a_sequence_of_its_tasks() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from llmcompiler_graph.references import ALL, JSON, Path, Value, parse_template
+from llmcompiler_graph.references import ALL, JSON, Path
 from llmcompiler_graph.schema import (
     MissingField,
     Schema,
@@ -9,7 +9,6 @@ from llmcompiler_graph.schema import (
     describe,
     fit_text,
     fits,
-    grouped,
     has,
     literals,
     mismatch,
@@ -354,22 +353,3 @@ def test_values_become_text_where_only_text_is_taken(value: JSON, schema: Schema
     fitted = fit_text(value, schema, DEFINITIONS)
     assert fitted == expected
     assert type(fitted) is type(expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("$1 ** 2", "($1) ** 2"),
-        ("-$1^2 + 2 ** $1", "-($1)^2 + 2 ** $1"),
-        ("2 * ${1.a}**$2 ** 2", "2 * (${1.a})**($2) ** 2"),
-        ("($1) ** 2 - $2 * 2", "($1) ** 2 - $2 * 2"),
-    ],
-)
-def test_powers_of_references(text: str, expected: str) -> None:
-    """In arithmetic, a reference that is raised to a power stands in parentheses; text of other kinds stays."""
-
-    def template(written: str) -> Value:
-        return parse_template(written, lambda index: True).value
-
-    assert grouped(template(text), {"type": "string", "format": "arithmetic"}) == template(expected)
-    assert grouped(template(text), {"type": "string"}) == template(text)
