@@ -36,7 +36,7 @@ from llmcompiler_graph.schema import (
     mismatch,
 )
 
-__all__ = ("Checked", "Checker", "check_plan")
+__all__ = ("Checked", "Checker", "check_plan", "collect")
 
 
 class Checked(NamedTuple):
@@ -285,3 +285,23 @@ def check_plan(plan: Plan, tools: Iterable[ToolSpec], max_tasks: int | None = No
     if diagnostics:
         raise PlanCheckError(sorted(diagnostics, key=lambda each: (each.line, each.column)))
     return Plan(tuple(each.task for each in checked))
+
+
+def collect(events: Iterable[Task | Diagnostic], checker: Checker | None) -> tuple[Plan, list[Diagnostic]]:
+    """Collect what the parser found: every task that could be read, those with faults too, and everything wrong.
+
+    Args:
+        events: The tasks and diagnostics of one plan.
+        checker: Names the arguments and checks the tasks; `None` to leave them as they were written.
+    """
+    tasks: dict[int, Task] = {}
+    found: list[Diagnostic] = []
+    for event in events:
+        if isinstance(event, Diagnostic):
+            found.append(event)
+            continue
+        task, problems = checker.check(event) if checker else (event, [])
+        tasks[task.index] = task
+        # what was said of its index before was said of a numbered line of prose
+        found = [*(each for each in found if each.index != task.index), *problems]
+    return Plan(tuple(tasks.values())), found

@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.check import Checker
+from llmcompiler_graph.check import Checker, collect
 from llmcompiler_graph.constrain import constraint_for
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.examples import PlanExample, made_examples
@@ -56,25 +56,14 @@ async def plan_only(
     prompt = conversation(system_message(specs, examples), {"messages": [HumanMessage(question)]})
     constraint = constraint_for("auto", model)
     settings: dict[str, Any] = {} if constraint is None else constraint.plan(specs)
-    parser, checker = PlanParser(), Checker(specs)
-    text, tasks, diagnostics = "", dict[int, Task](), list[Diagnostic]()
-
-    def take(events: Iterable[Task | Diagnostic]) -> None:
-        for event in events:
-            if isinstance(event, Task):
-                task, problems = checker.check(event)
-                tasks[task.index] = task
-                # what was said of it before was said of a numbered line of prose
-                diagnostics[:] = [*(each for each in diagnostics if each.index != task.index), *problems]
-            else:
-                diagnostics.append(event)
-
+    parser = PlanParser()
+    text, events = "", list[Task | Diagnostic]()
     chat = await LazyModel(model).aget()
     async with aclosing(chat.astream(prompt, **settings)) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
             text += chunk.text
-            take(parser.feed(chunk.text))
+            events += parser.feed(chunk.text)
             if parser.finished:
                 break
-    take(parser.close())
-    return Planned(text, Plan(tuple(tasks.values())), diagnostics)
+    plan, diagnostics = collect([*events, *parser.close()], Checker(specs))
+    return Planned(text, plan, diagnostics)

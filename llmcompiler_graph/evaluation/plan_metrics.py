@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from llmcompiler_graph.check import Checker
+from llmcompiler_graph.check import Checker, collect
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Plan, Task, ToolSpec
@@ -108,19 +108,8 @@ def compare(plan: str, gold: str, tools: Sequence[ToolSpec] = ()) -> PlanCompari
 
 def read_plan(text: str, tools: Sequence[ToolSpec] = ()) -> tuple[Plan, list[Diagnostic]]:
     """Read what can be read of plan text, arguments by name if the tools are known, and say what is wrong with it."""
-    parser, checker = PlanParser(), Checker(tools)
-    tasks: dict[int, Task] = {}
-    diagnostics: list[Diagnostic] = []
-    for event in (*parser.feed(text), *parser.close()):
-        if isinstance(event, Diagnostic):
-            diagnostics.append(event)
-        elif tools:
-            checked = checker.check(event)
-            tasks[event.index] = checked.task
-            diagnostics += checked.diagnostics
-        else:
-            tasks[event.index] = event
-    return Plan(tuple(tasks.values())), diagnostics
+    parser = PlanParser()
+    return collect([*parser.feed(text), *parser.close()], Checker(tools) if tools else None)
 
 
 def levels(tasks: Iterable[Task]) -> list[list[Task]]:

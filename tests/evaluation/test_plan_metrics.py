@@ -67,6 +67,12 @@ def test_what_cannot_be_read_is_told_and_left_out() -> None:
     assert (nothing.width, nothing.depth) == (0, 0)
 
 
+def test_a_numbered_line_of_prose_is_no_fault() -> None:
+    """A line that is no task, and has the number of one that follows, is prose."""
+    plan = '1. First look it up\n1. search(query="K2")\n2. join()'
+    assert compare(plan, '1. search(query="K2")\n2. join()').parsed
+
+
 def test_overlaps_add_up() -> None:
     """Overlaps of several plans together are their micro average."""
     one = compare(GOLD, GOLD).tools

@@ -17,14 +17,13 @@ import re
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic, ObservationPathError
-from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
+from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
 from llmcompiler_graph.examples import PlanExample
-from llmcompiler_graph.parser import PlanParser, parse_plan
+from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.plan import Plan, Task
 from llmcompiler_graph.prompts import listing
 from llmcompiler_graph.references import JSON, as_text
@@ -89,17 +88,9 @@ def rewoo() -> System:
 
 def _read(text: str, calls: ToolCalls) -> tuple[Plan, list[Diagnostic]]:
     """The tasks that can be run, their arguments named, and what is wrong with the others."""
-    parser, checker = PlanParser(), Checker(calls.specs)
-    diagnostics: list[Diagnostic] = []
-    tasks: list[Task] = []
-    for event in (*parser.feed(_as_plan(text)), *parser.close()):
-        if isinstance(event, Diagnostic):
-            diagnostics.append(event)
-        elif isinstance(event, Task):
-            checked = checker.check(event)
-            diagnostics += checked.diagnostics
-            tasks += [] if checked.diagnostics else [checked.task]
-    return Plan(tuple(tasks)), diagnostics
+    plan, diagnostics = read_plan(_as_plan(text), calls.specs)
+    broken = {each.index for each in diagnostics}
+    return Plan(tuple(task for task in plan if task.index not in broken)), diagnostics
 
 
 def _as_plan(text: str) -> str:
