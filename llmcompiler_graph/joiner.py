@@ -22,7 +22,8 @@ from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft, referable
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.models import ChatModel, LazyModel
-from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
+from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
+from llmcompiler_graph.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Round, reread
 
 __all__ = ("Joiner",)

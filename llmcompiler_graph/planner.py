@@ -17,8 +17,9 @@ from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Broken, Draft, recorded
 from llmcompiler_graph.models import LazyModel
-from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
+from llmcompiler_graph.nodes import Compiler, new_clock
 from llmcompiler_graph.prompts import question_position, repair_request, said
+from llmcompiler_graph.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
 
 __all__ = ("Planner",)
