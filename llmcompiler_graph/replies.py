@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-import openai
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables.config import merge_configs
@@ -15,8 +15,7 @@ from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.background import iterate_in_thread
-from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.models import ChatModel
+from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.thinking import WithoutThinking
 
 __all__ = ("reply_stream", "spoken")
@@ -33,38 +32,51 @@ async def spoken(chunks: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
         yield AIMessageChunk(content=rest)
 
 
-_TOO_LONG = re.compile("context.(size|length|window)")  # what servers say whose errors LangChain does not know
-
-
 async def reply_stream(
-    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any]
+    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any], source: LazyModel
 ) -> AsyncIterator[AIMessage]:
     """Stream a model's reply, hidden from `stream_mode="messages"`.
+
+    A server that refuses what holds the reply to a grammar is asked again without it. A warning says so.
 
     Args:
         model: The model; for a synchronous caller it is streamed in a thread.
         prompt: What it is asked.
         sync: Whether the graph was called synchronously.
-        settings: Passed to the model.
-
-    Raises:
-        ConfigurationError: The server refuses a request with a grammar, and not because the prompt is too long; what it
-            said is in the message.
+        settings: What holds the reply to a grammar, passed to the model; empty if nothing does.
+        source: What the model was got from; it is noted there that its server takes no grammars.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
-    stream: AsyncIterator[AIMessage]
-    if sync:
-        stream = iterate_in_thread(lambda: model.stream(prompt, config, **settings))
-    else:
-        stream = model.astream(prompt, config, **settings)
+
+    def ask(settings: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
+        if sync:
+            return spoken(iterate_in_thread(lambda: model.stream(prompt, config, **settings)))
+        return spoken(model.astream(prompt, config, **settings))
+
+    begun = False
     try:
-        async with aclosing(spoken(stream)) as chunks:  # type: ignore[type-var]
+        async with aclosing(ask(settings)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
+                begun = True
                 yield chunk
-    except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-        too_long = isinstance(error, ContextOverflowError) or _TOO_LONG.search(error.message)
-        if too_long or (sent := settings.get("extra_body")) is None:
+    except Exception as error:
+        if begun or not settings or not _may_refuse_grammar(error):
             raise
-        what = " and ".join(map(repr, sent))
-        msg = f"the server refused a request with {what}; if it takes no grammar, use constrain=None: {error.message}"
-        raise ConfigurationError(msg) from error
+        msg = f"a model's server refused a request with a grammar, it is asked without one from now on: {error}"
+        warnings.warn(msg, stacklevel=2)
+        source.takes_grammars = False
+    else:
+        return
+    async with aclosing(ask({})) as chunks:  # type: ignore[type-var]
+        async for chunk in chunks:
+            yield chunk
+
+
+_TOO_LONG = re.compile("context.(size|length|window)")  # what servers say whose errors LangChain does not know
+
+
+def _may_refuse_grammar(error: Exception) -> bool:
+    """Whether a server, or a client that knows no such argument, may have refused a grammar and not a long prompt."""
+    if isinstance(error, ContextOverflowError) or _TOO_LONG.search(str(error)):
+        return False
+    return isinstance(error, TypeError) or getattr(error, "status_code", None) in (400, 422)
