@@ -15,6 +15,7 @@ from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.background import iterate_in_thread
+from llmcompiler_graph.custom_tool import tool_input, with_streamed_input
 from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.thinking import WithoutThinking
 
@@ -22,11 +23,11 @@ __all__ = ("reply_stream", "spoken")
 
 
 async def spoken(chunks: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
-    """Take a reply's thinking out of the text of its chunks."""
+    """Make the text of a reply's chunks what the model says: also through a tool, and without what it thinks."""
     reply = WithoutThinking()
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
-            text = reply.feed(chunk.text)
+            text = reply.feed(chunk.text or tool_input(chunk))
             yield chunk if text == chunk.text else chunk.model_copy(update={"content": text})
     if rest := reply.close():
         yield AIMessageChunk(content=rest)
@@ -49,9 +50,10 @@ async def reply_stream(
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
 
     def ask(settings: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
+        asked = with_streamed_input(model) if "tools" in settings else model
         if sync:
-            return spoken(iterate_in_thread(lambda: model.stream(prompt, config, **settings)))
-        return spoken(model.astream(prompt, config, **settings))
+            return spoken(iterate_in_thread(lambda: asked.stream(prompt, config, **settings)))
+        return spoken(asked.astream(prompt, config, **settings))
 
     begun = False
     try:

@@ -147,6 +147,29 @@ def test_sglang(server: ScriptedServer, form: Any, field: str) -> None:
         assert accepts(request[field], form, text)
 
 
+@pytest.mark.parametrize(("constrain", "form"), [("openai", "lark"), (Constraint("openai", "regex"), "regex")])
+def test_openai(server: ScriptedServer, constrain: Constrain, form: Any) -> None:
+    """It must call a tool whose input has the grammar; it is plain Lark, or a regular expression."""
+    for request, text in zip(asked(server, constrain), [PLAN, REPLY], strict=True):
+        (tool,) = request["tools"]
+        assert request["tool_choice"] == {"type": "custom", "name": tool["name"]}
+        assert request["parallel_tool_calls"] is False
+        assert (tool["type"], tool["format"]["type"], tool["format"]["syntax"]) == ("custom", "grammar", form)
+        grammar = tool["format"]["definition"]
+        assert accepts(grammar, form, text)
+        assert not accepts(grammar, form, f"{text}\n3. calculat(expression=1)" if text == PLAN else "2")
+        rules = [line.partition(":")[0] for line in grammar.splitlines()]
+        assert form == "regex" or all(re.fullmatch("[a-z][a-z0-9_]*", rule) for rule in rules)
+
+
+def test_openai_refuses() -> None:
+    """A grammar that is too complex for it: the model is asked for plain text."""
+    with ScriptedServer([ValueError("too complex"), PLAN, REPLY]) as server:
+        with pytest.warns(UserWarning, match="too complex"):
+            asked(server, "openai")
+        assert ["tools" in request for request in server.requests] == [True, False, False]
+
+
 @pytest.mark.parametrize("constrain", ["auto", None])
 def test_nothing_is_sent_to_who_may_not_take_it(server: ScriptedServer, constrain: Constrain) -> None:
     """A model that is not known to take grammars gets none unless told so."""
@@ -252,9 +275,10 @@ def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("server", "form", "message"),
     [
-        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', not 'tgi'"),
+        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', 'openai', not 'tgi'"),
         ("vllm", "json", "a constraint's form must be 'gbnf', 'lark', 'regex', not 'json'"),
         ("llama.cpp", "regex", "llama.cpp takes no regular expression"),
+        ("openai", "gbnf", "OpenAI takes no GBNF"),
     ],
 )
 def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
@@ -266,7 +290,7 @@ def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
 def test_an_unknown_server() -> None:
     """The known ones are named."""
     unknown: Any = "lama.cpp"
-    with pytest.raises(ConfigurationError, match=r"'sglang', a Constraint or None, not 'lama\.cpp'"):
+    with pytest.raises(ConfigurationError, match=r"'openai', a Constraint or None, not 'lama\.cpp'"):
         create_llm_compiler("openai:x", [lookup], constrain=unknown)
 
 
