@@ -1,12 +1,14 @@
 """How a model is held to the plan language: which server it runs on, and what that server takes.
 
-Grammars are no part of OpenAI's chat completions; each server has a field of its own for them, sent as `extra_body`:
+Grammars are no part of OpenAI's chat completions; each server has a field of its own for them, sent as `extra_body`.
+OpenAI's takes them as the format of a tool's input (see `custom_tool`; this was not tried there):
 
 | server | field | forms |
 |---|---|---|
 | `"llama.cpp"` | `grammar` | GBNF; Lark, if it is built with llguidance |
 | `"vllm"` | `structured_outputs` | GBNF, regex; Lark with its guidance backend |
 | `"sglang"` | `ebnf` or `regex` | GBNF, regex; Lark with its llguidance backend |
+| `"openai"` | `tools` | Lark, regex; untyped, since it refuses what is too complex |
 
 >>> Constraint("vllm", "regex").decision(may_replan=False)["extra_body"]["structured_outputs"].keys()
 dict_keys(['regex'])
@@ -20,10 +22,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
+from llmcompiler_graph.custom_tool import reply_tool
 from llmcompiler_graph.decision_grammar import decision_grammar
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.grammar import Form, Rules
-from llmcompiler_graph.grammar_forms import write
+from llmcompiler_graph.grammar_forms import lark, write
 from llmcompiler_graph.models import is_local
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.plan_grammar import plan_grammar
@@ -31,7 +34,7 @@ from llmcompiler_graph.schema import Schema
 
 __all__ = ("Constrain", "Constraint", "Server", "constraint_for")
 
-Server: TypeAlias = Literal["llama.cpp", "vllm", "sglang"]
+Server: TypeAlias = Literal["llama.cpp", "vllm", "sglang", "openai"]
 """The servers whose way of taking a grammar is known."""
 
 _KEPT = 16  # grammars; that of first plans is always the same
@@ -44,23 +47,31 @@ class Constraint:
 
     server: Server
     """What the model runs on."""
-    form: Form = "gbnf"
-    """How the grammar is written. Lark is the most exact where it is taken, a regular expression the largest."""
+    form: Form | None = None
+    """How the grammar is written; in GBNF if not given, for OpenAI in Lark. Lark is the most exact where it is taken, a
+    regular expression the largest."""
     typed: bool = True
-    """Whether references must fit; if not, only names and literals are held to the tools."""
+    """Whether references must fit; if not, and on OpenAI's servers, only names and literals are held to the tools."""
     one_line: bool = False
     """Whether the joiner's answer is one line of at most 4,000 characters: a small model may not end otherwise."""
     _written: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what no server takes."""
-        for what, given, known in (("server", self.server, get_args(Server)), ("form", self.form, get_args(Form))):
+        for what, given, known in (("server", self.server, get_args(Server)), ("form", self._form, get_args(Form))):
             if given not in known:
                 msg = f"a constraint's {what} must be {', '.join(map(repr, known))}, not {given!r}"
                 raise ConfigurationError(msg)
         if (self.server, self.form) == ("llama.cpp", "regex"):
             msg = "llama.cpp takes no regular expression: use the form 'gbnf'"
             raise ConfigurationError(msg)
+        if (self.server, self.form) == ("openai", "gbnf"):
+            msg = "OpenAI takes no GBNF: use the form 'lark'"
+            raise ConfigurationError(msg)
+
+    @property
+    def _form(self) -> Form:
+        return self.form or ("lark" if self.server == "openai" else "gbnf")
 
     def plan(
         self,
@@ -103,8 +114,8 @@ class Constraint:
         with _writing:
             if key in self._written:
                 return self._written[key]
-            for typed in (True, False) if self.typed else (False,):
-                rules = plan_grammar(tools, typed=typed, phased=self.form != "lark", **about)
+            for typed in (True, False) if self.typed and self.server != "openai" else (False,):
+                rules = plan_grammar(tools, typed=typed, phased=self._form != "lark", **about)
                 try:
                     written = self._settings(whole(rules))
                 except ValueError as error:
@@ -118,14 +129,17 @@ class Constraint:
 
     def _settings(self, rules: Rules) -> dict[str, Any]:
         """What to call the model with."""
-        text = write(rules, self.form)
+        form = self._form
+        if self.server == "openai":
+            return reply_tool(form, lark(rules, plain=True) if form == "lark" else write(rules, form))
+        text = write(rules, form)
         match self.server:
             case "llama.cpp":
                 body: dict[str, Any] = {"grammar": text}
             case "vllm":
-                body = {"structured_outputs": {"regex" if self.form == "regex" else "grammar": text}}
+                body = {"structured_outputs": {"regex" if form == "regex" else "grammar": text}}
             case "sglang":
-                body = {"regex" if self.form == "regex" else "ebnf": text}
+                body = {"regex" if form == "regex" else "ebnf": text}
         return {"extra_body": body}
 
 

@@ -105,13 +105,13 @@ def gbnf(rules: Rules) -> str:
     return "\n".join(f"{name} ::= {_body(node, leaf, top=True)}" for name, node in expanded(rules).items())
 
 
-def lark(rules: Rules) -> str:
-    """Write a grammar in llguidance's dialect of Lark, states included."""
-    rules = in_use(pruned(rules))
+def lark(rules: Rules, *, plain: bool = False) -> str:
+    """Write a grammar in llguidance's dialect of Lark, states included; or without that, in what other Larks know."""
+    rules = expanded(rules) if plain else in_use(pruned(rules))
     depending = stateful(rules)
 
     def named(rule: str) -> str:
-        return "start" if rule == "root" else rule
+        return "start" if rule == "root" else rule.replace("-", "_") if plain else rule
 
     def lines(name: str, rule: Node) -> str:
         def leaf(node: Node) -> str | None:
@@ -128,6 +128,9 @@ def lark(rules: Rules) -> str:
                     return f"({leaf(Repeat(inner, 1, most))})?"
                 case _ if _regular(node) and not _nullable(node):
                     return "/" + str(_pattern(node, _no_rule)).replace("/", "\\/") + "/"
+                case Repeat(inner, least, most) if plain and max(least, most or 1) > 1:
+                    one = f"({_body(inner, leaf)})"
+                    return f"{one}~{least} {one}*" if most is None else f"{one}~{least}..{most}"
                 case _:
                     return None
 
@@ -145,7 +148,7 @@ def lark(rules: Rules) -> str:
         body = whole if whole is not None else " | ".join(map(alternative, alternatives(rule)))
         return f"{named(name)}{'::_' if name in depending else ''}: {body}"
 
-    return "\n".join(["%llguidance {}", *(lines(name, node) for name, node in rules.items())])
+    return "\n".join([*([] if plain else ["%llguidance {}"]), *(lines(name, node) for name, node in rules.items())])
 
 
 def _nullable(node: Node) -> bool:

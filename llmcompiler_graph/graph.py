@@ -104,9 +104,10 @@ def create_llm_compiler(
             number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
             `tool_selection`). A call of a tool that was not shown is still a call.
         constrain: Which grammars to hold the models to: those of the server they run on (`"llama.cpp"`, `"vllm"`,
-            `"sglang"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded model only.
-            A joiner that is held must replan once if nothing came of a first plan, unless a human rejected it.
-            Plans are then limited: see `max_tasks`.
+            `"sglang"`, `"openai"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded
+            model only. A joiner that is held must replan once if nothing came of a first plan, unless a human rejected
+            it. Plans are then limited: see `max_tasks`. A model whose server refuses a grammar goes on without any, and
+            a warning says so.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
             model call per replan instead of two. For `planner="text"` only.

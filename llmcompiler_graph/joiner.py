@@ -22,7 +22,8 @@ from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft, referable
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.models import ChatModel, LazyModel
-from llmcompiler_graph.nodes import Compiler, Teller, reply_stream, turn_clock
+from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
+from llmcompiler_graph.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Round, reread
 
 __all__ = ("Joiner",)
@@ -76,7 +77,8 @@ class Joiner:
             teller.replanning(_feedback(replan))
             return Draft(self._compiler, state, sync=sync)
 
-        reply = _Reply(f"answer_{uuid4().hex[:12]}", begin if self._compiler.fuse_replan and not last else None)
+        planned = begin if self._compiler.fuse_replan and not last else None
+        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._model, planned)
         decision = await reply.read(asked, prompt, await self._settings(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
@@ -108,7 +110,7 @@ class Joiner:
         return self._compiler.time_left(state) == 0
 
     async def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
-        if self._constraint is None:
+        if self._constraint is None or not self._model.takes_grammars:
             return {}
         may_finish = not (may_replan and self._fruitless(state))
         if not (self._compiler.fuse_replan and may_replan):
@@ -151,14 +153,16 @@ class _Reply:
 
     Args:
         message_id: The id of the answer.
+        source: What the model is got from.
         begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
     """
 
-    def __init__(self, message_id: str, begin: Callable[[str], Draft] | None = None) -> None:
+    def __init__(self, message_id: str, source: LazyModel, begin: Callable[[str], Draft] | None = None) -> None:
         self.id = message_id
         self.text = ""
         self.usage: UsageMetadata | None = None
         self.draft: Draft | None = None
+        self._source = source
         self._begin = begin
         self._drafted = 0  # where the part of the text begins that the draft has not seen
 
@@ -169,7 +173,8 @@ class _Reply:
         self.text = ""
         usage: UsageMetadata | None = None
         try:
-            async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
+            chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._source)
+            async with aclosing(chunks):  # type: ignore[type-var]
                 async for chunk in chunks:
                     usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
                     self.text += chunk.text

@@ -41,6 +41,8 @@ class LazyModel:
     """
 
     def __init__(self, model: str | BaseChatModel | object) -> None:
+        self.takes_grammars = True
+        """Whether its server has refused none so far."""
         self._lock = threading.Lock()
         self._model: BaseChatModel | None = None
         self._make: Callable[[], BaseChatModel] | None = None

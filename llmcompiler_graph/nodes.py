@@ -1,30 +1,21 @@
-"""What the nodes of one graph share: tools and limits, the turn's clock and events, and how models are asked."""
+"""What the nodes of one graph share: tools and limits, the turn's clock and events."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
-import openai
-from langchain_core.exceptions import ContextOverflowError
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
-from langchain_core.runnables.config import merge_configs
+from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.config import get_config
-from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.approval import Approval
-from llmcompiler_graph.background import iterate_in_thread
-from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.executor import Moment
 from llmcompiler_graph.inflight import InFlight
-from llmcompiler_graph.models import ChatModel
 from llmcompiler_graph.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.prompts import PlannerDialect, conversation
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
@@ -33,7 +24,7 @@ from llmcompiler_graph.tool_policy import ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
 from llmcompiler_graph.tool_selection import ToolSelection
 
-__all__ = ("Compiler", "Teller", "new_clock", "reply_stream", "turn_clock")
+__all__ = ("Compiler", "Teller", "new_clock", "turn_clock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,40 +167,3 @@ class Teller:
 
     def _event(self, event: Literal["planned"] | Moment, record: TaskRecord) -> TaskEvent:
         return TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])
-
-
-_TOO_LONG = re.compile("context.(size|length|window)")  # what servers say whose errors LangChain does not know
-
-
-async def reply_stream(
-    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any]
-) -> AsyncIterator[AIMessage]:
-    """Stream a model's reply, hidden from `stream_mode="messages"`.
-
-    Args:
-        model: The model; for a synchronous caller it is streamed in a thread.
-        prompt: What it is asked.
-        sync: Whether the graph was called synchronously.
-        settings: Passed to the model.
-
-    Raises:
-        ConfigurationError: The server refuses a request with a grammar, and not because the prompt is too long; what it
-            said is in the message.
-    """
-    config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
-    stream: AsyncIterator[AIMessage]
-    if sync:
-        stream = iterate_in_thread(lambda: model.stream(prompt, config, **settings))
-    else:
-        stream = model.astream(prompt, config, **settings)
-    try:
-        async with aclosing(stream):  # type: ignore[type-var]
-            async for chunk in stream:
-                yield chunk
-    except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-        too_long = isinstance(error, ContextOverflowError) or _TOO_LONG.search(error.message)
-        if too_long or (sent := settings.get("extra_body")) is None:
-            raise
-        what = " and ".join(map(repr, sent))
-        msg = f"the server refused a request with {what}; if it takes no grammar, use constrain=None: {error.message}"
-        raise ConfigurationError(msg) from error

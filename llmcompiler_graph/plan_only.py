@@ -21,6 +21,7 @@ from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Plan, Task
 from llmcompiler_graph.prompts import conversation, system_message
+from llmcompiler_graph.replies import spoken
 from llmcompiler_graph.tool_specs import tool_spec
 
 __all__ = ("Planned", "plan_only")
@@ -59,7 +60,7 @@ async def plan_only(
     parser = PlanParser()
     text, events = "", list[Task | Diagnostic]()
     chat = await LazyModel(model).aget()
-    async with aclosing(chat.astream(prompt, **settings)) as chunks:  # type: ignore[type-var]
+    async with aclosing(spoken(chat.astream(prompt, **settings))) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
             text += chunk.text
             events += parser.feed(chunk.text)

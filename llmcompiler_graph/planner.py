@@ -17,8 +17,9 @@ from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Broken, Draft, recorded
 from llmcompiler_graph.models import LazyModel
-from llmcompiler_graph.nodes import Compiler, new_clock, reply_stream
+from llmcompiler_graph.nodes import Compiler, new_clock
 from llmcompiler_graph.prompts import question_position, repair_request, said
+from llmcompiler_graph.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
 
 __all__ = ("Planner",)
@@ -129,7 +130,7 @@ class Planner:
         model = self._dialect.bind(await self._model.aget(), shown)
         reader = self._dialect.reader(draft.first)
         settings: dict[str, Any] = {}
-        if self._constraint is not None:
+        if self._constraint is not None and self._model.takes_grammars:
             settings = await asyncio.to_thread(  # a large grammar takes seconds
                 self._constraint.plan,
                 shown,
@@ -140,7 +141,8 @@ class Planner:
             )
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN
-        async with aclosing(reply_stream(model, prompt, sync=sync, settings=settings)) as chunks:  # type: ignore[type-var]
+        chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._model)
+        async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
                 usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
                 draft.feed(reader.feed(chunk))

@@ -25,8 +25,7 @@ def _tokenizer() -> LLTokenizer:
 def _compiled(grammar: str, form: Form) -> str:
     match form:
         case "lark":
-            assert grammar.startswith(_HEADER)
-            made = LLMatcher.grammar_from_lark(grammar.removeprefix(_HEADER))
+            made = LLMatcher.grammar_from_lark(grammar.removeprefix(_HEADER))  # plain Lark has none
         case "gbnf":
             made = LLMatcher.grammar_from_lark(any_to_lark(grammar))
         case "regex":

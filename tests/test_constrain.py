@@ -1,13 +1,14 @@
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
 import pytest
 from langchain_core.exceptions import ContextOverflowError
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -16,6 +17,7 @@ from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constrain, Constraint, constraint_for
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan_grammar import plan_grammar
+from llmcompiler_graph.testing import ScriptedModel
 from llmcompiler_graph.tool_specs import tool_spec
 from llmcompiler_graph.tools import calculate, lookup
 from tests.grammar_engine import accepts
@@ -145,6 +147,29 @@ def test_sglang(server: ScriptedServer, form: Any, field: str) -> None:
         assert accepts(request[field], form, text)
 
 
+@pytest.mark.parametrize(("constrain", "form"), [("openai", "lark"), (Constraint("openai", "regex"), "regex")])
+def test_openai(server: ScriptedServer, constrain: Constrain, form: Any) -> None:
+    """It must call a tool whose input has the grammar; it is plain Lark, or a regular expression."""
+    for request, text in zip(asked(server, constrain), [PLAN, REPLY], strict=True):
+        (tool,) = request["tools"]
+        assert request["tool_choice"] == {"type": "custom", "name": tool["name"]}
+        assert request["parallel_tool_calls"] is False
+        assert (tool["type"], tool["format"]["type"], tool["format"]["syntax"]) == ("custom", "grammar", form)
+        grammar = tool["format"]["definition"]
+        assert accepts(grammar, form, text)
+        assert not accepts(grammar, form, f"{text}\n3. calculat(expression=1)" if text == PLAN else "2")
+        rules = [line.partition(":")[0] for line in grammar.splitlines()]
+        assert form == "regex" or all(re.fullmatch("[a-z][a-z0-9_]*", rule) for rule in rules)
+
+
+def test_openai_refuses() -> None:
+    """A grammar that is too complex for it: the model is asked for plain text."""
+    with ScriptedServer([ValueError("too complex"), PLAN, REPLY]) as server:
+        with pytest.warns(UserWarning, match="too complex"):
+            asked(server, "openai")
+        assert ["tools" in request for request in server.requests] == [True, False, False]
+
+
 @pytest.mark.parametrize("constrain", ["auto", None])
 def test_nothing_is_sent_to_who_may_not_take_it(server: ScriptedServer, constrain: Constrain) -> None:
     """A model that is not known to take grammars gets none unless told so."""
@@ -158,14 +183,79 @@ def test_auto_holds_the_embedded_model() -> None:
     assert constraint_for(None, "local") is None
 
 
-@pytest.mark.parametrize("replies", [[400], [PLAN, 400], [422]])
-def test_a_refusal_says_what_to_do(replies: list[str | int]) -> None:
-    """A server that refuses the planner's or the joiner's grammar leads to an error that says what to do."""
+def grammars(server: ScriptedServer) -> list[bool]:
+    """Which requests had one."""
+    return ["grammar" in request for request in server.requests]
+
+
+@pytest.mark.parametrize("refusal", [ValueError("no grammars here"), 422], ids=["400", "422"])
+def test_a_server_that_refuses_grammars(refusal: int | Exception) -> None:
+    """It is asked again without one, and never sent another; what it said is told."""
+    with ScriptedServer([refusal, PLAN, "Replan: more", "2. join()", REPLY]) as server:
+        with pytest.warns(UserWarning, match=r"asked without one.*(no grammars here|422)") as told:
+            asked(server, "llama.cpp")
+        assert grammars(server) == [True, False, False, False, False]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+async def test_only_one_of_two_servers_refuses(sync: bool) -> None:
+    """The other goes on with grammars, and what is known of the first is so in later runs."""
+    with ScriptedServer([PLAN, PLAN]) as planning, ScriptedServer([400, REPLY, REPLY]) as joining:
+        planner, joiner = (
+            ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk-scripted", max_retries=0)  # type: ignore[arg-type]
+            for server in (planning, joining)
+        )
+        graph = create_llm_compiler(planner, [calculate], joiner_model=joiner, constrain="llama.cpp")
+        question: Any = {"messages": [("user", "1 + 1?")]}
+        with pytest.warns(UserWarning, match="refused a request with a grammar"):
+            final = graph.invoke(question) if sync else await graph.ainvoke(question)
+        assert final["messages"][-1].content == "2"
+        graph.invoke(question)
+        assert (grammars(planning), grammars(joining)) == ([True, True], [True, False, False])
+
+
+def test_a_server_that_refuses_anything() -> None:
+    """The error is that of the request without a grammar."""
     with (
-        ScriptedServer(replies) as server,
-        pytest.raises(ConfigurationError, match=r"'grammar'.*constrain=None.*40|422"),
+        ScriptedServer([400, ValueError("nor this")]) as server,
+        pytest.warns(UserWarning, match="asked without one"),
+        pytest.raises(openai.BadRequestError, match="nor this"),
     ):
         asked(server, "llama.cpp")
+
+
+class Refusing(ScriptedModel):
+    """A model whose client raises an error if it is given more than messages, after some pieces of the reply."""
+
+    error: Any
+    pieces: int = 0
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        left = self.pieces
+        async for piece in super()._astream(*args, **kwargs):
+            if "extra_body" in kwargs and left == 0:
+                raise self.error
+            left -= 1
+            yield piece
+
+
+async def test_a_client_that_knows_no_grammars() -> None:
+    """It is asked without one too."""
+    model = Refusing(replies=[PLAN, PLAN, REPLY], error=TypeError("unexpected keyword argument 'extra_body'"))
+    graph = create_llm_compiler(model, [calculate], constrain="vllm")
+    with pytest.warns(UserWarning, match="extra_body"):
+        final = await graph.ainvoke({"messages": [("user", "1 + 1?")]})
+    assert final["messages"][-1].content == "2"
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+async def test_other_errors(pieces: int) -> None:
+    """One that comes after the reply has begun, or that is about something else, is raised."""
+    error = TypeError("late") if pieces else ConnectionError("gone")
+    graph = create_llm_compiler(Refusing(replies=[PLAN], error=error, pieces=pieces), [calculate], constrain="vllm")
+    with pytest.raises(type(error), match=str(error)):
+        await graph.ainvoke({"messages": [("user", "1 + 1?")]})
 
 
 @pytest.mark.parametrize(
@@ -174,7 +264,6 @@ def test_a_refusal_says_what_to_do(replies: list[str | int]) -> None:
         ("request (20011 tokens) exceeds the available context size (16384 tokens)", openai.BadRequestError),
         ("The input (20011 tokens) is longer than the model's context length (16384 tokens).", openai.BadRequestError),
         ("This model's maximum context length is 4096 tokens. context_length_exceeded", ContextOverflowError),
-        ("grammar error: a context-free grammar expected", ConfigurationError),
     ],
 )
 def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
@@ -186,9 +275,10 @@ def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("server", "form", "message"),
     [
-        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', not 'tgi'"),
+        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', 'openai', not 'tgi'"),
         ("vllm", "json", "a constraint's form must be 'gbnf', 'lark', 'regex', not 'json'"),
         ("llama.cpp", "regex", "llama.cpp takes no regular expression"),
+        ("openai", "gbnf", "OpenAI takes no GBNF"),
     ],
 )
 def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
@@ -200,7 +290,7 @@ def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
 def test_an_unknown_server() -> None:
     """Of a server that nobody knows, the error names the known ones."""
     unknown: Any = "lama.cpp"
-    with pytest.raises(ConfigurationError, match=r"'sglang', a Constraint or None, not 'lama\.cpp'"):
+    with pytest.raises(ConfigurationError, match=r"'openai', a Constraint or None, not 'lama\.cpp'"):
         create_llm_compiler("openai:x", [lookup], constrain=unknown)
 
 

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from llmcompiler_graph.grammar import Alt, Chars, Form, Node, Repeat, Rules, Seq, Use, When, expanded, optional
-from llmcompiler_graph.grammar_forms import write
+from llmcompiler_graph.grammar_forms import lark, write
 from tests.grammar_engine import accepts, sentence
 
 FORMS: tuple[Form, ...] = ("gbnf", "lark", "regex")
@@ -19,6 +19,11 @@ RULES: dict[str, tuple[Rules, list[str], list[str]]] = {
     "sequence": ({"root": Seq(("a", Alt(("b", "c")), "d"))}, ["abd", "acd"], ["ad", "abcd"]),
     "repeats": ({"root": Seq((Repeat("ab", 2, 3), Repeat("c", 0, None)))}, ["abab", "abababcc"], ["ab", "abababab"]),
     "optional": ({"root": Seq((optional(Seq(("a", "b"))), "c"))}, ["c", "abc"], ["ac", ""]),
+    "repeated rules": (
+        {"root": Seq((Repeat(Use("b"), 2, 3), Repeat(Seq((Use("c"), "-")), 2, None))), "b": Alt(("x", "y")), "c": "z"},
+        ["xyz-z-", "xxxz-z-z-z-"],
+        ["xz-z-", "xyz-", "xxxxz-z-"],
+    ),
     "rules": ({"root": Seq((Use("b"), Use("b"))), "b": Alt(("x", "y"))}, ["xy", "yy"], ["x", "xyx"]),
     "recursion": ({"root": Alt(("a", Seq(("(", Use("root"), ")"))))}, ["a", "(a)"], ["(a", "()"]),
     "state": (
@@ -50,6 +55,17 @@ def test_three_forms_of_one_grammar(name: str, form: Form) -> None:
     grammar = write(rules, form)
     assert [text for text in right if not accepts(grammar, form, text)] == []
     assert [text for text in wrong if accepts(grammar, form, text)] == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_plain_lark(name: str) -> None:
+    """It accepts the same texts too, with nothing in it but rules."""
+    rules, right, wrong = RULES[name]
+    grammar = lark(rules, plain=True)
+    assert [text for text in right if not accepts(grammar, "lark", text)] == []
+    assert [text for text in wrong if accepts(grammar, "lark", text)] == []
+    assert "%" not in grammar
+    assert "::" not in grammar
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.grammar import Form
-from llmcompiler_graph.grammar_forms import write
+from llmcompiler_graph.grammar_forms import lark, write
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Task, ToolSpec
 from llmcompiler_graph.plan_grammar import plan_grammar
@@ -519,6 +519,17 @@ def test_untyped() -> None:
     untyped = grammar([LOOK, ADD], "gbnf", typed=False)
     assert accepts(untyped, "gbnf", plan("add(a=$7, b=${9.x[0].y})", 'look(name="$1 $5")'))
     assert not accepts(untyped, "gbnf", plan('add(a="1", b=2)'))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_plain_lark(seed: int) -> None:
+    """It holds the same plans as the other forms, without what only llguidance knows."""
+    rules = plan_grammar(REAL, typed=False)
+    plain = lark(rules, plain=True)
+    assert "%" not in plain.replace('"%"', "")
+    assert all(re.match("[a-z][a-z0-9_]*: ", line) for line in plain.splitlines())
+    assert accepts(write(rules, "gbnf"), "gbnf", sentence(plain, "lark", Random(seed)))
+    assert accepts(plain, "lark", sentence(write(rules, "lark"), "lark", Random(seed)))
 
 
 def test_many_tools_stay_small() -> None:

@@ -1,0 +1,68 @@
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.tools import tool
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.plan_only import plan_only
+from llmcompiler_graph.testing import ScriptedModel
+
+QUESTION: Any = {"messages": [HumanMessage("?")]}
+THOUGHT = '<think>\n1. look("never")\n2. join()\nFinish: never\nReplan: never\n3. look("never")\n</think>\n\n'
+
+
+@tool
+async def look(text: str) -> str:
+    """Look."""
+    return f"saw {text}"
+
+
+# -- thinking ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+@pytest.mark.parametrize("fused", [False, True], ids=["apart", "fused"])
+async def test_thinking(sync: bool, fused: bool) -> None:
+    """What stands in it is neither planned nor answered nor shown, whoever thinks."""
+    first, second = '1. look("a")\n2. join()', '2. look("b")\n3. join()'
+    replies = [first, f"Replan: b\n{second}"] if fused else [first, "Replan: b", second]
+    model = ScriptedModel([THOUGHT + each for each in [*replies, "Thought: t\nFinish: done"]])
+    graph = create_llm_compiler(model, [look], fuse_replan=fused)
+    modes: Any = ["messages", "values"]
+    parts: list[Any]
+    if sync:
+        parts = await asyncio.to_thread(lambda: list(graph.stream(QUESTION, stream_mode=modes)))
+    else:
+        parts = [part async for part in graph.astream(QUESTION, stream_mode=modes)]
+    final = parts[-1][1]
+    assert [task["value"] for task in final["tasks"]] == ["saw a", "saw b"]
+    assert final["messages"][-1].content == "done"
+    shown = [part[0].text for mode, part in parts if mode == "messages" and isinstance(part[0], AIMessageChunk)]
+    assert "".join(shown) == "done"
+    assert "never" not in str([final["plan_text"], final["rounds"], [task["text"] for task in final["tasks"]]])
+    assert all("<think>" not in str(call) for call in model.calls)
+
+
+async def test_thinking_before_tool_calls() -> None:
+    """It is no thought of the plan either."""
+    call = {"name": "look", "args": {"task": 1, "text": "a"}, "id": "1"}
+    model = ScriptedModel([AIMessage(THOUGHT, tool_calls=[call]), "Finish: done"])
+    final = await create_llm_compiler(model, [look], planner="tools").ainvoke(QUESTION)
+    assert final["rounds"][0]["plan"] == '1. look(text="a")\n'
+    assert [task["value"] for task in final["tasks"]] == ["saw a"]
+
+
+async def test_nothing_but_thinking() -> None:
+    """It is no plan and no answer."""
+    model = ScriptedModel(['<think>1. look("never")', "<think>Finish: never"])
+    final = await create_llm_compiler(model, [look]).ainvoke(QUESTION)
+    assert (final["tasks"], final["messages"][-1].content) == ([], "")
+
+
+async def test_a_plan_that_is_not_run() -> None:
+    """It is read like those that are."""
+    planned = await plan_only("?", ScriptedModel([THOUGHT + '1. look("a")\n2. join()']), [look], [])
+    assert planned.text == '1. look("a")\n2. join()'
+    assert [task.arguments for task in planned.plan.tasks] == [{"text": "a"}]
