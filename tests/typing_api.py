@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict, assert_type
 
+from langchain.agents.middleware import InterruptOnConfig
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -59,6 +60,8 @@ def graphs() -> None:
         context_schema=Context,
         name=runnable.get_name(),
     )
+    approval: InterruptOnConfig = {"allowed_decisions": ["approve"]}  # LangChain's own
+    create_llm_compiler(model, [search], interrupt_on={"search": approval})
     threads = ThreadPoolExecutor()
     create_llm_compiler("local", [search], executor=threads)
     create_llm_compiler("local", [search], executor={"search": threads})
