@@ -31,7 +31,7 @@ from llmcompiler_graph.dialect import Dialect, TextDialect, ToolCallDialect
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.fetching import Fetching
-from llmcompiler_graph.joiner import Joiner
+from llmcompiler_graph.joiner import Joiner, Strategy
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler
 from llmcompiler_graph.planner import Planner
@@ -71,7 +71,7 @@ def create_llm_compiler(
     executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
-    response_format: type[Any] | Mapping[str, Any] | None = None,
+    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
     awrap_tool_call: AsyncToolCallWrapper | None = None,
@@ -129,7 +129,8 @@ def create_llm_compiler(
             it needs a checkpointer.
         max_observation_chars: How much of each observation the models are shown.
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
-            `structured_response`, by one more model call.
+            `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
+            `schema` is taken.
         handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it.
         wrap_tool_call: As in `ToolNode`.
         awrap_tool_call: As in `ToolNode`.

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import pytest
 from inline_snapshot import snapshot
-from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -141,8 +140,8 @@ class Answer(BaseModel):
         ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be 1 or more, not 0"),
         ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),
         (
-            {"response_format": ToolStrategy(Answer)},
-            r"response_format must be a pydantic model, TypedDict or JSON Schema, not ToolStrategy\(",
+            {"response_format": Answer | None},
+            r"response_format must be a pydantic model, TypedDict or JSON Schema, not .*Answer \| None",
         ),
         ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
     ],
