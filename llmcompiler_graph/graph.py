@@ -94,7 +94,8 @@ def create_llm_compiler(
         model: A chat model, `"provider:name"`, or `"local"` for the embedded one.
         tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
             `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
-        system_prompt: What the models are told before everything else.
+        system_prompt: What the models are told before everything else; content blocks of a message are kept, such as
+            those with `cache_control`.
         planner_model: The model that plans; `model` if not given.
         joiner_model: The model that joins; `model` if not given.
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
@@ -179,7 +180,7 @@ def create_llm_compiler(
     check_examples(examples or (), specs)
     write = partial(
         system_message,
-        system_prompt=system_prompt.text if isinstance(system_prompt, SystemMessage) else system_prompt or "",
+        system_prompt=system_prompt or "",
         fused=fuse_replan,
         planner=planner,
         numbered_by=dialect.numbered_by,
