@@ -4,24 +4,30 @@ The request and the answer have the form of LangChain's human-in-the-loop middle
 know them:
 
     interrupt(value)  {"action_requests": [{"name", "args", "description"}],
-                       "review_configs": [{"action_name", "allowed_decisions"}]}
+                       "review_configs": [{"action_name", "allowed_decisions", "args_schema" if one is given}]}
     Command(resume)   {"decisions": [{"type": "approve"}]}                              run it
                                      {"type": "edit", "edited_action": {"name", "args"}}  run it with these arguments
                                      {"type": "reject", "message": "why"}               do not run it; the task fails
                                      {"type": "respond", "message": "…"}                the answer in the tool's place
 
-A task asks once, for all its calls if it fans out, and nothing of it runs before the answer is there.
+A task asks once, if it fans out for all its calls that need a human, and nothing of it runs before the answer is there.
+An edited call must be one of the same tool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict, get_args
+from typing import Any, Literal, NotRequired, get_args
 
+from langchain_core.messages import ToolCall
+from langgraph.config import get_config
+from langgraph.prebuilt import ToolRuntime
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import interrupt
+from typing_extensions import ReadOnly, TypedDict
 
 from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import TaskRecord
 
 __all__ = ("Approval", "Decision", "DecisionType", "InterruptOnConfig")
@@ -30,12 +36,16 @@ DecisionType = Literal["approve", "edit", "reject", "respond"]
 
 
 class InterruptOnConfig(TypedDict):
-    """What a human may decide about a tool's calls."""
+    """What a human may decide about a tool's calls, and about which; as LangChain's of this name."""
 
     allowed_decisions: list[DecisionType]
     """The decisions that are allowed."""
-    description: NotRequired[str | Callable[[str, dict[str, Any]], str]]
-    """What the human is told; a function of the tool's name and arguments, or text."""
+    description: ReadOnly[NotRequired[str | Callable[[ToolCall, Any, Runtime[Any]], str]]]
+    """What the human is told: text, or a function of the call, the graph's state and its runtime."""
+    args_schema: NotRequired[dict[str, Any]]
+    """The JSON Schema of the arguments, shown to the human."""
+    when: NotRequired[Callable[[ToolCallRequest], bool]]
+    """Whether a call needs a human at all; its request has no `tool`. It must say the same when the run goes on."""
 
 
 class Decision(TypedDict):
@@ -44,7 +54,7 @@ class Decision(TypedDict):
     type: DecisionType
     """The decision."""
     edited_action: NotRequired[dict[str, Any]]
-    """For `edit`: the call to make instead; its `args` count."""
+    """For `edit`: the call to make instead, of the same tool; its `args` count."""
     message: NotRequired[Any]
     """For `reject`, why; for `respond`, the answer."""
 
@@ -57,7 +67,7 @@ class Approval:
         tools: The names there are.
 
     Raises:
-        ConfigurationError: A tool or a decision is unknown.
+        ConfigurationError: A tool, a decision or a key is unknown.
     """
 
     def __init__(self, interrupt_on: Mapping[str, bool | InterruptOnConfig], tools: Sequence[str]) -> None:
@@ -70,10 +80,14 @@ class Approval:
                 config = InterruptOnConfig(allowed_decisions=list(get_args(DecisionType)))
             else:
                 config = given
-                unknown = set(given["allowed_decisions"]) - set(get_args(DecisionType))
-                if unknown or not given["allowed_decisions"]:
+                if unknown := given.keys() - InterruptOnConfig.__annotations__.keys():
+                    expected = ", ".join(InterruptOnConfig.__annotations__)
+                    msg = f"interrupt_on[{tool!r}]: keys must be some of {expected}, not {sorted(unknown)}"
+                    raise ConfigurationError(msg)
+                decisions = given.get("allowed_decisions", [])
+                if not decisions or set(decisions) - set(get_args(DecisionType)):
                     expected = ", ".join(get_args(DecisionType))
-                    msg = f"interrupt_on[{tool!r}]: allowed_decisions must be some of {expected}, not {sorted(unknown)}"
+                    msg = f"interrupt_on[{tool!r}]: allowed_decisions must be some of {expected}, not {decisions}"
                     raise ConfigurationError(msg)
             if given:
                 self._configs[tool] = config
@@ -83,29 +97,68 @@ class Approval:
         """The tools that need a human."""
         return frozenset(self._configs)
 
-    def ask(self, record: TaskRecord, calls: Sequence[Mapping[str, JSON]]) -> list[Decision]:
-        """Ask about a task's calls; return a decision for each. Call it first thing in the task's `@task`.
+    def ask(self, record: TaskRecord, calls: Sequence[ToolCall], state: Any) -> list[Decision | None]:
+        """Ask about a task's calls; return a decision for each, `None` for one that needs no human.
+
+        Call it first thing in the task's `@task`.
 
         An answer that is no decision for each call is asked for again, with what is wrong with it as `error`.
+
+        Args:
+            record: The task.
+            calls: Its calls.
+            state: What `description` and `when` are shown of the graph.
 
         Raises:
             GraphInterrupt: The human has not answered yet.
         """
         tool = record["tool"]
-        config = self._configs[tool]
+        config, runtime = self._configs[tool], get_runtime()
+        decisions: list[Decision | None] = [None] * len(calls)
+        asked = [n for n, call in enumerate(calls) if _needs_human(config, call, state, runtime)]
+        if not asked:
+            return decisions
+        description = config.get("description", f"Task {record['index']} of the plan: {record['text']}")
+        shown = {"args_schema": config["args_schema"]} if "args_schema" in config else {}
         request: dict[str, Any] = {
             "action_requests": [
-                {"name": tool, "args": dict(call), "description": _described(config, tool, dict(call), record)}
-                for call in calls
+                {
+                    "name": tool,
+                    "args": calls[n]["args"],
+                    "description": description(calls[n], state, runtime) if callable(description) else description,
+                }
+                for n in asked
             ],
-            "review_configs": [{"action_name": tool, "allowed_decisions": list(config["allowed_decisions"])}],
+            "review_configs": [
+                {"action_name": tool, "allowed_decisions": list(config["allowed_decisions"]), **shown},
+            ],
         }
         while True:
             answer = interrupt(request)
             try:
-                return _decisions(answer, len(calls), config, tool)
+                given = _decisions(answer, len(asked), config, tool)
             except ValueError as error:
                 request = {**request, "error": str(error)}
+            else:
+                for n, decision in zip(asked, given, strict=True):
+                    decisions[n] = decision
+                return decisions
+
+
+def _needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: Runtime[Any]) -> bool:
+    if (when := config.get("when")) is None:
+        return True
+    given: ToolRuntime[Any, Any] = ToolRuntime(
+        state=state,
+        context=runtime.context,
+        config=get_config(),
+        stream_writer=runtime.stream_writer,
+        tool_call_id=call["id"],
+        store=runtime.store,
+        execution_info=runtime.execution_info,
+        server_info=runtime.server_info,
+    )
+    return when(ToolCallRequest(tool_call=call, tool=None, state=state, runtime=given))
 
 
 def _decisions(answer: Any, count: int, config: InterruptOnConfig, tool: str) -> list[Decision]:
@@ -128,12 +181,12 @@ def _decisions(answer: Any, count: int, config: InterruptOnConfig, tool: str) ->
             allowed = ", ".join(config["allowed_decisions"])
             msg = f"the decision about {tool!r} must be one of {allowed}, not {decision.get('type')!r}"
             raise ValueError(msg)
-        if decision["type"] == "edit" and not isinstance(decision.get("edited_action", {}).get("args"), dict):
-            msg = f"the decision 'edit' about {tool!r} needs edited_action: {{'name': {tool!r}, 'args': {{…}}}}"
-            raise ValueError(msg)
+        if decision["type"] == "edit":
+            match decision.get("edited_action"):
+                case {"args": dict(), **rest} if rest.get("name", tool) == tool:
+                    pass
+                case edited:
+                    expected = f"edited_action: {{'name': {tool!r}, 'args': {{…}}}}"
+                    msg = f"the decision 'edit' about {tool!r} needs {expected}, not {edited!r}"
+                    raise ValueError(msg)
     return decisions
-
-
-def _described(config: InterruptOnConfig, tool: str, arguments: dict[str, Any], record: TaskRecord) -> str:
-    description = config.get("description", f"Task {record['index']} of the plan: {record['text']}")
-    return description(tool, arguments) if callable(description) else description

@@ -31,7 +31,7 @@ from llmcompiler_graph.dialect import Dialect, TextDialect, ToolCallDialect
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.fetching import Fetching
-from llmcompiler_graph.joiner import Joiner
+from llmcompiler_graph.joiner import Joiner, Strategy
 from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler
 from llmcompiler_graph.planner import Planner
@@ -71,7 +71,7 @@ def create_llm_compiler(
     executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
-    response_format: type[Any] | Mapping[str, Any] | None = None,
+    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
     awrap_tool_call: AsyncToolCallWrapper | None = None,
@@ -94,7 +94,8 @@ def create_llm_compiler(
         model: A chat model, `"provider:name"`, or `"local"` for the embedded one.
         tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
             `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
-        system_prompt: What the models are told before everything else.
+        system_prompt: What the models are told before everything else; content blocks of a message are kept, such as
+            those with `cache_control`.
         planner_model: The model that plans; `model` if not given.
         joiner_model: The model that joins; `model` if not given.
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
@@ -130,7 +131,8 @@ def create_llm_compiler(
             it needs a checkpointer.
         max_observation_chars: How much of each observation the models are shown.
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
-            `structured_response`, by one more model call.
+            `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
+            `schema` is taken.
         handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it.
         wrap_tool_call: As in `ToolNode`.
         awrap_tool_call: As in `ToolNode`.
@@ -179,7 +181,7 @@ def create_llm_compiler(
     check_examples(examples or (), specs)
     write = partial(
         system_message,
-        system_prompt=system_prompt.text if isinstance(system_prompt, SystemMessage) else system_prompt or "",
+        system_prompt=system_prompt or "",
         fused=fuse_replan,
         planner=planner,
         numbered_by=dialect.numbered_by,

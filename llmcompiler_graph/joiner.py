@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
@@ -26,10 +26,18 @@ from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Round, reread
 
-__all__ = ("Joiner",)
+__all__ = ("Joiner", "Strategy")
 
 _NO_MORE_PLANS = "No other plan is possible. Write the answer to the question now, from what is known."
 _STRUCTURED = "Give the answer in the form asked for."
+
+
+class Strategy(Protocol):
+    """How an answer gets its form, such as LangChain's `ToolStrategy` and `ProviderStrategy`."""
+
+    @property
+    def schema(self) -> Any:
+        """The form."""
 
 
 class Joiner:
@@ -39,7 +47,8 @@ class Joiner:
         compiler: The graph's tools and limits.
         model: The model that decides.
         constraint: What to hold the model to, if it takes a grammar.
-        response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema.
+        response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema, or a strategy,
+            whose `schema` is taken.
         dialect: How the same model writes plans; plan text if not given.
 
     Raises:
@@ -55,13 +64,16 @@ class Joiner:
         response_format: Any = None,
         dialect: Dialect | None = None,
     ) -> None:
-        if not isinstance(response_format, type | Mapping | None):  # such as LangChain's `ToolStrategy`
+        form = response_format
+        if not isinstance(form, type | Mapping | None):
+            form = getattr(form, "schema", form)
+        if not isinstance(form, type | Mapping | None):
             msg = f"response_format must be a pydantic model, TypedDict or JSON Schema, not {response_format!r:.80}"
             raise ConfigurationError(msg)
         self._compiler = compiler
         self._model = model
         self._constraint = constraint
-        self._response_format: Any = response_format
+        self._response_format: Any = form
         self._dialect = dialect or TextDialect()
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
@@ -88,8 +100,7 @@ class Joiner:
             decision = await reply.read(asked, prompt, settings, sync=sync)
             if isinstance(decision, Replan):
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
-        usage = rounds[-1]["usage"] if reply.usage is None else {**rounds[-1]["usage"], "joiner": reply.usage}
-        one: Round = {**rounds[-1], "reply": reply.text, "usage": usage}
+        one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
         if isinstance(decision, Replan):
             plan = ""
@@ -103,7 +114,8 @@ class Joiner:
         answer = AIMessage(decision.answer, id=reply.id, name="joiner", usage_metadata=reply.usage)
         update |= {"decision": "finish", "messages": [answer]}
         if self._response_format is not None:
-            update["structured_response"] = await self._structured(model, [*prompt, answer], sync=sync)
+            update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
+            one["usage"] = _counted(one, add_usage(reply.usage, used) if used else reply.usage)
         return update
 
     def _overdue(self, state: LLMCompilerState) -> bool:
@@ -139,13 +151,20 @@ class Joiner:
         asked = self._compiler.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
         return len(state["rounds"]) == 1 and bool(final) and "done" not in final and not asked
 
-    async def _structured(self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool) -> Any:
-        structured = model.with_structured_output(self._response_format)
+    async def _structured(
+        self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool
+    ) -> tuple[Any, UsageMetadata | None]:
+        """Ask for the answer in the form asked for; return it and the tokens that took."""
+        structured = model.with_structured_output(self._response_format, include_raw=True)
         config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
         messages = [*prompt, HumanMessage(_STRUCTURED)]
         if sync:
-            return await asyncio.to_thread(structured.invoke, messages, config)
-        return await structured.ainvoke(messages, config)
+            given: Any = await asyncio.to_thread(structured.invoke, messages, config)
+        else:
+            given = await structured.ainvoke(messages, config)
+        if given["parsing_error"] is not None:
+            raise given["parsing_error"]
+        return given["parsed"], given["raw"].usage_metadata
 
 
 class _Reply:
@@ -209,6 +228,10 @@ class _Reply:
     def _show(self, piece: str) -> None:
         if piece:
             push_message(AIMessageChunk(content=piece, id=self.id, name="joiner"), state_key=None)
+
+
+def _counted(one: Round, joiner: UsageMetadata | None) -> dict[str, Any]:
+    return one["usage"] if joiner is None else {**one["usage"], "joiner": joiner}
 
 
 def _feedback(replan: str) -> str:

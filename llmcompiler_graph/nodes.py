@@ -112,9 +112,14 @@ class Compiler:
         left = self.deadline - turn_clock(state)()
         return left if left > _RESOLUTION else 0
 
+    @staticmethod
+    def call_id(task: TaskRecord, element: int | None) -> str:
+        """The `tool_call_id` of a task's call; of a task that fans out, one for each element."""
+        return task["tool_call_id"] if element is None else f"{task['tool_call_id']}_{element}"
+
     async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:
         """Make one call of a task, in the node or `@task` this runs in."""
-        call_id = task["tool_call_id"] if start.element is None else f"{task['tool_call_id']}_{start.element}"
+        call_id = self.call_id(task, start.element)
         attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, get_config(), sync=sync)
         return await self.policy.apply(task["tool"], attempt)
 

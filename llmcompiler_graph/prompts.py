@@ -120,7 +120,7 @@ def signature(tool: ToolSpec) -> str:
 def system_message(
     tools: Iterable[ToolSpec],
     examples: Sequence[PlanExample] = (),
-    system_prompt: str = "",
+    system_prompt: str | SystemMessage = "",
     *,
     fused: bool = False,
     planner: PlannerDialect = "text",
@@ -132,7 +132,7 @@ def system_message(
     Args:
         tools: What plans may call; a model that calls tools natively is given them otherwise.
         examples: Shown in full.
-        system_prompt: Stands before everything else.
+        system_prompt: Stands before everything else; the content blocks of a message stay as they are.
         fused: Whether the joiner's reply is to hold the next plan.
         planner: How the planner model writes plans.
         numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
@@ -149,7 +149,12 @@ def system_message(
         sections = [_TASK, calls, decisions]
     if examples:
         sections.append("# Examples" + "".join(f"\n{_example(each, planner, fused=fused)}\n" for each in examples))
-    return SystemMessage("\n\n".join(filter(None, [system_prompt.strip(), *sections])))
+    given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
+    if isinstance(given.content, str):
+        content: Any = "\n\n".join(filter(None, [given.content.strip(), *sections]))
+    else:
+        content = [*given.content, {"type": "text", "text": "\n\n".join(sections)}]
+    return given.model_copy(update={"content": content})
 
 
 def listing(tools: Iterable[ToolSpec]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import ToolCall, ToolMessage
 from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -55,7 +55,7 @@ class TaskBody:
         self._index = record["index"]
         self._state = state
         self._sync = sync
-        self._decisions: list[Decision] = []  # a human's, one for each call
+        self._decisions: list[Decision | None] = []  # a human's, one for each call; `None` if it needs none
         self._elements: dict[int, tuple[asyncio.Future[Start | None], Any]] = {}  # what lets a call begin, its `@task`
         self._in_turn = asyncio.Lock()
         self._asked = False  # whether a call in turn has asked what is not answered yet
@@ -123,7 +123,7 @@ class TaskBody:
             return start
         # for all calls at once, before the first of them: what was made must not be made again
         if not self._decisions:
-            self._decisions.extend(approval.ask(self._record, self._executor.unit.arguments[self._index]))
+            self._decisions.extend(approval.ask(self._record, self._tool_calls(start), self._state))
         match self._decisions[start.element or 0]:
             case {"type": "reject", **rest}:
                 reason = rest.get("message")
@@ -137,7 +137,7 @@ class TaskBody:
 
     async def _made_in_turn(self, start: Start) -> Observation:
         """Make a call of a fan-out in the task's own `@task`, in turn if there are answers for what the calls ask."""
-        if _answers() <= (self._record["tool"] in self._compiler.approval.tools):
+        if _answers() <= any(self._decisions):
             return await self._made(start)
         async with self._in_turn:
             if self._asked:
@@ -206,11 +206,28 @@ class TaskBody:
         limited = self._sync or get_config().get("max_concurrency")
         return not limited and len(self._executor.unit.arguments[self._index]) <= _MOST_ELEMENTS
 
+    def _tool_calls(self, start: Start) -> list[ToolCall]:
+        """All calls of the task, of which one is to start."""
+        given = self._executor.unit.arguments[self._index]
+        elements = [None] if start.element is None else range(len(given))
+        return [
+            ToolCall(
+                name=self._record["tool"],
+                args=dict(arguments),
+                id=self._compiler.call_id(self._record, element),
+                type="tool_call",
+            )
+            for arguments, element in zip(given, elements, strict=True)
+        ]
+
     def _arguments(self) -> list[Mapping[str, JSON]]:
         """What the calls were made with."""
-        given = self._executor.unit.arguments.get(self._index, ())
-        edited = [(each.get("edited_action") or {}).get("args") for each in self._decisions] or [None] * len(given)
-        return [old if new is None else new for new, old in zip(edited, given, strict=True)]
+        made = list(self._executor.unit.arguments.get(self._index, ()))
+        for n, decision in enumerate(self._decisions):
+            match decision:
+                case {"type": "edit", "edited_action": {"args": edited}}:
+                    made[n] = edited
+        return made
 
 
 def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:

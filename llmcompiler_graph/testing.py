@@ -46,8 +46,8 @@ class ScriptedModel(BaseChatModel):
     """A chat model that replies from a script and remembers what it was asked.
 
     Replies are streamed in pieces, evenly over `seconds_per_reply`, the last piece at its end. A reply may be an
-    `AIMessage` with tool calls, an exception, which is raised, or a function of the messages. A script that ran out is
-    an error.
+    `AIMessage` with tool calls and `usage_metadata`, an exception, which is raised, or a function of the messages. A
+    script that ran out is an error.
     """
 
     replies: list[Any] = Field(default_factory=list)
@@ -104,7 +104,9 @@ class ScriptedModel(BaseChatModel):
                 chunk = tool_call_chunk(name=name, args=piece, id=call["id"] if name else None, index=position)
                 pieces.append(AIMessageChunk(content="", tool_call_chunks=[chunk]))
                 name = None
-        return pieces or [AIMessageChunk(content="")]
+        pieces = pieces or [AIMessageChunk(content="")]
+        pieces[-1].usage_metadata = reply.usage_metadata
+        return pieces
 
     def _cut(self, text: str) -> list[str]:
         if self.chunk_size == 0:

@@ -8,11 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from langchain.agents.middleware import InterruptOnConfig as LangChainConfig
+from langchain_core.messages import ToolCall
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.approval import InterruptOnConfig
 from llmcompiler_graph.testing import ScriptedModel
 
 PLAN = """\
@@ -118,6 +123,7 @@ async def test_answered_one_by_one(run: Run) -> None:
             "sent to z",
             "",
         ),
+        ({"type": "edit", "edited_action": {"args": {"to": "z"}}}, ["send z"], "done", "sent to z", ""),
         ({"type": "reject", "message": "too dear"}, [], "failed", None, "a human rejected it: too dear"),
         ({"type": "respond", "message": "I did it myself"}, [], "done", "I did it myself", ""),
     ],
@@ -172,19 +178,93 @@ async def test_wrong_answers_are_asked_again() -> None:
     """An answer that is no decision, or not an allowed one, is asked for again, with what is wrong; nothing is lost."""
     desk = Desk()
     plan = '1. send(to="a")\n2. find(what="1")\n3. join()'
-    config = {"allowed_decisions": ["approve"], "description": lambda name, args: f"{name} {args['to']}?"}
-    graph = desk.graph(plan, {"send": config})
-    state = await graph.ainvoke(QUESTION, CONFIG)
-    assert state["__interrupt__"][0].value["action_requests"][0]["description"] == "send a?"
+    graph = desk.graph(plan, {"send": {"allowed_decisions": ["approve", "edit"]}})
+    await graph.ainvoke(QUESTION, CONFIG)
+    edited = {"name": "find", "args": {"what": "a"}}
+    needs = "the decision 'edit' about 'send' needs edited_action: {'name': 'send', 'args': {…}}"
     for wrong, error in (
         ("yes", 'expected {"decisions": [{"type": "approve"}, …]} with 1 decisions, not \'yes\''),
-        ({"type": "reject"}, "the decision about 'send' must be one of approve, not 'reject'"),
+        ({"type": "reject"}, "the decision about 'send' must be one of approve, edit, not 'reject'"),
+        ({"type": "edit"}, f"{needs}, not None"),
+        ({"type": "edit", "edited_action": {"name": "send"}}, f"{needs}, not {{'name': 'send'}}"),
+        ({"type": "edit", "edited_action": edited}, f"{needs}, not {edited}"),
     ):
         state = await graph.ainvoke(Command(resume=wrong), CONFIG)
         assert state["__interrupt__"][0].value["error"] == error
     final = await graph.ainvoke(Command(resume=True), CONFIG)
     assert final["tasks"][0]["value"] == "sent to a"
     assert desk.ran == {"find 1": 1, "send a": 1}
+
+
+class Names:
+    """A plan that writes to three people at once, whom a tool names."""
+
+    def __init__(self, config: InterruptOnConfig) -> None:
+        self.desk = Desk()
+
+        @tool
+        def names() -> list[str]:
+            """Names."""
+            return ["a", "b", "c"]
+
+        model = ScriptedModel(["1. names()\n2. send(to=${1[*]})\n3. join()", "Finish: done"])
+        tools = [*self.desk.tools(), names]
+        self.graph: Any = create_llm_compiler(
+            model, tools, interrupt_on={"send": config}, checkpointer=InMemorySaver(), context_schema=dict
+        )
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_only_some_calls_need_a_human(run: Run) -> None:
+    """`when` says which calls are asked about; of a fan-out the others wait for them, and no call is made twice."""
+    requests: list[ToolCallRequest] = []
+
+    def when(request: ToolCallRequest) -> bool:
+        requests.append(request)
+        return bool(request.tool_call["args"]["to"] == "b")
+
+    names = Names({"allowed_decisions": ["reject"], "when": when})
+    state = await run(names.graph, QUESTION)
+    (paused,) = state["__interrupt__"]
+    assert [each["args"] for each in paused.value["action_requests"]] == [{"to": "b"}]
+    assert not names.desk.ran
+    request = requests[1]
+    assert request.tool is None
+    assert request.runtime.tool_call_id == request.tool_call["id"]
+    assert request.state["messages"] == request.runtime.state["messages"] == state["messages"]
+    final = await run(names.graph, Command(resume={"decisions": [{"type": "reject", "message": "no"}]}))
+    assert "on element 1: a human rejected it: no" in final["tasks"][1]["error"]
+    assert names.desk.ran == {"send a": 1, "send c": 1}
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_no_call_needs_a_human(run: Run) -> None:
+    """If `when` holds for none, the run does not pause."""
+    names = Names({"allowed_decisions": ["approve"], "when": lambda request: False})
+    final = await run(names.graph, QUESTION)
+    assert final["tasks"][1]["value"] == ["sent to a", "sent to b", "sent to c"]
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_what_the_human_is_told(run: Run) -> None:
+    """`description` gets the call, the graph's state and its runtime; the schema of the arguments is shown as given."""
+
+    def describe(tool_call: ToolCall, state: Any, runtime: Runtime[Any]) -> str:
+        call_id, asked = str(tool_call["id"]), state["messages"][0].text
+        return f"{tool_call['name']} {tool_call['args']['to']} {call_id[-2:]} {asked} {runtime.execution_info}"
+
+    schema = {"type": "object", "properties": {"to": {"type": "string"}}}
+    names = Names({"allowed_decisions": ["approve"], "description": describe, "args_schema": schema})
+    paused = (await run(names.graph, QUESTION))["__interrupt__"][0].value
+    told = [each["description"] for each in paused["action_requests"]]
+    assert [each[:9] for each in told] == ["send a _0", "send b _1", "send c _2"]
+    assert all("Send three letters. ExecutionInfo(" in each for each in told)
+    assert paused["review_configs"] == [
+        {"action_name": "send", "allowed_decisions": ["approve"], "args_schema": schema}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -195,13 +275,27 @@ async def test_wrong_answers_are_asked_again() -> None:
             {"send": {"allowed_decisions": ["maybe"]}},
             "interrupt_on['send']: allowed_decisions must be some of approve, edit, reject, respond, not ['maybe']",
         ),
+        (
+            {"send": {"description": "?"}},
+            "interrupt_on['send']: allowed_decisions must be some of approve, edit, reject, respond, not []",
+        ),
+        (
+            {"send": {"allowed_decisions": ["approve"], "whenn": bool}},
+            "interrupt_on['send']: keys must be some of allowed_decisions, description, args_schema, when, not "
+            "['whenn']",
+        ),
     ],
 )
 def test_configuration(interrupt_on: Any, message: str) -> None:
-    """Unknown tools and decisions are refused when the graph is made."""
+    """Unknown tools, decisions and keys are refused when the graph is made."""
     with pytest.raises(ConfigurationError) as caught:
         Desk().graph(interrupt_on=interrupt_on)
     assert str(caught.value) == message
+
+
+def test_langchains_own_configuration_is_taken() -> None:
+    """The keys are those of LangChain's `InterruptOnConfig`."""
+    assert InterruptOnConfig.__annotations__.keys() == LangChainConfig.__annotations__.keys()
 
 
 @BOTH

@@ -506,6 +506,31 @@ async def test_each_answer_goes_to_the_call_that_asked(sync: bool, config: Any, 
     assert values(state)[1] == ["a: yes, a", "b: yes, b", "c", "d: yes, d"]
 
 
+@pytest.mark.parametrize(("sync", "config"), [(True, {}), (False, {"max_concurrency": 8})])
+async def test_each_answer_goes_to_the_call_that_asked_where_none_is_approved(sync: bool, config: Any) -> None:
+    """A tool that may need approval asks by itself: no answer is taken for an approval that nobody was asked for."""
+
+    @tool
+    def names() -> list[str]:
+        """Name some."""
+        return ["a", "b"]
+
+    @tool
+    async def ask_a_human(name: str) -> str:
+        """Ask, the first of them last."""
+        for _ in range(100 if name == "a" else 0):
+            await asyncio.sleep(0)
+        return f"{name}: {interrupt(name)}"
+
+    on: Any = {"ask_a_human": {"allowed_decisions": ["approve"], "when": lambda request: False}}
+    model = ScriptedModel(['1. names()\n2. ask_a_human("${1[*]}")\n3. join()', FINISH])
+    graph = create_llm_compiler(model, [names, ask_a_human], interrupt_on=on, checkpointer=InMemorySaver())
+    given: Any = QUESTION
+    while questions := (state := await ask(graph, given, sync=sync, config={**THREAD, **config})).get("__interrupt__"):
+        given = Command(resume={each.id: f"yes, {each.value}" for each in questions})
+    assert values(state)[1] == ["a: yes, a", "b: yes, b"]
+
+
 @both_ways
 async def test_approvals_one_by_one(sync: bool) -> None:
     """Interrupts can be answered one by one; what one answer sets free runs before the next."""

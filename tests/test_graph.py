@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import pytest
 from inline_snapshot import snapshot
-from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -141,8 +140,8 @@ class Answer(BaseModel):
         ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be 1 or more, not 0"),
         ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),
         (
-            {"response_format": ToolStrategy(Answer)},
-            r"response_format must be a pydantic model, TypedDict or JSON Schema, not ToolStrategy\(",
+            {"response_format": Answer | None},
+            r"response_format must be a pydantic model, TypedDict or JSON Schema, not .*Answer \| None",
         ),
         ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
     ],
@@ -181,7 +180,23 @@ async def test_system_prompt_comes_first(made: Any) -> None:
     model = ScriptedModel([PLAN, FINISH])
     prompt = made("  You are terse. {braces} stay.\n")
     await create_llm_compiler(model, TOOLS, system_prompt=prompt).ainvoke(QUESTION)
-    assert all(call[0].text.startswith("You are terse. {braces} stay.\n\n") for call in model.calls)
+    assert all(str(call[0].content).startswith("You are terse. {braces} stay.\n\n") for call in model.calls)
+
+
+@pytest.mark.parametrize("select_tools", [None, lambda question: ["search"]])
+async def test_blocks_of_a_system_prompt_are_kept(select_tools: Any) -> None:
+    """The content blocks of a system message come first, as they are; ours follows as one block of text."""
+    model = ScriptedModel([PLAN, FINISH])
+    block: Any = {"type": "text", "text": "You are terse.", "cache_control": {"type": "ephemeral"}}
+    prompt = SystemMessage([block, "Be kind."])
+    await create_llm_compiler(model, TOOLS, system_prompt=prompt, select_tools=select_tools).ainvoke(QUESTION)
+    for call in model.calls:
+        *given, ours = list(call[0].content)
+        assert given == [block, "Be kind."]
+        assert isinstance(ours, dict)
+        assert ours["type"] == "text"
+        assert "# Decisions" in ours["text"]
+    assert len(prompt.content) == 2
 
 
 async def test_separate_models() -> None:

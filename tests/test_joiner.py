@@ -2,13 +2,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
@@ -221,24 +222,52 @@ class Height(BaseModel):
     of: str
 
 
-class Structured(ScriptedModel):
-    """A scripted model whose structured output is its next reply, read as JSON."""
+def tokens(n: int) -> UsageMetadata:
+    """So many, of a prompt of 100."""
+    return UsageMetadata(input_tokens=100, output_tokens=n, total_tokens=100 + n)
 
-    def with_structured_output(self, schema: Any, **_: Any) -> Runnable[Any, Any]:
-        """Make a runnable that returns the schema's type."""
-        return self | RunnableLambda(lambda message: schema.model_validate_json(message.text))
+
+TYPED = AIMessage(
+    "",
+    tool_calls=[{"name": "Height", "args": {"metres": 8611, "of": "K2"}, "id": "1", "type": "tool_call"}],
+    usage_metadata=tokens(3),
+)
 
 
 @both_ways
-async def test_response_format(sync: bool) -> None:
+@pytest.mark.parametrize(
+    "form", [Height, ToolStrategy(Height), ProviderStrategy(Height)], ids=lambda f: type(f).__name__
+)
+async def test_response_format(form: Any, sync: bool) -> None:
     """With `response_format` the answer is also given typed, by one more call that extends the joiner's."""
-    model = Structured(replies=['1. look("K2")', "Finish: K2 is 8611 m high", '{"metres": 8611, "of": "K2"}'])
-    graph = create_llm_compiler(model, [look], response_format=Height)
+    model = ScriptedModel(['1. look("K2")', "Finish: K2 is 8611 m high", TYPED])
+    graph = create_llm_compiler(model, [look], response_format=form)
     final = graph.invoke(QUESTION) if sync else await graph.ainvoke(QUESTION)
     assert final["structured_response"] == Height(metres=8611, of="K2")
     assert final["messages"][-1].text == "K2 is 8611 m high"
     assert model.calls[2][: len(model.calls[1])] == model.calls[1]
     assert model.calls[2][-2].text == "K2 is 8611 m high"
+
+
+@both_ways
+@pytest.mark.parametrize("joined", [None, tokens(7)])
+async def test_tokens_of_the_typed_answer(joined: UsageMetadata | None, sync: bool) -> None:
+    """They count as the joiner's, besides those of its reply; the answer has its own."""
+    replies = [AIMessage("1. join()", usage_metadata=tokens(5)), AIMessage("Finish: K2", usage_metadata=joined), TYPED]
+    graph = create_llm_compiler(ScriptedModel(replies), [look], response_format=Height)
+    final = graph.invoke(QUESTION) if sync else await graph.ainvoke(QUESTION)
+    total = add_usage(joined, tokens(3))
+    assert final["rounds"][0]["usage"] == {"planner": tokens(5), "joiner": total}
+    assert final["messages"][-1].usage_metadata == joined
+
+
+@both_ways
+async def test_a_typed_answer_of_another_form(sync: bool) -> None:
+    """What is wrong with it is what the caller sees."""
+    wrong = AIMessage("", tool_calls=[{"name": "Height", "args": {"of": "K2"}, "id": "1", "type": "tool_call"}])
+    graph = create_llm_compiler(ScriptedModel(["1. join()", "Finish: K2", wrong]), [look], response_format=Height)
+    with pytest.raises(ValidationError, match="metres"):
+        graph.invoke(QUESTION) if sync else await graph.ainvoke(QUESTION)
 
 
 @both_ways
@@ -257,18 +286,16 @@ async def test_response_format_over_http(sync: bool) -> None:
 
 async def test_response_format_streams_only_the_answer() -> None:
     """The call for the typed answer is hidden from `stream_mode="messages"`."""
-    model = Structured(replies=["1. join()", "Finish: K2", '{"metres": 8611, "of": "K2"}'])
+    model = ScriptedModel(["1. join()", "Finish: K2", TYPED])
     streamed = await messages_of(create_llm_compiler(model, [look], response_format=Height))
     assert "".join(m.text for m, _ in streamed) == "K2"
 
 
 async def test_the_typed_answer_is_the_turns() -> None:
     """A turn that breaks down does not keep the typed answer of the one before."""
-    model = Structured(
-        replies=["1. join()", "Finish: K2", '{"metres": 1, "of": "K2"}', "1. join()", ConnectionError("down")]
-    )
+    model = ScriptedModel(["1. join()", "Finish: K2", TYPED, "1. join()", ConnectionError("down")])
     graph = create_llm_compiler(model, [look], response_format=Height, checkpointer=InMemorySaver())
-    assert (await graph.ainvoke(QUESTION, THREAD))["structured_response"].metres == 1
+    assert (await graph.ainvoke(QUESTION, THREAD))["structured_response"].metres == 8611
     with pytest.raises(ConnectionError):
         await graph.ainvoke({"messages": [("user", "and Everest?")]}, THREAD)
     assert (await graph.aget_state(THREAD)).values["structured_response"] is None

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
 
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
@@ -83,6 +84,16 @@ def test_replies() -> None:
     with pytest.raises(ValueError, match="no"):
         model.invoke("hi")
     assert model.calls == [[HumanMessage("hi")]] * 3
+
+
+@pytest.mark.parametrize("text", ["", "hello"])
+def test_tokens_of_a_message_are_kept(text: str) -> None:
+    """The `usage_metadata` of a scripted message comes with the reply; streamed, in one piece of it."""
+    usage = UsageMetadata(input_tokens=5, output_tokens=2, total_tokens=7)
+    model = ScriptedModel([AIMessage(text, usage_metadata=usage)] * 2, chunk_size=2)
+    assert model.invoke("hi").usage_metadata == usage
+    pieces = [chunk.usage_metadata for chunk in model.stream("hi")]
+    assert [each for each in pieces if each] == [usage]
 
 
 def test_script_runs_out() -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict, assert_type
 
+from langchain.agents.middleware import InterruptOnConfig
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -59,6 +61,8 @@ def graphs() -> None:
         context_schema=Context,
         name=runnable.get_name(),
     )
+    approval: InterruptOnConfig = {"allowed_decisions": ["approve"]}  # LangChain's own
+    create_llm_compiler(model, [search], interrupt_on={"search": approval}, response_format=ToolStrategy(dict))
     threads = ThreadPoolExecutor()
     create_llm_compiler("local", [search], executor=threads)
     create_llm_compiler("local", [search], executor={"search": threads})

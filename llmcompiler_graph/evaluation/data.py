@@ -112,13 +112,22 @@ CONVERTED: Mapping[str, str] = {
     },
     "webshop/products_1000.jsonl": "a line for each product of WebShop's small set, as its search index holds them "
     '(github.com/princeton-nlp/WebShop, MIT): {"asin", "name", "full_description", "BulletPoints", "pricing": [price], '
-    '[low, high] or [], "Price", "category", "product_category", "query", "options": {name: [values]}, "Attributes"}',
+    '[low, high] or [], "Price", "category", "product_category", "query", "options": {name: [values]}, "Attributes"}; '
+    "or in its place lies the full set's items_shuffle.json, as it is, and for people's goals items_human_ins.json",
     "webshop/items_ins_v2_1000.json": '{asin: {"instruction", "instruction_attributes"}}, as WebShop\'s own file of '
-    "this name, some without an instruction (github.com/princeton-nlp/WebShop, MIT)",
+    "this name, some without an instruction (github.com/princeton-nlp/WebShop, MIT); or in its place lies the full "
+    "set's items_ins_v2.json",
     "webshop/title_nouns.json": "{asin: [the nouns and proper nouns of the product's name, in lower case]}, as spaCy's "
     "en_core_web_sm tags them",
 }
 """Every file that nobody publishes in the form it is read in, and what it is made of: `{path: source and fields}`."""
+
+
+_IN_PLACE = {
+    "webshop/products_1000.jsonl": "webshop/items_shuffle.json",
+    "webshop/items_ins_v2_1000.json": "webshop/items_ins_v2.json",
+}
+"""What may lie in a data directory in place of a file of `CONVERTED`."""
 
 
 def dataset_file(name: str, data: Path | None) -> Path:
@@ -145,12 +154,17 @@ def dataset_file(name: str, data: Path | None) -> Path:
 
 
 def dataset_directory(name: str, data: Path | None) -> Path:
-    """The directory of a dataset of several files out of `CONVERTED`, such as `webshop`.
+    """The directory of a dataset of several files out of `CONVERTED`, or of what may lie in their place: `webshop`.
 
     Raises:
         DataError: One of the files is not there.
     """
-    files = [dataset_file(each, data) for each in CONVERTED if each.startswith(f"{name}/")]
+
+    def there(each: str) -> str:
+        full = _IN_PLACE.get(each, each)
+        return full if data is not None and (data / full).is_file() else each
+
+    files = [dataset_file(there(each), data) for each in CONVERTED if each.startswith(f"{name}/")]
     return files[0].parent
 
 

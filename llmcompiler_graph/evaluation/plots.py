@@ -24,16 +24,13 @@ def draw_all(made: Iterable[Table], records: Sequence[Record], directory: Path) 
     directory.mkdir(parents=True, exist_ok=True)
     files = []
     for table in made:
-        mine = [
-            record
-            for record in records
-            if (record.tier, record.benchmark, record.model, record.plan_only)
-            == (table.tier, table.benchmark, table.model, table.plan_only)
-        ]
+        setting = table.tier, table.benchmark, table.model, table.plan_only, table.temperature, table.seed
+        mine = [record for record in records if record.setting == setting]
         drawn = {"accuracy": accuracy_against_latency(table), "latency": latencies(table, mine)}
         if (figure := timelines(table, mine)) is not None:
             drawn["timeline"] = figure
-        name = re.sub(r"[^\w.-]+", "-", f"{table.tier}-{table.benchmark}-{table.model}{'-plans' * table.plan_only}")
+        parts = [table.tier, table.benchmark, table.model, *["plans"] * table.plan_only, *table.asked_with]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
         for what, figure in drawn.items():
             for form in ("png", "svg"):
                 figure.savefig(directory / f"{name}-{what}.{form}", dpi=150, bbox_inches="tight")
@@ -48,7 +45,8 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _title(table: Table) -> str:
-    return f"{table.benchmark}{', plans only' if table.plan_only else ''} ({table.tier}, {table.model})"
+    of = ", ".join([table.tier, table.model, *table.asked_with])
+    return f"{table.benchmark}{', plans only' if table.plan_only else ''} ({of})"
 
 
 def accuracy_against_latency(table: Table) -> Figure:

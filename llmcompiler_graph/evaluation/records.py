@@ -15,7 +15,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
@@ -24,7 +24,7 @@ from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.plan import Plan
 from llmcompiler_graph.references import JSON
 
-__all__ = ("Answer", "Benchmark", "Model", "Record", "Sample", "Score", "System", "Tier")
+__all__ = ("Answer", "Benchmark", "Model", "Record", "Sample", "Score", "Setting", "System", "Tier")
 
 Model: TypeAlias = str | BaseChatModel
 """A chat model, or its name as `create_llm_compiler` takes it: `"local"`, `"provider:name"`."""
@@ -131,6 +131,23 @@ class System:
     """Answers one sample; what is wrong with the provider is raised, what is wrong with the answer is in it."""
 
 
+class Setting(NamedTuple):
+    """What is asked, and of what: only records of the same can be compared."""
+
+    tier: Tier
+    """What stands behind the numbers."""
+    benchmark: str
+    """What is asked."""
+    model: str
+    """The model's name."""
+    plan_only: bool
+    """Whether nothing is run but the planner."""
+    temperature: float | None
+    """The model's temperature, if one was asked for."""
+    seed: int | None
+    """The seed, if one was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What became of one sample under one system: a line of JSONL."""
@@ -158,7 +175,7 @@ class Record:
     seed: int | None = None
     """The seed that was asked for, if any."""
     temperature: float | None = None
-    """The temperature that was asked for, if any."""
+    """The temperature that was asked for, if any; older versions did not note it."""
     wall_s: float = 0.0
     """Seconds from question to answer."""
     virtual_s: float | None = None
@@ -191,9 +208,14 @@ class Record:
     """`Score.explanation`."""
 
     @property
-    def key(self) -> tuple[str, str, str, str, str, int]:
-        """What a run must not do twice: tier, benchmark, system, model, sample and repeat."""
-        return self.tier, self.benchmark, self.system, self.model, self.id, self.repeat
+    def setting(self) -> Setting:
+        """What it can be compared within."""
+        return Setting(self.tier, self.benchmark, self.model, self.plan_only, self.temperature, self.seed)
+
+    @property
+    def key(self) -> tuple[Setting, str, str, int]:
+        """What a run must not do twice: setting, system, sample and repeat."""
+        return self.setting, self.system, self.id, self.repeat
 
     def to_json(self) -> str:
         """Write it as one line, without the newline."""

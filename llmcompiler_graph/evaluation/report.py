@@ -1,4 +1,4 @@
-"""Turns records into a report: Markdown and JSON, one table for each tier, benchmark and model.
+"""Turns records into a report: Markdown and JSON, one table for each tier, benchmark, model, temperature and seed.
 
 Tiers are never mixed: a table says which it is of, and its latencies are virtual seconds in the recorded tier,
 wall-clock seconds in the live one. Every mean has its 95 % bootstrap interval; systems are compared with the baseline
@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.evaluation.records import Record
+from llmcompiler_graph.evaluation.records import Record, Setting
 from llmcompiler_graph.evaluation.runner import read_records
 from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio
 
@@ -90,20 +90,25 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What can be compared: one tier, benchmark and model."""
+    """What can be compared: the records of one setting."""
 
     tier: str
-    """What stands behind the figures."""
+    """As in `Setting`, and so on."""
     benchmark: str
-    """What was asked."""
     model: str
-    """Which model."""
     plan_only: bool
-    """Whether nothing was run but the planner."""
+    temperature: float | None
+    seed: int | None
     rows: tuple[Row, ...]
     """The systems."""
     comparisons: tuple[Comparison, ...]
     """Each but the baseline against it; empty if there is no baseline."""
+
+    @property
+    def asked_with(self) -> tuple[str, ...]:
+        """The temperature and the seed, in words, as far as they were asked for."""
+        temperature = () if self.temperature is None else (f"temperature {self.temperature:g}",)
+        return temperature if self.seed is None else (*temperature, f"seed {self.seed}")
 
 
 def read_all(paths: Iterable[Path]) -> list[Record]:
@@ -125,23 +130,23 @@ def tables(records: Iterable[Record], baseline: str | None = None) -> list[Table
     Raises:
         ConfigurationError: No record is of the baseline that is given.
     """
-    groups: dict[tuple[str, str, str, bool], dict[str, list[Record]]] = {}
+    groups: dict[Setting, dict[str, list[Record]]] = {}
     for record in records:
-        group = groups.setdefault((record.tier, record.benchmark, record.model, record.plan_only), {})
-        group.setdefault(record.system, []).append(record)
+        groups.setdefault(record.setting, {}).setdefault(record.system, []).append(record)
     systems = sorted({system for group in groups.values() for system in group})
     if baseline is not None and baseline not in systems:
         msg = f"no record is of {baseline!r}: the systems are {', '.join(systems) or 'none'}"
         raise ConfigurationError(msg)
-    return [_table(key, groups[key], baseline) for key in sorted(groups)]
+    in_order = sorted(groups, key=lambda setting: [(value is not None, value or 0) for value in setting])
+    return [_table(setting, groups[setting], baseline) for setting in in_order]
 
 
-def _table(key: tuple[str, str, str, bool], systems: Mapping[str, Sequence[Record]], baseline: str | None) -> Table:
+def _table(setting: Setting, systems: Mapping[str, Sequence[Record]], baseline: str | None) -> Table:
     rows = tuple(_row(system, records) for system, records in sorted(systems.items()))
     base = next((name for name in ((baseline,) if baseline else _BASELINES) if name in systems), None)
     compared = [] if base is None else [name for name in sorted(systems) if name != base]
     comparisons = [_compare(name, systems[name], base or "", systems[base or ""]) for name in compared]
-    return Table(*key, rows, tuple(each for each in comparisons if each is not None))
+    return Table(*setting, rows, tuple(each for each in comparisons if each is not None))
 
 
 def latency(record: Record) -> float:
@@ -225,7 +230,7 @@ def markdown(made: Iterable[Table]) -> str:
         parts.append(f"## {table.benchmark}{', plans only' if table.plan_only else ''}")
         clock = "virtual seconds" if table.tier == "recorded" else "wall-clock seconds"
         parts.append(
-            f"Tier: **{table.tier}**. Model: `{table.model}`. Latency in {clock}. "
+            f"Tier: **{table.tier}**. Model: {', '.join([f'`{table.model}`', *table.asked_with])}. Latency in {clock}. "
             "Intervals: 95 %, bootstrap over examples."
         )
         parts.append(_grid(_PLAN_COLUMNS if table.plan_only else _COLUMNS, table.rows))

@@ -24,7 +24,7 @@ from typing import IO
 
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.prices import PRICES, Price, cost
-from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, System, Tier
+from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, Setting, System, Tier
 from llmcompiler_graph.evaluation.usage import Usage, measured
 
 __all__ = ("ProviderError", "Run", "read_records", "run", "selected")
@@ -61,9 +61,9 @@ class Run:
     repeats: int = 1
     """How often each sample is asked (the paper: 3 times)."""
     seed: int | None = None
-    """Recorded with every example."""
+    """Recorded with every example; those of another are done again."""
     temperature: float | None = None
-    """Recorded with every example."""
+    """Recorded with every example; those of another are done again, but for those that do not say which."""
     concurrency: int = 1
     """Examples at a time; 1 for latencies that can be compared."""
     retries: int = 5
@@ -117,11 +117,13 @@ async def run(plan: Run, samples: Iterable[Sample], on_record: Callable[[Record]
     began, added, samples = time.monotonic(), 0, list(samples)
     with _appending(plan.out) as (file, records):
         done = {record.key for record in records}
+        setting = Setting(plan.tier, plan.benchmark.name, plan.model_name, plan.plan_only, plan.temperature, plan.seed)
+        unsaid = setting._replace(temperature=None)  # in records of older versions
         todo = iter(
             (sample, repeat)
             for repeat in range(plan.repeats)
             for sample in samples
-            if (plan.tier, plan.benchmark.name, plan.system.name, plan.model_name, sample.id, repeat) not in done
+            if done.isdisjoint((each, plan.system.name, sample.id, repeat) for each in (setting, unsaid))
         )
 
         async def work() -> None:

@@ -1,3 +1,7 @@
+import json
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from llmcompiler_graph.evaluation.records import Record
@@ -41,3 +45,15 @@ def test_a_repeat_is_another_example() -> None:
     again = Record.from_json(RECORD.to_json().replace('"repeat": 0', '"repeat": 1'))
     assert again.key != RECORD.key
     assert Record.from_json(RECORD.to_json().replace("K2", "K3")).key == RECORD.key
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"temperature": 0.7}, {"seed": 0}, {"temperature": 0.0}])
+def test_what_was_asked_for_is_another_example(changed: dict[str, Any]) -> None:
+    """The key tells seeds and temperatures apart, 0 from none too."""
+    assert replace(RECORD, **changed).key != RECORD.key
+
+
+def test_a_record_of_an_older_version_can_be_read() -> None:
+    """What it does not say is `None`."""
+    data = {key: value for key, value in json.loads(RECORD.to_json()).items() if key not in {"seed", "temperature"}}
+    assert Record.from_json(json.dumps(data)) == RECORD

@@ -108,6 +108,24 @@ def test_tiers_benchmarks_models_and_plans_are_never_mixed() -> None:
     assert "| `llm_compiler` | 1 | 100.0 | 0.0 [0.0, 0.0] |" in text
 
 
+def test_temperatures_and_seeds_are_never_mixed(tmp_path: Path) -> None:
+    """Each has a table and plots of its own, and says which it is of."""
+    records = [
+        record(number, "react", temperature=temperature, seed=seed)
+        for number in range(3)
+        for temperature, seed in ((0.7, None), (0.0, 10_000_000), (0.0, 9), (None, None))
+    ]
+    made = tables(records)
+    assert [(table.temperature, table.seed) for table in made] == [(None, None), (0, 9), (0, 10_000_000), (0.7, None)]
+    assert [table.rows[0].examples for table in made] == [3] * 4
+    text = markdown(made)
+    for said in ("`local`. Latency", "`local`, temperature 0, seed 9. Latency", "`local`, temperature 0.7. Latency"):
+        assert said in text
+    names = {path.name for path in draw_all(made, records, tmp_path)}
+    assert len(names) == 12
+    assert "live-parallelqa-local-temperature-0-seed-10000000-latency.png" in names
+
+
 def test_an_example_that_was_asked_three_times_counts_once() -> None:
     """The mean over its runs is its value: more runs do not make the interval smaller than the examples allow."""
     once = [record(number, "react") for number in range(12)]

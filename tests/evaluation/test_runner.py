@@ -1,6 +1,7 @@
 """The runner over a scripted system: records, resumption, retries."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -226,6 +227,27 @@ async def test_tiers_do_not_count_for_each_other(tmp_path: Path) -> None:
     assert await run(planned(out, system()), SAMPLES[:2]) == 2
     assert await run(planned(out, system(), tier="recorded"), SAMPLES[:2]) == 2
     assert len(read_all([out])) == 4
+
+
+async def test_seeds_and_temperatures_do_not_count_for_each_other(tmp_path: Path) -> None:
+    """Each is run in the same file, and resumed by itself; a report has all of them."""
+    out = tmp_path / "x"
+    settings: list[dict[str, Any]] = [{"temperature": 0.0}, {"temperature": 0.7}, {"temperature": 0.0, "seed": 1}]
+    for setting in settings:
+        assert await run(planned(out, system(), **setting), SAMPLES[:2]) == 2
+    for setting in settings:
+        assert await run(planned(out, system(), **setting), SAMPLES[:3]) == 1
+    assert len(read_all([out])) == 9
+
+
+async def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """Records that do not say their temperature count for any."""
+    out = tmp_path / "x"
+    await run(planned(out, system()), SAMPLES[:2])
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    del lines[0]["temperature"]
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert await run(planned(out, system(), temperature=0.0), SAMPLES[:3]) == 1
 
 
 async def test_a_timeout_that_is_no_models_is_the_systems(tmp_path: Path) -> None:

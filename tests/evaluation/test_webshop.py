@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llmcompiler_graph.evaluation.data import dataset_directory
 from llmcompiler_graph.evaluation.deterministic.webshop_shopper import choose_at_once, shop_for
 from llmcompiler_graph.evaluation.webshop.environment import Session
 from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Shop, read_shop
@@ -54,6 +55,79 @@ def shop(tmp_path: Path) -> Shop:
     nouns = {"LAMP": ["desk", "lamp", "dimmer"], "SOFA": ["sofa", "lovers"]}
     (tmp_path / "title_nouns.json").write_text(json.dumps(nouns))
     return read_shop(tmp_path)
+
+
+OFFICIAL_LAMP: dict[str, Any] = {
+    "asin": "LAMP",
+    "name": "Desk lamp with dimmer",
+    "full_description": "A lamp.",
+    "small_description": ["Made of steel", "energy saving"],
+    "pricing": "$19.00",
+    "product_category": "Home \u203a Lighting \u203a Lamps",
+    "category": "garden",
+    "query": " Desk lamps",
+    "customization_options": {
+        "Color": [{"value": "Light Blue"}, {"value": "red "}],
+        "Size": None,
+        "Fit": [{"value": "S/M"}],
+    },
+}
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Path:
+    """A directory with the full set's files: a lamp, twice, a sofa without a price, and what is no product."""
+    sofa = {
+        **OFFICIAL_LAMP,
+        "asin": "SOFA",
+        "pricing": "",
+        "customization_options": None,
+        "small_description": "Soft",
+    }
+    bed = {**OFFICIAL_LAMP, "asin": "BED", "pricing": "$1,000.50$2,000"}
+    items = [OFFICIAL_LAMP, {**OFFICIAL_LAMP, "name": "Again"}, sofa, bed, {**OFFICIAL_LAMP, "asin": "nan"}]
+    wish = {"attributes": ["steel frame"], "instruction": "Find me a lamp", "instruction_attributes": ["steel frame"]}
+    files = {
+        "items_shuffle": items,
+        "items_ins_v2": {"LAMP": wish, "BED": {"attributes": ["soft"]}},
+        "title_nouns": {"LAMP": ["lamp"], "SOFA": ["sofa"], "BED": []},
+    }
+    (tmp_path / "webshop").mkdir()
+    for name, content in files.items():
+        (tmp_path / "webshop" / f"{name}.json").write_text(json.dumps(content))
+    return dataset_directory("webshop", tmp_path)
+
+
+def test_the_full_set(official: Path) -> None:
+    """WebShop's own files are read: prices, options and points as its pages have them, each product once."""
+    shop = read_shop(official)
+    lamp, sofa, bed = shop.products.values()
+    assert (lamp.title, lamp.price, lamp.shown_price, lamp.query) == (LAMP["name"], 19, "$19.0", "desk lamps")
+    assert lamp.options == {"color": ("light blue", "red"), "fit": ("s | m",)}
+    assert (lamp.features, lamp.attributes) == (("Made of steel", "energy saving"), ("steel frame",))
+    assert (sofa.price, sofa.shown_price, sofa.features, sofa.options) == (100, "$100.0", ("Soft",), {})
+    assert sofa.attributes == ("DUMMY_ATTR",)
+    assert 1000.5 <= bed.price <= 2000
+    assert bed.shown_price == "$1000.5 to $2000.0"
+    assert sorted(goal.options["color"] for goal in shop.goals) == ["light blue", "red"]
+
+
+@pytest.mark.parametrize("options", [["red", "s | m"], {"color": "red", "fit": "s | m"}])
+def test_human_goals(official: Path, options: Any) -> None:
+    """Where people's instructions are there, they are the goals, but for those without attributes."""
+    said = {
+        "instruction": "i want a red lamp.",
+        "instruction_attributes": ["steel frame"],
+        "instruction_options": options,
+    }
+    human = {"LAMP": [said, {**said, "instruction_attributes": []}], "GONE": [said]}
+    (official / "items_human_ins.json").write_text(json.dumps(human))
+    shop = read_shop(official)
+    (goal,) = shop.goals
+    assert goal.instruction == f"i want a red lamp, and price lower than {goal.price_limit:.2f} dollars"
+    lamp = shop.products["LAMP"]
+    assert reward(lamp, {"color": "red", "fit": "s | m"}, goal, lamp) == 1
+    assert reward(lamp, {"color": "red"}, goal, lamp) == pytest.approx(3 / 4)
 
 
 def test_there_is_a_goal_for_each_combination_of_options(shop: Shop) -> None:

@@ -1,13 +1,13 @@
-"""WebShop: buy what an instruction asks for, from 1,000 products; the official reward (section 5.4, appendix K).
+"""WebShop: buy what an instruction asks for, from 1,000 products or all; the official reward (section 5.4, appendix K).
 
 Two tools: `search` gives ten products, `explore` opens one and returns its price, options, attributes and description.
 LLMCompiler explores everything that a search found at once, by a reference to every element. The answer names a product
 and options: it is what is bought. The paper's metric is the success rate (a reward of 1), the forgiving one the score
-(the mean reward). This is the small set with synthetic goals: its scores cannot be compared with the paper's, which are
-over 1.18 million products and human goals.
+(the mean reward). The small set has synthetic goals: its scores cannot be compared with the paper's, which are over the
+full set, 1.18 million products and human goals.
 
-Products and goals are read from `webshop/` of the data directory; they are published nowhere as a small file:
-`evaluation.data.CONVERTED` says what the files hold.
+Products and goals are read from `webshop/` of the data directory; the small set is published nowhere as a small file:
+`evaluation.data.CONVERTED` says what the files hold, and which of the full set may lie in their place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""WebShop's products and the goals made of them (arXiv 2207.01206, MIT): the small set of 1,000 products.
+"""WebShop's products and the goals made of them (arXiv 2207.01206, MIT): the small set of 1,000 products, or all.
 
 A goal is an instruction such as "Find me easy carry, high quality refillable containers with rose gold, and price lower
-than 30.00 dollars" with what it is made of. There is one for each combination of a product's options: 6,910 in all.
+than 30.00 dollars" with what it is made of. There is one for each combination of a product's options, 6,910 in the
+small set. For the full set people have written others, which are taken instead if they are there.
 The original draws prices and price limits before it seeds its random numbers, so that no two runs had the same goals.
 Here all three seeds are fixed: `PRICE_SEED`, `LIMIT_SEED`, and the original's own `SHUFFLE_SEED`. After shuffling, the
 first 500 goals are the test set.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,16 +85,52 @@ class Shop:
 
 
 def read_shop(directory: Path) -> Shop:
-    """Read the shop from `products_1000.jsonl`, `items_ins_v2_1000.json` and `title_nouns.json` in a directory."""
-    lines = (directory / "products_1000.jsonl").read_text(encoding="utf-8").splitlines()
-    raw = [json.loads(line) for line in lines]
-    nouns = json.loads((directory / "title_nouns.json").read_text(encoding="utf-8"))
-    wishes = json.loads((directory / "items_ins_v2_1000.json").read_text(encoding="utf-8"))
+    """Read the shop from a directory.
+
+    It holds `products_1000.jsonl`, `items_ins_v2_1000.json` and `title_nouns.json`; or in place of the first two
+    WebShop's own `items_shuffle.json` and `items_ins_v2.json`, with `items_human_ins.json` for people's goals.
+    """
+
+    def read(name: str) -> Any:
+        path = directory / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    wishes, nouns = read("items_ins_v2.json") or read("items_ins_v2_1000.json"), read("title_nouns.json")
+    if (official := read("items_shuffle.json")) is not None:
+        raw = _catalogue(official, wishes)
+    else:
+        lines = (directory / "products_1000.jsonl").read_text(encoding="utf-8").splitlines()
+        raw = [json.loads(line) for line in lines]
     prices = random.Random(PRICE_SEED)
     products = {each["asin"]: _product(each, nouns[each["asin"]], prices) for each in raw}
-    goals = list(_goals(products.values(), wishes))
+    human = read("items_human_ins.json")
+    goals = list(_goals(products.values(), wishes) if human is None else _human_goals(products.values(), human))
     random.Random(SHUFFLE_SEED).shuffle(goals)
     return Shop(products, goals)
+
+
+def _catalogue(official: Iterable[Mapping[str, Any]], wishes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The products of `items_shuffle.json` in the form of `products_1000.jsonl`, the first of each id."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in official:
+        asin, points, options = item["asin"], item["small_description"], item["customization_options"] or {}
+        if asin == "nan" or len(asin) > 10 or asin in found:
+            continue
+        prices = [float(re.sub(r"[^\d.]", "", each)) for each in (item.get("pricing") or "").split("$")[1:]][:2]
+        found[asin] = {
+            **{key: item[key] for key in ("asin", "name", "full_description", "product_category", "category")},
+            "query": item["query"].lower().strip(),
+            "BulletPoints": points if isinstance(points, list) else [points],
+            "pricing": prices,
+            "Price": " to ".join(f"${price}" for price in prices or [_PRICE_IF_UNKNOWN]),
+            "options": {
+                name.lower(): [each["value"].strip().replace("/", " | ").lower() for each in values]
+                for name, values in options.items()
+                if values is not None
+            },
+            "Attributes": wishes.get(asin, {}).get("attributes", ["DUMMY_ATTR"]),
+        }
+    return list(found.values())
 
 
 def _product(raw: Mapping[str, Any], nouns: Iterable[str], prices: random.Random) -> Product:
@@ -122,17 +160,35 @@ def _product(raw: Mapping[str, Any], nouns: Iterable[str], prices: random.Random
 def _goals(products: Iterable[Product], wishes: Mapping[str, Mapping[str, Any]]) -> Iterable[Goal]:
     limits = random.Random(LIMIT_SEED)
     for product in products:
-        wish = wishes[product.asin]
+        wish = wishes.get(product.asin, {})
         if "instruction" not in wish:
             continue
-        limit, in_words = _NO_LIMIT, ""
-        above = [each for each in _LIMITS if each > product.price][:4]
-        if len(above) >= 2:
-            limit = max(limits.sample(above, 2))
-            in_words = f", and price lower than {limit:.2f} dollars"
+        limit, in_words = _limit(product, limits)
         names = sorted(product.options)
         for values in itertools.product(*(product.options[name] for name in names)):
             options = dict(zip(names, values, strict=True))
             chosen = ", and ".join(f"{name}: {value}" for name, value in options.items())
             instruction = f"{wish['instruction']}{chosen and f' with {chosen}'}{in_words}"
             yield Goal(product.asin, instruction, tuple(wish["instruction_attributes"]), options, limit)
+
+
+def _human_goals(products: Iterable[Product], said: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterable[Goal]:
+    limits = random.Random(LIMIT_SEED)
+    for product in products:
+        for wish in said.get(product.asin, ()):
+            if not wish["instruction_attributes"]:
+                continue
+            limit, in_words = _limit(product, limits)
+            wanted = wish["instruction_options"]  # of some, values without names
+            options = wanted if isinstance(wanted, dict) else {str(n): value for n, value in enumerate(wanted, 1)}
+            instruction = wish["instruction"].strip(".") + in_words
+            yield Goal(product.asin, instruction, tuple(wish["instruction_attributes"]), options, limit)
+
+
+def _limit(product: Product, limits: random.Random) -> tuple[float, str]:
+    """Draw a price limit above a product's price; return it and how an instruction says it."""
+    above = [each for each in _LIMITS if each > product.price][:4]
+    if len(above) < 2:
+        return _NO_LIMIT, ""
+    limit = max(limits.sample(above, 2))
+    return limit, f", and price lower than {limit:.2f} dollars"
