@@ -137,8 +137,9 @@ class Checker:
             if name in tool.required and name not in arguments:
                 wanted = describe(tool.parameters.get(name), tool.definitions)
                 complain("missing-argument", f"{tool.name!r} needs `{name}` ({wanted})")
+        given = {name: value for name, value in arguments.items() if not (value is None and _left_out(name, tool))}
         schemas = tool.parameters
-        return {name: self._argument(name, v, schemas.get(name), tool, complain) for name, v in arguments.items()}
+        return {name: self._argument(name, v, schemas.get(name), tool, complain) for name, v in given.items()}
 
     def _argument(
         self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
@@ -255,6 +256,13 @@ class Checker:
                 break
             path, end = longer, match.end()
         return path, end
+
+
+def _left_out(name: str, tool: ToolSpec) -> bool:
+    """Whether `None` can only mean to leave an argument out: signatures show `= None` if there is no default."""
+    schema = tool.parameters.get(name)
+    no_default = isinstance(schema, dict) and schema.get("default") is None
+    return no_default and name not in tool.required and not fits({"type": "null"}, schema, tool.definitions)
 
 
 def _misnumbered(plan: Plan) -> Iterator[Diagnostic]:

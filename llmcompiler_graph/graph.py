@@ -50,7 +50,7 @@ _INSIDE = frozenset({"clock", "decided_after", "decision", "next_plan", "selecte
 
 def create_llm_compiler(
     model: str | BaseChatModel,
-    tools: Sequence[BaseTool | Callable[..., Any]],
+    tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
     system_prompt: str | SystemMessage | None = None,
     planner_model: str | BaseChatModel | None = None,
@@ -141,11 +141,12 @@ def create_llm_compiler(
         checkpointer: As in `StateGraph.compile`, and so on.
         store: Given to tools that ask for it.
         interrupt_before: Nodes to pause before: `planner`, `task_fetching_unit`, `joiner`. Paused between planning and
-            fetching, no tool is called while the plan is written.
+            fetching, no tool is called while the plan is written; a pause that only a run's `invoke` asks for comes too
+            late for that.
         interrupt_after: Nodes to pause after.
         debug: Whether to print what the graph does.
-        name: The graph's name; that of the node when used as a subgraph.
-        cache: For LangGraph's cache policies.
+        name: The graph's name; that of the node when used as a subgraph, and of the answer's message.
+        cache: As in `StateGraph.compile`; nodes and tasks of this graph have no cache policy.
 
     Raises:
         ConfigurationError: An argument cannot be used; the message says which and why.
@@ -170,7 +171,7 @@ def create_llm_compiler(
     if planner == "tools" and fuse_replan:
         msg = "fuse_replan needs planner='text': the joiner writes the next plan into its reply"
         raise ConfigurationError(msg)
-    made = as_tools(tools)
+    made = as_tools(tools or ())
     specs = [tool_spec(tool) for tool in made]
     _check_concurrency(tool_concurrency or {}, {spec.name for spec in specs})
     dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
@@ -179,6 +180,7 @@ def create_llm_compiler(
     if isinstance(planner_model, BaseChatModel):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     check_examples(examples or (), specs)
+    _check_pauses(interrupt_before, interrupt_after)
     write = partial(
         system_message,
         system_prompt=system_prompt or "",
@@ -222,6 +224,7 @@ def create_llm_compiler(
         compiler,
         lazy if one else LazyModel(joiner_model),
         constraint_for(constrain, joiner_model),
+        name=name or "joiner",
         response_format=response_format,
         dialect=dialect if one else None,
     )
@@ -254,6 +257,14 @@ def _check_concurrency(limits: Mapping[str, int], tools: Set[str]) -> None:
             raise ConfigurationError(msg)
         if places < 1:
             msg = f"tool_concurrency[{tool!r}] must be 1 or more, not {places}"
+            raise ConfigurationError(msg)
+
+
+def _check_pauses(*pauses: Sequence[str] | None) -> None:
+    nodes = ("planner", "task_fetching_unit", "joiner")
+    for node in (each for given in pauses if given != "*" for each in given or ()):
+        if node not in nodes:
+            msg = f"a pause before or after {node!r}, but the nodes are {', '.join(map(repr, nodes))}"
             raise ConfigurationError(msg)
 
 

@@ -47,6 +47,7 @@ class Joiner:
         compiler: The graph's tools and limits.
         model: The model that decides.
         constraint: What to hold the model to, if it takes a grammar.
+        name: Whose the answer is: the name of its message.
         response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema, or a strategy,
             whose `schema` is taken.
         dialect: How the same model writes plans; plan text if not given.
@@ -61,6 +62,7 @@ class Joiner:
         model: LazyModel,
         constraint: Constraint | None = None,
         *,
+        name: str = "joiner",
         response_format: Any = None,
         dialect: Dialect | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class Joiner:
         self._compiler = compiler
         self._model = model
         self._constraint = constraint
+        self._name = name
         self._response_format: Any = form
         self._dialect = dialect or TextDialect()
 
@@ -90,7 +93,7 @@ class Joiner:
             return Draft(self._compiler, state, sync=sync)
 
         planned = begin if self._compiler.fuse_replan and not last else None
-        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._model, planned)
+        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, planned)
         decision = await reply.read(asked, prompt, await self._settings(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
@@ -111,7 +114,13 @@ class Joiner:
                 self._compiler.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
             return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
-        answer = AIMessage(decision.answer, id=reply.id, name="joiner", usage_metadata=reply.usage)
+        answer = AIMessage(
+            decision.answer,
+            id=reply.id,
+            name=self._name,
+            usage_metadata=reply.usage,
+            response_metadata=reply.metadata,
+        )
         update |= {"decision": "finish", "messages": [answer]}
         if self._response_format is not None:
             update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
@@ -147,9 +156,9 @@ class Joiner:
         """
         tasks = state["tasks"]
         used = {index for task in tasks if task["text"] for index in reread(task).dependencies}
-        final = [task["status"] for task in tasks if task["index"] not in used]
+        final = [task["status"] == "done" or task["value"] is not None for task in tasks if task["index"] not in used]
         asked = self._compiler.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
-        return len(state["rounds"]) == 1 and bool(final) and "done" not in final and not asked
+        return len(state["rounds"]) == 1 and bool(final) and not any(final) and not asked
 
     async def _structured(
         self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool
@@ -172,15 +181,20 @@ class _Reply:
 
     Args:
         message_id: The id of the answer.
+        name: Whose it is.
         source: What the model is got from.
         begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
     """
 
-    def __init__(self, message_id: str, source: LazyModel, begin: Callable[[str], Draft] | None = None) -> None:
+    def __init__(
+        self, message_id: str, name: str, source: LazyModel, begin: Callable[[str], Draft] | None = None
+    ) -> None:
         self.id = message_id
         self.text = ""
         self.usage: UsageMetadata | None = None
+        self.metadata: dict[str, Any] = {}
         self.draft: Draft | None = None
+        self._name = name
         self._source = source
         self._begin = begin
         self._drafted = 0  # where the part of the text begins that the draft has not seen
@@ -189,13 +203,14 @@ class _Reply:
         self, model: ChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
     ) -> Finish | Replan:
         parser = DecisionParser()
-        self.text = ""
+        self.text, self.metadata = "", {}
         usage: UsageMetadata | None = None
         try:
             chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._source)
             async with aclosing(chunks):  # type: ignore[type-var]
                 async for chunk in chunks:
                     usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
+                    self.metadata |= chunk.response_metadata
                     self.text += chunk.text
                     self._show(parser.feed(chunk.text))
                     self._plan(parser.plan_start)
@@ -227,7 +242,7 @@ class _Reply:
 
     def _show(self, piece: str) -> None:
         if piece:
-            push_message(AIMessageChunk(content=piece, id=self.id, name="joiner"), state_key=None)
+            push_message(AIMessageChunk(content=piece, id=self.id, name=self._name), state_key=None)
 
 
 def _counted(one: Round, joiner: UsageMetadata | None) -> dict[str, Any]:

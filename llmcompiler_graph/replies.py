@@ -49,6 +49,10 @@ async def reply_stream(
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
 
+    own = getattr(model, "extra_body", None)
+    if own and "extra_body" in settings:  # what the call says would replace what the model's maker said
+        settings = {**settings, "extra_body": {**own, **settings["extra_body"]}}
+
     def ask(settings: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
         asked = with_streamed_input(model) if "tools" in settings else model
         if sync:

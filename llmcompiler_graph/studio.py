@@ -77,6 +77,11 @@ class Context(BaseModel):
         description="Seconds a turn may take; then the joiner answers with what there is. Empty for any time.",
         json_schema_extra=_shown_at("planner", "task_fetching_unit"),
     )
+    approve_plans: bool = Field(
+        False,
+        description="Whether to pause before a plan runs, so that a human can change `plan_text`; then go on.",
+        json_schema_extra=_shown_at("task_fetching_unit"),
+    )
     system_prompt: str = Field(
         "",
         description="What the models are told before everything else.",
@@ -117,5 +122,6 @@ def _build(context: Context) -> CompiledStateGraph[Any, Any, Any, Any]:
         max_concurrency=context.max_concurrency,
         deadline=context.deadline,
         system_prompt=context.system_prompt,
+        interrupt_before=["task_fetching_unit"] if context.approve_plans else None,
         context_schema=Context,
     )

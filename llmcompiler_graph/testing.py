@@ -106,6 +106,7 @@ class ScriptedModel(BaseChatModel):
                 name = None
         pieces = pieces or [AIMessageChunk(content="")]
         pieces[-1].usage_metadata = reply.usage_metadata
+        pieces[-1].response_metadata = reply.response_metadata
         return pieces
 
     def _cut(self, text: str) -> list[str]:

@@ -47,7 +47,7 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
     """Make LangChain tools of documented callables, and refuse what cannot be called from here.
 
     Raises:
-        ConfigurationError: A tool is neither, two have one name, or one is named `join`.
+        ConfigurationError: A tool is neither, is named `join` or like another, or wants to answer itself.
     """
     made: dict[str, BaseTool] = {}
     for given in tools:
@@ -63,6 +63,9 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
                 f"a tool cannot be named {each.name!r}: plans write a letter, then letters, digits, `_`, `-`, `.`, `/`"
             )
             raise ConfigurationError(msg)
+        if each.return_direct:
+            msg = f"{each.name!r} has return_direct, but the joiner answers, from all that the tools of a plan return"
+            raise ConfigurationError(msg)
         if each.name in made:
             msg = f"two tools are named {each.name!r}"
             raise ConfigurationError(msg)
@@ -73,7 +76,7 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
 def _tool_of(function: Callable[..., Any]) -> BaseTool:
     try:
         return as_tool(function)
-    except (ValueError, TypeError, NameError) as error:
+    except (ValueError, TypeError, NameError, PydanticUserError) as error:
         msg = f"{function!r} cannot be made a tool: {error}"
         raise ConfigurationError(msg) from error
 

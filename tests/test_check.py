@@ -111,6 +111,23 @@ def test_what_is_wrong_with_a_task(task: Task, complaints: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "left_out"),
+    [
+        ({"type": "integer"}, True),
+        ({"type": "array", "default": None}, True),
+        ({"type": "integer", "default": 3}, False),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, False),
+    ],
+)
+def test_none_for_what_may_be_left_out(schema: JSON, left_out: bool) -> None:
+    """An optional argument without a default is left out where `None` is written, as its signature has it."""
+    tool = ToolSpec("search", {"query": {"type": "string"}, "limit": schema}, frozenset({"query"}))
+    checked = Checker([tool]).check(Task(1, "search", positional=("K2", None)))
+    assert ("limit" not in checked.task.arguments) == left_out
+    assert bool(checked.diagnostics) == (not left_out and "anyOf" not in schema)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
     ("tools", "hint"),
     [
         ([], "there are none"),

@@ -287,6 +287,16 @@ def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
         Constraint(server, form)
 
 
+def test_what_the_model_sends_anyway_is_kept() -> None:
+    """A model's own `extra_body` goes with the grammar."""
+    own = {"chat_template_kwargs": {"enable_thinking": False}}
+    with ScriptedServer([PLAN, REPLY]) as server:
+        model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk-scripted", extra_body=own)  # type: ignore[arg-type]
+        create_llm_compiler(model, [calculate], constrain="llama.cpp").invoke({"messages": [("user", "1 + 1?")]})
+        assert grammars(server) == [True, True]
+        assert [request["chat_template_kwargs"] for request in server.requests] == [own["chat_template_kwargs"]] * 2
+
+
 def test_an_unknown_server() -> None:
     """Of a server that nobody knows, the error names the known ones."""
     unknown: Any = "lama.cpp"

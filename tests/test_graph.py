@@ -143,6 +143,7 @@ class Answer(BaseModel):
             {"response_format": Answer | None},
             r"response_format must be a pydantic model, TypedDict or JSON Schema, not .*Answer \| None",
         ),
+        ({"interrupt_before": ["tools"]}, "before or after 'tools', but the nodes are 'planner', 'task_fetching_unit'"),
         ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
     ],
 )
@@ -241,6 +242,15 @@ async def test_state_schema() -> None:
     graph = create_llm_compiler(ScriptedModel(["1. whoami()", "Finish: ok"]), [whoami], state_schema=State)
     final = await graph.ainvoke({**QUESTION, "user": "ann", "notes": ["a"]})
     assert (final["user"], final["notes"], final["tasks"][0]["value"]) == ("ann", ["a"], "ann of 2")
+
+
+def test_without_tools() -> None:
+    """A graph without tools answers, signed with the graph's name, and with what the provider said of the answer."""
+    said = AIMessage("Finish: hello", response_metadata={"finish_reason": "length", "model_name": "m"})
+    graph = create_llm_compiler(ScriptedModel(["1. join()", said]), name="greeter")
+    answer = graph.invoke(QUESTION)["messages"][-1]
+    assert (answer.content, answer.name) == ("hello", "greeter")
+    assert answer.response_metadata == {"finish_reason": "length", "model_name": "m"}
 
 
 def test_a_state_schema_with_a_key_of_ours() -> None:

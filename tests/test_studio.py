@@ -248,6 +248,7 @@ async def test_the_schema_has_what_a_form_needs(studio: Studio, client: LangGrap
         "max_replans": 2,
         "max_concurrency": None,
         "deadline": None,
+        "approve_plans": False,
         "system_prompt": "",
     }
     assert all(setting["description"] for setting in properties.values())
@@ -263,6 +264,25 @@ async def test_without_a_run_no_model_is_made() -> None:
     graph = await make_graph({"configurable": {"model": "nobody:knows"}}, runtime)
     assert {"planner", "task_fetching_unit", "joiner"} < set(graph.get_graph().nodes)
     assert graph.get_context_jsonschema() == Context.model_json_schema()
+
+
+async def test_plans_can_be_approved(studio: Studio, client: LangGraphClient) -> None:
+    """With `approve_plans` a run waits between planning and running, and goes on with the plan as it was changed."""
+    studio.script('1. lookup("K2")\n2. join()', "Finish: 8,849 m.")
+    assistant = await client.assistants.create("llm_compiler", context={"approve_plans": True})
+    thread = (await client.threads.create())["thread_id"]
+    events = [
+        data["event"]
+        async for mode, data in run(client, thread, "How high?", assistant["assistant_id"])
+        if mode == "custom"
+    ]
+    assert events == ["planned", "released"]
+    state: Any = await client.threads.get_state(thread)
+    assert state["next"] == ["task_fetching_unit"]
+    text = state["values"]["plan_text"].replace("K2", "Mount Everest")
+    await client.threads.update_state(thread, {"plan_text": text})
+    final: Any = await client.runs.wait(thread, assistant["assistant_id"])
+    assert [task["value"]["name"] for task in final["tasks"]] == ["Mount Everest"]
 
 
 def test_langgraph_json_is_valid() -> None:

@@ -57,6 +57,7 @@ def test_callables_become_tools() -> None:
         ([tool("look up")(hits)], "a tool cannot be named 'look up'"),
         ([tool("2fa")(hits)], "a tool cannot be named '2fa'"),
         ([lambda x: x], "cannot be made a tool"),
+        ([tool(return_direct=True)(hits)], "'hits' has return_direct, but the joiner answers"),
     ],
 )
 def test_what_is_no_tool(given: list[Any], message: str) -> None:
