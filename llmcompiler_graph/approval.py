@@ -78,6 +78,9 @@ class Approval:
                 raise ConfigurationError(msg)
             if isinstance(given, bool):
                 config = InterruptOnConfig(allowed_decisions=list(get_args(DecisionType)))
+            elif not isinstance(given, Mapping):
+                msg = f"interrupt_on[{tool!r}] must be True, False or an InterruptOnConfig, not {given!r:.80}"  # type: ignore[unreachable]
+                raise ConfigurationError(msg)
             else:
                 config = given
                 if unknown := given.keys() - InterruptOnConfig.__annotations__.keys():

@@ -100,7 +100,7 @@ class Observation:
     value: JSON = None
     """What the tool returned, as a JSON value; `None` unless done.
 
-    If a task that fanned out has failed, the list of what its calls returned, with `None` where one failed.
+    If some calls of a task that fanned out have failed, the list of what they returned, with `None` where one failed.
     """
     error: str = ""
     """What went wrong; empty if done."""
@@ -111,7 +111,7 @@ class Observation:
 def gathered(results: Mapping[int, Observation]) -> Observation:
     """Make the observation of a task that fanned out, of those of its calls by element: the list, in order.
 
-    It has failed if one call has; the list then has `None` there.
+    It has failed if one call has; the list then has `None` there. If all have, there is no list.
     """
     ordered = [results[element] for element in range(len(results))]
     attachments = tuple(each.attachment for each in ordered)
@@ -122,7 +122,7 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     n, error = failures[0]
     kept = json.dumps(values, ensure_ascii=False)
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
-    return Observation("failed", values, text, attachments)
+    return Observation("failed", values if len(failures) < len(values) else None, text, attachments)
 
 
 @dataclass(frozen=True, slots=True)

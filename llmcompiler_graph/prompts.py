@@ -17,6 +17,7 @@ what was said, and in short what tools returned for it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -307,7 +308,7 @@ def _earlier(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
         if isinstance(message, AIMessage):
             calls |= {call["id"]: call for call in message.tool_calls}
         if _is_said(message):
-            prompt.append(message)
+            prompt.append(_bare(message) if isinstance(message, AIMessage) else message)
         elif isinstance(message, ToolMessage) and message.status == "success" and message.tool_call_id in calls:
             line = f"{_call(calls[message.tool_call_id])} = {_returned(message.text, limit)}"
             found.setdefault(len(prompt) - 1, []).append(line)
@@ -316,6 +317,12 @@ def _earlier(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
             content = _with_text(question, [], ["\n".join([_FOUND, *lines])])
             prompt[position] = question.model_copy(update={"content": content})
     return prompt
+
+
+def _bare(answer: AIMessage) -> AIMessage:
+    """An answer without what its provider said of it, and without a name that providers refuse."""
+    name = answer.name if re.fullmatch(r"[^\s<|\\/>]+", answer.name or "") else None
+    return AIMessage(answer.content, name=name)
 
 
 def _call(call: ToolCall) -> str:

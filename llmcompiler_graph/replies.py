@@ -68,13 +68,14 @@ async def reply_stream(
     except Exception as error:
         if begun or not settings or not _may_refuse_grammar(error):
             raise
-        msg = f"a model's server refused a request with a grammar, it is asked without one from now on: {error}"
-        warnings.warn(msg, stacklevel=2)
-        source.takes_grammars = False
+        refusal = f"a model's server refused a request with a grammar, it is asked without one from now on: {error}"
     else:
         return
     async with aclosing(ask({})) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
+            if source.takes_grammars:  # else it was not the grammar that was refused
+                source.takes_grammars = False
+                warnings.warn(refusal, stacklevel=2)
             yield chunk
 
 

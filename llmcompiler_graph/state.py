@@ -56,7 +56,7 @@ class TaskRecord(TypedDict):
     arguments: list[Any]
     """The arguments it was called with, references resolved: one dict per call (several if it fanned out)."""
     value: Any
-    """What the tool returned, as a JSON value; `None` unless done."""
+    """What the tool returned, as a JSON value; `None` unless done, or some calls of a fan-out returned something."""
     error: str
     """What went wrong; empty if done."""
 

@@ -304,6 +304,16 @@ def test_fan_out_fails_with_all_that_was_found() -> None:
     ]
 
 
+def test_a_fan_out_of_which_all_calls_fail_has_no_value() -> None:
+    """Nothing came of it: there is no list to make something of."""
+    unit = TaskFetchingUnit()
+    unit.restore(1, done([0, 1]))
+    unit.add(task(2, x=Reference(1, (ALL,))))
+    unit.finished(2, 0, failed("no"))
+    unit.finished(2, 1, failed("no"))
+    assert (unit.observations[2].status, unit.observations[2].value) == ("failed", None)
+
+
 def test_fan_out_takes_a_place_per_call() -> None:
     """With room for two, the third element waits; a later task waits behind it."""
     unit = TaskFetchingUnit(max_concurrency=2)

@@ -145,8 +145,8 @@ class Unit(RuleBasedStateMachine):
                 self.reject(index)
             case "restore" if index not in self.observed:
                 observation = data.draw(observations)
-                lost = {call for call in self.made if call[0] == index and call not in self.gave}
-                self.makers = {key: maker for key, maker in self.makers.items() if maker not in lost}
+                kept = {key: call for key, call in self.makers.items() if call[0] != index or call in self.gave}
+                self.makers = kept
                 self.finish_from_outside(index, observation, self.unit.restore(index, observation))
             case "earlier plan":
                 self.restore_an_earlier_plan(data)
@@ -174,7 +174,7 @@ class Unit(RuleBasedStateMachine):
         arguments: list[dict[str, JSON]] = [{"x": n} for n in range(data.draw(st.integers(0, 2)))]
         if tool in EFFECTS:
             self.changed_before = True
-            self.change(self.now)
+            self.change(self.now + 1)
         found: list[JSON] = []
         if len(arguments) == 1 and observation.status == "done" and observation.value != ["x"]:  # else of one element
             found = [observation.value]
