@@ -68,10 +68,11 @@ def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
         tasks[0].add_done_callback(lambda _: ended.set())
 
     def cancel() -> None:
-        tasks[0].cancel()
+        for task in tasks:
+            task.cancel()
 
-    loop.call_soon_threadsafe(start)
     try:
+        loop.call_soon_threadsafe(start)
         ended.wait()
     except BaseException:
         loop.call_soon_threadsafe(cancel)
