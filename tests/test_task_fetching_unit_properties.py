@@ -51,7 +51,7 @@ class Unit(RuleBasedStateMachine):
         self.asleep: dict[int, list[Call]] = {}  # suspended, not claimed since
         self.claimed: set[int] = set()
         self.makers: dict[str, Call] = {}  # equal calls -> the one that was made, if nothing has changed since
-        self.begun: dict[Call, int] = {}  # when a call was started first
+        self.begun: dict[Call, int] = {}  # when a call was started last: a suspended one reads anew
         self.gave: dict[Call, Observation] = {}  # what a call gave
         self.given: dict[str, list[tuple[int, Observation]]] = {}  # equal calls -> since when it is known, and what
         self.changes: list[int] = []  # when calls with effects returned
@@ -253,7 +253,7 @@ class Unit(RuleBasedStateMachine):
             same = self.key(call)
             assert self.makers.setdefault(same, call) == call, "an equal call was made before"
             assert self.known_since.get(same, self.now) >= self.released[start.index], "the value was known before"
-        self.begun.setdefault(call, self.now)
+        self.begun[call] = self.now
         self.made.add(call)
         self.under_way.append(call)
         assert self.limit is None or len(self.under_way) <= self.limit
@@ -282,7 +282,11 @@ class Unit(RuleBasedStateMachine):
             assert observation in possible[0]
             return
         assert (observation.status == "done") or any(each.status == "failed" for one in possible for each in one)
+        if observation.value is None:
+            assert all(any(each.status == "failed" for each in one) for one in possible), "what was found is lost"
+            return
         assert isinstance(observation.value, list)
+        assert observation.status == "done" or any(value is not None for value in observation.value), "no list"
         for value, given in zip(observation.value, possible, strict=True):
             assert value in [each.value for each in given if value is None or each.status == "done"]
 
