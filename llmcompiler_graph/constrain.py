@@ -23,13 +23,13 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from llmcompiler_graph.custom_tool import reply_tool
-from llmcompiler_graph.decision_grammar import decision_grammar
 from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.grammar import Form, Rules
-from llmcompiler_graph.grammar_forms import lark, write
+from llmcompiler_graph.grammar.decisions import decision_grammar
+from llmcompiler_graph.grammar.forms import lark, write
+from llmcompiler_graph.grammar.plans import plan_grammar
+from llmcompiler_graph.grammar.rules import Form, Rules
 from llmcompiler_graph.models import is_local
 from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.plan_grammar import plan_grammar
 from llmcompiler_graph.schema import Schema
 
 __all__ = ("Constrain", "Constraint", "Server", "constraint_for")

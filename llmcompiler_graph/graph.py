@@ -36,8 +36,8 @@ from llmcompiler_graph.models import LazyModel
 from llmcompiler_graph.nodes import Compiler
 from llmcompiler_graph.planner import Planner
 from llmcompiler_graph.prompts import PlannerDialect, system_message
+from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerState
-from llmcompiler_graph.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.tool_policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.tool_runner import ToolRunner
 from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
@@ -126,7 +126,7 @@ def create_llm_compiler(
             short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
             time that a human takes counts.
         executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
-            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see `tool_executor`).
+            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see `remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see `approval`);
             it needs a checkpointer.
         max_observation_chars: How much of each observation the models are shown.

@@ -32,8 +32,8 @@ from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import JSON
+from llmcompiler_graph.remote.tool_executor import runs_in_executor
 from llmcompiler_graph.state import storable
-from llmcompiler_graph.tool_executor import runs_in_executor
 from llmcompiler_graph.tool_policy import Attempt
 
 __all__ = ("ToolRunner",)

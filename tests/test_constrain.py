@@ -16,7 +16,7 @@ from langgraph.types import Command
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.constrain import Constrain, Constraint, constraint_for
 from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.plan_grammar import plan_grammar
+from llmcompiler_graph.grammar.plans import plan_grammar
 from llmcompiler_graph.testing import ScriptedModel
 from llmcompiler_graph.tool_specs import tool_spec
 from llmcompiler_graph.tools import calculate, lookup

@@ -8,10 +8,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.decision import DecisionParser
-from llmcompiler_graph.decision_grammar import decision_grammar
-from llmcompiler_graph.grammar_forms import write
+from llmcompiler_graph.grammar.decisions import decision_grammar
+from llmcompiler_graph.grammar.forms import write
+from llmcompiler_graph.grammar.plans import plan_grammar
 from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.plan_grammar import plan_grammar
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.grammar_engine import accepts
 from tests.test_draft import add, look, outcomes

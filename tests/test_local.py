@@ -22,7 +22,7 @@ from langchain_openai import ChatOpenAI
 from llmcompiler_graph.check import check_plan
 from llmcompiler_graph.constrain import Constraint, constraint_for
 from llmcompiler_graph.defaults import default_examples, default_tools
-from llmcompiler_graph.grammar import Form
+from llmcompiler_graph.grammar.rules import Form
 from llmcompiler_graph.local import (
     QWEN_CODER_0_5B,
     WEIGHTS,

@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.plan_only import plan_only
+from llmcompiler_graph.cli.plan_only import plan_only
 from llmcompiler_graph.testing import ScriptedModel
 
 QUESTION: Any = {"messages": [HumanMessage("?")]}

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from typing_extensions import TypedDict
 
+from llmcompiler_graph.cli.plan_only import plan_only
 from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.plan import Plan
-from llmcompiler_graph.plan_only import plan_only
 from llmcompiler_graph.tool_specs import as_tools
 
 

@@ -19,7 +19,7 @@ the most similar count as one, and a reference fits what some of them return. Th
 
 Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`.
 
-May know: `expressions`, `grammar`, `kinds`, `literal_grammar`, `plan`, `references`, `schema`, `value_grammar`.
+May know: `expressions`, `kinds`, `literals`, `plan`, `references`, `rules`, `schema`, `values`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import comb
 
 from llmcompiler_graph.expressions import arithmetic
-from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
-from llmcompiler_graph.kinds import Key, Kinds, Profile, Typed, paths
-from llmcompiler_graph.literal_grammar import literal_text, members
+from llmcompiler_graph.grammar.kinds import Key, Kinds, Profile, Typed, paths
+from llmcompiler_graph.grammar.literals import literal_text, members
+from llmcompiler_graph.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
+from llmcompiler_graph.grammar.values import Values
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.references import IDENTIFIER
 from llmcompiler_graph.schema import Schema, fits
-from llmcompiler_graph.value_grammar import Values
 
 __all__ = ("plan_grammar",)
 

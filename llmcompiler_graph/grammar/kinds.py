@@ -4,7 +4,7 @@
 >>> [path for path, _ in paths(point)]
 ['', '.x', '.at']
 
-May know: `grammar`, `references`, `schema`.
+May know: `rules`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
-from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Seq
+from llmcompiler_graph.grammar.rules import Alt, Chars, Node, Repeat, Seq
 from llmcompiler_graph.references import IDENTIFIER, JSON
 from llmcompiler_graph.schema import Schema, alternatives
 

@@ -1,6 +1,6 @@
 """A function whose calls are made in the workers of an executor: submitted, awaited, taken back, read.
 
-`remote_call` does what is done on both sides; here is what only this side does, and all that is peculiar to Dask.
+`call` does what is done on both sides; here is what only this side does, and all that is peculiar to Dask.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from llmcompiler_graph.errors import ConfigurationError, ToolTransferError, WorkerLostError
-from llmcompiler_graph.remote_call import Located, Outcome, make, pack, unpack
+from llmcompiler_graph.remote.call import Located, Outcome, make, pack, unpack
 
 __all__ = ("RemoteFunction", "awaited")
 

@@ -6,7 +6,7 @@ Alt(nodes=(Use(rule='value-0', bits=0), Use(rule='ref-0', bits=0)))
 >>> values.rules["value-0"]
 Alt(nodes=(Alt(nodes=('True', 'False')),))
 
-May know: `expressions`, `grammar`, `kinds`, `literal_grammar`, `references`, `schema`.
+May know: `expressions`, `kinds`, `literals`, `references`, `rules`, `schema`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from llmcompiler_graph.expressions import arithmetic
-from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Seq, Use, optional
-from llmcompiler_graph.kinds import NAME, Key, Typed
-from llmcompiler_graph.literal_grammar import (
+from llmcompiler_graph.grammar.kinds import NAME, Key, Typed
+from llmcompiler_graph.grammar.literals import (
     BOOLEAN,
     DECIMALS,
     FORMATS,
@@ -32,6 +31,7 @@ from llmcompiler_graph.literal_grammar import (
     separated,
     string,
 )
+from llmcompiler_graph.grammar.rules import Alt, Chars, Node, Repeat, Seq, Use, optional
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.schema import Schema, alternatives, literals
 

@@ -513,7 +513,7 @@ def test_tools_defined_in_a_script(cluster: LocalCluster, tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "program.py", cluster.scheduler_address],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,

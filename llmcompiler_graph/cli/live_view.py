@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from llmcompiler_graph.progress import Axis, Line, Section, Turn, printable, seconds
+from llmcompiler_graph.cli.progress import Axis, Line, Section, Turn, printable, seconds
 
 __all__ = ("LiveView",)
 

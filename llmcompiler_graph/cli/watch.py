@@ -17,9 +17,9 @@ from langchain_core.messages import AIMessageChunk
 from langgraph.graph.state import CompiledStateGraph
 from rich.console import Console
 
-from llmcompiler_graph import progress
+from llmcompiler_graph.cli import progress
+from llmcompiler_graph.cli.live_view import LiveView
 from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.live_view import LiveView
 
 __all__ = ("watch",)
 

@@ -18,11 +18,11 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.check import Checker
 from llmcompiler_graph.errors import Diagnostic
-from llmcompiler_graph.grammar import Form
-from llmcompiler_graph.grammar_forms import lark, write
+from llmcompiler_graph.grammar.forms import lark, write
+from llmcompiler_graph.grammar.plans import plan_grammar
+from llmcompiler_graph.grammar.rules import Form
 from llmcompiler_graph.parser import PlanParser
 from llmcompiler_graph.plan import Task, ToolSpec
-from llmcompiler_graph.plan_grammar import plan_grammar
 from llmcompiler_graph.references import JSON
 from llmcompiler_graph.schema import Schema
 from llmcompiler_graph.tool_specs import tool_spec

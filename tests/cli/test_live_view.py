@@ -10,8 +10,8 @@ import pytest
 from inline_snapshot import snapshot
 from rich.console import Console
 
-from llmcompiler_graph.live_view import LiveView
-from llmcompiler_graph.progress import Axis, Turn, printable, timeline
+from llmcompiler_graph.cli.live_view import LiveView
+from llmcompiler_graph.cli.progress import Axis, Turn, printable, timeline
 from llmcompiler_graph.state import TaskEvent
 
 QUESTION = "How much higher is Mount Everest than K2?"

@@ -25,16 +25,16 @@ import typer
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
+from llmcompiler_graph.cli.plan_only import plan_only
+from llmcompiler_graph.cli.progress import printable
+from llmcompiler_graph.cli.watch import watch
 from llmcompiler_graph.defaults import default_tools, examples_for
 from llmcompiler_graph.errors import LLMCompilerError
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.local import DEFAULT_MODEL, find_weights
 from llmcompiler_graph.local.server import require_runtime
 from llmcompiler_graph.models import is_local
-from llmcompiler_graph.plan_only import plan_only
-from llmcompiler_graph.progress import printable
 from llmcompiler_graph.tools import ToolLoadError, load_tools
-from llmcompiler_graph.watch import watch
 
 __all__ = ("app", "main")
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision
-from llmcompiler_graph.decision_grammar import decision_grammar
-from llmcompiler_graph.grammar import Form
-from llmcompiler_graph.grammar_forms import write
+from llmcompiler_graph.grammar.decisions import decision_grammar
+from llmcompiler_graph.grammar.forms import write
+from llmcompiler_graph.grammar.rules import Form
 from tests.grammar_engine import accepts, sentence
 
 FORMS: list[Form] = ["lark", "gbnf", "regex"]

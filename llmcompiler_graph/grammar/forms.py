@@ -10,7 +10,7 @@ line-1 ::= "a" line-1 | "b"
 start: line::0
 line::_: "a" line::bit_or(1) | "b" %if eq([0:1], 1)
 
-May know: `grammar`.
+May know: `rules`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from llmcompiler_graph.grammar import (
+from llmcompiler_graph.grammar.rules import (
     Alt,
     Chars,
     Form,

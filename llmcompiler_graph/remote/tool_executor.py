@@ -48,7 +48,7 @@ from langgraph.store.base import BaseStore
 
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.remote_function import RemoteFunction, awaited
+from llmcompiler_graph.remote.function import RemoteFunction, awaited
 
 __all__ = ("ToolExecutor", "in_executor", "runs_in_executor")
 

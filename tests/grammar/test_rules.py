@@ -3,8 +3,8 @@ from random import Random
 
 import pytest
 
-from llmcompiler_graph.grammar import Alt, Chars, Form, Node, Repeat, Rules, Seq, Use, When, expanded, optional
-from llmcompiler_graph.grammar_forms import lark, write
+from llmcompiler_graph.grammar.forms import lark, write
+from llmcompiler_graph.grammar.rules import Alt, Chars, Form, Node, Repeat, Rules, Seq, Use, When, expanded, optional
 from tests.grammar_engine import accepts, sentence
 
 FORMS: tuple[Form, ...] = ("gbnf", "lark", "regex")

@@ -5,12 +5,12 @@ An answer of several lines has none that `decision` would take for its end: a li
 >>> decision_grammar(may_replan=False, one_line=True)["root"].nodes[-1]
 Seq(nodes=('Finish: ', Repeat(node=Chars(inside='^\\n'), least=1, most=4000)))
 
-May know: `grammar`.
+May know: `rules`.
 """
 
 from __future__ import annotations
 
-from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Rules, Seq, Use
+from llmcompiler_graph.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use
 
 __all__ = ("decision_grammar",)
 

@@ -1,6 +1,6 @@
 """What constants a schema allows, as parts of a grammar: texts, numbers in a range, dates, listed values.
 
-May know: `grammar`, `references`.
+May know: `rules`, `references`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from llmcompiler_graph.grammar import Alt, Chars, Node, Repeat, Seq, optional
+from llmcompiler_graph.grammar.rules import Alt, Chars, Node, Repeat, Seq, optional
 from llmcompiler_graph.references import JSON
 
 __all__ = (

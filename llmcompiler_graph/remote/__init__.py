@@ -1,0 +1,1 @@
+"""Tools whose functions run in other processes, or on other machines."""
