@@ -192,7 +192,7 @@ class TaskFetchingUnit:
         fans_out = released[0].element is not None if released else None
         for element, value in _restored(observation, len(calls), fans_out).items():
             if tool in self._shared and not self._changed:
-                self._made.setdefault(call_key(tool, calls[element or 0]), (index, element))
+                self._made[call_key(tool, calls[element or 0])] = (index, element)
             ended += self._returned((index, element), Observation("done", value))
         self._withdraw(call for call in released if self._result(call.id) is None)
         return [*ended, *self._settle()]

@@ -175,9 +175,9 @@ class Unit(RuleBasedStateMachine):
         if tool in EFFECTS:
             self.changed_before = True
             self.change(self.now + 1)
-        found: list[JSON] = []
-        if len(arguments) == 1 and observation.status == "done" and observation.value != ["x"]:  # else of one element
-            found = [observation.value]
+        found: list[JSON] = []  # of a list of one, nobody knows whether a fan-out made it
+        if len(arguments) == 1:
+            found = [observation.value] if observation.status == "done" and observation.value != ["x"] else []
         elif isinstance(observation.value, list) and len(observation.value) == len(arguments):
             found = observation.value
         for value, given in zip(found, arguments, strict=False):
