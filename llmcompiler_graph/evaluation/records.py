@@ -175,7 +175,7 @@ class Record:
     seed: int | None = None
     """The seed that was asked for, if any."""
     temperature: float | None = None
-    """The temperature that was asked for, if any; older versions did not note it."""
+    """The temperature that was asked for, if any."""
     wall_s: float = 0.0
     """Seconds from question to answer."""
     virtual_s: float | None = None

@@ -63,7 +63,7 @@ class Run:
     seed: int | None = None
     """Recorded with every example; those of another are done again."""
     temperature: float | None = None
-    """Recorded with every example; those of another are done again, but for those that do not say which."""
+    """Recorded with every example; those of another are done again."""
     concurrency: int = 1
     """Examples at a time; 1 for latencies that can be compared."""
     retries: int = 5
@@ -118,12 +118,11 @@ async def run(plan: Run, samples: Iterable[Sample], on_record: Callable[[Record]
     with _appending(plan.out) as (file, records):
         done = {record.key for record in records}
         setting = Setting(plan.tier, plan.benchmark.name, plan.model_name, plan.plan_only, plan.temperature, plan.seed)
-        unsaid = setting._replace(temperature=None)  # in records of older versions
         todo = iter(
             (sample, repeat)
             for repeat in range(plan.repeats)
             for sample in samples
-            if done.isdisjoint((each, plan.system.name, sample.id, repeat) for each in (setting, unsaid))
+            if (setting, plan.system.name, sample.id, repeat) not in done
         )
 
         async def work() -> None:

@@ -1,7 +1,6 @@
 """The runner over a scripted system: records, resumption, retries."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -24,7 +23,7 @@ from langgraph.types import RetryPolicy
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.report import read_all
+from llmcompiler_graph.evaluation.report import read_all, tables
 from llmcompiler_graph.evaluation.runner import ProviderError, Run, read_records, run, selected
 from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler
 from llmcompiler_graph.evaluation.systems.programmatic import programmatic
@@ -230,24 +229,14 @@ async def test_tiers_do_not_count_for_each_other(tmp_path: Path) -> None:
 
 
 async def test_seeds_and_temperatures_do_not_count_for_each_other(tmp_path: Path) -> None:
-    """Each is run in the same file, and resumed by itself; a report has all of them."""
+    """Each, and none, is run in the same file, and resumed by itself; a report has a table for each."""
     out = tmp_path / "x"
-    settings: list[dict[str, Any]] = [{"temperature": 0.0}, {"temperature": 0.7}, {"temperature": 0.0, "seed": 1}]
+    settings: list[dict[str, Any]] = [{}, {"temperature": 0.0}, {"temperature": 0.7}, {"temperature": 0.0, "seed": 1}]
     for setting in settings:
         assert await run(planned(out, system(), **setting), SAMPLES[:2]) == 2
     for setting in settings:
         assert await run(planned(out, system(), **setting), SAMPLES[:3]) == 1
-    assert len(read_all([out])) == 9
-
-
-async def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
-    """Records that do not say their temperature count for any."""
-    out = tmp_path / "x"
-    await run(planned(out, system()), SAMPLES[:2])
-    lines = [json.loads(line) for line in out.read_text().splitlines()]
-    del lines[0]["temperature"]
-    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert await run(planned(out, system(), temperature=0.0), SAMPLES[:3]) == 1
+    assert [table.rows[0].examples for table in tables(read_all([out]))] == [3] * 4
 
 
 async def test_a_timeout_that_is_no_models_is_the_systems(tmp_path: Path) -> None:
