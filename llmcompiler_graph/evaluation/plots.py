@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmcompiler_graph.evaluation.records import Record
+from llmcompiler_graph.evaluation.records import Record, Setting
 from llmcompiler_graph.evaluation.report import Table, latency
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ def draw_all(made: Iterable[Table], records: Sequence[Record], directory: Path) 
     directory.mkdir(parents=True, exist_ok=True)
     files = []
     for table in made:
-        setting = table.tier, table.benchmark, table.model, table.plan_only, table.temperature, table.seed
-        mine = [record for record in records if record.setting == setting]
+        of = table.setting
+        mine = [record for record in records if record.setting == of]
         drawn = {"accuracy": accuracy_against_latency(table), "latency": latencies(table, mine)}
         if (figure := timelines(table, mine)) is not None:
             drawn["timeline"] = figure
-        parts = [table.tier, table.benchmark, table.model, *["plans"] * table.plan_only, *table.asked_with]
+        parts = [of.tier, of.benchmark, of.model, *["plans"] * of.plan_only, *of.asked_with]
         name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
         for what, figure in drawn.items():
             for form in ("png", "svg"):
@@ -44,9 +44,8 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _title(table: Table) -> str:
-    of = ", ".join([table.tier, table.model, *table.asked_with])
-    return f"{table.benchmark}{', plans only' if table.plan_only else ''} ({of})"
+def _title(of: Setting) -> str:
+    return f"{of.benchmark}{', plans only' if of.plan_only else ''} ({', '.join([of.tier, of.model, *of.asked_with])})"
 
 
 def accuracy_against_latency(table: Table) -> Figure:
@@ -64,7 +63,8 @@ def accuracy_against_latency(table: Table) -> Figure:
             capsize=3,
             label=f"{row.system} (n={row.examples})",
         )
-    axes.set(xlabel="latency, seconds", ylabel="right, paper's metric, %", title=_title(table), ylim=(-2, 102))
+    judged = "structure right, %" if table.setting.plan_only else "right, paper's metric, %"
+    axes.set(xlabel=f"latency, {table.setting.clock}", ylabel=judged, title=_title(table.setting), ylim=(-2, 102))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
@@ -78,7 +78,7 @@ def latencies(table: Table, records: Sequence[Record]) -> Figure:
     for row in table.rows:
         times = sorted(latency(record) for record in records if record.system == row.system)
         axes.ecdf(times, label=row.system)
-    axes.set(xlabel="latency, seconds", ylabel="share of examples answered", title=_title(table))
+    axes.set(xlabel=f"latency, {table.setting.clock}", ylabel="share of examples answered", title=_title(table.setting))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
@@ -114,8 +114,8 @@ def timelines(table: Table, records: Sequence[Record]) -> Figure | None:
         axes.set_xlim(left=0)
         axes.set_title(f"{system}: {latency(record):.2f} s", fontsize="small", loc="left")
         axes.grid(axis="x", alpha=0.3)
-    all_axes[-1, 0].set_xlabel("seconds (blue: model, orange: tools)")
-    figure.suptitle(f"{_title(table)}, example {common[0]}")
+    all_axes[-1, 0].set_xlabel(f"{table.setting.clock} (blue: model, orange: tools)")
+    figure.suptitle(f"{_title(table.setting)}, example {common[0]}")
     return figure
 
 

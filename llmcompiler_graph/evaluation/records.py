@@ -147,6 +147,17 @@ class Setting(NamedTuple):
     seed: int | None
     """The seed, if one was asked for."""
 
+    @property
+    def asked_with(self) -> tuple[str, ...]:
+        """The temperature and the seed, in words, as far as they were asked for."""
+        temperature = () if self.temperature is None else (f"temperature {self.temperature:g}",)
+        return temperature if self.seed is None else (*temperature, f"seed {self.seed}")
+
+    @property
+    def clock(self) -> str:
+        """Which seconds latencies are in."""
+        return "virtual seconds" if self.tier == "recorded" else "wall-clock seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -90,25 +90,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What can be compared: the records of one setting."""
+    """What can be compared."""
 
-    tier: str
-    """As in `Setting`, and so on."""
-    benchmark: str
-    model: str
-    plan_only: bool
-    temperature: float | None
-    seed: int | None
+    setting: Setting
+    """What the records have in common."""
     rows: tuple[Row, ...]
     """The systems."""
     comparisons: tuple[Comparison, ...]
     """Each but the baseline against it; empty if there is no baseline."""
-
-    @property
-    def asked_with(self) -> tuple[str, ...]:
-        """The temperature and the seed, in words, as far as they were asked for."""
-        temperature = () if self.temperature is None else (f"temperature {self.temperature:g}",)
-        return temperature if self.seed is None else (*temperature, f"seed {self.seed}")
 
 
 def read_all(paths: Iterable[Path]) -> list[Record]:
@@ -146,7 +135,7 @@ def _table(setting: Setting, systems: Mapping[str, Sequence[Record]], baseline: 
     base = next((name for name in ((baseline,) if baseline else _BASELINES) if name in systems), None)
     compared = [] if base is None else [name for name in sorted(systems) if name != base]
     comparisons = [_compare(name, systems[name], base or "", systems[base or ""]) for name in compared]
-    return Table(*setting, rows, tuple(each for each in comparisons if each is not None))
+    return Table(setting, rows, tuple(each for each in comparisons if each is not None))
 
 
 def latency(record: Record) -> float:
@@ -227,13 +216,13 @@ def markdown(made: Iterable[Table]) -> str:
     """Write tables as Markdown."""
     parts = ["# Evaluation report"]
     for table in made:
-        parts.append(f"## {table.benchmark}{', plans only' if table.plan_only else ''}")
-        clock = "virtual seconds" if table.tier == "recorded" else "wall-clock seconds"
+        of = table.setting
+        parts.append(f"## {of.benchmark}{', plans only' if of.plan_only else ''}")
         parts.append(
-            f"Tier: **{table.tier}**. Model: {', '.join([f'`{table.model}`', *table.asked_with])}. Latency in {clock}. "
+            f"Tier: **{of.tier}**. Model: {', '.join([f'`{of.model}`', *of.asked_with])}. Latency in {of.clock}. "
             "Intervals: 95 %, bootstrap over examples."
         )
-        parts.append(_grid(_PLAN_COLUMNS if table.plan_only else _COLUMNS, table.rows))
+        parts.append(_grid(_PLAN_COLUMNS if of.plan_only else _COLUMNS, table.rows))
         if table.comparisons:
             parts.append(f"Against `{table.comparisons[0].baseline}`, over the examples that both answered:")
             parts.append(_grid(_COMPARED, table.comparisons))
@@ -321,7 +310,7 @@ def write(made: Sequence[Table], directory: Path) -> None:
 
 def _plain(value: Any) -> Any:
     match value:
-        case Interval():
+        case Interval() | Setting():
             return value._asdict()
         case dict():
             return {key: _plain(each) for key, each in value.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmcompiler_graph import ConfigurationError
-from llmcompiler_graph.evaluation.plots import draw_all
+from llmcompiler_graph.evaluation.plots import accuracy_against_latency, draw_all, latencies, timelines
 from llmcompiler_graph.evaluation.records import Record
 from llmcompiler_graph.evaluation.report import markdown, read_all, tables, write
 from llmcompiler_graph.evaluation.systems.react import react
@@ -101,7 +101,8 @@ def test_tiers_benchmarks_models_and_plans_are_never_mixed() -> None:
         record(0, "llm_compiler", plan_only=True, parsed=True, references_right=False, correct=0.0),
     ]
     made = tables(mixed)
-    assert [(table.tier, table.plan_only) for table in made] == [("live", False), ("live", True), ("recorded", False)]
+    of = [(table.setting.tier, table.setting.plan_only) for table in made]
+    assert of == [("live", False), ("live", True), ("recorded", False)]
     assert made[2].rows[0].latency_s.mean == 3
     text = markdown(made)
     assert "Tier: **recorded**. Model: `local`. Latency in virtual seconds." in text
@@ -116,7 +117,8 @@ def test_temperatures_and_seeds_are_never_mixed(tmp_path: Path) -> None:
         for temperature, seed in ((0.7, None), (0.0, 10_000_000), (0.0, 9), (None, None))
     ]
     made = tables(records)
-    assert [(table.temperature, table.seed) for table in made] == [(None, None), (0, 9), (0, 10_000_000), (0.7, None)]
+    of = [(table.setting.temperature, table.setting.seed) for table in made]
+    assert of == [(None, None), (0, 9), (0, 10_000_000), (0.7, None)]
     assert [table.rows[0].examples for table in made] == [3] * 4
     text = markdown(made)
     for said in ("`local`. Latency", "`local`, temperature 0, seed 9. Latency", "`local`, temperature 0.7. Latency"):
@@ -124,6 +126,26 @@ def test_temperatures_and_seeds_are_never_mixed(tmp_path: Path) -> None:
     names = {path.name for path in draw_all(made, records, tmp_path)}
     assert len(names) == 12
     assert "live-parallelqa-local-temperature-0-seed-10000000-latency.png" in names
+
+
+@pytest.mark.parametrize(
+    ("values", "right", "clock"),
+    [
+        ({}, "right, paper's metric, %", "wall-clock seconds"),
+        ({"tier": "recorded", "virtual_s": 3.0}, "right, paper's metric, %", "virtual seconds"),
+        ({"plan_only": True}, "structure right, %", "wall-clock seconds"),
+    ],
+)
+def test_plots_say_what_is_right_and_whose_seconds_they_show(values: dict[str, Any], right: str, clock: str) -> None:
+    """The axes are those of the table: of plans the structure is right, and a replay's seconds are virtual."""
+    records = [record(number, "react", **values) for number in range(3)]
+    (table,) = tables(records)
+    accuracy = accuracy_against_latency(table).axes[0]
+    assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == (f"latency, {clock}", right)
+    assert latencies(table, records).axes[0].get_xlabel() == f"latency, {clock}"
+    timeline = timelines(table, records)
+    assert timeline is not None
+    assert timeline.axes[-1].get_xlabel().startswith(f"{clock} (")
 
 
 def test_an_example_that_was_asked_three_times_counts_once() -> None:
@@ -151,7 +173,7 @@ def test_files(tmp_path: Path) -> None:
     made = tables(records)
     write(made, tmp_path / "report")
     data = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
-    assert data[0]["rows"][0]["correct"]["mean"] == 0.5
+    assert (data[0]["setting"]["tier"], data[0]["rows"][0]["correct"]["mean"]) == ("live", 0.5)
     drawn = draw_all(made, records, tmp_path / "report")
     assert [path.name for path in drawn] == [
         "live-parallelqa-local-accuracy.png",
