@@ -37,6 +37,7 @@ BENCHMARKS = {
     "movie": f"{_HERE}.benchmarks.movie:MOVIE",
     "parallelqa": f"{_HERE}.benchmarks.parallelqa:PARALLELQA",
     "webshop": f"{_HERE}.benchmarks.webshop:WEBSHOP",
+    "webshop_full": f"{_HERE}.benchmarks.webshop:WEBSHOP_FULL",
 }
 """Where the benchmarks are: `{name: "module:attribute"}`."""
 SYSTEMS = {

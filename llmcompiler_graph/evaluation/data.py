@@ -1,7 +1,8 @@
 """Finds the datasets: in a directory of the user's, else downloaded from where their authors published them.
 
 Downloads are checked against pinned SHA-256 sums, kept in the user's cache and never made twice. Nothing is shipped.
-Some files are read in a form that is published nowhere: `CONVERTED`, and the errors, say what to make them of.
+Some files cannot be downloaded, most because they are read in a form that is published nowhere: `CONVERTED`, and the
+errors, say what to make them of.
 """
 
 from __future__ import annotations
@@ -92,6 +93,10 @@ OFFICIAL: Mapping[str, OfficialFile] = {
 BFCL_CATEGORIES = ("parallel", "parallel_multiple", "live_parallel", "live_parallel_multiple")
 """Those of BFCL that are read."""
 
+_TITLE_NOUNS = (
+    "{asin: [the nouns and proper nouns of the product's name, in lower case]} for every product, as spaCy's "
+    "en_core_web_sm tags them"
+)
 CONVERTED: Mapping[str, str] = {
     "asynchow/async_dags.jsonl": "a line for each graph of AsyncHow's async_benchmark.pkl (github.com/fangru-lin/"
     'graph-llm-asynchow-plan, MIT): {"id", "steps": [what is done], "edges": [[step, step]], "duration_seconds": '
@@ -112,22 +117,22 @@ CONVERTED: Mapping[str, str] = {
     },
     "webshop/products_1000.jsonl": "a line for each product of WebShop's small set, as its search index holds them "
     '(github.com/princeton-nlp/WebShop, MIT): {"asin", "name", "full_description", "BulletPoints", "pricing": [price], '
-    '[low, high] or [], "Price", "category", "product_category", "query", "options": {name: [values]}, "Attributes"}; '
-    "or in its place lies the full set's items_shuffle.json, as it is, and for people's goals items_human_ins.json",
+    '[low, high] or [], "Price", "category", "product_category", "query", "options": {name: [values]}, "Attributes"}',
     "webshop/items_ins_v2_1000.json": '{asin: {"instruction", "instruction_attributes"}}, as WebShop\'s own file of '
-    "this name, some without an instruction (github.com/princeton-nlp/WebShop, MIT); or in its place lies the full "
-    "set's items_ins_v2.json",
-    "webshop/title_nouns.json": "{asin: [the nouns and proper nouns of the product's name, in lower case]}, as spaCy's "
-    "en_core_web_sm tags them",
+    "this name, some without an instruction (github.com/princeton-nlp/WebShop, MIT)",
+    "webshop/title_nouns.json": _TITLE_NOUNS,
+    **{
+        f"webshop_full/{name}.json": f"{what} of WebShop's full set, as its own file of this name, which its "
+        "`setup.sh -d all` downloads (github.com/princeton-nlp/WebShop, MIT)"
+        for name, what in {
+            "items_shuffle": "the products",
+            "items_ins_v2": "the products' attributes",
+            "items_human_ins": "people's goals",
+        }.items()
+    },
+    "webshop_full/title_nouns.json": _TITLE_NOUNS,
 }
-"""Every file that nobody publishes in the form it is read in, and what it is made of: `{path: source and fields}`."""
-
-
-_IN_PLACE = {
-    "webshop/products_1000.jsonl": "webshop/items_shuffle.json",
-    "webshop/items_ins_v2_1000.json": "webshop/items_ins_v2.json",
-}
-"""What may lie in a data directory in place of a file of `CONVERTED`."""
+"""Every file that a data directory must hold, for it cannot be downloaded, and what it is made of: `{path: source}`."""
 
 
 def dataset_file(name: str, data: Path | None) -> Path:
@@ -154,17 +159,12 @@ def dataset_file(name: str, data: Path | None) -> Path:
 
 
 def dataset_directory(name: str, data: Path | None) -> Path:
-    """The directory of a dataset of several files out of `CONVERTED`, or of what may lie in their place: `webshop`.
+    """The directory of a dataset of several files out of `CONVERTED`, such as `webshop`.
 
     Raises:
         DataError: One of the files is not there.
     """
-
-    def there(each: str) -> str:
-        full = _IN_PLACE.get(each, each)
-        return full if data is not None and (data / full).is_file() else each
-
-    files = [dataset_file(there(each), data) for each in CONVERTED if each.startswith(f"{name}/")]
+    files = [dataset_file(each, data) for each in CONVERTED if each.startswith(f"{name}/")]
     return files[0].parent
 
 

@@ -108,7 +108,7 @@ def test_what_is_published_in_another_form_says_what_it_holds(name: str, tmp_pat
         assert CONVERTED[name] in str(raised.value)
 
 
-@pytest.mark.parametrize("dataset", ["webshop", "bfcl/ast"])
+@pytest.mark.parametrize("dataset", ["webshop", "webshop_full", "bfcl/ast"])
 def test_a_directory_that_is_half_there_is_an_error(dataset: str, tmp_path: Path) -> None:
     """Of a dataset that is half there, the error names the file that lacks; whole, it is found."""
     first, *rest = [name for name in CONVERTED if name.startswith(f"{dataset}/")]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from llmcompiler_graph.evaluation.data import dataset_directory
+from llmcompiler_graph.evaluation.benchmarks.webshop import WEBSHOP, WEBSHOP_FULL
+from llmcompiler_graph.evaluation.data import DataError, dataset_directory
 from llmcompiler_graph.evaluation.deterministic.webshop_shopper import choose_at_once, shop_for
 from llmcompiler_graph.evaluation.webshop.environment import Session
-from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Shop, read_shop
+from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Shop, read_full_shop, read_shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
 from llmcompiler_graph.evaluation.webshop.search import SearchEngine
 from tests.shared import shared
@@ -76,7 +77,7 @@ OFFICIAL_LAMP: dict[str, Any] = {
 
 @pytest.fixture
 def official(tmp_path: Path) -> Path:
-    """A directory with the full set's files: a lamp, twice, a sofa without a price, and what is no product."""
+    """A directory with the full set's files: a lamp, twice, a sofa without a price, a bed, and what is no product."""
     sofa = {
         **OFFICIAL_LAMP,
         "asin": "SOFA",
@@ -86,21 +87,21 @@ def official(tmp_path: Path) -> Path:
     }
     bed = {**OFFICIAL_LAMP, "asin": "BED", "pricing": "$1,000.50$2,000"}
     items = [OFFICIAL_LAMP, {**OFFICIAL_LAMP, "name": "Again"}, sofa, bed, {**OFFICIAL_LAMP, "asin": "nan"}]
-    wish = {"attributes": ["steel frame"], "instruction": "Find me a lamp", "instruction_attributes": ["steel frame"]}
     files = {
         "items_shuffle": items,
-        "items_ins_v2": {"LAMP": wish, "BED": {"attributes": ["soft"]}},
+        "items_ins_v2": {"LAMP": {"attributes": ["steel frame"]}, "BED": {"attributes": ["soft"]}},
+        "items_human_ins": {},
         "title_nouns": {"LAMP": ["lamp"], "SOFA": ["sofa"], "BED": []},
     }
-    (tmp_path / "webshop").mkdir()
+    (tmp_path / "webshop_full").mkdir()
     for name, content in files.items():
-        (tmp_path / "webshop" / f"{name}.json").write_text(json.dumps(content))
-    return dataset_directory("webshop", tmp_path)
+        (tmp_path / "webshop_full" / f"{name}.json").write_text(json.dumps(content))
+    return dataset_directory("webshop_full", tmp_path)
 
 
 def test_the_full_set(official: Path) -> None:
     """WebShop's own files are read: prices, options and points as its pages have them, each product once."""
-    shop = read_shop(official)
+    shop = read_full_shop(official)
     lamp, sofa, bed = shop.products.values()
     assert (lamp.title, lamp.price, lamp.shown_price, lamp.query) == (LAMP["name"], 19, "$19.0", "desk lamps")
     assert lamp.options == {"color": ("light blue", "red"), "fit": ("s | m",)}
@@ -109,12 +110,35 @@ def test_the_full_set(official: Path) -> None:
     assert sofa.attributes == ("DUMMY_ATTR",)
     assert 1000.5 <= bed.price <= 2000
     assert bed.shown_price == "$1000.5 to $2000.0"
-    assert sorted(goal.options["color"] for goal in shop.goals) == ["light blue", "red"]
+
+
+def test_products_without_nouns_are_counted(official: Path) -> None:
+    """The reward compares nouns: a file that lacks some is an error that says where, how many, and what to add."""
+    (official / "title_nouns.json").write_text(json.dumps({"LAMP": ["lamp"]}))
+    with pytest.raises(DataError) as raised:
+        read_full_shop(official)
+    assert f"{str(official / 'title_nouns.json')!r} lacks 2 of the 3 products, 'SOFA' first: add the" in str(
+        raised.value
+    )
+
+
+def test_the_two_sets_are_benchmarks_of_their_own(official: Path) -> None:
+    """Whatever lies beside it, each set is read from its own files: their records are never taken for each other."""
+    data = official.parent
+    (official / "items_human_ins.json").write_text(
+        json.dumps({"LAMP": [{"instruction": "a lamp", "instruction_attributes": ["red"], "instruction_options": []}]})
+    )
+    assert WEBSHOP_FULL.load(data)[0].question.startswith("a lamp, and price")
+    with pytest.raises(DataError, match=r"no file 'webshop/products_1000\.jsonl'"):
+        WEBSHOP.load(data)
+    (official / "items_ins_v2.json").unlink()
+    with pytest.raises(DataError, match=r"no file 'webshop_full/items_ins_v2\.json' .* WebShop's full set"):
+        WEBSHOP_FULL.load(data)
 
 
 @pytest.mark.parametrize("options", [["red", "s | m"], {"color": "red", "fit": "s | m"}])
 def test_human_goals(official: Path, options: Any) -> None:
-    """Where people's instructions are there, they are the goals, but for those without attributes."""
+    """The full set's goals are what people have said of its products, but for what names no attributes."""
     said = {
         "instruction": "i want a red lamp.",
         "instruction_attributes": ["steel frame"],
@@ -122,7 +146,7 @@ def test_human_goals(official: Path, options: Any) -> None:
     }
     human = {"LAMP": [said, {**said, "instruction_attributes": []}], "GONE": [said]}
     (official / "items_human_ins.json").write_text(json.dumps(human))
-    shop = read_shop(official)
+    shop = read_full_shop(official)
     (goal,) = shop.goals
     assert goal.instruction == f"i want a red lamp, and price lower than {goal.price_limit:.2f} dollars"
     lamp = shop.products["LAMP"]

@@ -1,19 +1,22 @@
-"""WebShop: buy what an instruction asks for, from 1,000 products or all; the official reward (section 5.4, appendix K).
+"""WebShop: buy what an instruction asks for; the official reward (section 5.4, appendix K of the paper).
+
+- `webshop`: the small set, 1,000 products with synthetic goals. Its scores cannot be compared with the paper's.
+- `webshop_full`: the full set, 1.18 million products with people's goals, as in the paper.
 
 Two tools: `search` gives ten products, `explore` opens one and returns its price, options, attributes and description.
 LLMCompiler explores everything that a search found at once, by a reference to every element. The answer names a product
 and options: it is what is bought. The paper's metric is the success rate (a reward of 1), the forgiving one the score
-(the mean reward). The small set has synthetic goals: its scores cannot be compared with the paper's, which are over the
-full set, 1.18 million products and human goals.
+(the mean reward).
 
-Products and goals are read from `webshop/` of the data directory; the small set is published nowhere as a small file:
-`evaluation.data.CONVERTED` says what the files hold, and which of the full set may lie in their place.
+Products and goals are read from the data directory, below the benchmark's name: `evaluation.data.CONVERTED` says what
+the files hold.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
@@ -23,13 +26,13 @@ from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import dataset_directory
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.evaluation.webshop.environment import RESULTS_PER_PAGE
-from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Goal, Product, Shop, read_shop
+from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Goal, Product, Shop, read_full_shop, read_shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
 from llmcompiler_graph.evaluation.webshop.search import SearchEngine
 from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.references import JSON
 
-__all__ = ("WEBSHOP", "Hit", "Page")
+__all__ = ("WEBSHOP", "WEBSHOP_FULL", "Hit", "Page")
 
 _LONGEST = 300  # characters of a description: ten products must fit a prompt
 
@@ -63,7 +66,14 @@ class Page(TypedDict):
 
 
 def _load(data: Path | None) -> list[Sample]:
-    shop = read_shop(dataset_directory("webshop", data))
+    return _samples(read_shop(dataset_directory("webshop", data)))
+
+
+def _load_full(data: Path | None) -> list[Sample]:
+    return _samples(read_full_shop(dataset_directory("webshop_full", data)))
+
+
+def _samples(shop: Shop) -> list[Sample]:
     engine = SearchEngine(shop.products.values())
     return [
         Sample(
@@ -184,4 +194,7 @@ WEBSHOP = Benchmark(
     react_prompt=_REACT,
     react_dagger_prompt=f"{_REACT}Look at several products before you answer, and at none twice.\n",
 )
-"""500 goals; over its own set the paper's ReAct has a success rate of 19.8 %, LLMCompiler 48.2 % (gpt-3.5-turbo)."""
+"""500 synthetic goals."""
+
+WEBSHOP_FULL = replace(WEBSHOP, name="webshop_full", load=_load_full)
+"""500 goals; the paper's ReAct has a success rate of 19.8 %, LLMCompiler 48.2 % (gpt-3.5-turbo)."""

@@ -1,8 +1,8 @@
-"""WebShop's products and the goals made of them (arXiv 2207.01206, MIT): the small set of 1,000 products, or all.
+"""WebShop's products and what customers want of them (arXiv 2207.01206, MIT): the small set of 1,000, or the full set.
 
 A goal is an instruction such as "Find me easy carry, high quality refillable containers with rose gold, and price lower
 than 30.00 dollars" with what it is made of. There is one for each combination of a product's options, 6,910 in the
-small set. For the full set people have written others, which are taken instead if they are there.
+small set. For the full set, of 1.18 million products, people have written others.
 The original draws prices and price limits before it seeds its random numbers, so that no two runs had the same goals.
 Here all three seeds are fixed: `PRICE_SEED`, `LIMIT_SEED`, and the original's own `SHUFFLE_SEED`. After shuffling, the
 first 500 goals are the test set.
@@ -19,7 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ("LIMIT_SEED", "PRICE_SEED", "SHUFFLE_SEED", "TEST_GOALS", "Goal", "Product", "Shop", "read_shop")
+from llmcompiler_graph.evaluation.data import DataError
+
+__all__ = (
+    "LIMIT_SEED",
+    "PRICE_SEED",
+    "SHUFFLE_SEED",
+    "TEST_GOALS",
+    "Goal",
+    "Product",
+    "Shop",
+    "read_full_shop",
+    "read_shop",
+)
 
 PRICE_SEED, LIMIT_SEED, SHUFFLE_SEED = 0, 1, 233
 TEST_GOALS = 500
@@ -85,28 +97,48 @@ class Shop:
 
 
 def read_shop(directory: Path) -> Shop:
-    """Read the shop from a directory.
+    """Read the small set: `products_1000.jsonl`, `items_ins_v2_1000.json` and `title_nouns.json`.
 
-    It holds `products_1000.jsonl`, `items_ins_v2_1000.json` and `title_nouns.json`; or in place of the first two
-    WebShop's own `items_shuffle.json` and `items_ins_v2.json`, with `items_human_ins.json` for people's goals.
+    Raises:
+        DataError: Products are without nouns.
     """
+    lines = (directory / "products_1000.jsonl").read_text(encoding="utf-8").splitlines()
+    products = _products([json.loads(line) for line in lines], directory)
+    return _shop(products, _goals(products, _read(directory / "items_ins_v2_1000.json")))
 
-    def read(name: str) -> Any:
-        path = directory / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
-    wishes, nouns = read("items_ins_v2.json") or read("items_ins_v2_1000.json"), read("title_nouns.json")
-    if (official := read("items_shuffle.json")) is not None:
-        raw = _catalogue(official, wishes)
-    else:
-        lines = (directory / "products_1000.jsonl").read_text(encoding="utf-8").splitlines()
-        raw = [json.loads(line) for line in lines]
+def read_full_shop(directory: Path) -> Shop:
+    """Read the full set: `items_shuffle.json`, `items_ins_v2.json`, `items_human_ins.json` and `title_nouns.json`.
+
+    Raises:
+        DataError: Products are without nouns.
+    """
+    items, wishes = _read(directory / "items_shuffle.json"), _read(directory / "items_ins_v2.json")
+    products = _products(_catalogue(items, wishes), directory)
+    return _shop(products, _human_goals(products, _read(directory / "items_human_ins.json")))
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _products(raw: Sequence[Mapping[str, Any]], directory: Path) -> list[Product]:
+    path = directory / "title_nouns.json"
+    nouns = _read(path)
+    if lacking := [each["asin"] for each in raw if each["asin"] not in nouns]:
+        msg = (
+            f"{str(path)!r} lacks {len(lacking):,} of the {len(raw):,} products, {lacking[0]!r} first: add the nouns "
+            "and proper nouns of their names, in lower case, as spaCy's en_core_web_sm tags them"
+        )
+        raise DataError(msg)
     prices = random.Random(PRICE_SEED)
-    products = {each["asin"]: _product(each, nouns[each["asin"]], prices) for each in raw}
-    human = read("items_human_ins.json")
-    goals = list(_goals(products.values(), wishes) if human is None else _human_goals(products.values(), human))
-    random.Random(SHUFFLE_SEED).shuffle(goals)
-    return Shop(products, goals)
+    return [_product(each, nouns[each["asin"]], prices) for each in raw]
+
+
+def _shop(products: Iterable[Product], goals: Iterable[Goal]) -> Shop:
+    shuffled = list(goals)
+    random.Random(SHUFFLE_SEED).shuffle(shuffled)
+    return Shop({each.asin: each for each in products}, shuffled)
 
 
 def _catalogue(official: Iterable[Mapping[str, Any]], wishes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
