@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
+import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from langchain_core.language_models import BaseChatModel
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
-from llmcompiler_graph.errors import LLMCompilerError
+from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.cassettes import Cassette, recording, replaying
 from llmcompiler_graph.evaluation.prices import PRICES, read_prices
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, Sample, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
+from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.models import LazyModel, is_local
 
 __all__ = ("BENCHMARKS", "SYSTEMS", "app", "main")
@@ -54,6 +60,14 @@ SYSTEMS = {
     )
 }
 """Where the systems are made: `{name: "module:function"}`."""
+
+_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "bool": ("true or false", (bool,)),
+    "int": ("a whole number", (int,)),
+    "int | None": ("a whole number or null", (int, type(None))),
+    "float | timedelta | None": ("seconds or null", (int, float, type(None))),
+    "str | None": ("text or null", (str, type(None))),
+}  # what options may be, by their annotation: of a wrong one each answer would be wrong, or under a wrong name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,6 +106,7 @@ def system_named(name: str, options: dict[str, Any]) -> System:
         BadParameter: There is none, or it does not take these options.
     """
     make = _found(name, SYSTEMS, "--system")
+    _check_types(options, make)
     try:
         system = make(**options)
     except (TypeError, LLMCompilerError) as error:
@@ -106,6 +121,16 @@ def _found(name: str, places: dict[str, str], hint: str) -> Any:
         raise typer.BadParameter(msg, param_hint=hint)
     module, _, attribute = places[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def _check_types(options: dict[str, Any], make: Callable[..., System]) -> None:
+    parameters = {**inspect.signature(create_llm_compiler).parameters, **inspect.signature(make).parameters}
+    for key, value in options.items():
+        if key in parameters and (known := _TYPES.get(str(parameters[key].annotation))):
+            words, types = known
+            if type(value) not in types:
+                msg = f"{key} is {words}, in JSON, not {value!r}"
+                raise typer.BadParameter(msg, param_hint="--option")
 
 
 def _options(given: list[str]) -> dict[str, Any]:
@@ -152,8 +177,8 @@ def run_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="A directory with the datasets; they are downloaded if there is none. Where it holds observations of "
-            "searches, these are searched instead of Wikipedia: keep the records of both apart.",
+            help="A directory with the datasets; without one they are downloaded, and searches are of Wikipedia. With "
+            "one, searches find the observations that it holds and nothing else: keep the records of both apart.",
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many samples.")] = None,
@@ -173,7 +198,9 @@ def run_command(
     retries: Annotated[
         int, typer.Option(min=0, metavar="N", help="How often the provider's failures are retried.")
     ] = 5,
-    minutes: Annotated[float | None, typer.Option(metavar="N", help="Begin no further sample after this long.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, metavar="N", help="Begin no further sample after this long.")
+    ] = None,
     prices: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON file of prices, before our own.")] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also add what model and tools say, and when, to this cassette.")
@@ -197,7 +224,7 @@ def run_command(
     if plan_only:
         options["plan_only"] = True
     made = system_named(system, options)
-    try:
+    with _reported():
         if replay is None:
             name = model or "local"
         else:
@@ -211,10 +238,14 @@ def run_command(
             samples = _with_ids(samples, ids.split(","))
         if plan_only:  # the others cannot be judged
             samples = [each for each in samples if each.entities]
+        if not samples:
+            what = "whose plan can be judged" if plan_only else f"in {str(data)!r}"
+            msg = f"{benchmark!r} has no sample {what}"
+            raise ConfigurationError(msg)
         samples = selected(samples, limit=limit, seed=seed)
         asked = name if replay is not None else _model(name, rate, seed, degrees)
         if replay is None:
-            LazyModel(asked).get()  # now: loading a local one is no part of the first answer
+            _made(asked)  # now: loading a local one is no part of the first answer
         plan = Run(
             benchmark=chosen,
             system=made,
@@ -231,19 +262,20 @@ def run_command(
             seconds=None if minutes is None else 60 * minutes,
             prices=PRICES if prices is None else read_prices(prices),
         )
-        added = asyncio.run(run(plan, samples, _tell))
-    except (LLMCompilerError, ImportError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on", err=True)
-        raise typer.Exit(130) from None
+        try:
+            added = asyncio.run(run(plan, samples, _tell))
+        except KeyboardInterrupt:
+            typer.echo("interrupted: the same command goes on", err=True)
+            raise typer.Exit(130) from None
     typer.echo(f"{added} examples added to {out}", err=True)
 
 
 @app.command(name="report")
 def report_command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL files that `run` wrote.", exists=True)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="JSONL files that `run` wrote.", exists=True, dir_okay=False),
+    ],
     *,
     out: Annotated[
         Path | None,
@@ -258,20 +290,21 @@ def report_command(
     """Summarise records: accuracy, latency and tokens with intervals, and paired tests against a baseline."""
     from llmcompiler_graph.evaluation import report  # numpy, which a run does not need
 
-    try:
+    with _reported(ValueError):
         records = report.read_all(files)
+        if not records:
+            msg = f"no record in {', '.join(repr(str(each)) for each in files)}"
+            raise ConfigurationError(msg)
         tables = report.tables(records, baseline)
-    except ValueError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     if out is None:
         typer.echo(report.markdown(tables))
         return
-    report.write(tables, out)
-    if plots:
-        from llmcompiler_graph.evaluation.plots import draw_all
+    with _reported():
+        report.write(tables, out)
+        if plots:
+            from llmcompiler_graph.evaluation.plots import draw_all
 
-        draw_all(tables, records, out)
+            draw_all(tables, records, out)
     typer.echo(f"written to {out}", err=True)
 
 
@@ -299,6 +332,9 @@ def deterministic_command(
         if name not in tier.PARTS:
             msg = f"{name!r} is none of {', '.join(tier.PARTS)}"
             raise typer.BadParameter(msg, param_hint="--part")
+    if out is not None:
+        with _reported():
+            out.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     began = time.perf_counter()
     results = tier.run_all(data, part or tier.PARTS, jobs)
     seconds = time.perf_counter() - began
@@ -310,15 +346,29 @@ def deterministic_command(
         raise typer.Exit(1)
 
 
+@contextmanager
+def _reported(*more: type[Exception]) -> Iterator[None]:
+    """Say in words what went wrong that is nobody's bug, and exit; also of `more` kinds."""
+    kinds: tuple[type[Exception], ...] = (LLMCompilerError, ImportError, OSError, *more)
+    try:
+        yield
+    except kinds as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
 def _temperature(given: str) -> float | None:
     """Read a temperature, or that there is none."""
     if given == "none":
         return None
     try:
-        return float(given)
+        degrees = float(given)
     except ValueError:
-        msg = f"a temperature is a number, or 'none', not {given!r}"
-        raise typer.BadParameter(msg, param_hint="--temperature") from None
+        degrees = math.nan
+    if not 0 <= degrees < math.inf:
+        msg = f"a temperature is a number from 0 on, or 'none', not {given!r}"
+        raise typer.BadParameter(msg, param_hint="--temperature")
+    return degrees
 
 
 def _with_ids(samples: list[Sample], ids: list[str]) -> list[Sample]:
@@ -345,7 +395,7 @@ def _model(name: str, rate: float | None, seed: int | None, temperature: float |
     """The model by its name; an instance where it must be changed."""
     if rate is None and ((is_local(name) and not temperature) or (seed is None and temperature is None)):
         return name  # the embedded one takes no seed, and its temperature is 0
-    model = LazyModel(name).get()
+    model = _made(name)
     changes: dict[str, Any] = {"local": True} if is_local(name) else {}
     if temperature is not None and "temperature" in type(model).model_fields:
         changes["temperature"] = temperature
@@ -354,6 +404,21 @@ def _model(name: str, rate: float | None, seed: int | None, temperature: float |
     if seed is not None and "seed" in type(model).model_fields:
         changes["seed"] = seed
     return model.model_copy(update=changes)
+
+
+def _made(model: Model) -> BaseChatModel:
+    """Make a model now, if it is a name.
+
+    Raises:
+        ConfigurationError: It cannot be made.
+    """
+    try:
+        return LazyModel(model).get()
+    except (LLMCompilerError, ImportError):
+        raise
+    except Exception as error:  # what providers raise for a key that is missing has no base class in common
+        msg = f"the model {model!r} cannot be made: {error}"
+        raise ConfigurationError(msg) from error
 
 
 def _tell(record: Record) -> None:

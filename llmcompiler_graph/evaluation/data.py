@@ -204,6 +204,11 @@ def read_json(name: str, data: Path | None) -> Any:
     """Read a JSON file of a dataset.
 
     Raises:
-        DataError: It is not there.
+        DataError: It is not there, or not JSON.
     """
-    return json.loads(dataset_file(name, data).read_text(encoding="utf-8"))
+    path = dataset_file(name, data)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"{str(path)!r} is not JSON: {error}"
+        raise DataError(msg) from error

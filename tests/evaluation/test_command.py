@@ -116,7 +116,15 @@ def test_a_recorded_run_is_played_again(data: str, server: ScriptedServer, tmp_p
         (["run", "movie", "--out", "x", "--option", "nothing"], "an option is key=value"),
         (["run", "movie", "--out", "x", "--replay", "a", "--record", "b"], "recorded or replayed, not both"),
         (["run", "movie", "--out", "x", "--replay", "a", "--repeats", "3"], "holds one answer to each sample"),
-        (["run", "movie", "--out", "x", "--temperature", "cold"], "a number, or 'none', not 'cold'"),
+        (["run", "movie", "--out", "x", "--temperature", "cold"], "a number from 0 on, or 'none', not 'cold'"),
+        (["run", "movie", "--out", "x", "--temperature", "nan"], "a number from 0 on, or 'none', not 'nan'"),
+        (["run", "movie", "--out", "x", "--option", "stream=False"], "stream is true or false, in JSON, not 'False'"),
+        (["run", "movie", "--out", "x", "--option", "max_replans=x"], "max_replans is a whole number"),
+        (["run", "movie", "--out", "x", "--option", "max_tasks=true"], "max_tasks is a whole number or null"),
+        (["run", "movie", "--out", "x", "--option", "deadline=x"], "deadline is seconds or null"),
+        (["run", "movie", "--out", "x", "--option", "name=5"], "name is text or null, in JSON, not 5"),
+        (["run", "movie", "--out", "x", "--system", "react", "--option", "dagger=no"], "dagger is true or false"),
+        (["report", "."], "'.' is a directory"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
@@ -131,6 +139,60 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
     result = ran("run", "movie", "--out", str(tmp_path / "x.jsonl"), "--data", str(tmp_path))
     assert result.exit_code == 1
     assert "error: no file 'llmcompiler/movie_recommendations_formatted.json'" in result.output
+
+
+def test_data_that_is_torn(tmp_path: Path) -> None:
+    """A dataset's file that is no JSON is named."""
+    path = tmp_path / "llmcompiler" / "movie_recommendations_formatted.json"
+    path.parent.mkdir()
+    path.write_text('[{"id": ')
+    result = ran("run", "movie", "--out", str(tmp_path / "x.jsonl"), "--data", str(tmp_path))
+    assert (result.exit_code, f"error: {str(path)!r} is not JSON" in result.output) == (1, True)
+
+
+def test_nothing_to_ask_is_an_error(data: str, tmp_path: Path) -> None:
+    """A run over no sample at all is not a success: its data is not there, or no plan of it can be judged."""
+    (tmp_path / "hotpotqa_offline").mkdir()
+    nothing = ran("run", "hotpotqa_bridge", *LIVE, "--data", str(tmp_path), "--out", str(tmp_path / "x"))
+    assert (nothing.exit_code, f"'hotpotqa_bridge' has no sample in {str(tmp_path)!r}" in nothing.output) == (1, True)
+    unjudged = ran("run", "game24", *LIVE, "--data", data, "--out", str(tmp_path / "x"), "--plan-only")
+    assert (unjudged.exit_code, "'game24' has no sample whose plan can be judged" in unjudged.output) == (1, True)
+
+
+def test_files_that_cannot_be_written(data: str, server: ScriptedServer, tmp_path: Path) -> None:
+    """Each is named, without a traceback, and before anything is done where that can be known."""
+    (tmp_path / "file").touch()
+    there = str(tmp_path / "file" / "there")
+    live = tmp_path / "x.jsonl"
+    server.replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"] * 2
+    unrecorded = asking(data, *LIVE, "--out", str(live), "--record", there)
+    assert live.read_text() == ""  # the failure of the cassette is not the system's
+    assert asking(data, *LIVE, "--out", str(live)).exit_code == 0
+    for result in (
+        unrecorded,
+        asking(data, *LIVE, "--out", there),
+        asking(data, *LIVE, "--out", str(tmp_path)),
+        asking(data, "--out", str(tmp_path / "y"), "--replay", str(tmp_path)),
+        ran("report", str(live), "--out", there),
+        ran("deterministic", "--data", data, "--part", "paper_model", "--out", there),
+    ):
+        assert (result.exit_code, "error: " in result.output, str(tmp_path) in result.output) == (1, True, True)
+    assert len(server.requests) == 4
+
+
+def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
+    """A file without records makes no report."""
+    (tmp_path / "x.jsonl").touch()
+    result = ran("report", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "report"))
+    assert (result.exit_code, "error: no record in" in result.output) == (1, True)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_missing_key_is_an_error_in_words(data: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A model whose provider wants a key cannot be made: what the provider says is said, before anything is asked."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    result = asking(data, *LIVE, "--out", str(tmp_path / "x"))
+    assert (result.exit_code, "error: the model 'openai:scripted' cannot be made: " in result.output) == (1, True)
 
 
 def test_rate_seed_and_temperature_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,10 @@ class Cassette:
         self.path = path
         self._takes: dict[tuple[str, str, str], dict[str, Take]] = {}
         takes: dict[str, Take] = {}
-        content = path.read_bytes() if path.exists() else b""
+        try:
+            content = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise _unusable(path, error) from error
         whole, _, last = content.rpartition(b"\n")
         self._torn = len(last) if last.startswith(_BEGINNING) or _BEGINNING.startswith(last) else 0  # by a kill
         for number, line in enumerate((whole if self._torn else content).splitlines(), 1):
@@ -95,7 +98,11 @@ class Cassette:
         raise CassetteError(msg)
 
     def add(self, take: Take, system: System, benchmark: Benchmark, sample: Sample) -> None:
-        """Write a take to the end of the file."""
+        """Write a take to the end of the file.
+
+        Raises:
+            CassetteError: It cannot be written; an `OSError` would be taken for the system's own failure.
+        """
         key = uuid4().hex[:12]
         head = {
             "kind": "take",
@@ -106,13 +113,21 @@ class Cassette:
             "model": dict(take.model),
         }
         lines = [head, *({"kind": entry["kind"], "take": key, **entry} for entry in take.entries)]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            if self._torn:
-                file.truncate(self.path.stat().st_size - self._torn)
-                self._torn = 0
-            file.write(b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines))
+        content = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                if self._torn:
+                    file.truncate(self.path.stat().st_size - self._torn)
+                    self._torn = 0
+                file.write(content)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
         self._takes.setdefault((benchmark.name, sample.id, system.name), {})[take.model["name"]] = take
+
+
+def _unusable(path: Path, error: OSError) -> CassetteError:
+    return CassetteError(f"the cassette {str(path)!r} cannot be used: {error}")
 
 
 def asked_model(messages: Sequence[BaseMessage], stop: Sequence[str] | None, settings: Mapping[str, Any]) -> str:
