@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
+from langchain_openai import ChatOpenAI
 
 from llmcompiler_graph.evaluation.benchmarks.game24 import GAME24
 from llmcompiler_graph.evaluation.records import Answer, Sample, System
 from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.scripted_server import ScriptedServer
 from tests.shared import shared
 
 SAMPLE = Sample("901", "4 5 6 10", 24)
@@ -50,6 +52,22 @@ def played(system: System) -> tuple[Answer, float, int]:
         return answer, asyncio.get_running_loop().time(), len(model.calls)
 
     return run_virtual(main)
+
+
+def test_judgements_are_three_samples_with_a_seed_too() -> None:
+    """A seeded model is asked with three seeds for its three judgements: with one they would be the same."""
+    with ScriptedServer(["sure", "likely", "sure", "steps"]) as server:
+        model = ChatOpenAI(model="scripted", seed=7, base_url=server.base_url, api_key="none")  # type: ignore[arg-type]
+        propose, evaluate, _ = GAME24.tools(SAMPLE, model)
+
+        async def main() -> list[float]:
+            found: list[float] = await evaluate.ainvoke({"puzzle": SAMPLE.question, "states": ["(left: 4 20)"]})
+            await propose.ainvoke({"puzzle": SAMPLE.question, "state": ""})
+            return found
+
+        assert asyncio.run(main()) == [41]
+        assert sorted(request["seed"] for request in server.requests) == [7, 7, 8, 9]
+        assert {request["temperature"] for request in server.requests} == {0.7}
 
 
 def test_the_puzzles_are_those_of_the_papers() -> None:

@@ -17,6 +17,7 @@ import asyncio
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
 
@@ -116,12 +117,16 @@ def _load(data: Path | None) -> list[Sample]:
 def _tools(sample: Sample, model: Model) -> list[BaseTool]:
     judged: dict[str, asyncio.Task[float]] = {}  # {prompt: its value}: what is left is often the same
 
-    async def ask(prompt: str) -> str:
+    async def ask(prompt: str, sample: int = 0) -> str:
         chat = await LazyModel(model).aget()
-        return str((await chat.bind(temperature=_TEMPERATURE).ainvoke(prompt)).text)
+        settings: dict[str, Any] = {"temperature": _TEMPERATURE}
+        seed = getattr(getattr(chat, "inner", chat), "seed", None)  # behind the one that records it
+        if isinstance(seed, int):
+            settings["seed"] = seed + sample  # with one seed all judgements would be the same
+        return str((await chat.bind(**settings).ainvoke(prompt)).text)
 
     async def valued(prompt: str) -> float:
-        replies = await asyncio.gather(*(ask(prompt) for _ in range(_JUDGEMENTS)))
+        replies = await asyncio.gather(*(ask(prompt, number) for number in range(_JUDGEMENTS)))
         words = [_WORD.findall(reply.lower()) for reply in replies]
         return sum(_VALUES[found[-1]] for found in words if found)
 
