@@ -15,7 +15,7 @@ from pathlib import Path
 
 from llmcompiler_graph.evaluation.data import DataError
 
-__all__ = ("PRICES", "Price", "cost", "read_prices")
+__all__ = ("PRICES", "Price", "cost", "price_of", "read_prices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class Price:
     source: str
     """Who says so."""
 
+    def __str__(self) -> str:
+        """Where it comes from."""
+        return f"{self.date}, {self.source}"
+
 
 _PAPER = "2023-11", "OpenAI's price list of November 2023, the month of the paper's runs (its Table 2 follows from it)"
 _LATER = "2024-10", "OpenAI's price list of October 2024, from memory: check it before you quote a cost"
@@ -48,6 +52,12 @@ PRICES: Mapping[str, Price] = {
 """Prices by the model's name."""
 
 
+def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
+    """The price of a model, by its name with or without its provider; `None` if there is none."""
+    provider, _, name = model.rpartition(":")
+    return prices.get(model) or prices.get(provider if provider == "local" else name)
+
+
 def cost(
     model: str, *, tokens_in: int, tokens_out: int, tokens_cached: int, prices: Mapping[str, Price] = PRICES
 ) -> float | None:
@@ -60,8 +70,7 @@ def cost(
         tokens_cached: Prompt tokens read from a cache.
         prices: Prices by name.
     """
-    provider, _, name = model.rpartition(":")
-    price = prices.get(model) or prices.get(provider if provider == "local" else name)
+    price = price_of(model, prices)
     if price is None:
         return None
     cached = price.input if price.cached is None else price.cached
@@ -76,7 +85,10 @@ def read_prices(path: Path) -> dict[str, Price]:
     """
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-        return {**PRICES, **{name: Price(**{"cached": None, **price}) for name, price in given.items()}}
+        own = {name: Price(**{"cached": None, **price}) for name, price in given.items()}
+        for price in own.values():
+            sum((price.input, price.output, price.cached or 0))  # numbers, all of them
+        return {**PRICES, **own}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         msg = f"{str(path)!r} is not a price table, {{model: {{input, output, cached, date, source}}}}: {error}"
         raise DataError(msg) from error

@@ -203,6 +203,8 @@ class Record:
     """Prompt tokens read from a cache."""
     cost_usd: float | None = None
     """US dollars by the price table; `None` for models it does not have."""
+    price: str = ""
+    """When and by whom that table's price was said."""
     tasks: int = 0
     """As in `Answer`, and so on."""
     width: int = 0

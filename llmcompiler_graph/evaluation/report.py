@@ -98,6 +98,8 @@ class Table:
     """The systems."""
     comparisons: tuple[Comparison, ...]
     """Each but the baseline against it; empty if there is no baseline."""
+    prices: tuple[str, ...]
+    """When and by whom the prices were said that costs are by."""
 
 
 def read_all(paths: Iterable[Path]) -> list[Record]:
@@ -135,7 +137,8 @@ def _table(setting: Setting, systems: Mapping[str, Sequence[Record]], baseline: 
     base = next((name for name in ((baseline,) if baseline else _BASELINES) if name in systems), None)
     compared = [] if base is None else [name for name in sorted(systems) if name != base]
     comparisons = [_compare(name, systems[name], base or "", systems[base or ""]) for name in compared]
-    return Table(setting, rows, tuple(each for each in comparisons if each is not None))
+    prices = sorted({record.price for records in systems.values() for record in records if record.price})
+    return Table(setting, rows, tuple(each for each in comparisons if each is not None), tuple(prices))
 
 
 def latency(record: Record) -> float:
@@ -223,6 +226,8 @@ def markdown(made: Iterable[Table]) -> str:
             "Intervals: 95 %, bootstrap over examples."
         )
         parts.append(_grid(_PLAN_COLUMNS if of.plan_only else _COLUMNS, table.rows))
+        if table.prices and not of.plan_only:
+            parts.append(f"Prices: {'; '.join(table.prices)}.")
         if table.comparisons:
             parts.append(f"Against `{table.comparisons[0].baseline}`, over the examples that both answered:")
             parts.append(_grid(_COMPARED, table.comparisons))

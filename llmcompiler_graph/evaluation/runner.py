@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
-from llmcompiler_graph.evaluation.prices import PRICES, Price, cost
+from llmcompiler_graph.evaluation.prices import PRICES, Price, cost, price_of
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, Setting, System, Tier
 from llmcompiler_graph.evaluation.usage import Usage, measured
 
@@ -206,6 +206,7 @@ async def _example(plan: Run, sample: Sample, repeat: int) -> Record:
             tokens_cached=usage.tokens_cached,
             prices=plan.prices,
         ),
+        price=str(price_of(plan.model_name, plan.prices) or ""),
         tasks=answer.tasks,
         width=answer.width,
         depth=answer.depth,

@@ -49,6 +49,7 @@ def test_prices_of_ones_own_go_first(tmp_path: Path) -> None:
     prices = read_prices(path)
     assert cost("x:mine", tokens_in=10**6, tokens_out=10**6, tokens_cached=0, prices=prices) == 3
     assert prices.keys() > PRICES.keys()
-    path.write_text('{"mine": {"input": 1}}', encoding="utf-8")
-    with pytest.raises(DataError, match="not a price table"):
-        read_prices(path)
+    for wrong in ({"input": 1}, {**mine["mine"], "output": "2"}, {**mine["mine"], "cached": [1]}):
+        path.write_text(json.dumps({"mine": wrong}), encoding="utf-8")
+        with pytest.raises(DataError, match="not a price table"):
+            read_prices(path)

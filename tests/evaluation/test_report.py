@@ -164,6 +164,15 @@ def test_tokens_that_were_not_counted_are_not_zero() -> None:
     assert "| — |" in markdown([table])
 
 
+def test_costs_say_whose_prices_they_are_by() -> None:
+    """Below a table with costs stands where the prices are from: each of them, if there were several."""
+    text = markdown(
+        tables([*RECORDS, record(12, "react", price="2024-10, me"), record(13, "react", price="2025-01, her")])
+    )
+    assert "\nPrices: 2024-10, me; 2025-01, her.\n" in text
+    assert "Prices" not in markdown(tables(RECORDS))
+
+
 def test_files(tmp_path: Path) -> None:
     """Markdown, JSON and each plot as PNG and SVG; the JSON has the figures by name."""
     source = tmp_path / "runs.jsonl"

@@ -314,6 +314,7 @@ async def test_usage_is_that_of_the_example(tmp_path: Path) -> None:
         assert (record.model_calls, record.tokens_in, record.tokens_out) == (calls, 10 * calls, 3 * calls)
         assert record.tokens_cached == 4 * calls
         assert record.cost_usd == pytest.approx(calls * (6 * 0.15 + 4 * 0.075 + 3 * 0.6) / 1e6)
+        assert record.price.startswith("2024-10, OpenAI's price list")
         assert [span["kind"] for span in record.timeline] == ["model"] * calls
 
 
