@@ -24,6 +24,8 @@ __all__ = (
     "dataset_directory",
     "dataset_file",
     "fetch",
+    "json_lines_of",
+    "json_of",
     "read_json",
 )
 
@@ -206,9 +208,33 @@ def read_json(name: str, data: Path | None) -> Any:
     Raises:
         DataError: It is not there, or not JSON.
     """
-    path = dataset_file(name, data)
+    return json_of(dataset_file(name, data))
+
+
+def json_of(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        DataError: It is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         msg = f"{str(path)!r} is not JSON: {error}"
         raise DataError(msg) from error
+
+
+def json_lines_of(path: Path) -> list[Any]:
+    """What the lines of a JSONL file hold; empty ones hold nothing.
+
+    Raises:
+        DataError: A line is not JSON.
+    """
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            found += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            msg = f"{str(path)!r}, line {number}, is not JSON: {error}"
+            raise DataError(msg) from error
+    return found

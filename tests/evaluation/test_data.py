@@ -19,6 +19,8 @@ from llmcompiler_graph.evaluation.data import (
     dataset_directory,
     dataset_file,
     fetch,
+    json_lines_of,
+    json_of,
     read_json,
 )
 
@@ -90,6 +92,18 @@ def test_the_data_directory_wins(tmp_path: Path) -> None:
     assert read_json(name, tmp_path) == json.loads(CONTENT)
     with pytest.raises(DataError, match=r"no file 'game24/24\.csv'"):
         dataset_file("game24/24.csv", tmp_path)
+
+
+def test_torn_files_are_located(tmp_path: Path) -> None:
+    """What is no JSON is an error with its file, and of many lines with its line; no line is one but a newline's."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a\u2028b"}\n\n[1]\n', encoding="utf-8")
+    assert json_lines_of(path) == [{"text": "a\u2028b"}, [1]]
+    path.write_text('[1]\n\n{"text": "a')
+    with pytest.raises(DataError, match=r"x\.jsonl', line 3, is not JSON"):
+        json_lines_of(path)
+    with pytest.raises(DataError, match=r"x\.jsonl' is not JSON"):
+        json_of(path)
 
 
 def test_what_is_published_nowhere_needs_a_directory() -> None:

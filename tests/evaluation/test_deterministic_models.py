@@ -115,7 +115,7 @@ def test_tables_have_notes_below() -> None:
 
 
 def test_missing_data_is_said(tmp_path: Path) -> None:
-    """Parts whose data is not there say so; the others run; the report has both."""
+    """Parts whose data is not there, or torn, say so; the others run; the report has all."""
     graph = {
         "id": 0,
         "steps": ["stir", "bake"],
@@ -125,9 +125,12 @@ def test_missing_data_is_said(tmp_path: Path) -> None:
     }
     (tmp_path / "asynchow").mkdir()
     (tmp_path / "asynchow" / "async_dags.jsonl").write_text(json.dumps(graph))
-    results = run_all(tmp_path, ["mathqa", "asynchow"], jobs=1)
+    (tmp_path / "nestools").mkdir()
+    (tmp_path / "nestools" / "test_data.jsonl").write_text('{"api": [')
+    results = run_all(tmp_path, ["mathqa", "asynchow", "nestools"], jobs=1)
     assert "mathqa_exec_dags.jsonl" in results[0].missing
     assert results[1].rows
+    assert "test_data.jsonl', line 1, is not JSON" in results[2].missing
     write(results, 1.0, tmp_path / "out")
     assert "Not run: mathqa" in (tmp_path / "out" / "deterministic.md").read_text()
     content = json.loads((tmp_path / "out" / "deterministic.json").read_text())

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.benchmarks.search import recorded_search, wikipedia_search
-from llmcompiler_graph.evaluation.data import DataError, read_json
+from llmcompiler_graph.evaluation.data import DataError, json_of, read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.plan import Plan
@@ -90,7 +89,7 @@ _FIREACT = "fireact_search_observations.json"
 def _distractor(data: Path) -> Iterator[dict[str, Any]]:
     official = data / _OFFICIAL_DISTRACTOR
     if official.is_file():
-        for row in json.loads(official.read_text(encoding="utf-8")):
+        for row in json_of(official):
             paragraphs = [{"title": title, "text": "".join(sentences)} for title, sentences in row["context"]]
             yield {**row, "id": row["_id"], "paragraphs": paragraphs}
     else:
@@ -103,7 +102,7 @@ def _paragraphs(row: dict[str, Any]) -> dict[str, str]:
 
 def _optional(data: Path | None, name: str) -> Any:
     path = data / "hotpotqa_offline" / name if data is not None else None
-    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
+    return json_of(path) if path is not None and path.is_file() else None
 
 
 def _tools(sample: Sample, model: Model) -> list[BaseTool]:

@@ -8,7 +8,6 @@ is that of Wikipedia, live.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from langchain_core.tools import BaseTool
@@ -17,7 +16,7 @@ from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.benchmarks.search import recorded_search, wikipedia_search
-from llmcompiler_graph.evaluation.data import read_json
+from llmcompiler_graph.evaluation.data import json_of, read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.plan import Plan
@@ -32,7 +31,7 @@ def _load(data: Path | None) -> list[Sample]:
     observations = None
     if data is not None:
         path = data / "movie" / "observations.json"
-        observations = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        observations = json_of(path) if path.is_file() else {}
     parts = [_parts(row["question"]) for row in rows]
     known = {title for seeds, options in parts for title in (*(seeds if len(seeds) == 4 else ()), *options)}
     return [

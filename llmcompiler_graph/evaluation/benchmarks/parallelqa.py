@@ -8,7 +8,6 @@ the package's own and the few that these lack, below.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only 
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import combines_all, named_in
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
-from llmcompiler_graph.evaluation.data import read_json
+from llmcompiler_graph.evaluation.data import json_of, read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.plan import Plan
@@ -160,7 +159,7 @@ def _index(path: str) -> Index:
     if not Path(path).is_file():
         return _own_index()
     entries = []
-    for name, values in json.loads(Path(path).read_text(encoding="utf-8")).items():
+    for name, values in json_of(Path(path)).items():
         if isinstance(values, dict):
             kind = _KIND_OF.get(name, "thing")
             entry: dict[str, Any] = {"name": name, "kind": kind, "aliases": _names(name, kind)[1:]}

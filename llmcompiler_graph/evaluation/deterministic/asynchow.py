@@ -15,6 +15,7 @@ from pathlib import Path
 
 from langchain_core.tools import tool
 
+from llmcompiler_graph.evaluation.data import json_lines_of
 from llmcompiler_graph.evaluation.deterministic.on_virtual_clock import run_plans
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 
@@ -48,8 +49,7 @@ async def step(name: str, seconds: float) -> str:
 
 def read(path: Path) -> list[StepGraph]:
     """Read the graphs of a JSONL file."""
-    with path.open(encoding="utf-8") as lines:
-        return [_graph(json.loads(line)) for line in lines]
+    return [_graph(each) for each in json_lines_of(path)]
 
 
 def _graph(raw: Mapping[str, object]) -> StepGraph:

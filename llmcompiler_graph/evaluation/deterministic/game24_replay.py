@@ -18,7 +18,6 @@ paper's evaluator asks about its states one by one is not said; both are tried.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from llmcompiler_graph.evaluation.benchmarks.game24 import GAME24
+from llmcompiler_graph.evaluation.data import json_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.records import Model, Sample
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
@@ -121,7 +121,7 @@ SETTINGS = (
 
 def read(path: Path) -> list[Puzzle]:
     """Read the recorded run."""
-    return [_puzzle(each) for each in json.loads(path.read_text(encoding="utf-8"))]
+    return [_puzzle(each) for each in json_of(path)]
 
 
 def _puzzle(raw: Mapping[str, Any]) -> Puzzle:

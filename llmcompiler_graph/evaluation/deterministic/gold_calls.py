@@ -19,7 +19,7 @@ from typing import Any
 
 from llmcompiler_graph.check import check_plan
 from llmcompiler_graph.errors import PlanError
-from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES
+from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES, json_lines_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.parser import parse_plan
@@ -65,7 +65,7 @@ class Refused:
 
 def read_nestools(path: Path) -> list[GoldCalls]:
     """Read the samples of NesTools."""
-    return [_nested(json.loads(line)) for line in _lines(path)]
+    return [_nested(each) for each in json_lines_of(path)]
 
 
 def _nested(raw: Mapping[str, Any]) -> GoldCalls:
@@ -116,10 +116,9 @@ def read_bfcl(directory: Path) -> list[GoldCalls]:
     """Read BFCL's parallel categories, `question_*.jsonl` with `answer_*.jsonl`."""
     found = []
     for category in BFCL_CATEGORIES:
-        answers = [json.loads(line) for line in _lines(directory / f"answer_{category}.jsonl")]
+        answers = json_lines_of(directory / f"answer_{category}.jsonl")
         gold = {each["id"]: each["ground_truth"] for each in answers}
-        for line in _lines(directory / f"question_{category}.jsonl"):
-            raw = json.loads(line)
+        for raw in json_lines_of(directory / f"question_{category}.jsonl"):
             tools = [_bfcl_tool(each) for each in raw["function"]]
             calls = [call for each in gold[raw["id"]] for call in each.items()]
             tasks = (Task(index, name, _chosen(given)) for index, (name, given) in enumerate(calls, 1))
@@ -204,7 +203,3 @@ def _read(each: GoldCalls) -> Plan | None:
         return parse_plan(str(each.plan))
     except PlanError:
         return None
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()

@@ -8,7 +8,6 @@ a plan is its depth and the number of its calls is what a sequential agent would
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from langchain_core.tools import BaseTool, StructuredTool
 
+from llmcompiler_graph.evaluation.data import json_lines_of
 from llmcompiler_graph.evaluation.deterministic.on_virtual_clock import run_plans
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 
@@ -84,15 +84,13 @@ class Problem:
 
 def read(path: Path) -> list[Problem]:
     """Read the problems of a JSONL file."""
-    with path.open(encoding="utf-8") as lines:
-        raw = [json.loads(line) for line in lines]
     return [
         Problem(
             each["id"],
             [(call["op"], call["args"]) for call in each["calls"]],
             [float(each["gold_answer"]), float(each["option_value"])],
         )
-        for each in raw
+        for each in json_lines_of(path)
     ]
 
 

@@ -40,7 +40,7 @@ class Result:
     details: tuple[str, ...] = ()
     """What is not as it should be, one by one."""
     missing: str = ""
-    """The data that is not there; empty if it ran."""
+    """What is wrong with its data, most often that it is not there; empty if it ran."""
     seconds: float = 0.0
     """How long it took, in real time."""
     cpu_seconds: float = 0.0

@@ -11,7 +11,6 @@ first 500 goals are the test set.
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmcompiler_graph.evaluation.data import DataError
+from llmcompiler_graph.evaluation.data import DataError, json_lines_of, json_of
 
 __all__ = (
     "LIMIT_SEED",
@@ -102,9 +101,8 @@ def read_shop(directory: Path) -> Shop:
     Raises:
         DataError: Products are without nouns.
     """
-    lines = (directory / "products_1000.jsonl").read_text(encoding="utf-8").splitlines()
-    products = _products([json.loads(line) for line in lines], directory)
-    return _shop(products, _goals(products, _read(directory / "items_ins_v2_1000.json")))
+    products = _products(json_lines_of(directory / "products_1000.jsonl"), directory)
+    return _shop(products, _goals(products, json_of(directory / "items_ins_v2_1000.json")))
 
 
 def read_full_shop(directory: Path) -> Shop:
@@ -113,18 +111,14 @@ def read_full_shop(directory: Path) -> Shop:
     Raises:
         DataError: Products are without nouns.
     """
-    items, wishes = _read(directory / "items_shuffle.json"), _read(directory / "items_ins_v2.json")
+    items, wishes = json_of(directory / "items_shuffle.json"), json_of(directory / "items_ins_v2.json")
     products = _products(_catalogue(items, wishes), directory)
-    return _shop(products, _human_goals(products, _read(directory / "items_human_ins.json")))
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return _shop(products, _human_goals(products, json_of(directory / "items_human_ins.json")))
 
 
 def _products(raw: Sequence[Mapping[str, Any]], directory: Path) -> list[Product]:
     path = directory / "title_nouns.json"
-    nouns = _read(path)
+    nouns = json_of(path)
     if lacking := [each["asin"] for each in raw if each["asin"] not in nouns]:
         msg = (
             f"{str(path)!r} lacks {len(lacking):,} of the {len(raw):,} products, {lacking[0]!r} first: add the nouns "
