@@ -164,11 +164,13 @@ def run_command(
         ),
     ] = None,
     temperature: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="T", help="The model's temperature; 'none' sends none, for models that refuse it. The paper's is 0."
+            metavar="T",
+            help="The model's temperature; 'none' sends none, for models that refuse it. [default: 0, the paper's; "
+            "with --replay, the cassette's]",
         ),
-    ] = "0",
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the system, its value in JSON. May be repeated."),
@@ -218,7 +220,7 @@ def run_command(
         raise typer.BadParameter("a cassette is recorded or replayed, not both", param_hint="--replay")
     if replay is not None and repeats > 1:
         raise typer.BadParameter("a cassette holds one answer to each sample", param_hint="--repeats")
-    degrees = _temperature(temperature)
+    degrees = _temperature("0" if temperature is None else temperature)
     chosen = benchmark_named(benchmark)
     options = _options(option or [])
     if plan_only:
@@ -231,8 +233,13 @@ def run_command(
             cassette = Cassette(replay)
             name = _recorded_model(cassette, model)
             made = replaying(made, cassette, name)
+            there = cassette.temperatures(name)
+            degrees = degrees if temperature is not None or len(there) != 1 else next(iter(there))
+            _check_temperature(cassette, name, degrees, "--temperature")
         if record is not None:
-            made = recording(made, Cassette(record), name)
+            cassette = Cassette(record)
+            _check_temperature(cassette, name, degrees, "--record")
+            made = recording(made, cassette, name, degrees)
         samples = chosen.load(data)
         if ids is not None:
             samples = _with_ids(samples, ids.split(","))
@@ -256,7 +263,7 @@ def run_command(
             plan_only=plan_only,
             repeats=repeats,
             seed=seed,
-            temperature=degrees if replay is None else None,
+            temperature=degrees,
             concurrency=concurrency,
             retries=retries,
             seconds=None if minutes is None else 60 * minutes,
@@ -389,6 +396,15 @@ def _recorded_model(cassette: Cassette, wanted: str | None) -> str:
     else:
         return wanted or (there[0] if there else "local")
     raise typer.BadParameter(msg, param_hint="--model")
+
+
+def _check_temperature(cassette: Cassette, model_name: str, degrees: float | None, hint: str) -> None:
+    """One cassette is of one temperature: it has one answer to each question."""
+    if others := cassette.temperatures(model_name) - {degrees}:
+        there = ", ".join(sorted("none" if each is None else f"{each:g}" for each in others))
+        asked = "none" if degrees is None else f"{degrees:g}"
+        msg = f"{str(cassette.path)!r} holds answers of {model_name} at the temperature {there}, not {asked}"
+        raise typer.BadParameter(msg, param_hint=hint)
 
 
 def _model(name: str, rate: float | None, seed: int | None, temperature: float | None) -> Model:

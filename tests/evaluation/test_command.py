@@ -246,6 +246,21 @@ def test_a_replay_is_of_the_model_that_was_recorded(data: str, server: ScriptedS
     assert [read_all([tmp_path / name])[0].model for name in "ab"] == ["openai:gpt-4o", "openai:gpt-4-0613"]
 
 
+def test_a_cassette_is_of_one_temperature(data: str, server: ScriptedServer, tmp_path: Path) -> None:
+    """A replay is told apart by the temperature it was recorded at; another one is neither added nor played."""
+    server.replies += [RIGHT + "\n4. join()", "Finish: Mariana Trench"]
+    tape, played = str(tmp_path / "tape"), str(tmp_path / "played")
+    live = [*LIVE, "--out", str(tmp_path / "live"), "--record", tape]
+    assert asking(data, *live, "--temperature", "0.7").exit_code == 0
+    added = asking(data, *live)
+    assert (added.exit_code, "at the temperature 0.7, not 0" in without_box(added)) == (2, True)
+    assert asking(data, "--out", played, "--replay", tape).exit_code == 0
+    assert asking(data, "--out", played, "--replay", tape, "--temperature", "0.7").exit_code == 0
+    assert [(record.tier, record.temperature) for record in read_all([Path(played)])] == [("recorded", 0.7)]
+    other = asking(data, "--out", played, "--replay", tape, "--temperature", "none")
+    assert (other.exit_code, "at the temperature 0.7, not none" in without_box(other)) == (2, True)
+
+
 def without_box(result: Result) -> str:
     """What an error says, without the lines it is framed with."""
     return " ".join(result.output.replace("│", " ").split())

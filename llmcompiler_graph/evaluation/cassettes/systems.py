@@ -18,20 +18,30 @@ from llmcompiler_graph.testing import run_virtual
 __all__ = ("recording", "replaying")
 
 
-def recording(system: System, cassette: Cassette, model_name: str | None = None) -> System:
+def recording(
+    system: System, cassette: Cassette, model_name: str | None = None, temperature: float | None = None
+) -> System:
     """The same system, each answer of which adds a take to a cassette; an answer that fails adds nothing.
 
     Args:
         system: The system.
         cassette: The cassette.
         model_name: What the model is called there; its own name, if not given.
+        temperature: The temperature that was asked for, if any.
     """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         inner = await LazyModel(model).aget()
         native = getattr(inner, "native_calls", type(inner).bind_tools is not BaseChatModel.bind_tools)
         own = model if isinstance(model, str) else getattr(inner, "model_name", type(inner).__name__)
-        take = Take({"name": model_name or own, "local": is_local(model), "native_calls": native})
+        take = Take(
+            {
+                "name": model_name or own,
+                "local": is_local(model),
+                "native_calls": native,
+                "temperature": temperature,
+            }
+        )
         recorder = RecordingModel(
             inner=inner,
             local=is_local(model),

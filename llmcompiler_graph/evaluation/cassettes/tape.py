@@ -33,7 +33,7 @@ class Take:
     """One recorded answer."""
 
     model: Mapping[str, Any]
-    """Of the model: `{"name", "local", "native_calls"}`."""
+    """Of the model: `{"name", "local", "native_calls", "temperature"}`."""
     entries: list[dict[str, Any]] = field(default_factory=list)
     """What was said, in the order it was asked for: `{"kind", "asked", …, "seconds"}`."""
 
@@ -79,6 +79,11 @@ class Cassette:
     def models(self) -> tuple[str, ...]:
         """The names of the models whose answers are recorded."""
         return tuple(sorted({name for takes in self._takes.values() for name in takes}))
+
+    def temperatures(self, model_name: str) -> frozenset[float | None]:
+        """At which temperatures the answers of a model are recorded, where one was asked for."""
+        recorded = (takes[model_name] for takes in self._takes.values() if model_name in takes)
+        return frozenset(take.model.get("temperature") for take in recorded)
 
     def take(self, system: System, benchmark: Benchmark, sample: Sample, model_name: str | None = None) -> Take:
         """What was recorded for an answer, of the only model whose answer there is, or of the model of this name.
