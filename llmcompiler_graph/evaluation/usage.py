@@ -22,7 +22,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from llmcompiler_graph.references import JSON
@@ -70,7 +70,10 @@ class Usage(BaseCallbackHandler):
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Count a reply that was not read to its end, as far as it came; one that never began costs nothing."""
         response = kwargs.get("response")
-        if isinstance(response, LLMResult) and any(response.generations):
+        # LangChain makes a whole message of the body of a refusal; what was streamed is a chunk
+        if isinstance(response, LLMResult) and any(
+            isinstance(each, ChatGenerationChunk) for one in response.generations for each in one
+        ):
             self._count(response)
         with self._lock:
             self.model_errors.append(error)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, tool
+from langchain_openai import ChatOpenAI
 from langgraph.types import RetryPolicy
 
 from llmcompiler_graph.errors import ConfigurationError
@@ -30,6 +32,7 @@ from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.react import react
 from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.scripted_server import ScriptedServer
 
 SAMPLES = [Sample(str(number), f"question {number}", "yes") for number in range(6)]
 BENCHMARK = Benchmark(
@@ -316,6 +319,35 @@ async def test_usage_is_that_of_the_example(tmp_path: Path) -> None:
         assert record.cost_usd == pytest.approx(calls * (6 * 0.15 + 4 * 0.075 + 3 * 0.6) / 1e6)
         assert record.price.startswith("2024-10, OpenAI's price list")
         assert [span["kind"] for span in record.timeline] == ["model"] * calls
+
+
+@pytest.mark.parametrize(
+    ("replies", "streamed", "counted"),
+    [
+        ([400, "yes"], False, (1, 0)),
+        ([400, "yes"], True, (1, 0)),
+        (["a long answer that is not read to its end", "yes"], True, (2, 1)),
+    ],
+)
+async def test_a_request_that_is_refused_is_no_call(
+    replies: list[Any], streamed: bool, counted: tuple[int, int], tmp_path: Path
+) -> None:
+    """What the provider refused has cost nothing, and the tokens of the others are known; a broken reply has cost."""
+    with ScriptedServer(replies) as server:
+        model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="none", stream_usage=True)  # type: ignore[arg-type]
+
+        async def answer(sample: Sample, benchmark: Benchmark, model_: Model) -> Answer:
+            with suppress(openai.BadRequestError):
+                if streamed:
+                    async with aclosing(model.astream("is it?")) as pieces:  # type: ignore[type-var]
+                        await anext(pieces)
+                else:
+                    await model.ainvoke("is it?")
+            return Answer((await model.ainvoke("is it?")).text)
+
+        await run(planned(tmp_path / "x", System("s", answer)), SAMPLES[:1])
+    (record,) = read_records(tmp_path / "x")
+    assert (record.correct, record.model_calls, record.unmetered_calls) == (1, *counted)
 
 
 def test_a_seed_chooses_samples_at_random_and_again_the_same() -> None:
