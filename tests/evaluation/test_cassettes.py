@@ -120,6 +120,28 @@ def test_what_was_recorded_over_http_is_replayed(
         assert again[0].virtual_s == pytest.approx(said)
 
 
+@pytest.mark.filterwarnings("ignore:a model's server refused a request with a grammar")
+def test_a_refusal_is_replayed(tmp_path: Path) -> None:
+    """Where a server refused a grammar and was asked without, a replay is refused too, and asks again."""
+
+    async def held(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        graph = create_llm_compiler(model, benchmark.tools(sample, model), constrain="llama.cpp")
+        final = await graph.ainvoke({"messages": [HumanMessage(sample.question)]})
+        return Answer(final["messages"][-1].text)
+
+    system, cassette = System("held", held), Cassette(tmp_path / "c")
+    with ScriptedServer([400, PLAN, "Finish: 238"]) as server:
+        model = ChatOpenAI(model="scripted", base_url=server.base_url, api_key="sk", stream_usage=True)  # type: ignore[arg-type]
+
+        async def main() -> Answer:
+            return await recording(system, cassette).answer(SAMPLE, BENCHMARK, model)
+
+        live = asyncio.run(main())
+    assert replayed(system, Cassette(tmp_path / "c")).text == live.text == "238"
+    (refused,) = (each["error"] for each in entries(tmp_path / "c") if "error" in each)
+    assert refused[1:] == ["Error code: 400 - scripted status 400", 400]
+
+
 @pytest.mark.parametrize(
     ("system", "model"),
     [

@@ -100,6 +100,7 @@ class _ReplayingModel(StandInModel):
     ) -> ChatResult:
         entry = self.player.reply(messages, stop, kwargs)
         await asyncio.sleep(entry["seconds"])
+        _raise_failure(entry)
         message = AIMessage(entry["content"], tool_calls=_calls(entry), usage_metadata=entry["usage"])
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -113,15 +114,25 @@ class _ReplayingModel(StandInModel):
         entry = self.player.reply(messages, stop, kwargs)
         clock = asyncio.get_running_loop().time
         began = clock()
-        for seconds, text, *called in entry.get("pieces") or [_piece(entry)]:
+        pieces = entry.get("pieces") or ([] if "error" in entry else [_piece(entry)])
+        for seconds, text, *called in pieces:
             await asyncio.sleep(max(0.0, began + seconds - clock()))
             yield ChatGenerationChunk(
                 message=AIMessageChunk(content=text, tool_call_chunks=called[0] if called else [])
             )
         await asyncio.sleep(max(0.0, began + entry["seconds"] - clock()))
+        _raise_failure(entry)
         yield ChatGenerationChunk(
             message=AIMessageChunk(content="", usage_metadata=entry["usage"], chunk_position="last")
         )
+
+
+def _raise_failure(entry: Mapping[str, Any]) -> None:
+    """Raise what the model raised, if it did."""
+    if error := entry.get("error"):
+        kind, message, status = error
+        base = TypeError if kind == "TypeError" else Exception  # the former is how some refuse a grammar
+        raise type(kind, (base,), {"status_code": status} if status else {})(message)
 
 
 def _piece(entry: Mapping[str, Any]) -> list[Any]:

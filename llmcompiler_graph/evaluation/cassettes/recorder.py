@@ -59,7 +59,8 @@ class RecordingModel(StandInModel):
     ) -> ChatResult:
         entry = self._begin(messages, stop, kwargs)
         began = asyncio.get_running_loop().time()
-        result = await self.inner._agenerate(messages, stop=stop, **kwargs)
+        with _failing(entry, began):
+            result = await self.inner._agenerate(messages, stop=stop, **kwargs)
         message = result.generations[0].message
         assert isinstance(message, AIMessage)
         entry |= {"seconds": _since(began), **_reply(message)}
@@ -75,18 +76,30 @@ class RecordingModel(StandInModel):
         entry = self._begin(messages, stop, kwargs)
         began = asyncio.get_running_loop().time()
         whole: AIMessageChunk | None = None
-        entry |= {"seconds": 0.0, "pieces": []}
-        async for chunk in self.inner._astream(messages, stop=stop, **kwargs):
-            assert isinstance(chunk.message, AIMessageChunk)
-            # noted piece by piece: who reads may stop in the middle
-            entry["seconds"] = _since(began)
-            if chunk.message.text or chunk.message.tool_call_chunks:
-                called = [chunk.message.tool_call_chunks] if chunk.message.tool_call_chunks else []
-                entry["pieces"].append([entry["seconds"], chunk.message.text, *called])
-            whole = chunk.message if whole is None else whole + chunk.message
-            entry |= _reply(whole)
-            yield chunk
+        entry["pieces"] = []
+        with _failing(entry, began):
+            async for chunk in self.inner._astream(messages, stop=stop, **kwargs):
+                assert isinstance(chunk.message, AIMessageChunk)
+                # noted piece by piece: who reads may stop in the middle
+                entry["seconds"] = _since(began)
+                if chunk.message.text or chunk.message.tool_call_chunks:
+                    called = [chunk.message.tool_call_chunks] if chunk.message.tool_call_chunks else []
+                    entry["pieces"].append([entry["seconds"], chunk.message.text, *called])
+                whole = chunk.message if whole is None else whole + chunk.message
+                entry |= _reply(whole)
+                yield chunk
         entry["seconds"] = _since(began)
+
+
+@contextmanager
+def _failing(entry: dict[str, Any], began: float) -> Iterator[None]:
+    """Note what a model raises, with its HTTP status: a system may ask again, in another way."""
+    try:
+        yield
+    except Exception as error:
+        status = getattr(error, "status_code", None)
+        entry |= {"error": [type(error).__name__, str(error), status], "seconds": _since(began)}
+        raise
 
 
 def _reply(message: AIMessage) -> dict[str, Any]:
