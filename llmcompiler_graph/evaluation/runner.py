@@ -23,17 +23,14 @@ from pathlib import Path
 from typing import IO
 
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
+from llmcompiler_graph.evaluation.failures import RETRIED, provider_status
 from llmcompiler_graph.evaluation.prices import PRICES, Price, cost, price_of
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, Setting, System, Tier
 from llmcompiler_graph.evaluation.usage import Usage, measured
 
 __all__ = ("ProviderError", "Run", "read_records", "run", "selected")
 
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})  # HTTP: wait and try again
-_HOPELESS = frozenset({401, 402, 403, 404})  # the key or the model's name is wrong: so are all other examples
-
 _BEGINNING = b'{"id": '  # of a record: what else stands after the last newline is not a run's, and is not cut off
-_NO_ANSWER = frozenset({"APIConnectionError", "APITimeoutError", "APIError"})  # the last, itself, ends a stream
 
 
 class ProviderError(LLMCompilerError):
@@ -234,15 +231,15 @@ async def _answered(plan: Run, sample: Sample) -> tuple[Usage, float, Answer]:
             try:
                 answer = await plan.system.answer(sample, plan.benchmark, plan.model)
                 for error in usage.model_errors:
-                    if _status(error, usage.model_errors) is not None and _observed(error, answer):
+                    if provider_status(error, usage.model_errors) is not None and _observed(error, answer):
                         raise error
             except (LLMCompilerError, ImportError):
                 raise  # the caller's fault: every other example would meet it too
             except Exception as error:
-                status = _status(error, usage.model_errors)
+                status = provider_status(error, usage.model_errors)
                 if status is None:
                     answer = Answer("", errors=(f"{type(error).__name__}: {error}",))
-                elif status not in _RETRIED or attempt == plan.retries:
+                elif status not in RETRIED or attempt == plan.retries:
                     msg = f"{plan.benchmark.name} {sample.id}: {type(error).__name__}: {error}"
                     raise ProviderError(msg) from error
                 else:
@@ -257,26 +254,3 @@ async def _answered(plan: Run, sample: Sample) -> tuple[Usage, float, Answer]:
 def _observed(error: BaseException, answer: Answer) -> bool:
     """Whether a model's error in a tool became an observation; else a retry or another model has made up for it."""
     return any(f"{type(error).__name__}: {error}" in each for each in answer.errors)
-
-
-def _status(error: BaseException, model_errors: Sequence[BaseException] = ()) -> int | None:
-    """The HTTP status of a failure that is the provider's, 503 if there was no answer; `None` if it is not theirs.
-
-    Args:
-        error: What the system raised.
-        model_errors: What models raised: running out of time is the provider's there alone.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        status = getattr(cause, "status_code", getattr(cause, "code", None))
-        if isinstance(status, int):
-            hopeless = status in _HOPELESS or getattr(cause, "param", None) == "temperature"  # which is in all requests
-            return status if status in _RETRIED or hopeless else None
-        if isinstance(cause, TimeoutError) and any(cause is each for each in model_errors):
-            return 503
-        # the SDKs of all providers say so in these words, and share no base class
-        kinds = {kind.__name__ for kind in type(cause).__mro__}
-        if isinstance(cause, ConnectionError) or "TransportError" in kinds or type(cause).__name__ in _NO_ANSWER:
-            return 503
-        cause = cause.__cause__
-    return None

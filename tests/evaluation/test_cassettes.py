@@ -120,6 +120,22 @@ def test_what_was_recorded_over_http_is_replayed(
         assert again[0].virtual_s == pytest.approx(said)
 
 
+@pytest.mark.parametrize(("status", "takes"), [(400, 1), (401, 0)])
+def test_a_failure_of_the_system_is_replayed_as_its_answer(status: int, takes: int, tmp_path: Path) -> None:
+    """A wrong answer of a run is one of the replay too, in virtual seconds; what a run asks again is no take."""
+    run = ["run", "game24", "--limit", "1", "--data", str(shared("data"))]
+    with ScriptedServer([status], ttft=0.2) as server:
+        arguments = ["-m", "openai:scripted", "--record", str(tmp_path / "c"), "--out", str(tmp_path / "live")]
+        CliRunner(env=server.environment).invoke(app, [*run, *arguments])
+    assert len(Cassette(tmp_path / "c")) == len(read_records(tmp_path / "live")) == takes
+    played = CliRunner().invoke(app, [*run, "--replay", str(tmp_path / "c"), "--out", str(tmp_path / "played")])
+    assert played.exit_code == 1 - takes
+    for live, again in zip(read_records(tmp_path / "live"), read_records(tmp_path / "played"), strict=True):
+        assert live.errors == again.errors
+        assert again.virtual_s is not None
+        assert 0 < again.virtual_s < live.wall_s
+
+
 @pytest.mark.filterwarnings("ignore:a model's server refused a request with a grammar")
 def test_a_refusal_is_replayed(tmp_path: Path) -> None:
     """Where a server refused a grammar and was asked without, a replay is refused too, and asks again."""

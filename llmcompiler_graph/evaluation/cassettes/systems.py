@@ -8,9 +8,11 @@ from dataclasses import replace
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
+from llmcompiler_graph.errors import LLMCompilerError
 from llmcompiler_graph.evaluation.cassettes.player import Player, replaying_tool
 from llmcompiler_graph.evaluation.cassettes.recorder import RecordingModel, recording_tool
 from llmcompiler_graph.evaluation.cassettes.tape import Cassette, CassetteError, Take
+from llmcompiler_graph.evaluation.failures import provider_status
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.testing import run_virtual
@@ -21,7 +23,7 @@ __all__ = ("recording", "replaying")
 def recording(
     system: System, cassette: Cassette, model_name: str | None = None, temperature: float | None = None
 ) -> System:
-    """The same system, each answer of which adds a take to a cassette; an answer that fails adds nothing.
+    """The same system, each answer of which adds a take to a cassette; none is added where the provider failed.
 
     Args:
         system: The system.
@@ -53,7 +55,14 @@ def recording(
         def tools(sample: Sample, model: Model) -> list[BaseTool]:
             return [recording_tool(tool, take) for tool in benchmark.tools(sample, model)]
 
-        given = await system.answer(sample, replace(benchmark, tools=tools), recorder)
+        try:
+            given = await system.answer(sample, replace(benchmark, tools=tools), recorder)
+        except (LLMCompilerError, ImportError):
+            raise
+        except Exception as error:
+            if provider_status(error) is None:
+                cassette.add(take, system, benchmark, sample)
+            raise
         cassette.add(take, system, benchmark, sample)
         return given
 
@@ -79,7 +88,12 @@ def replaying(system: System, cassette: Cassette, model_name: str | None = None)
             return [replaying_tool(tool, player) for tool in benchmark.tools(sample, model)]
 
         async def main() -> Answer:
-            given = await system.answer(sample, replace(benchmark, tools=tools), player.model())
+            try:
+                given = await system.answer(sample, replace(benchmark, tools=tools), player.model())
+            except (LLMCompilerError, ImportError):
+                raise
+            except Exception as error:  # the system's own: its answer, after so many virtual seconds
+                given = Answer("", errors=(f"{type(error).__name__}: {error}",))
             if player.missing:  # said again: a system may have made an observation of it
                 raise CassetteError(player.missing)
             timeline = (*given.timeline, *player.asked)
