@@ -1,5 +1,6 @@
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,33 @@ def test_a_failure_of_the_system_is_replayed_as_its_answer(status: int, takes: i
         assert live.errors == again.errors
         assert again.virtual_s is not None
         assert 0 < again.virtual_s < live.wall_s
+
+
+def test_what_was_given_up_is_given_up_again(tmp_path: Path) -> None:
+    """A reply that a deadline cut short, or before it began, keeps the replay waiting until the same deadline."""
+
+    async def impatient(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        assert isinstance(model, BaseChatModel)
+        heard: list[str] = []
+
+        async def listen() -> None:
+            async for chunk in model.astream("how long?"):
+                heard.append(chunk.text)
+
+        for asking in (listen(), model.ainvoke("and you?")):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asking, 1)
+        return Answer("".join(heard))
+
+    system = System("impatient", impatient)
+
+    async def main() -> Answer:
+        model = ScriptedModel(["a long story", "another"], seconds_per_reply=2, chunk_size=2)
+        return await recording(system, Cassette(tmp_path / "c")).answer(SAMPLE, BENCHMARK, model)
+
+    live, again = run_virtual(main), replayed(system, Cassette(tmp_path / "c"))
+    assert 0 < len(live.text) < len("a long story")
+    assert (again.text, again.virtual_s) == (live.text, 2)
 
 
 @pytest.mark.filterwarnings("ignore:a model's server refused a request with a grammar")

@@ -9,8 +9,9 @@ answer is there. The last take for a sample and a model counts; a last line that
 
 Replies are found by what was asked: the messages without their ids, the names of the tools, stop words and settings
 such as a grammar; results by tool and arguments. What is asked several times is answered in the order of the recording.
-Streamed replies are streamed again, each piece at its time. A tool that asked the model itself is run again, its model
-being the cassette: so its calls and tokens count. Nothing else is run, and no network is needed.
+Streamed replies are streamed again, each piece at its time; what failed fails again, and what was given up is waited
+for until it is given up again. A tool that asked the model itself is run again, its model being the cassette: so its
+calls and tokens count. Nothing else is run, and no network is needed.
 """
 
 from llmcompiler_graph.evaluation.cassettes.systems import recording, replaying

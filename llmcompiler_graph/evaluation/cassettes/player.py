@@ -24,6 +24,8 @@ from llmcompiler_graph.references import JSON
 
 __all__ = ("Player", "replaying_tool")
 
+_LONG = 1e9  # virtual seconds: longer than any deadline
+
 
 class Player:
     """One answer that is played again."""
@@ -40,8 +42,7 @@ class Player:
         self._heard: Counter[str] = Counter()
         self._entries: dict[str, list[dict[str, Any]]] = {}
         for entry in self._take.entries:
-            if "seconds" in entry:  # else it was given up before it was answered
-                self._entries.setdefault(f"{entry['kind']} {entry['asked']}", []).append(entry)
+            self._entries.setdefault(f"{entry['kind']} {entry['asked']}", []).append(entry)
 
     def model(self) -> _ReplayingModel:
         """The model that was recorded."""
@@ -60,7 +61,7 @@ class Player:
             "kind": "model",
             "name": "model",
             "start": round(start, 6),
-            "finish": round(start + entry["seconds"], 6),
+            "finish": round(start + entry.get("seconds", 0.0), 6),
         }
         self.asked.append(span)
         return entry
@@ -68,6 +69,13 @@ class Player:
     def result(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The tool's next result for this."""
         return self._next("tool", asked_tool(tool, arguments), f"{tool} with {json.dumps(arguments, default=str):.200}")
+
+    async def given_up(self, entry: Mapping[str, Any]) -> None:
+        """Where an answer was given up before it was whole, wait until it is given up again."""
+        if "seconds" not in entry or entry.get("given_up"):
+            await asyncio.sleep(_LONG)
+            self.missing = f"{self._where}: nobody gives up waiting for what was given up when it was recorded"
+            raise CassetteError(self.missing)
 
     def _next(self, kind: str, asked: str, what: str) -> dict[str, Any]:
         entries = self._entries.get(f"{kind} {asked}", [])
@@ -99,6 +107,7 @@ class _ReplayingModel(StandInModel):
         **kwargs: Any,
     ) -> ChatResult:
         entry = self.player.reply(messages, stop, kwargs)
+        await self.player.given_up(entry)
         await asyncio.sleep(entry["seconds"])
         _raise_failure(entry)
         message = AIMessage(entry["content"], tool_calls=_calls(entry), usage_metadata=entry["usage"])
@@ -114,12 +123,13 @@ class _ReplayingModel(StandInModel):
         entry = self.player.reply(messages, stop, kwargs)
         clock = asyncio.get_running_loop().time
         began = clock()
-        pieces = entry.get("pieces") or ([] if "error" in entry else [_piece(entry)])
+        pieces = entry.get("pieces") or ([] if "calls" not in entry else [_piece(entry)])
         for seconds, text, *called in pieces:
             await asyncio.sleep(max(0.0, began + seconds - clock()))
             yield ChatGenerationChunk(
                 message=AIMessageChunk(content=text, tool_call_chunks=called[0] if called else [])
             )
+        await self.player.given_up(entry)
         await asyncio.sleep(max(0.0, began + entry["seconds"] - clock()))
         _raise_failure(entry)
         yield ChatGenerationChunk(
@@ -159,6 +169,7 @@ def replaying_tool(tool: BaseTool, player: Player) -> BaseTool:
         entry = player.result(tool.name, arguments)
         if entry.get("runs"):
             return await call(**arguments)
+        await player.given_up(entry)
         await asyncio.sleep(entry["seconds"])
         if error := entry.get("error"):
             raise type(error[0], (ToolException,), {})(error[1])

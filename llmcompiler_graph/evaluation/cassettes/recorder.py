@@ -76,7 +76,7 @@ class RecordingModel(StandInModel):
         entry = self._begin(messages, stop, kwargs)
         began = asyncio.get_running_loop().time()
         whole: AIMessageChunk | None = None
-        entry["pieces"] = []
+        entry |= {"pieces": [], "given_up": True}
         with _failing(entry, began):
             async for chunk in self.inner._astream(messages, stop=stop, **kwargs):
                 assert isinstance(chunk.message, AIMessageChunk)
@@ -89,6 +89,7 @@ class RecordingModel(StandInModel):
                 entry |= _reply(whole)
                 yield chunk
         entry["seconds"] = _since(began)
+        del entry["given_up"]
 
 
 @contextmanager
@@ -99,6 +100,7 @@ def _failing(entry: dict[str, Any], began: float) -> Iterator[None]:
     except Exception as error:
         status = getattr(error, "status_code", None)
         entry |= {"error": [type(error).__name__, str(error), status], "seconds": _since(began)}
+        entry.pop("given_up", None)
         raise
 
 
