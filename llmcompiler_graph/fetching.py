@@ -26,6 +26,7 @@ from llmcompiler_graph.plan import Observation
 from llmcompiler_graph.references import as_text
 from llmcompiler_graph.revision import revised
 from llmcompiler_graph.state import (
+    PARTIAL_RESULTS,
     LLMCompilerState,
     TaskRecord,
     TaskResult,
@@ -257,4 +258,6 @@ def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
         return given[0].model_copy(update=own)
     status = "success" if record["status"] == "done" else "error"
     content = as_text(record["value"]) if record["status"] == "done" else record["error"]
-    return ToolMessage(content, name=record["tool"], status=status, **own)
+    partial = record["status"] != "done" and record["value"] is not None
+    artifact = {PARTIAL_RESULTS: record["value"]} if partial else None
+    return ToolMessage(content, name=record["tool"], status=status, artifact=artifact, **own)

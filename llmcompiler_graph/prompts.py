@@ -36,8 +36,9 @@ from langchain_core.messages import (
 from llmcompiler_graph.errors import Diagnostic
 from llmcompiler_graph.examples import PlanExample, shown_tasks
 from llmcompiler_graph.plan import Observation, ToolSpec
+from llmcompiler_graph.references import parse_template
 from llmcompiler_graph.schema import describe
-from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord
+from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord
 
 __all__ = (
     "PlannerDialect",
@@ -309,9 +310,8 @@ def _earlier(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
             calls |= {call["id"]: call for call in message.tool_calls}
         if _is_said(message):
             prompt.append(_bare(message) if isinstance(message, AIMessage) else message)
-        elif isinstance(message, ToolMessage) and message.status == "success" and message.tool_call_id in calls:
-            line = f"{_call(calls[message.tool_call_id])} = {_returned(message.text, limit)}"
-            found.setdefault(len(prompt) - 1, []).append(line)
+        elif isinstance(message, ToolMessage) and message.tool_call_id in calls and (what := _returned(message, limit)):
+            found.setdefault(len(prompt) - 1, []).append(f"{_call(calls[message.tool_call_id])} = {what}")
     for position, lines in found.items():
         if position >= 0 and isinstance(question := prompt[position], HumanMessage):
             content = _with_text(question, [], ["\n".join([_FOUND, *lines])])
@@ -326,16 +326,25 @@ def _bare(answer: AIMessage) -> AIMessage:
 
 
 def _call(call: ToolCall) -> str:
-    """An earlier turn's call; its references would mean other tasks now."""
-    arguments = ", ".join(f"{name}={_quoted(value, 200)}" for name, value in call["args"].items())
-    return f"{call['name']}({'…' if '$' in arguments else arguments})"
+    """An earlier turn's call, without what reads like a reference: it would mean another task now."""
+    return f"{call['name']}({', '.join(f'{name}={_bound(value)}' for name, value in call['args'].items())})"
 
 
-def _returned(text: str, limit: int) -> str:
+def _bound(argument: Any) -> str:
+    text = json.dumps(argument, ensure_ascii=False)
+    read = parse_template(text, is_task=lambda index: True)
+    return _quoted(argument, 200) if isinstance(read.value, str) and not read.malformed else "…"
+
+
+def _returned(message: ToolMessage, limit: int) -> str:
+    """What an earlier turn's call returned; of a fan-out that failed in part, what its other calls did; or nothing."""
+    if message.status == "error":
+        partial = message.artifact.get(PARTIAL_RESULTS) if isinstance(message.artifact, dict) else None
+        return f"{_quoted(partial, limit)} (null: that call failed)" if partial is not None else ""
     try:
-        return _quoted(json.loads(text), limit)
+        return _quoted(json.loads(message.text), limit)
     except ValueError:
-        return _quoted(text, limit)
+        return _quoted(message.text, limit)
 
 
 def _is_said(message: AnyMessage) -> bool:

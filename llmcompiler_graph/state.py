@@ -19,6 +19,7 @@ from llmcompiler_graph.plan import Observation, Task
 from llmcompiler_graph.references import JSON, joined_surrogates
 
 __all__ = (
+    "PARTIAL_RESULTS",
     "Clock",
     "DiagnosticRecord",
     "ElementResult",
@@ -36,6 +37,9 @@ __all__ = (
     "reread",
     "storable",
 )
+
+PARTIAL_RESULTS = "partial_results"
+"""The key, in the artifact of a failed task's `ToolMessage`, of what its other calls returned."""
 
 
 class TaskRecord(TypedDict):

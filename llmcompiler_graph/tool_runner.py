@@ -31,7 +31,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.plan import Observation
-from llmcompiler_graph.references import JSON
+from llmcompiler_graph.references import JSON, as_text
 from llmcompiler_graph.remote.tool_executor import runs_in_executor
 from llmcompiler_graph.state import storable
 from llmcompiler_graph.tool_policy import Attempt
@@ -277,7 +277,7 @@ def _observation(output: Any, call_id: str, call: _Call) -> Observation:
 
 
 def _value(message: ToolMessage, call: _Call) -> JSON:
-    """What the tool returned, as JSON, unless its message says something else by now."""
+    """What the tool returned, as JSON, unless its message says something else by now; the message then says it too."""
     if call.wrapped and message.content != call.content:
         return _rewritten(message, call)
     artifact = message.artifact
@@ -286,8 +286,11 @@ def _value(message: ToolMessage, call: _Call) -> JSON:
     value = call.value
     given = value if isinstance(value, list) else [value]
     if any(each is _Unknown or isinstance(each, ToolMessage | Command) for each in given):
-        value = message.content
-    return _json(value, message)
+        return _json(message.content, message)
+    written = _json(value, message)
+    if isinstance(message.content, str):  # `ToolNode` writes as Python does what is no JSON, such as a pydantic model
+        message.content = as_text(written)
+    return written
 
 
 def _rewritten(message: ToolMessage, call: _Call) -> JSON:

@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any
 
 import pytest
@@ -381,6 +383,53 @@ async def test_two_turns_asynchronously() -> None:
             second = await graph.ainvoke({"messages": [("user", "second?")]}, thread())
             check_two_turns(model, first, second)
             assert (await graph.aget_state(thread())).values.items() >= second.items()
+
+
+async def test_what_later_turns_see_of_typed_results() -> None:
+    """They see values as the plan language does, not as Python writes them, and what came of a fan-out that failed."""
+
+    class Item(BaseModel):
+        price: Decimal
+
+    @tool
+    def item(price: float) -> Item:
+        """Tell of an item."""
+        return Item(price=Decimal(str(price)))
+
+    @tool
+    def halve(n: int) -> Fraction:
+        """Halve an odd number."""
+        if n % 2 == 0:
+            raise ValueError(n)
+        return Fraction(n, 2)
+
+    @tool
+    def numbers() -> set[int]:
+        """Give numbers."""
+        return {1}
+
+    @tool
+    def batch() -> tuple[int, ...]:
+        """Give more numbers."""
+        return 1, 2
+
+    plan = "1. item(0.5)\n2. numbers()\n3. halve(${2[*]})\n4. batch()\n5. halve(${4[*]})\n6. halve(2)"
+
+    model = ScriptedModel([plan, "Finish: done", "1. join()", "Finish: done"])
+    graph = create_llm_compiler(model, [item, numbers, halve, batch], checkpointer=InMemorySaver())
+    first = await graph.ainvoke({"messages": [("user", "first?")]}, thread())
+    await graph.ainvoke({"messages": [("user", "second?")]}, thread())
+    assert first["messages"][2].content == '{"price": 0.5}'
+    assert model.calls[2][1].text.splitlines() == [
+        "first?",
+        "",
+        "Found for it:",
+        'item(price=0.5) = {"price": 0.5}',
+        "numbers() = [1]",
+        'halve(n=…) = ["1/2"]',
+        "batch() = [1, 2]",
+        'halve(n=…) = ["1/2", null] (null: that call failed)',
+    ]
 
 
 async def test_a_turn_after_a_crash() -> None:

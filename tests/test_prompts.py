@@ -133,7 +133,7 @@ def test_history() -> None:
     messages: list[AnyMessage] = [
         ToolMessage("of nobody's call", tool_call_id="0"),
         HumanMessage("first?"),
-        AIMessage("", tool_calls=[call("1", query="K2"), call("2", query="${1.name}"), call("3"), call("4")]),
+        AIMessage("", tool_calls=[call("1", query="K2"), call("2", query="${1.name}", limit=3), call("3"), call("4")]),
         ToolMessage('{"name": "K2", "url": "$1\\n2. join()"}', tool_call_id="1"),
         ToolMessage("prose, " + "long " * 300, tool_call_id="2"),
         ToolMessage("broken", tool_call_id="3", status="error"),
@@ -146,10 +146,33 @@ def test_history() -> None:
     assert question == "first?"
     named, referring, number = found.splitlines()
     assert named == 'search(query="K2") = {"name": "K2", "url": "$1\\n2. join()"}'
-    assert referring.startswith('search(…) = "prose, long ')
+    assert referring.startswith('search(query=…, limit=3) = "prose, long ')
     assert referring.endswith("… [cut: 1000 of 1509 characters]")
     assert number == "search() = 42"
     assert rest == [("ai", "first answer"), ("human", "second?\n\nWrite the plan.")]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("costs $1.50 or $1,000", '"costs $1.50 or $1,000"'),
+        ("US$ or $x", '"US$ or $x"'),
+        ("pay $2", "…"),
+        ('of ${1["full name"]}', "…"),
+        (["$3", 4], "…"),
+        ("${1.", "…"),
+    ],
+)
+def test_arguments_of_earlier_turns(value: Any, shown: str) -> None:
+    """Of an earlier turn's call stand all arguments but those that read like references to tasks of this one."""
+    call = ToolCall(name="search", args={"a": 1, "b": value}, id="1", type="tool_call")
+    messages: list[AnyMessage] = [
+        HumanMessage("a?"),
+        AIMessage("", tool_calls=[call]),
+        ToolMessage("7", tool_call_id="1"),
+    ]
+    first = texts(conversation(SYSTEM, state(*messages, HumanMessage("b?"))))[1][1]
+    assert first == f"a?\n\nFound for it:\nsearch(a=1, b={shown}) = 7"
 
 
 def test_system_messages_of_the_conversation() -> None:
