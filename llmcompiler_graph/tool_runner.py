@@ -308,9 +308,20 @@ _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 def _json(value: Any, message: ToolMessage) -> JSON:
     try:
         written: JSON = to_jsonable_python(value, fallback=_held)
-        return storable(_with_floats(written, _ANY.dump_python(value, by_alias=True, warnings=False)))
+        if not _is_json(value):
+            written = _with_floats(written, _ANY.dump_python(value, by_alias=True, warnings=False))
+        return storable(written)
     except (ValueError, RecursionError):  # it goes round in circles, is nested without end, or holds bytes, not text
         return storable(str(message.text))
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value holds nothing but what JSON has: found out far faster than what else it holds."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _with_floats(written: JSON, value: Any) -> JSON:
@@ -320,7 +331,11 @@ def _with_floats(written: JSON, value: Any) -> JSON:
             return float(value)
         case dict(), dict() if len(written) == len(value):
             return {key: _with_floats(each, value[of]) for (key, each), of in zip(written.items(), value, strict=True)}
-        case list(), Sequence() | Set() if len(written) == len(value):
+        case list(), Set():  # may be written in another order
+            texts = [(to_jsonable_python(each, fallback=_held), each) for each in value]
+            numbers = {json.dumps(text): _with_floats(text, each) for text, each in texts}
+            return [numbers.get(json.dumps(each), each) for each in written]
+        case list(), Sequence() if len(written) == len(value):
             return [_with_floats(each, of) for each, of in zip(written, value, strict=True)]
         case _:
             return written

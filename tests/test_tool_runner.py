@@ -4,7 +4,7 @@ import datetime
 import enum
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import Annotated, Any
@@ -231,6 +231,23 @@ async def test_decimals_are_numbers_to_plans() -> None:
         1.0,
         {"items": [{"thePrice": 0.5}], "discounts": [0.25]},
     ]
+
+
+async def test_decimals_in_sets_are_numbers() -> None:
+    """Those in a set are numbers in whatever order it has, also inside tuples; other elements stay."""
+    in_a_large_table = set(map(Decimal, range(100)))
+    in_a_large_table -= set(map(Decimal, {*range(100)} - {1, 64}))
+
+    @tool
+    def sets() -> list[Set[Any]]:
+        """Give sets, the first in the order of a large table."""
+        return [in_a_large_table, {("a", Decimal("0.5"))}, frozenset({Colour.RED, Odd(), Decimal(3)})]
+
+    ((first, second, third),) = await outcomes("1. sets()", [sets])
+    assert sorted(first) == [1.0, 64.0]
+    assert all(type(each) is float for each in first)
+    assert second == [["a", 0.5]]
+    assert sorted(third, key=str) == [3.0, "<odd>", "red"]
 
 
 async def test_serializers_of_a_model_have_the_last_word() -> None:
