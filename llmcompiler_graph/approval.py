@@ -27,6 +27,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import interrupt
 from typing_extensions import ReadOnly, TypedDict
 
+from llmcompiler_graph.arguments import refused
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.state import TaskRecord
 
@@ -79,8 +80,7 @@ class Approval:
             if isinstance(given, bool):
                 config = InterruptOnConfig(allowed_decisions=list(get_args(DecisionType)))
             elif not isinstance(given, Mapping):
-                msg = f"interrupt_on[{tool!r}] must be True, False or an InterruptOnConfig, not {given!r:.80}"  # type: ignore[unreachable]
-                raise ConfigurationError(msg)
+                raise refused(f"interrupt_on[{tool!r}]", "True, False or an InterruptOnConfig", given)
             else:
                 config = given
                 if unknown := given.keys() - InterruptOnConfig.__annotations__.keys():

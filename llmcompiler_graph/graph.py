@@ -7,7 +7,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast, get_args, get_type_hints
@@ -25,6 +25,7 @@ from langgraph.types import Checkpointer
 from typing_extensions import TypedDict
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.arguments import check_count, refused, seconds
 from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.constrain import Constrain, constraint_for
 from llmcompiler_graph.dialect import Dialect, TextDialect, ToolCallDialect
@@ -151,20 +152,13 @@ def create_llm_compiler(
     Raises:
         ConfigurationError: An argument cannot be used; the message says which and why.
     """
-    for what, number, least in (
-        ("max_replans", max_replans, 0),
-        ("max_repairs", max_repairs, 0),
-        ("max_tasks", max_tasks, 1),
-        ("max_concurrency", max_concurrency, 1),
-        ("max_observation_chars", max_observation_chars, 1),
-    ):
-        if number is not None and number < least:
-            msg = f"{what} must be {least} or more, not {number}"
-            raise ConfigurationError(msg)
-    limit = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
-    if limit is not None and not limit > 0:  # nor NaN
-        msg = f"deadline must be more than 0 seconds, not {limit:g}"
-        raise ConfigurationError(msg)
+    check_count("max_replans", max_replans, 0)
+    check_count("max_repairs", max_repairs, 0)
+    check_count("max_observation_chars", max_observation_chars, 1)
+    for what, number in (("max_tasks", max_tasks), ("max_concurrency", max_concurrency)):
+        if number is not None:
+            check_count(what, number, 1)
+    limit = None if deadline is None else seconds("deadline", deadline)
     if planner not in get_args(PlannerDialect):
         msg = f"planner must be 'text' or 'tools', not {planner!r}; a model that plans is given as planner_model"
         raise ConfigurationError(msg)
@@ -180,7 +174,8 @@ def create_llm_compiler(
     if isinstance(planner_model, BaseChatModel):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     check_examples(examples or (), specs)
-    _check_pauses(interrupt_before, interrupt_after)
+    _check_pauses("interrupt_before", interrupt_before)
+    _check_pauses("interrupt_after", interrupt_after)
     write = partial(
         system_message,
         system_prompt=system_prompt or "",
@@ -251,21 +246,20 @@ def create_llm_compiler(
 
 
 def _check_concurrency(limits: Mapping[str, int], tools: Set[str]) -> None:
+    if not isinstance(limits, Mapping):
+        raise refused("tool_concurrency", "numbers by tool name", limits)
     for tool, places in limits.items():
         if tool not in tools:
             msg = f"tool_concurrency names {tool!r}, but there is no such tool"
             raise ConfigurationError(msg)
-        if places < 1:
-            msg = f"tool_concurrency[{tool!r}] must be 1 or more, not {places}"
-            raise ConfigurationError(msg)
+        check_count(f"tool_concurrency[{tool!r}]", places, 1)
 
 
-def _check_pauses(*pauses: Sequence[str] | None) -> None:
+def _check_pauses(what: str, given: object) -> None:
     nodes = ("planner", "task_fetching_unit", "joiner")
-    for node in (each for given in pauses if given != "*" for each in given or ()):
-        if node not in nodes:
-            msg = f"a pause before or after {node!r}, but the nodes are {', '.join(map(repr, nodes))}"
-            raise ConfigurationError(msg)
+    listed = isinstance(given, Collection) and not isinstance(given, str) and all(each in nodes for each in given)
+    if not (listed or given is None or given == "*"):
+        raise refused(what, f"'*' or a list of nodes, {', '.join(map(repr, nodes))}", given)
 
 
 def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:

@@ -16,11 +16,11 @@ from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
+from llmcompiler_graph.arguments import refused
 from llmcompiler_graph.constrain import Constraint
 from llmcompiler_graph.decision import DecisionParser, Finish, Replan, parse_decision
 from llmcompiler_graph.dialect import Dialect, TextDialect
 from llmcompiler_graph.draft import Draft, referable
-from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.replies import reply_stream
@@ -66,12 +66,11 @@ class Joiner:
         response_format: Any = None,
         dialect: Dialect | None = None,
     ) -> None:
-        form = response_format
+        what, form = "response_format", response_format
+        if not isinstance(form, type | Mapping | None) and hasattr(form, "schema"):
+            what, form = f"the schema of response_format's {type(form).__name__}", form.schema
         if not isinstance(form, type | Mapping | None):
-            form = getattr(form, "schema", form)
-        if not isinstance(form, type | Mapping | None):
-            msg = f"response_format must be a pydantic model, TypedDict or JSON Schema, not {response_format!r:.80}"
-            raise ConfigurationError(msg)
+            raise refused(what, "one pydantic model, TypedDict or JSON Schema", form)
         self._compiler = compiler
         self._model = model
         self._constraint = constraint

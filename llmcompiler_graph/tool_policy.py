@@ -17,6 +17,7 @@ from typing import TypeAlias
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
+from llmcompiler_graph.arguments import refused, seconds
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import Observation, ToolSpec
 
@@ -59,16 +60,16 @@ class ToolPolicy:
                 msg = f"{what} names {', '.join(map(repr, sorted(unknown)))}, but there is no such tool"
                 raise ConfigurationError(msg)
         if isinstance(retry, Mapping):
-            self._retry = {name: _retry(given) for name, given in retry.items()}
+            self._retry = {name: _retry(f"tool_retry_policy[{name!r}]", given) for name, given in retry.items()}
         elif retry is not None:
-            policy = _retry(retry)
+            policy = _retry("tool_retry_policy", retry)
             self._retry = {name: policy for name, spec in known.items() if spec.repeatable or spec.idempotent}
         else:
             self._retry = {}
         if isinstance(timeout, Mapping):
-            self._timeout = {name: _seconds(given) for name, given in timeout.items()}
+            self._timeout = {name: _limit(f"tool_timeout[{name!r}]", given) for name, given in timeout.items()}
         elif timeout is not None:
-            self._timeout = dict.fromkeys(known, _seconds(timeout))
+            self._timeout = dict.fromkeys(known, _limit("tool_timeout", timeout))
         else:
             self._timeout = {}
 
@@ -109,24 +110,19 @@ class ToolPolicy:
             return Attempt(Observation("failed", error=f"TimeoutError: no result within {limit:g} s"), error)
 
 
-def _retry(given: object) -> RetryPolicy:
+def _retry(what: str, given: object) -> RetryPolicy:
     if not isinstance(given, RetryPolicy) or given.max_attempts < 1:
-        msg = f"tool_retry_policy takes a RetryPolicy of 1 or more max_attempts, or one by name, not {given!r}"
-        raise ConfigurationError(msg)
+        raise refused(what, "a RetryPolicy of 1 or more max_attempts", given)
     return given
 
 
-def _seconds(given: float | timedelta | TimeoutPolicy) -> float:
-    try:
-        policy = TimeoutPolicy.coerce(given)
-    except (TypeError, ValueError) as error:
-        msg = f"tool_timeout cannot be {given!r}: {error}"
-        raise ConfigurationError(msg) from error
-    if policy is None or policy.run_timeout is None or policy.idle_timeout is not None:
-        msg = "tool_timeout takes seconds, a timedelta or a TimeoutPolicy with run_timeout: calls have no idle_timeout"
+def _limit(what: str, given: object) -> float:
+    if not isinstance(given, TimeoutPolicy):
+        return seconds(what, given)
+    if given.run_timeout is None or given.idle_timeout is not None:
+        msg = f"{what} takes a TimeoutPolicy with run_timeout only, not {given!r}: calls have no idle_timeout"
         raise ConfigurationError(msg)
-    limit = policy.run_timeout
-    return limit.total_seconds() if isinstance(limit, timedelta) else limit
+    return seconds(f"{what}.run_timeout", given.run_timeout)
 
 
 def _retries(retry: RetryPolicy, error: Exception) -> bool:

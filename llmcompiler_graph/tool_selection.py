@@ -19,6 +19,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool
 from langchain_core.vectorstores import InMemoryVectorStore
 
+from llmcompiler_graph.arguments import check_count, refused
 from llmcompiler_graph.decision import Replan, parse_decision
 from llmcompiler_graph.errors import ConfigurationError, PlanError
 from llmcompiler_graph.examples import PlanExample, made_examples, shown_tasks
@@ -75,17 +76,15 @@ class ToolSelection:
         self._select = select
         self._write = write
         given: object = select
-        if isinstance(given, bool) or (isinstance(given, int) and given < 1):
-            msg = f"select_tools must be 1 or more, not {select!r}"
-            raise ConfigurationError(msg)
+        if isinstance(given, int):
+            check_count("select_tools", given, 1)
         if isinstance(select, int) or select == "bm25":
             self._rankings = (
                 Ranking([tool_words(tool) for tool in tools]),
                 Ranking([words(question) for question in self._questions], feedback=0),
             )
         elif isinstance(given, str) or not (isinstance(given, Embeddings | BaseRetriever) or callable(given)):
-            msg = f"select_tools must be a number, 'bm25', embeddings, a retriever or a function, not {select!r:.80}"
-            raise ConfigurationError(msg)
+            raise refused("select_tools", "a number, 'bm25', embeddings, a retriever or a function", select)
 
     async def select(self, state: LLMCompilerState) -> list[Selected]:
         """Pick what the next plan of a turn may need, beside what was picked for its earlier ones.

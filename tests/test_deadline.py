@@ -1,4 +1,5 @@
 import asyncio
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -211,10 +212,11 @@ def test_synchronous_runs() -> None:
     assert final["messages"][-1].content == "ok"
 
 
-@pytest.mark.parametrize("deadline", [0, float("nan")])
-def test_a_deadline_that_cannot_be(deadline: float) -> None:
-    """A deadline that leaves no time at all is refused, and so is NaN."""
-    with pytest.raises(ConfigurationError, match=f"deadline must be more than 0 seconds, not {deadline}"):
+@pytest.mark.parametrize("deadline", [0, float("nan"), "5", True, timedelta(0)])
+def test_a_deadline_that_cannot_be(deadline: Any) -> None:
+    """A deadline that leaves no time at all, or is no length of time, is refused."""
+    message = re.escape(f"deadline must be more than 0 seconds, as a number or a timedelta, not {deadline!r}")
+    with pytest.raises(ConfigurationError, match=message):
         create_llm_compiler(ScriptedModel(), [wait], deadline=deadline)
 
 

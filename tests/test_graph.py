@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from inline_snapshot import snapshot
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -132,20 +133,34 @@ class Answer(BaseModel):
     text: str
 
 
+class Other(BaseModel):
+    """Another form."""
+
+    number: int
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_replans": -1}, "max_replans must be 0 or more, not -1"),
-        ({"max_tasks": 0}, "max_tasks must be 1 or more, not 0"),
-        ({"max_observation_chars": 0}, "max_observation_chars must be 1 or more, not 0"),
-        ({"max_concurrency": 0}, "max_concurrency must be 1 or more, not 0"),
-        ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be 1 or more, not 0"),
+        ({"max_replans": -1}, "max_replans must be a whole number, 0 or more, not -1"),
+        ({"max_repairs": None}, "max_repairs must be a whole number, 0 or more, not None"),
+        ({"max_tasks": 2.5}, "max_tasks must be a whole number, 1 or more, not 2.5"),
+        ({"max_tasks": True}, "max_tasks must be a whole number, 1 or more, not True"),
+        ({"max_observation_chars": 0}, "max_observation_chars must be a whole number, 1 or more, not 0"),
+        ({"max_concurrency": "4"}, "max_concurrency must be a whole number, 1 or more, not '4'"),
+        ({"tool_concurrency": 3}, "tool_concurrency must be numbers by tool name, not 3"),
+        ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be a whole number, 1 or more, not 0"),
         ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),
         (
             {"response_format": Answer | None},
-            r"response_format must be a pydantic model, TypedDict or JSON Schema, not .*Answer \| None",
+            r"response_format must be one pydantic model, TypedDict or JSON Schema, not .*Answer \| None",
         ),
-        ({"interrupt_before": ["tools"]}, "before or after 'tools', but the nodes are 'planner', 'task_fetching_unit'"),
+        (
+            {"response_format": ToolStrategy(Answer | Other)},
+            r"schema of response_format's ToolStrategy must be one pydantic model, TypedDict or .*, not .* \| .*Other",
+        ),
+        ({"interrupt_before": "planner"}, r"interrupt_before must be '\*' or a list of nodes, .*, not 'planner'"),
+        ({"interrupt_after": ["tools"]}, r"'planner', 'task_fetching_unit', 'joiner', not \['tools'\]"),
         ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
     ],
 )
