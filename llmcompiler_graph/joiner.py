@@ -25,6 +25,7 @@ from llmcompiler_graph.models import ChatModel, LazyModel
 from llmcompiler_graph.nodes import Compiler, Teller, turn_clock
 from llmcompiler_graph.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Round, reread
+from llmcompiler_graph.thinking import without_thinking
 
 __all__ = ("Joiner", "Strategy")
 
@@ -196,6 +197,7 @@ class _Reply:
         self._name = name
         self._source = source
         self._begin = begin
+        self._shown = False
         self._drafted = 0  # where the part of the text begins that the draft has not seen
 
     async def read(
@@ -220,6 +222,9 @@ class _Reply:
             raise
         if usage is not None:
             self.usage = add_usage(self.usage, usage)
+        if not self._shown and self.draft is None and (said := without_thinking(self.text)) != self.text:
+            self.text, parser = said, DecisionParser()
+            self._show(parser.feed(said))
         decision, rest = parser.close()
         self._show(rest)
         return decision
@@ -241,6 +246,7 @@ class _Reply:
 
     def _show(self, piece: str) -> None:
         if piece:
+            self._shown = True
             push_message(AIMessageChunk(content=piece, id=self.id, name=self._name), state_key=None)
 
 

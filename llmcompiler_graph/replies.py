@@ -22,12 +22,18 @@ from llmcompiler_graph.thinking import WithoutThinking
 __all__ = ("reply_stream", "spoken")
 
 
-async def spoken(chunks: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
-    """Make the text of a reply's chunks what the model says: also through a tool, and without what it thinks."""
-    reply = WithoutThinking()
+async def spoken(chunks: AsyncIterator[AIMessage], source: LazyModel) -> AsyncIterator[AIMessage]:
+    """Make the text of a reply's chunks what the model says: also through a tool, and without what it thinks.
+
+    Args:
+        chunks: The reply.
+        source: What the model was got from; it is noted there if its thoughts begin before its replies.
+    """
+    reply = WithoutThinking(opened=source.thought_opened)
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             text = reply.feed(chunk.text or tool_input(chunk))
+            source.thought_opened |= reply.opened  # other replies may be under way
             yield chunk if text == chunk.text else chunk.model_copy(update={"content": text})
     if rest := reply.close():
         yield AIMessageChunk(content=rest)
@@ -45,7 +51,7 @@ async def reply_stream(
         prompt: What it is asked.
         sync: Whether the graph was called synchronously.
         settings: What holds the reply to a grammar, passed to the model; empty if nothing does.
-        source: What the model was got from; it is noted there that its server takes no grammars.
+        source: What the model was got from; it is noted there that its server takes no grammars, or how it thinks.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
 
@@ -56,8 +62,8 @@ async def reply_stream(
     def ask(settings: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
         asked = with_streamed_input(model) if "tools" in settings else model
         if sync:
-            return spoken(iterate_in_thread(lambda: asked.stream(prompt, config, **settings)))
-        return spoken(asked.astream(prompt, config, **settings))
+            return spoken(iterate_in_thread(lambda: asked.stream(prompt, config, **settings)), source)
+        return spoken(asked.astream(prompt, config, **settings), source)
 
     begun = False
     try:

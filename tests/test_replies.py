@@ -45,6 +45,34 @@ async def test_thinking(sync: bool, fused: bool) -> None:
     assert all("<think>" not in str(call) for call in model.calls)
 
 
+OPENED = THOUGHT.removeprefix("<think>\n")
+
+
+@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+async def test_thinking_that_began_in_the_prompt(sync: bool) -> None:
+    """Once a model was seen to end a thought that it had not begun, none of its thoughts is planned or shown."""
+    prose = "First look.\n</think>\n\n"
+    second = ['2. look("b")\n3. join()', "Finish: done"]
+    model = ScriptedModel([prose + '1. look("a")\n2. join()', *(OPENED + each for each in ["Replan: b", *second])])
+    graph = create_llm_compiler(model, [look])
+    final = await asyncio.to_thread(graph.invoke, QUESTION) if sync else await graph.ainvoke(QUESTION)
+    assert [task["value"] for task in final["tasks"]] == ["saw a", "saw b"]
+    assert final["messages"][-1].content == "done"
+    assert "never" not in str([final["plan_text"], final["rounds"], [task["text"] for task in final["tasks"]]])
+
+
+async def test_an_answer_after_thinking_that_began_in_the_prompt() -> None:
+    """The first answer of a joiner is without its thought, also one in no form."""
+    model = ScriptedModel(["Is it 41? No.\n</think>\n\nIt is 42."])
+    graph = create_llm_compiler(ScriptedModel(["1. join()"]), [look], joiner_model=model)
+    modes: Any = ["messages", "values"]
+    parts: list[Any] = [part async for part in graph.astream(QUESTION, stream_mode=modes)]
+    shown = [part[0].text for mode, part in parts if mode == "messages" and isinstance(part[0], AIMessageChunk)]
+    final = parts[-1][1]
+    assert ("".join(shown), final["messages"][-1].content) == ("It is 42.", "It is 42.")
+    assert final["rounds"][0]["reply"] == "It is 42."
+
+
 async def test_thinking_before_tool_calls() -> None:
     """It is no thought of the plan either."""
     call = {"name": "look", "args": {"task": 1, "text": "a"}, "id": "1"}

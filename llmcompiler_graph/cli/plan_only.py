@@ -59,8 +59,9 @@ async def plan_only(
     settings: dict[str, Any] = {} if constraint is None else constraint.plan(specs)
     parser = PlanParser()
     text, events = "", list[Task | Diagnostic]()
-    chat = await LazyModel(model).aget()
-    async with aclosing(spoken(chat.astream(prompt, **settings))) as chunks:  # type: ignore[type-var]
+    source = LazyModel(model)
+    chat = await source.aget()
+    async with aclosing(spoken(chat.astream(prompt, **settings), source)) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
             text += chunk.text
             events += parser.feed(chunk.text)
