@@ -69,38 +69,57 @@ _THOUGHT = re.compile(rf"{_MARKS}thought[ \t*_`]*:[\s*_`]*", re.IGNORECASE)
 _PARENTHESIS = re.compile(r"\(|\)(?P<line_ends>[ \t\r*_`.]*(?=\n|\Z))?")
 _PLAN = re.compile(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", _FLAGS)
 _BEGINNINGS = "|".join(word[:length] for word in ("replan", "action") for length in range(6))
-_MAY_REPLAN = re.compile(rf"{_MARKS}(?:replan|action|(?:{_BEGINNINGS})\Z)", _FLAGS)
-# what more text may make a decision of: the last word, with the marks or the `Action:` before it
-_BEGUN = re.compile(rf"(?:^{_MARKS}|\b)(?:action[ \t*_`]*:[\s*_`]*)?\w{{0,6}}[ \t*_`.!\r]*\Z", _FLAGS)
+_MAY_REPLAN = re.compile(rf"{_MARKS}+(?:(?P<word>replan|action)|(?:{_BEGINNINGS})\Z)", _FLAGS)
+# what more text may make a decision of: the last word of a line of nothing else, or the last `Action:`
+_BEGUN = re.compile(
+    rf"(?:^{_MARKS}+|\b(?=action|(?:{_BEGINNINGS})\Z))(?:action[ \t*_`]*+:[\s*_`]*+)?"
+    r"(?P<word>\w{0,6})[ \t*_`.!\r]*+\Z",
+    _FLAGS,
+)
+_NO_WORDS = re.compile(r"[\s>#*_`.!-]*")
+_ONLY_MARKS, _BLANKS, _SPACE = re.compile(_MARKS), re.compile(r"[ \t]*"), re.compile(r"\s*")
 _STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 
 
 class DecisionParser:
     """Reads one reply as it arrives, so that the answer can be shown, and the plan begun, while it is written.
 
-    Each piece is searched when it comes, with what just before it may belong to it: however long a reply is, a piece of
-    it takes the same work.
+    A piece is searched when it comes, with what just before it may belong to it. What only goes on with marks and white
+    space is not searched again for each piece of them: to read a reply takes work in proportion to its length.
+
+    Args:
+        plans: Whether a plan may stand below a `Replan`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, plans: bool = False) -> None:
         self.plan_start: int | None = None
         """Where the plan begins that the reply gives below its `Replan`, in characters; `None` while there is none."""
+        self._plans = plans
         self._text = ""
         self._known = 0  # what follows is a stop word, or may become one
+        self._stopped = False  # a stop word follows
         self._searched = 0  # no decision begins before
+        self._word = ""  # the last word, if it may become a decision
         self._decision: re.Match[str] | None = None
         self._answer: _Answer | None = None
+        self._below: _Plan | None = None
 
     def feed(self, text: str) -> str:
         """Take more of the reply; return the part of the answer that it settles."""
-        self._text += text
-        self._known += len(_without_stop(self._text[self._known :], partial=True))
+        so_far, self._text = self._text, ""
+        so_far += text  # in place, since nothing else holds it
+        self._text, known = so_far, self._known
+        if not self._stopped:
+            rest = so_far[known:]
+            self._known += len(_without_stop(rest, partial=True))
+            self._stopped = any(stop in rest for stop in _STOPS)
         if self._decision is None:
-            self._decide()
+            self._decide(known)
         if self._answer is not None:
-            return self._answer.settled(self._text, self._known)
-        if self._decision is not None and self.plan_start is None and "(" in text:
-            self.plan_start = _plan_start(self._text, self._decision.end(), len(self._text) - len(text))
+            return self._answer.settled(so_far, self._known)
+        if self._decision is not None and self._plans and self.plan_start is None:
+            self._below = self._below or _Plan(self._decision.end())
+            self.plan_start = self._below.start(so_far, len(so_far) - len(text))
         return ""
 
     def close(self) -> tuple[Decision, str]:
@@ -109,12 +128,16 @@ class DecisionParser:
         shown = self._answer.shown if self._answer is not None else 0
         return decision, decision.answer[shown:] if isinstance(decision, Finish) else ""
 
-    def _decide(self) -> None:
+    def _decide(self, new: int) -> None:
         """Look for the first decision; one that ends with the text may turn out to be another word."""
+        no_words = _NO_WORDS.fullmatch(self._text, new, self._known)
+        if no_words and not (self._word and "\n" in no_words[0]):  # these make no decision of what is there
+            return
         match = _DECISION.search(self._text, self._searched, self._known)
         if match is None or match.start("bare") == self._known:
             begun = _BEGUN.search(self._text, self._searched, self._known)
             self._searched = begun.start() if begun else self._known
+            self._word = begun["word"] if begun else ""
         else:
             self._decision = match
             self._answer = None if match["word"].lower() == "replan" else _Answer(match)
@@ -133,26 +156,51 @@ class _Answer:
         self.shown = 0
         """How many characters were settled."""
         self._decision = decision
-        self._marks = _open_marks(decision)
+        self._marks = _open_marks(decision)  # that may be closed at the beginning of the answer
         self._start = self._line = self._searched = decision.end()  # of the answer, of its last line, of what is new
+        self._scanned = self._sure = decision.end()  # what was looked at, and the end of what is answer for sure in it
         self._depth = 1  # how many parentheses are open where the last line begins
+        self._may_replan: bool | None = None  # whether the last line may, `None` if more of it must be known
+        self._only_marks = True  # whether it has nothing else
         self._end: int | None = None
 
     def settled(self, text: str, known: int) -> str:
         """What else is settled, given the reply as far as it is known."""
         if self._end is None and (line := text.rfind("\n", self._searched, known) + 1):
             self._end = self._ended(text, line)
-            self._line = line
-        self._searched = known
+            self._line = self._searched = line
+            self._may_replan, self._only_marks = None, True
+        new, self._searched = self._searched, known
         end = known if self._end is None else self._end
-        if self._end is None and self._line > self._decision.end() and _MAY_REPLAN.match(text, self._line, known):
+        if self._end is None and self._line > self._decision.end() and self._replan_may_follow(text, new, known):
             end = self._line
         if not self.shown:
-            start, _ = _opened(text, self._decision.end(), self._marks)
-            self._start = start + len(text[start:]) - len(text[start:].lstrip())
-        piece = text[self._start + self.shown : _settled(text, self._start, end)]
+            self._open(text)
+        if end > self._scanned:
+            sure = _settled(text, self._scanned, end)
+            self._sure = sure if sure > self._scanned else self._sure
+            self._scanned = end
+        piece = text[self._start + self.shown : self._sure]
         self.shown += len(piece)
         return piece
+
+    def _replan_may_follow(self, text: str, new: int, known: int) -> bool:
+        """Whether the last line may turn out to say `Replan`; what is new of it stands behind `new`."""
+        self._only_marks = self._only_marks and _ONLY_MARKS.fullmatch(text, new, known) is not None
+        if self._may_replan is None and not self._only_marks:
+            match = _MAY_REPLAN.match(text, self._line, known)
+            self._may_replan = None if match and not match["word"] else match is not None
+        return self._may_replan is not False
+
+    def _open(self, text: str) -> None:
+        """Move the beginning of the answer to its first words, past the Markdown that is closed there."""
+        if self._marks:
+            self._start = _end(_BLANKS, text, self._start)
+            there = text[self._start : self._start + len(self._marks)]
+            if there != self._marks and self._marks.startswith(there):
+                return
+            self._start, self._marks = self._start + len(self._marks) * (there == self._marks), ""
+        self._start = _end(_SPACE, text, self._start)
 
     def _ended(self, text: str, line: int) -> int | None:
         """Where the answer ends, if it does before this line."""
@@ -180,12 +228,31 @@ def parse_decision(text: str) -> Decision:
     return Finish(body or above)
 
 
-def _plan_start(text: str, start: int, new: int) -> int | None:
-    """Where the plan begins whose first parenthesis is new: on its line, or with a thought on the line above."""
-    line = text.rfind("\n", start, new)
-    above = text.rfind("\n", start, max(start, line))
-    plan = _PLAN.search(text, max(start, above))
-    return plan and plan.start()
+class _Plan:
+    """Finds, as a reply arrives, where the plan in it begins: at the first parenthesis of a line, if that is of a call.
+
+    Args:
+        start: Where it may begin.
+    """
+
+    def __init__(self, start: int) -> None:
+        self._above = self._line = self._new = start  # of the line above the last one, of that, of what is new
+        self._called = False  # whether a parenthesis stands in the last line
+
+    def start(self, text: str, new: int) -> int | None:
+        """Where it begins, if what is new has its first parenthesis."""
+        new = max(new, self._new)
+        line = text.rfind("\n", new) + 1
+        if (line or not self._called) and text.find("(", new) >= 0:
+            if plan := _PLAN.search(text, self._above):
+                return plan.start()
+            self._called = True
+        if line:
+            self._above = text.rfind("\n", new, line - 1) + 1 or self._line
+            self._line = line
+            self._called = text.find("(", line) >= 0
+        self._new = len(text)
+        return None
 
 
 def _without_stop(text: str, *, partial: bool = False) -> str:
@@ -220,7 +287,7 @@ def _body(text: str, match: re.Match[str]) -> str:
 
 def _opened(text: str, start: int, marks: str) -> tuple[int, str]:
     """Where the words begin that stand behind a decision, and which Markdown is still open there."""
-    start += len(text[start:]) - len(text[start:].lstrip(" \t"))
+    start = _end(_BLANKS, text, start)
     if marks and text.startswith(marks, start):  # `**Finish:** …`
         start, marks = start + len(marks), ""
     return start, marks
@@ -260,7 +327,13 @@ def _settled(text: str, start: int, end: int) -> int:
 
 
 def _unlabelled(text: str) -> str:
-    text = text.strip()
-    while label := _THOUGHT.match(text):
-        text = text[label.end() :]
-    return text
+    text, start = text.strip(), 0
+    while label := _THOUGHT.match(text, start):
+        start = label.end()
+    return text[start:]
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Where what a pattern matches ends."""
+    match = pattern.match(text, start)
+    return match.end() if match else start

@@ -203,7 +203,7 @@ class _Reply:
     async def read(
         self, model: ChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
     ) -> Finish | Replan:
-        parser = DecisionParser()
+        parser = DecisionParser(plans=self._begin is not None)
         self.text, self.metadata = "", {}
         usage: UsageMetadata | None = None
         try:

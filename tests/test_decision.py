@@ -235,6 +235,9 @@ LONG = [
     ("**Finish: {}**", "**it** is *so*. "),
     ("Finish({})", "it is so (see below)\n"),
     ("Replan: {}\n3. look()", "look (again)\n"),
+    ("Finish: a{}b", ")"),
+    ("Finish: a\n{}b", "-"),
+    ("Replan: a\n2. b{}c", "("),
 ]
 
 
@@ -244,7 +247,7 @@ def test_work_grows_with_the_reply_and_not_faster(form: str, part: str) -> None:
 
     def work(parts: int) -> None:
         text = form.format(part * parts)
-        parser = DecisionParser()
+        parser = DecisionParser(plans=True)
         for at in range(0, len(text), 4):
             parser.feed(text[at : at + 4])
 
@@ -256,6 +259,30 @@ def test_a_long_thought_is_searched_once() -> None:
     text = f"Thought: {'we act and so on. ' * 13_000}\nFinish: 42"
     decision, shown = read([text[at : at + 4] for at in range(0, len(text), 4)])
     assert (decision, "".join(shown)) == (Finish("42"), "42")
+
+
+@pytest.mark.parametrize("part", ["-", "\n", ")", " ", "_ ", "a\n", "(\n"])
+@pytest.mark.parametrize(
+    "form",
+    ["{}\nFinish: x", "Action:{}\nFinish: x", "Finish: a\n{}x", "Replan: a\n2. b{}x"],
+    ids=["", "action", "f", "r"],
+)
+def test_a_model_that_repeats_itself(form: str, part: str) -> None:
+    """Each takes half a second; were all that may go on searched for each piece, these would time out."""
+    text = form.format(part * (200_000 // len(part)))
+    parser = DecisionParser(plans=True)
+    shown = "".join(parser.feed(text[at : at + 4]) for at in range(0, len(text), 4))
+    decision, rest = parser.close()
+    assert decision == parse_decision(text)
+    assert shown + rest == (decision.answer if isinstance(decision, Finish) else "")
+
+
+def test_a_plan_is_looked_for_only_if_there_may_be_one() -> None:
+    """Where the joiner writes no plans, none is looked for below a `Replan`."""
+    for plans, start in ((False, None), (True, 11)):
+        parser = DecisionParser(plans=plans)
+        parser.feed("Replan: K2\n2. look(1)\n")
+        assert parser.plan_start == start
 
 
 def test_a_long_reply_of_labels_is_read() -> None:

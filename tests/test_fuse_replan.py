@@ -47,7 +47,7 @@ def fused(*replies: str, **settings: Any) -> tuple[Any, ScriptedModel]:
 def test_the_plan_in_a_reply(reply: str, plan: str) -> None:
     """The plan of a reply is what begins, below its `Replan`, with a numbered call, however it arrives."""
     for pieces in ([reply], list(reply)):
-        parser = DecisionParser()
+        parser = DecisionParser(plans=True)
         for piece in pieces:
             parser.feed(piece)
         assert (reply[parser.plan_start :] if parser.plan_start is not None else "") == plan
