@@ -15,6 +15,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 import huggingface_hub
+import openai
 import pytest
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_openai import ChatOpenAI
@@ -295,7 +296,7 @@ class TestStartServer:
 
 
 RUNTIME = """
-import http.server, threading
+import http.server, json, threading
 from types import SimpleNamespace
 
 class CommonParams:
@@ -309,6 +310,20 @@ class Server:
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def do_POST(self):
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                right = self.headers["Authorization"] == f"Bearer {params.api_keys[0]}"
+                said = {"role": "assistant", "content": "well"}
+                choice = {"index": 0, "finish_reason": "stop", "delta" if asked.get("stream") else "message": said}
+                body = json.dumps({"id": "1", "object": "x", "created": 1, "model": "any", "choices": [choice]})
+                if asked.get("stream"):
+                    body = f"data: {body}\\n\\ndata: [DONE]\\n\\n"
+                self.send_response(200 if right else 401)
+                self.send_header("Content-Type", "text/event-stream" if asked.get("stream") else "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.listening_address = f"http://127.0.0.1:{server.server_port}"
@@ -366,6 +381,27 @@ class TestProcess:
         server.stop()
         server.stop()
         assert not server.is_running()
+
+    async def test_a_model_that_was_made_before_the_crash(self, runtime: Path) -> None:
+        """A server that has ended is started again by whatever call comes next, also one of a copy."""
+        model = local_chat_model()
+        copy = model.model_copy(update={"temperature": 1.0})
+        crash(runtime)
+        assert model.invoke("?").content == "well"
+        server = chat._servers[runtime]
+        assert copy.invoke("?").content == "well"
+        assert chat._servers[runtime] is server
+        crash(runtime)
+        assert (await copy.ainvoke("?")).content == "well"
+        crash(runtime)
+        assert "".join(chunk.text for chunk in model.stream("?")) == "well"
+        crash(runtime)
+        assert "".join([chunk.text async for chunk in model.astream("?")]) == "well"
+        elsewhere = local_chat_model(base_url="http://127.0.0.1:1/v1", max_retries=0)
+        crash(runtime)
+        with pytest.raises(openai.APIConnectionError):
+            elsewhere.invoke("?")
+        assert not chat._servers[runtime].is_running()
 
     def test_a_local_model_is_known_as_such(self, runtime: Path) -> None:
         """An instance is held to the grammar like the name, and so is its copy."""

@@ -1,14 +1,19 @@
 """A model's name to a LangChain chat model that talks to a local server.
 
-Servers are shared: one per file of weights and process, started at first use, stopped when the process ends.
+Servers are shared: one per file of weights and process, started at first use, stopped when the process ends. One that
+has ended before is started again by the next call.
 """
 
+import asyncio
 import threading
+from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import openai
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr
 
@@ -26,15 +31,53 @@ _lock = threading.Lock()
 
 
 class _LocalChat(ChatOpenAI):
-    """A chat model that knows its server."""
+    """A chat model that knows its server, and starts another if that has ended."""
 
     local: ClassVar[bool] = True  # `is_local` asks for it
 
     _server: LocalServer = PrivateAttr()
+    _weights: Path = PrivateAttr()
 
     def is_running(self) -> bool:
-        """Whether it can be asked; if not, another must be made."""
+        """Whether it can be asked at once."""
         return self._server.is_running()
+
+    def _revive(self) -> None:
+        if not self.is_running() and self.openai_api_base == self._server.base_url:  # else it asks another server
+            with _lock:
+                self._server = _running_server(self._weights)
+            self.openai_api_base, self.openai_api_key = self._server.base_url, self._server.api_key
+            for client in (self.root_client, self.root_async_client):  # also those of copies
+                client.base_url, client.api_key = self._server.base_url, self._server.api_key.get_secret_value()
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        self._revive()
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        self._revive()
+        yield from super()._stream(*args, **kwargs)
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        await asyncio.to_thread(self._revive)
+        return await super()._agenerate(messages, stop, run_manager, **kwargs)
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        await asyncio.to_thread(self._revive)
+        async for chunk in super()._astream(*args, **kwargs):
+            yield chunk
+
+
+def _running_server(path: Path) -> LocalServer:
+    """The server of a file of weights, started if it does not run; to be called with `_lock`."""
+    server = _servers.get(path)
+    if server is None or not server.is_running():
+        server = _servers[path] = start_server(path)
+    return server
 
 
 def local_chat_model(
@@ -58,9 +101,7 @@ def local_chat_model(
     require_runtime()  # before a long download
     with _lock:
         path = find_weights(name).resolve()
-        server = _servers.get(path)
-        if server is None or not server.is_running():
-            server = _servers[path] = start_server(path)
+        server = _running_server(path)
     settings: dict[str, Any] = {
         "model": name,
         "base_url": server.base_url,
@@ -78,7 +119,7 @@ def local_chat_model(
     newer = {"stream_chunk_timeout": TIMEOUT, "http_socket_options": ()}
     settings |= {field: value for field, value in newer.items() if field in ChatOpenAI.model_fields}
     model = _LocalChat(**{**settings, **kwargs})
-    model._server = server
+    model._server, model._weights = server, path
     return model
 
 
