@@ -50,10 +50,11 @@ def test_any_pieces(parts: list[str], opened: bool, data: st.DataObject) -> None
 @pytest.mark.parametrize(
     ("pieces", "left", "opened"),
     [
-        (["s", "o</thi", "nk>\n", "yes"], ["s", "o</thi", "nk>\n", "yes"], True),
+        (["s", "o\n</thi", "nk>\n", "yes"], ["s", "o\n</thi", "nk>\n", "yes"], True),
+        (["The tag </think> ", "ends it"], ["The tag </think> ", "ends it"], False),
         (["say <thi", "nk>no</thi", "nk> yes"], ["say <thi", "nk>no</thi", "nk> yes"], False),
         (["<think>no</think>", "yes</think>"], ["", "yes</think>"], False),
-        (["\n", "so</think>yes"], ["", "yes"], True),
+        (["\n", "so\n</think>yes"], ["", "yes"], True),
     ],
 )
 def test_a_thought_that_has_no_beginning(pieces: list[str], left: list[str], opened: bool) -> None:
