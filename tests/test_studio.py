@@ -156,7 +156,7 @@ async def test_two_turns_of_one_thread_are_streamed_and_the_second_sees_the_firs
     told = [(message["role"], message["content"]) for message in requests[2]["messages"]]
     assert told[1][0] == "user"
     assert told[1][1].startswith("How much taller is Everest than K2?\n\nFound for it:\n")
-    assert told[1][1].endswith("\ncalculate(…) = 237.86")
+    assert told[1][1].endswith("\ncalculate(expression=…) = 237.86")
     assert told[2] == ("assistant", "It is 237.86 m taller.")
     assert told[3][1].startswith("What did I ask?")
     state: Any = (await client.threads.get_state(thread))["values"]
