@@ -26,7 +26,7 @@ The rules, all of them:
   task that makes it is rejected, another of them makes it. Once a call with effects has returned, what was read before
   serves no task that is released from then on.
 - *Suspended* calls (they want a human) give their place back, and are made again once their task is claimed again and
-  there is room.
+  there is room. They serve nobody meanwhile: the equal ones that waited for them wait for claims of their own.
 
 Every event costs in proportion to what it changes, except that calls waiting for room are sorted when some join them.
 
@@ -130,14 +130,13 @@ class TaskFetchingUnit:
         self._ready: list[ReadyCall] = []  # waiting for room
         self._sorted = True  # whether these are in the passes' order
         self._ready_calls: Counter[str] = Counter()  # tool -> how many of these are its
-        self._parked: dict[int, list[ReadyCall]] = {}  # index -> its calls, as long as they are held and not claimed
+        self._parked: dict[int, list[ReadyCall]] = {}  # index -> its calls that wait for a claim
         self._sharing: dict[CallId, list[ReadyCall]] = {}  # a call -> those it will serve too
         self._made: dict[str, CallId] = {}  # key -> the call that is made
         self._changed = False  # whether a restored task changed something, nobody knows when
         self._running: Counter[str] = Counter()  # tool -> calls under way
         self._results: dict[int, dict[int, Observation]] = {}  # index -> element -> what the call gave
         self._claimed: set[int] = set()
-        self._suspended: dict[int, list[int]] = {}  # index -> elements whose call was suspended
         self._abandoned: Counter[int] = Counter()  # index -> calls that give nothing
         self._heights: dict[int, int] = {}  # index -> longest chain of tasks waiting for it
         self._heights_known = True
@@ -203,8 +202,6 @@ class TaskFetchingUnit:
         if index in self.observations:
             return []
         self._arrived += self._parked.pop(index, ())
-        for element in self._suspended.pop(index, ()):
-            self._queue(self._calls[index][element])
         return self._settle()
 
     def finished(self, index: int, element: int | None, observation: Observation) -> list[Instruction]:
@@ -218,13 +215,19 @@ class TaskFetchingUnit:
     def suspended(self, index: int, element: int | None) -> list[Instruction]:
         """A call gave its place back without a result; it is made again when its task is claimed."""
         self._running[self.tasks[index].tool] -= 1
-        self._suspended.setdefault(index, []).append(element or 0)
+        call = self._calls[index][element or 0]
+        for each in (call, *self._unserved(call)):
+            if each.index == index or each.index not in self._claimed:
+                self._parked.setdefault(each.index, []).append(each)
+            else:
+                self._arrived.append(each)
         return self._settle()
 
     def abandoned(self, index: int, element: int | None) -> list[Instruction]:
-        """A call gave its place back without a result, and is not made again."""
+        """A call gave its place back without a result, and is not made again: nor do those get one that it serves."""
         self._running[self.tasks[index].tool] -= 1
-        self._abandoned[index] += 1
+        call = self._calls[index][element or 0]
+        self._abandoned.update(each.index for each in (call, *self._sharing.get(call.id, ())))
         return self._settle()
 
     def expire(self, errors: Mapping[int, str]) -> list[Instruction]:
@@ -235,7 +238,7 @@ class TaskFetchingUnit:
         return [*ended, *self._settle()]
 
     def under_way(self, index: int) -> bool:
-        """Whether a call of a released task is being made, or waits for room or for an equal one."""
+        """Whether a call of a released task is being made, or waits for room or for an equal one that is."""
         back = len(self._results.get(index, ())) + self._abandoned[index]
         return index not in self.observations and back < len(self._calls[index])
 
@@ -340,10 +343,13 @@ class TaskFetchingUnit:
     def _withdraw(self, calls: Iterable[ReadyCall]) -> None:
         """Calls of a task that has ended otherwise serve nobody any more: those that waited for them need others."""
         for call in calls:
-            if self._made.get(call.key) == call.id:
-                del self._made[call.key]
-            waiting = self._sharing.pop(call.id, ())
-            self._arrived += [each for each in waiting if each.index not in self.observations]
+            self._arrived += self._unserved(call)
+
+    def _unserved(self, call: ReadyCall) -> list[ReadyCall]:
+        """Let a call serve nobody any more; return those that waited for it."""
+        if self._made.get(call.key) == call.id:
+            del self._made[call.key]
+        return [each for each in self._sharing.pop(call.id, ()) if each.index not in self.observations]
 
     def _queue(self, call: ReadyCall) -> None:
         self._ready.append(call)

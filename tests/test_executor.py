@@ -500,6 +500,24 @@ def test_what_the_calls_of_a_task_ask_is_raised_together() -> None:
     run_virtual(main)
 
 
+def test_what_equal_calls_of_a_task_ask_is_raised_once() -> None:
+    """A call that asks is not waited for by those that it was to serve."""
+
+    async def call(start: Start) -> Observation:
+        raise Suspended(f"question {start.element}")
+
+    async def main() -> None:
+        unit = TaskFetchingUnit([ToolSpec("ask", read_only=True)])
+        unit.restore(1, Observation("done", ["a", "a", "b"]))
+        executor = Executor(unit)
+        executor.add(Task(2, "ask", {"x": Reference(1, (ALL,))}))
+        with pytest.raises(Suspended) as asked:
+            await asyncio.wait_for(executor.run(2, call), 60)
+        assert asked.value.args == ("question 0", "question 2")
+
+    run_virtual(main)
+
+
 def test_a_call_that_is_run_cannot_be_suspended() -> None:
     """`Suspended` where a task is run is raised: making the call again would never end."""
 

@@ -186,6 +186,32 @@ def test_equal_calls_that_wait_do_not_deadlock() -> None:
     assert values(run_virtual(main)) == ["work(b)"] * 5
 
 
+def test_equal_calls_of_one_that_asks_do_not_deadlock() -> None:
+    """With few places, an early call that asks keeps nobody waiting for its task, which comes last; it asks once."""
+    plan = '1. work()\n2. confirm($1)\n3. work("later")\n4. confirm("work()")\n5. join()'
+
+    @tool
+    async def confirm(text: str) -> str:
+        """Ask."""
+        return f"{text}: {interrupt(text)}"
+
+    confirm.metadata = {"readOnlyHint": True}
+
+    async def main() -> None:
+        model = ScriptedModel([plan, FINISH], seconds_per_reply=10, chunk_size=0)
+        graph = create_llm_compiler(model, [work, confirm], checkpointer=InMemorySaver())
+        config: Any = {**THREAD, "max_concurrency": 2}
+        given: Any = QUESTION
+        for asked in (["work()"], []):
+            stream = graph.astream(given, config, stream_mode=["custom", "values"])
+            *_, (_, state) = [each async for each in stream]
+            assert [each.value for each in state.get("__interrupt__", ())] == asked
+            given = Command(resume="yes")
+        assert values(state) == ["work()", "work(): yes", "work(later)", "work(): yes"]
+
+    run_virtual(lambda: asyncio.wait_for(main(), 60))
+
+
 def test_waiting_tasks_hold_no_threads() -> None:
     """In a synchronous run, many synchronous tools run at a time, and a deep chain behind them ends."""
     gathered = threading.Barrier(20)

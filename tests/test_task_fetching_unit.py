@@ -736,6 +736,29 @@ def test_suspended_and_then_finished_otherwise(abcde: tuple[int, ...]) -> None:
     assert unit.claim(b) == []
 
 
+def test_a_suspended_call_serves_nobody(abcde: tuple[int, ...]) -> None:
+    """`a ≡ b ≡ c, a suspended`: whoever is claimed first makes the call; it serves each other once claimed."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(n, tool="read") for n in (a, b, c)])
+    assert unit.suspended(a, None) == []
+    assert unit.claim(c) == [start(c)]
+    assert unit.claim(a) == []
+    assert unit.finished(c, None, done("it")) == [Finish(c, done("it")), Finish(a, done("it"))]
+    assert unit.claim(b) == [Finish(b, done("it"))]
+
+
+def test_equal_elements_of_a_suspended_call_wait_with_it(abcde: tuple[int, ...]) -> None:
+    """`a[*] → b with equal elements, the first suspended`: the claim brings it back, for both."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(a, done([1, 1]))
+    unit.add(task(b, tool="read", x=Reference(a, (ALL,))))
+    assert unit.suspended(b, 0) == []
+    assert unit.claim(b) == [start(b, 0, x=1)]
+    assert unit.finished(b, 0, done("it")) == [Finish(b, done(["it", "it"]))]
+
+
 # -- restore ------------------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ class Unit(RuleBasedStateMachine):
         self.under_way: list[Call] = []
         self.made: set[Call] = set()  # calls that were started and must not be again
         self.asleep: dict[int, list[Call]] = {}  # suspended, not claimed since
+        self.unserved: dict[int, list[Call]] = {}  # equal to a suspended one, not claimed since
         self.claimed: set[int] = set()
         self.makers: dict[str, Call] = {}  # equal calls -> the one that was made, if nothing has changed since
         self.begun: dict[Call, int] = {}  # when a call was started last: a suspended one reads anew
@@ -118,6 +119,11 @@ class Unit(RuleBasedStateMachine):
         self.under_way.remove(call)
         self.made.discard(call)
         self.asleep.setdefault(call[0], []).append(call)
+        self.makers = {key: maker for key, maker in self.makers.items() if maker != call}
+        for index in self.released if self.tasks[call[0]].tool in REPEATABLE else ():
+            if index not in self.observed and (index not in self.claimed or index == call[0]):
+                equal = [each for each in self.resolved[index] if self.key(each) == self.key(call)]
+                self.unserved.setdefault(index, []).extend(equal)
         self.take(self.unit.suspended(*call))
 
     @rule(data=st.data())
@@ -130,6 +136,7 @@ class Unit(RuleBasedStateMachine):
         """Claim a task."""
         self.claimed.add(index)
         self.asleep.pop(index, None)
+        self.unserved.pop(index, None)
         self.take(self.unit.claim(index))
 
     @rule(data=st.data(), rare=st.sampled_from(["reject", "unreadable", "restore", "earlier plan", "who waits"]))
@@ -249,7 +256,7 @@ class Unit(RuleBasedStateMachine):
         assert call not in self.asleep.get(start.index, ()), "made again before it was claimed again"
         assert task.tool not in HELD or start.index in self.claimed, "held"
         assert start.arguments == self.calls(task)[call]
-        if task.tool in REPEATABLE and call not in self.begun:
+        if task.tool in REPEATABLE:
             same = self.key(call)
             assert self.makers.setdefault(same, call) == call, "an equal call was made before"
             assert self.known_since.get(same, self.now) >= self.released[start.index], "the value was known before"
@@ -323,12 +330,12 @@ class Unit(RuleBasedStateMachine):
 
     def check_greedy(self, task: Task) -> None:
         """A task that may start has started all its calls, or there is no room, or an equal call serves it."""
-        waiting = set(self.calls(task)) - self.made - set(self.asleep.get(task.index, ()))
+        idle = {*self.asleep.get(task.index, ()), *self.unserved.get(task.index, ())}
+        waiting = set(self.calls(task)) - self.made - idle
         full = self.limit is not None and len(self.under_way) >= self.limit
         tool_full = task.tool in self.limits and self.of_tool(task.tool) >= self.limits[task.tool]
         if not full and not tool_full:
-            begun = {*self.under_way, *(call for calls in self.asleep.values() for call in calls)}
-            makers = {self.key(call) for call in begun if call[0] not in self.observed}
+            makers = {self.key(call) for call in self.under_way if call[0] not in self.observed}
             served = makers.union(self.given) if task.tool in REPEATABLE else set()
             assert all(self.key(call) in served for call in waiting), "to be started"
 
