@@ -58,7 +58,7 @@ class TaskBody:
         self._decisions: list[Decision | None] = []  # a human's, one for each call; `None` if it needs none
         self._elements: dict[int, tuple[asyncio.Future[Start | None], Any]] = {}  # what lets a call begin, its `@task`
         self._in_turn = asyncio.Lock()
-        self._asked = False  # whether a call in turn has asked what is not answered yet
+        self._asked = False  # whether a call has asked, for all or in turn, what is not answered yet
 
     async def run(self) -> TaskResult:
         """Run the task; give what the checkpointer keeps of it.
@@ -123,7 +123,13 @@ class TaskBody:
             return start
         # for all calls at once, before the first of them: what was made must not be made again
         if not self._decisions:
-            self._decisions.extend(approval.ask(self._record, self._tool_calls(start), self._state))
+            if self._asked:
+                raise GraphInterrupt
+            try:
+                self._decisions.extend(approval.ask(self._record, self._tool_calls(start), self._state))
+            except GraphInterrupt:
+                self._asked = True
+                raise
         match self._decisions[start.element or 0]:
             case {"type": "reject", **rest}:
                 reason = rest.get("message")

@@ -229,6 +229,7 @@ async def test_only_some_calls_need_a_human(run: Run) -> None:
     (paused,) = state["__interrupt__"]
     assert [each["args"] for each in paused.value["action_requests"]] == [{"to": "b"}]
     assert not names.desk.ran
+    assert len(requests) == 3, "asked about each call more than once"
     request = requests[1]
     assert request.tool is None
     assert request.runtime.tool_call_id == request.tool_call["id"]
