@@ -198,7 +198,13 @@ class TaskBody:
                     raise GraphInterrupt from None  # a cancellation from here would pass for a failure
                 if start is None:
                     return ElementResult(status="skipped", value=None, error="not called", attached=[])
-                made = await self._compiler.call(start, self._record, self._state, sync=False)
+                try:
+                    made = await self._compiler.call(start, self._record, self._state, sync=False)
+                except asyncio.CancelledError:
+                    if (this := asyncio.current_task()) is None or this.cancelling():
+                        raise
+                    # the tool cancelled itself: LangGraph would take it for the end of the run
+                    made = Observation("failed", error="the tool's call was cancelled")
             attached = cast("list[Any] | None", made.attachment)
             return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
 

@@ -703,8 +703,18 @@ async def test_a_tool_that_cancels_itself() -> None:
         """Give up."""
         raise asyncio.CancelledError
 
-    final = await create_llm_compiler(ScriptedModel(["1. quitting()", FINISH]), [quitting]).ainvoke(QUESTION)
-    assert statuses(final) == ["failed"]
+    @tool
+    async def halving(n: int) -> int:
+        """Give up on odd numbers."""
+        if n % 2:
+            raise asyncio.CancelledError
+        return n
+
+    halving.metadata = {"readOnlyHint": False}  # not called early: in a `@task` of its own
+    plan = "1. quitting()\n2. numbers(3)\n3. halving(${2[*].n})\n4. join()"
+    final = await create_llm_compiler(ScriptedModel([plan, FINISH]), [quitting, numbers, halving]).ainvoke(QUESTION)
+    assert statuses(final) == ["failed", "done", "failed"]
+    assert values(final)[2] == [0, None, 2]
 
 
 # -- times -------------------------------------------------------------------------------------------------------------
