@@ -39,9 +39,16 @@ from llmcompiler_graph.tool_policy import Attempt
 __all__ = ("ToolRunner",)
 
 
+_depth: ContextVar[int] = ContextVar("llmcompiler_depth", default=0)
+
+
 @functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Where synchronous tools run: threads are made as needed, and none waits for another task."""
+def _threads(depth: int) -> ThreadPoolExecutor:
+    """Where synchronous tools run: threads are made as needed, and none waits for another of these.
+
+    Args:
+        depth: How many of the callers are in such threads themselves: a tool that calls a graph waits for its tools.
+    """
     return ThreadPoolExecutor(max_workers=256, thread_name_prefix="llmcompiler-tool")
 
 
@@ -168,8 +175,10 @@ def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
 
 
 async def _in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    call = functools.partial(copy_context().run, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+    depth, context = _depth.get(), copy_context()
+    context.run(_depth.set, depth + 1)
+    call = functools.partial(context.run, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_threads(depth), call)
 
 
 async def _wrapped_in_thread(

@@ -75,6 +75,35 @@ async def test_what_a_tool_does_to_its_arguments_stays_with_it() -> None:
     assert tries == [[{"a": 1}]] * 2
 
 
+def test_agents_in_all_threads_find_threads_for_their_tools() -> None:
+    """Tools that call a graph may hold every thread there is for tools: those of that graph have others."""
+    busy = threading.Barrier(256)
+
+    @tool
+    def agents() -> list[int]:
+        """Count."""
+        return list(range(256))
+
+    @tool
+    def leaf() -> str:
+        """Do the work."""
+        return "done"
+
+    @tool
+    def agent(n: int) -> Any:
+        """Let a graph work, once all are here."""
+        busy.wait(60)
+        return inner.invoke(QUESTION)["tasks"][0]["value"]
+
+    def reply(messages: list[Any]) -> str:
+        return "1. leaf()\n2. join()" if messages[-1].type == "human" else "Finish: ok"
+
+    inner: Any = create_llm_compiler(ScriptedModel([reply] * 512, chunk_size=0), [leaf])
+    plan = "1. agents()\n2. agent(${1[*]})\n3. join()"
+    outer: Any = create_llm_compiler(ScriptedModel([plan, "Finish: ok"]), [agents, agent])
+    assert outer.invoke(QUESTION)["tasks"][1]["value"] == ["done"] * 256
+
+
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
