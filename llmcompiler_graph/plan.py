@@ -149,6 +149,8 @@ class ToolSpec:
     """MCP `idempotentHint`."""
     destructive: bool | None = None
     """MCP `destructiveHint`."""
+    sees_state: bool = False
+    """Whether it is given the graph's state besides its arguments: equal calls may then return different things."""
     validate: Callable[[str, JSON], str | None] | None = field(default=None, compare=False)
     """Checks a constant for a parameter the way the tool will: what is wrong with it, or `None`."""
 

@@ -24,7 +24,7 @@ The rules, all of them:
   each is released when all before it are finished, whatever became of those.
 - *Equal calls* of read-only tools are made once, alone or as one of a fan-out; what the call gives serves all. If the
   task that makes it is rejected, another of them makes it. Once a call with effects has returned, what was read before
-  serves no task that is released from then on.
+  serves no task that is released from then on. Of tools that see the graph's state, every call is made.
 - *Suspended* calls (they want a human) give their place back, and are made again once their task is claimed again and
   there is room. They serve nobody meanwhile: the equal ones that waited for them wait for claims of their own.
 
@@ -90,7 +90,7 @@ class TaskFetchingUnit:
     Args:
         tools: What is known of the tools; unknown ones may run in parallel and early, and are never deduplicated.
         held: Names of tools whose tasks start only once claimed, besides those with effects.
-        unshared: Names of tools of which every call is made, besides those that are not read-only.
+        unshared: Names of tools of which every call is made, besides those that are not read-only or see the state.
         max_concurrency: How many calls may run at a time.
         tool_concurrency: `{tool: how many of its calls may run at a time}`.
         passes: The optimiser's.
@@ -107,7 +107,8 @@ class TaskFetchingUnit:
         passes: Sequence[Pass] = PASSES,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._shared = {name for name, tool in self._tools.items() if tool.repeatable}.difference(unshared)
+        shared = {name for name, tool in self._tools.items() if tool.repeatable and not tool.sees_state}
+        self._shared = shared.difference(unshared)
         self._effects = {name for name, tool in self._tools.items() if tool.has_effects}
         self._held = self._effects | set(held)
         self._limit = max_concurrency

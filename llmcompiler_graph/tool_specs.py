@@ -23,6 +23,7 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, Tool
 from langchain_core.tools import tool as as_tool
+from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command
 from pydantic import (
     BaseModel,
@@ -104,8 +105,24 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         read_only=metadata.get("readOnlyHint"),
         idempotent=metadata.get("idempotentHint"),
         destructive=metadata.get("destructiveHint"),
+        sees_state=_sees_state(tool),
         validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
     )
+
+
+def _sees_state(tool: BaseTool) -> bool:
+    """Whether `ToolNode` gives a tool the graph's state, or a runtime that holds it."""
+    fields = cast("type[BaseModel]", tool.get_input_schema()).model_fields
+    return "runtime" in fields or any(
+        _holds_state(hint) for field in fields.values() for hint in (field.annotation, *field.metadata)
+    )
+
+
+def _holds_state(hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    if isinstance(hint, InjectedState) or (isinstance(kind, type) and issubclass(kind, InjectedState | ToolRuntime)):
+        return True
+    return any(_holds_state(part) for part in get_args(hint))
 
 
 def _written(arguments: type[Any], tool: str) -> dict[str, Any]:

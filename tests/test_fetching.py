@@ -9,6 +9,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
@@ -312,6 +313,38 @@ def counted(calls: list[str], **hints: bool) -> Any:
 
     look.metadata = dict(hints)
     return look
+
+
+class Counted(TypedDict):
+    """A key of the caller's."""
+
+    count: int
+
+
+@both_ways
+async def test_tools_that_see_the_state_are_called_each_time(sync: bool) -> None:
+    """What was read of the state for one plan does not serve the next: the state has changed by then."""
+
+    @tool
+    def add(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Count."""
+        return Command(update={"count": 2, "messages": [ToolMessage("added", tool_call_id=tool_call_id)]})
+
+    @tool
+    def count(count: Annotated[int, InjectedState("count")]) -> int:
+        """Tell the count."""
+        return count
+
+    @tool
+    def messages(runtime: ToolRuntime[Any, Any]) -> int:
+        """Count the messages."""
+        return len(runtime.state["messages"])
+
+    count.metadata = messages.metadata = {"readOnlyHint": True}
+    plans = ["1. count()\n2. messages()\n3. add()\n4. join()", "5. count()\n6. messages()\n7. join()"]
+    model = ScriptedModel([plans[0], "Replan: again", plans[1], FINISH])
+    graph = create_llm_compiler(model, [add, count, messages], state_schema=Counted)
+    assert values(await ask(graph, {**QUESTION, "count": 1}, sync=sync)) == [1, 2, "added", 2, 6]
 
 
 @both_ways
