@@ -9,8 +9,8 @@ Whoever runs the task later adopts them. A call that nobody can make yet takes n
 
 A call that turns out to need a human raises `Suspended`. A detached one is made again where the task is run. One made
 there ends the task, once all its calls are back: what they want to ask is raised by every `run` of the task and of
-those that wait for it, now or later, and by no other. What a call raises otherwise is raised there at once. Neither is
-made again.
+those that wait for it, now or later, and by no other. What a call raises otherwise is raised there at once, and no
+other call of the task begins. Neither is made again.
 
 >>> import asyncio
 >>> from llmcompiler_graph.references import Reference
@@ -211,7 +211,7 @@ class Executor:
     def _started(self, start: Start, timing: Timing) -> bool:
         """Make a call, if anybody can."""
         call, context = self._bodies.get(start.index, (self._detached, self._context))
-        if call is None or self._closed:
+        if call is None or self._closed or start.index in self._raised:
             return False
         if timing.started is None:
             timing.started, timing.early = self._now(), start.index not in self._bodies

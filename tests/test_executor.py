@@ -438,16 +438,18 @@ def test_what_an_early_call_raises() -> None:
 
 
 def test_one_of_several_calls_raises() -> None:
-    """If one call of a task that fans out raises, the task ends with it, and the others are let go on."""
+    """If one call of a task that fans out raises, the task ends with it; those under way go on, no other begins."""
+    begun: list[int | None] = []
 
     async def call(start: Start) -> Observation:
+        begun.append(start.element)
         if start.element == 1:
             raise LookupError("no such thing")
         return await sleep(start)
 
     async def main() -> None:
-        executor = Executor(TaskFetchingUnit())
-        executor.unit.restore(1, Observation("done", [3, 1]))
+        executor = Executor(TaskFetchingUnit(max_concurrency=2))
+        executor.unit.restore(1, Observation("done", [3, 1, 1]))
         executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
         with pytest.raises(LookupError, match="no such thing"):
             await executor.run(2, call)
@@ -456,6 +458,7 @@ def test_one_of_several_calls_raises() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run_virtual(main)
+    assert begun == [0, 1]
 
 
 def test_suspended_while_somebody_comes_to_run_it() -> None:
