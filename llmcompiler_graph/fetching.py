@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
+from langgraph._internal._constants import CONFIG_KEY_RESUME_MAP, CONFIG_KEY_SCRATCHPAD
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphInterrupt
 from langgraph.func import task as langgraph_task
@@ -93,6 +94,17 @@ def _no_place_left(taken: int) -> bool:
     return limit is not None and limit <= taken
 
 
+def _forget_old_answer() -> None:
+    """Keep an answer from questions it was not given for.
+
+    LangGraph keeps an answer that names no question with the checkpoint, also once it was taken, and gives it to who
+    asks next. Where the run goes on with answers that name their questions, it is an earlier one.
+    """
+    configurable = get_config()["configurable"]
+    if configurable.get(CONFIG_KEY_RESUME_MAP):
+        configurable[CONFIG_KEY_SCRATCHPAD].get_null_resume(True)
+
+
 async def _gathered(
     bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]],
 ) -> list[TaskResult | BaseException]:
@@ -110,6 +122,7 @@ class _Run:
     """The tasks of one plan while they run."""
 
     def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+        _forget_old_answer()
         revision = revised(compiler, state, sync=sync)
         self._revised = revision.update if revision else {}
         self._compiler = compiler

@@ -614,6 +614,26 @@ async def test_approvals_one_by_one(sync: bool) -> None:
 
 
 @both_ways
+async def test_an_answer_is_given_once(sync: bool) -> None:
+    """An answer that names no question is not given to another, when the run goes on with answers that name theirs."""
+
+    @tool
+    def approve(what: str) -> str:
+        """Ask a human."""
+        return f"{what}: {interrupt(what)}"
+
+    model = ScriptedModel(['1. approve("a")\n2. approve("b") after $1\n3. approve("c") after $1', FINISH])
+    graph = create_llm_compiler(model, [approve], checkpointer=InMemorySaver())
+    await ask(graph, QUESTION, sync=sync, config=THREAD)
+    state = await ask(graph, Command(resume="yes"), sync=sync, config=THREAD)
+    asked = {each.value: each.id for each in state["__interrupt__"]}
+    state = await ask(graph, Command(resume={asked["b"]: "no"}), sync=sync, config=THREAD)
+    assert [each.value for each in state["__interrupt__"]] == ["c"]
+    final = await ask(graph, Command(resume="never"), sync=sync, config=THREAD)
+    assert values(final) == ["a: yes", "b: no", "c: never"]
+
+
+@both_ways
 @pytest.mark.parametrize("node", ["planner", "task_fetching_unit", "joiner"])
 @pytest.mark.parametrize("when", ["interrupt_before", "interrupt_after"])
 async def test_pausing_at_a_node(node: str, when: str, sync: bool) -> None:
