@@ -51,7 +51,7 @@ class Fetching:
         run = _Run(self._compiler, state, sync=False)
         try:
             if _no_place_left(1):
-                return run.update(await _gathered([run.body(record) for record in run.order]))
+                return run.update(await _one_by_one([run.body(record) for record in run.order]))
             futures: list[Any] = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
@@ -71,7 +71,7 @@ class Fetching:
         try:
             if _no_place_left(2):
                 bodies = [run.body(record) for record in run.order]
-                return run.update(run_in_background(_gathered(bodies)))
+                return run.update(run_in_background(_one_by_one(bodies)))
             futures = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
@@ -105,10 +105,9 @@ def _forget_old_answer() -> None:
         configurable[CONFIG_KEY_SCRATCHPAD].get_null_resume(True)
 
 
-async def _gathered(
-    bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]],
-) -> list[TaskResult | BaseException]:
-    return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
+async def _one_by_one(bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]]) -> list[TaskResult]:
+    """Run tasks that share the node's answers: these go to who asks first, and so must always be asked for in order."""
+    return [await body() for body in bodies]
 
 
 def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:

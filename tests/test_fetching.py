@@ -613,6 +613,26 @@ async def test_approvals_one_by_one(sync: bool) -> None:
     assert calls == ["b: no", "a: yes"]
 
 
+@pytest.mark.parametrize(("sync", "limit"), [(False, 1), (True, 2)])
+async def test_each_answer_goes_to_the_task_that_asked(sync: bool, limit: int) -> None:
+    """Where tasks have no `@task`s of their own, one that an answer sets free does not take the next one's answer."""
+
+    @tool
+    async def confirm(what: str, after: str = "") -> str:
+        """Ask a human."""
+        return f"{what}: {interrupt(what)}"
+
+    plan = '1. confirm("a")\n2. confirm("b")\n3. confirm("c", $1)\n4. confirm("d", $3)'
+    graph = create_llm_compiler(ScriptedModel([plan, FINISH]), [confirm], checkpointer=InMemorySaver())
+    config = {**THREAD, "max_concurrency": limit}
+    given, seen = QUESTION, []
+    while questions := (state := await ask(graph, given, sync=sync, config=config)).get("__interrupt__"):
+        seen += [each.value for each in questions]
+        given = Command(resume={each.id: f"yes, {each.value}" for each in questions})
+    assert seen == ["a", "b", "c", "d"]
+    assert values(state) == ["a: yes, a", "b: yes, b", "c: yes, c", "d: yes, d"]
+
+
 @both_ways
 async def test_an_answer_is_given_once(sync: bool) -> None:
     """An answer that names no question is not given to another, when the run goes on with answers that name theirs."""
