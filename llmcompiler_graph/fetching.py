@@ -35,7 +35,7 @@ from llmcompiler_graph.state import (
     observation_of,
     reread,
 )
-from llmcompiler_graph.task_body import TaskBody, one_interrupt
+from llmcompiler_graph.task_body import TaskBody, answers, one_interrupt
 
 __all__ = ("Fetching",)
 
@@ -51,7 +51,7 @@ class Fetching:
         run = _Run(self._compiler, state, sync=False)
         try:
             if _no_place_left(1):
-                return run.update(await _one_by_one([run.body(record) for record in run.order]))
+                return run.update(await _together([run.body(record) for record in run.order]))
             futures: list[Any] = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
@@ -71,7 +71,7 @@ class Fetching:
         try:
             if _no_place_left(2):
                 bodies = [run.body(record) for record in run.order]
-                return run.update(run_in_background(_one_by_one(bodies)))
+                return run.update(run_in_background(_together(bodies)))
             futures = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
@@ -105,8 +105,12 @@ def _forget_old_answer() -> None:
         configurable[CONFIG_KEY_SCRATCHPAD].get_null_resume(True)
 
 
-async def _one_by_one(bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]]) -> list[TaskResult]:
-    """Run tasks that share the node's answers: these go to who asks first, and so must always be asked for in order."""
+async def _together(
+    bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]],
+) -> list[TaskResult | BaseException]:
+    """Run tasks in the node itself, which gives its answers out in the order of asking: then in theirs, one by one."""
+    if answers() == 0:
+        return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
     return [await body() for body in bodies]
 
 

@@ -30,7 +30,7 @@ from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import ElementResult, LLMCompilerState, TaskRecord, TaskResult, storable
 from llmcompiler_graph.task_fetching_unit import Start
 
-__all__ = ("TaskBody", "one_interrupt")
+__all__ = ("TaskBody", "answers", "one_interrupt")
 
 _MOST_ELEMENTS = 1000
 
@@ -143,7 +143,7 @@ class TaskBody:
 
     async def _made_in_turn(self, start: Start) -> Observation:
         """Make a call of a fan-out in the task's own `@task`, in turn if there are answers for what the calls ask."""
-        if _answers() <= any(self._decisions):
+        if answers() <= any(self._decisions):
             return await self._made(start)
         async with self._in_turn:
             if self._asked:
@@ -251,8 +251,8 @@ def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:
     return GraphInterrupt(tuple(interrupts.values()))
 
 
-def _answers() -> int:
-    """How many answers LangGraph has for what is asked in the `@task` this runs in."""
+def answers() -> int:
+    """How many answers LangGraph has for what is asked in the node or `@task` this runs in."""
     scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
     return len(scratchpad.resume) + (scratchpad.get_null_resume(False) is not None)
 

@@ -633,6 +633,20 @@ async def test_each_answer_goes_to_the_task_that_asked(sync: bool, limit: int) -
     assert values(state) == ["a: yes, a", "b: yes, b", "c: yes, c", "d: yes, d"]
 
 
+def test_tasks_without_places_of_their_own_run_at_the_same_time() -> None:
+    """Where tasks have no `@task`s of their own and nobody asks, they run in parallel."""
+    both = threading.Barrier(2)
+
+    @tool
+    def meet(what: str) -> str:
+        """Wait for the other."""
+        both.wait(timeout=30)
+        return what
+
+    graph = create_llm_compiler(ScriptedModel(['1. meet("a")\n2. meet("b")', FINISH]), [meet])
+    assert values(graph.invoke(QUESTION, {"max_concurrency": 2})) == ["a", "b"]
+
+
 @both_ways
 async def test_an_answer_is_given_once(sync: bool) -> None:
     """An answer that names no question is not given to another, when the run goes on with answers that name theirs."""
