@@ -27,7 +27,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import interrupt
 from typing_extensions import ReadOnly, TypedDict
 
-from llmcompiler_graph.arguments import refused
+from llmcompiler_graph.arguments import check_names, refused
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.state import TaskRecord
 
@@ -73,10 +73,10 @@ class Approval:
 
     def __init__(self, interrupt_on: Mapping[str, bool | InterruptOnConfig], tools: Sequence[str]) -> None:
         self._configs: dict[str, InterruptOnConfig] = {}
+        if not isinstance(interrupt_on, Mapping):
+            raise refused("interrupt_on", "True, False or an InterruptOnConfig by tool name", interrupt_on)
+        check_names("interrupt_on", interrupt_on, tools)
         for tool, given in interrupt_on.items():
-            if tool not in tools:
-                msg = f"interrupt_on names {tool!r}, but there is no such tool, only {', '.join(map(repr, tools))}"
-                raise ConfigurationError(msg)
             if isinstance(given, bool):
                 config = InterruptOnConfig(allowed_decisions=list(get_args(DecisionType)))
             elif not isinstance(given, Mapping):

@@ -5,11 +5,14 @@ May know: `errors`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from llmcompiler_graph.errors import ConfigurationError
 
-__all__ = ("check_count", "refused", "seconds")
+__all__ = ("check_count", "check_names", "refused", "seconds")
+
+_LISTED = 20  # names; more would hide what is wrong
 
 
 def refused(what: str, takes: str, given: object) -> ConfigurationError:
@@ -25,6 +28,19 @@ def check_count(what: str, given: object, least: int) -> None:
     """
     if not isinstance(given, int) or isinstance(given, bool) or given < least:
         raise refused(what, f"a whole number, {least} or more", given)
+
+
+def check_names(what: str, given: Iterable[str], tools: Iterable[str]) -> None:
+    """Check that an argument names only tools that there are.
+
+    Raises:
+        ConfigurationError: It names others.
+    """
+    known = list(tools)
+    if unknown := [name for name in given if name not in known]:
+        there = f", only {', '.join(map(repr, known))}" if 0 < len(known) <= _LISTED else ""
+        msg = f"{what} names {', '.join(map(repr, unknown))}, but there is no such tool{there}"
+        raise ConfigurationError(msg)
 
 
 def seconds(what: str, given: object) -> float:

@@ -13,7 +13,7 @@ some are made from the tools' signatures, and pass the checker like any plan.
 3. minus(a=$1, b=$2)
 4. join()
 
-May know: `check`, `decision`, `errors`, `expressions`, `parser`, `plan`, `references`, `schema`.
+May know: `arguments`, `check`, `decision`, `errors`, `expressions`, `parser`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import cast
 
+from llmcompiler_graph.arguments import refused
 from llmcompiler_graph.check import Checker, check_plan
 from llmcompiler_graph.decision import Replan, parse_decision
 from llmcompiler_graph.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
@@ -83,6 +84,8 @@ def check_examples(examples: Iterable[PlanExample], tools: Sequence[ToolSpec]) -
         ConfigurationError: It says which example, and where in it, by line and column.
     """
     for number, example in enumerate(examples, 1):
+        if not isinstance(example, PlanExample):
+            raise refused(f"example {number}", "a PlanExample", example)
         try:
             problems = _problems(example, tools)
         except PlanError as error:

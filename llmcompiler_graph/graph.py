@@ -7,7 +7,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast, get_args, get_type_hints
@@ -25,7 +25,7 @@ from langgraph.types import Checkpointer
 from typing_extensions import TypedDict
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
-from llmcompiler_graph.arguments import check_count, refused, seconds
+from llmcompiler_graph.arguments import check_count, check_names, refused, seconds
 from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.constrain import Constrain, constraint_for
 from llmcompiler_graph.dialect import Dialect, TextDialect, ToolCallDialect
@@ -158,6 +158,8 @@ def create_llm_compiler(
     for what, number in (("max_tasks", max_tasks), ("max_concurrency", max_concurrency)):
         if number is not None:
             check_count(what, number, 1)
+    if not isinstance(system_prompt, str | SystemMessage | None):
+        raise refused("system_prompt", "text or a SystemMessage", system_prompt)
     limit = None if deadline is None else seconds("deadline", deadline)
     if planner not in get_args(PlannerDialect):
         msg = f"planner must be 'text' or 'tools', not {planner!r}; a model that plans is given as planner_model"
@@ -167,7 +169,7 @@ def create_llm_compiler(
         raise ConfigurationError(msg)
     made = as_tools(tools or ())
     specs = [tool_spec(tool) for tool in made]
-    _check_concurrency(tool_concurrency or {}, {spec.name for spec in specs})
+    _check_concurrency(tool_concurrency or {}, [spec.name for spec in specs])
     dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
     planner_model = model if planner_model is None else planner_model
     joiner_model = model if joiner_model is None else joiner_model
@@ -245,13 +247,11 @@ def create_llm_compiler(
     return compiled.with_config(callbacks=[compiler.inflight])
 
 
-def _check_concurrency(limits: Mapping[str, int], tools: Set[str]) -> None:
+def _check_concurrency(limits: Mapping[str, int], tools: Sequence[str]) -> None:
     if not isinstance(limits, Mapping):
         raise refused("tool_concurrency", "numbers by tool name", limits)
+    check_names("tool_concurrency", limits, tools)
     for tool, places in limits.items():
-        if tool not in tools:
-            msg = f"tool_concurrency names {tool!r}, but there is no such tool"
-            raise ConfigurationError(msg)
         check_count(f"tool_concurrency[{tool!r}]", places, 1)
 
 

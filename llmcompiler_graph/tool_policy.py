@@ -17,7 +17,7 @@ from typing import TypeAlias
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
-from llmcompiler_graph.arguments import refused, seconds
+from llmcompiler_graph.arguments import check_names, refused, seconds
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import Observation, ToolSpec
 
@@ -55,10 +55,8 @@ class ToolPolicy:
     def __init__(self, specs: Iterable[ToolSpec], retry: Retry | None = None, timeout: Timeout | None = None) -> None:
         known = {spec.name: spec for spec in specs}
         for what, given in (("tool_retry_policy", retry), ("tool_timeout", timeout)):
-            unknown = set(given) - set(known) if isinstance(given, Mapping) else set()
-            if unknown:
-                msg = f"{what} names {', '.join(map(repr, sorted(unknown)))}, but there is no such tool"
-                raise ConfigurationError(msg)
+            if isinstance(given, Mapping):
+                check_names(what, given, known)
         if isinstance(retry, Mapping):
             self._retry = {name: _retry(f"tool_retry_policy[{name!r}]", given) for name, given in retry.items()}
         elif retry is not None:

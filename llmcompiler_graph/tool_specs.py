@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from langchain_core.messages import BaseMessage
@@ -35,6 +35,7 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema
 
+from llmcompiler_graph.arguments import refused
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.references import JSON
@@ -51,7 +52,10 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
         ConfigurationError: A tool is neither, is named `join` or like another, or wants to answer itself.
     """
     made: dict[str, BaseTool] = {}
-    for given in tools:
+    listed: Any = tools
+    if isinstance(listed, BaseTool) or not isinstance(listed, Iterable):  # a tool can be iterated over: its fields
+        raise refused("tools", "a list of tools", listed)
+    for given in listed:
         if isinstance(given, dict) or not (isinstance(given, BaseTool) or callable(given)):
             msg = f"a tool must be a LangChain tool or a documented callable, not {type(given).__name__}: {given!r:.80}"
             raise ConfigurationError(msg)
@@ -78,7 +82,7 @@ def _tool_of(function: Callable[..., Any]) -> BaseTool:
     try:
         return as_tool(function)
     except (ValueError, TypeError, NameError, PydanticUserError) as error:
-        msg = f"{function!r} cannot be made a tool: {error}"
+        msg = f"{getattr(function, '__qualname__', None) or function!r} cannot be made a tool: {error}"
         raise ConfigurationError(msg) from error
 
 

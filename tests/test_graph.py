@@ -150,7 +150,13 @@ class Other(BaseModel):
         ({"max_concurrency": "4"}, "max_concurrency must be a whole number, 1 or more, not '4'"),
         ({"tool_concurrency": 3}, "tool_concurrency must be numbers by tool name, not 3"),
         ({"tool_concurrency": {"search": 0}}, r"tool_concurrency\['search'\] must be a whole number, 1 or more, not 0"),
-        ({"tool_concurrency": {"serch": 1}}, "tool_concurrency names 'serch', but there is no such tool"),
+        ({"tool_concurrency": {"serch": 1}}, "names 'serch', but there is no such tool, only 'search', "),
+        (
+            {"interrupt_on": ["search"]},
+            r"interrupt_on must be True, False or an InterruptOnConfig by tool name, not \['search'\]",
+        ),
+        ({"system_prompt": ["Be brief."]}, r"system_prompt must be text or a SystemMessage, not \['Be brief.'\]"),
+        ({"examples": [("?", "1. join()")]}, "example 1 must be a PlanExample, not "),
         (
             {"response_format": Answer | None},
             r"response_format must be one pydantic model, TypedDict or JSON Schema, not .*Answer \| None",

@@ -56,11 +56,13 @@ def test_callables_become_tools() -> None:
         ([tool("Join")(hits)], "a tool cannot be named 'Join'"),
         ([tool("look up")(hits)], "a tool cannot be named 'look up'"),
         ([tool("2fa")(hits)], "a tool cannot be named '2fa'"),
-        ([lambda x: x], "cannot be made a tool"),
+        ([lambda x: x], "^'<lambda>' cannot be made a tool: Function must have a docstring"),
+        (hits, "^tools must be a list of tools, not <function hits"),
+        (tool(hits), "^tools must be a list of tools, not StructuredTool"),
         ([tool(return_direct=True)(hits)], "'hits' has return_direct, but the joiner answers"),
     ],
 )
-def test_what_is_no_tool(given: list[Any], message: str) -> None:
+def test_what_is_no_tool(given: Any, message: str) -> None:
     """What plans could not call is refused at once, and named."""
     with pytest.raises(ConfigurationError, match=message):
         as_tools(given)

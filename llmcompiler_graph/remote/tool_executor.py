@@ -46,6 +46,7 @@ from langchain_core.tools.base import get_all_basemodel_annotations
 from langgraph.prebuilt import InjectedStore, ToolRuntime
 from langgraph.store.base import BaseStore
 
+from llmcompiler_graph.arguments import check_names
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.plan import ToolSpec
 from llmcompiler_graph.remote.function import RemoteFunction, awaited
@@ -73,9 +74,7 @@ def in_executor(tools: Sequence[BaseTool], specs: Iterable[ToolSpec], executor: 
     if executor is None:
         return list(tools)
     by_name = executor if isinstance(executor, Mapping) else {t.name: executor for t in tools if not _is_async(t)}
-    if unknown := sorted(set(by_name) - {tool.name for tool in tools}):
-        msg = f"executor names {', '.join(map(repr, unknown))}, but there is no such tool"
-        raise ConfigurationError(msg)
+    check_names("executor", by_name, [tool.name for tool in tools])
     repeatable = {spec.name for spec in specs if spec.repeatable or spec.idempotent}
     return [
         _moved(tool, by_name[tool.name], repeatable=tool.name in repeatable) if tool.name in by_name else tool
