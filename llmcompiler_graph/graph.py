@@ -33,7 +33,7 @@ from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.fetching import Fetching
 from llmcompiler_graph.joiner import Joiner, Strategy
-from llmcompiler_graph.models import LazyModel
+from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.nodes import Compiler
 from llmcompiler_graph.planner import Planner
 from llmcompiler_graph.prompts import PlannerDialect, system_message
@@ -215,11 +215,18 @@ def create_llm_compiler(
     )
     lazy = LazyModel(planner_model)
     one = planner_model is joiner_model or (isinstance(planner_model, str) and planner_model == joiner_model)
-    planning = Planner(compiler, lazy, constraint_for(constrain, planner_model) if planner == "text" else None, dialect)
+    joining = lazy if one else LazyModel(joiner_model)
+    planning = Planner(
+        compiler,
+        lazy,
+        constraint_for(constrain, planner_model) if planner == "text" else None,
+        dialect,
+        joiner=None if is_local(joiner_model) else joining,
+    )
     fetching = Fetching(compiler)
     joiner = Joiner(
         compiler,
-        lazy if one else LazyModel(joiner_model),
+        joining,
         constraint_for(constrain, joiner_model),
         name=name or "joiner",
         response_format=response_format,

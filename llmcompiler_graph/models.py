@@ -23,6 +23,8 @@ ChatModel: TypeAlias = Runnable[LanguageModelInput, AIMessage]
 """A chat model, or one bound to tools."""
 
 _OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
+_LANGCHAINS_ADVICE = "Please specify 'model_provider' directly."  # an argument of `init_chat_model`
+_ADVICE = "Write 'provider:name', such as 'openai:gpt-5-mini', or 'local'."
 
 
 def is_local(model: object) -> bool:
@@ -85,19 +87,22 @@ def _make(name: str) -> BaseChatModel:
         from llmcompiler_graph.local import local_chat_model
 
         return local_chat_model(model) if model else local_chat_model()
-    if provider == "openai" or (not colon and name.startswith(_OPENAI_PREFIXES)):
-        from langchain_openai import ChatOpenAI
+    try:
+        if provider == "openai" or (not colon and name.startswith(_OPENAI_PREFIXES)):
+            from langchain_openai import ChatOpenAI
 
-        return ChatOpenAI(model=model if colon else name, stream_usage=True)
-    try:
-        from langchain.chat_models import init_chat_model  # its package is optional
-    except ImportError as error:
-        msg = f"the model {name!r} needs the packages of its provider: pip install langchain langchain-{provider}"
-        raise ConfigurationError(msg) from error
-    try:
+            return ChatOpenAI(model=model if colon else name, stream_usage=True)
+        try:
+            from langchain.chat_models import init_chat_model  # its package is optional
+        except ImportError as error:
+            msg = f"the model {name!r} needs the packages of its provider: pip install langchain langchain-{provider}"
+            raise ConfigurationError(msg) from error
         made = init_chat_model(name)
-    except (ImportError, ValueError) as error:  # the provider's package is missing, or nobody knows the provider
-        msg = f"the model {name!r} cannot be made: {str(error).splitlines()[0]}"
+    except ConfigurationError:
+        raise
+    except Exception as error:  # what providers raise for a key that is missing has no base class in common
+        reason = str(error).partition("\n")[0].replace(_LANGCHAINS_ADVICE, _ADVICE)
+        msg = f"the model {name!r} cannot be made: {reason}"
         raise ConfigurationError(msg) from error
     assert isinstance(made, BaseChatModel)
     return made

@@ -35,6 +35,8 @@ class Planner:
         model: The model that plans.
         constraint: What to hold the model to, if it takes a grammar.
         dialect: How the model writes plans; as plan text if not given.
+        joiner: The model that joins, if it is to be made before any tool is called: one that cannot be made does no
+            harm then.
     """
 
     def __init__(
@@ -43,15 +45,20 @@ class Planner:
         model: LazyModel,
         constraint: Constraint | None = None,
         dialect: Dialect | None = None,
+        *,
+        joiner: LazyModel | None = None,
     ) -> None:
         self._compiler = compiler
         self._model = model
         self._constraint = constraint
         self._dialect = dialect or TextDialect()
+        self._joiner = joiner
 
     async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
         update = _turn(state)
+        if self._joiner is not None:
+            await self._joiner.aget()
         update |= await self._compiler.select({**state, **update})  # type: ignore[typeddict-item]
         state = {**state, **update}  # type: ignore[typeddict-item]
         begun = self._compiler.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
@@ -161,7 +168,7 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
     """
     messages = state["messages"]
     if not messages:
-        msg = "there is nothing to answer: `messages` is empty"
+        msg = "there is nothing to answer: `messages` is empty; give {'messages': [('user', '…')]}"
         raise ValueError(msg)
     if state.get("decision") == "replan" and state.get("decided_after") == messages[-1].id:
         return {}

@@ -80,8 +80,33 @@ async def test_a_named_model_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_providers() -> None:
     """A provider nobody knows is an error when it is asked, not when the graph is made."""
     model = LazyModel("nobody:knows")
-    with pytest.raises(ConfigurationError, match="the model 'nobody:knows' "):
+    with pytest.raises(
+        ConfigurationError, match=r"the model 'nobody:knows' cannot be made: .* Write 'provider:name', "
+    ):
         model.get()
+
+
+def test_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is missing is an error that names the model and says what to set."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match=r"the model 'openai:some-model' cannot be made: .*OPENAI_API_KEY"):
+        LazyModel("openai:some-model").get()
+
+
+@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+async def test_a_joiner_that_cannot_be_made_is_found_before_any_tool_is_called(sync: bool) -> None:
+    """A joiner model that cannot be made ends the run before the planner is asked, not after the tools have run."""
+    planner = ScriptedModel(["1. look()"])
+
+    def look() -> str:
+        """Look."""
+        raise AssertionError
+
+    graph = create_llm_compiler(planner, [look], joiner_model="nobody:knows", handle_tool_errors=False)
+    given: Any = {"messages": [HumanMessage("?")]}
+    with pytest.raises(ConfigurationError, match="the model 'nobody:knows' cannot be made"):
+        await (asyncio.to_thread(graph.invoke, given) if sync else graph.ainvoke(given))
+    assert planner.calls == []
 
 
 async def test_the_model_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:

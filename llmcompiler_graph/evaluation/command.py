@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from langchain_core.language_models import BaseChatModel
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
@@ -252,7 +251,7 @@ def run_command(
         samples = selected(samples, limit=limit, seed=seed)
         asked = name if replay is not None else _model(name, rate, seed, degrees)
         if replay is None:
-            _made(asked)  # now: loading a local one is no part of the first answer
+            LazyModel(asked).get()  # now: loading a local one is no part of the first answer
         plan = Run(
             benchmark=chosen,
             system=made,
@@ -411,7 +410,7 @@ def _model(name: str, rate: float | None, seed: int | None, temperature: float |
     """The model by its name; an instance where it must be changed."""
     if rate is None and ((is_local(name) and not temperature) or (seed is None and temperature is None)):
         return name  # the embedded one takes no seed, and its temperature is 0
-    model = _made(name)
+    model = LazyModel(name).get()
     changes: dict[str, Any] = {"local": True} if is_local(name) else {}
     if temperature is not None and "temperature" in type(model).model_fields:
         changes["temperature"] = temperature
@@ -420,21 +419,6 @@ def _model(name: str, rate: float | None, seed: int | None, temperature: float |
     if seed is not None and "seed" in type(model).model_fields:
         changes["seed"] = seed
     return model.model_copy(update=changes)
-
-
-def _made(model: Model) -> BaseChatModel:
-    """Make a model now, if it is a name.
-
-    Raises:
-        ConfigurationError: It cannot be made.
-    """
-    try:
-        return LazyModel(model).get()
-    except (LLMCompilerError, ImportError):
-        raise
-    except Exception as error:  # what providers raise for a key that is missing has no base class in common
-        msg = f"the model {model!r} cannot be made: {error}"
-        raise ConfigurationError(msg) from error
 
 
 def _tell(record: Record) -> None:
