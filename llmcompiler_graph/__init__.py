@@ -18,7 +18,7 @@ from llmcompiler_graph.errors import (
 from llmcompiler_graph.examples import Outcome, PlanExample
 from llmcompiler_graph.graph import create_llm_compiler
 from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Plan, Task
+from llmcompiler_graph.plan import Observation, Plan, Task
 from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (
@@ -27,6 +27,7 @@ __all__ = (
     "Diagnostic",
     "LLMCompilerError",
     "LLMCompilerState",
+    "Observation",
     "Outcome",
     "Plan",
     "PlanCheckError",
