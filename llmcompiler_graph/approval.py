@@ -10,8 +10,9 @@ know them:
                                      {"type": "reject", "message": "why"}               do not run it; the task fails
                                      {"type": "respond", "message": "…"}                the answer in the tool's place
 
-A task asks once, if it fans out for all its calls that need a human, and nothing of it runs before the answer is there.
-An edited call must be one of the same tool.
+Each call has an action request and a review config, in the same place of both lists. A task asks once, if it fans out
+for all its calls that need a human, and nothing of it runs before the answer is there. An edited call must be one
+of the same tool.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Approval:
                 for n in asked
             ],
             "review_configs": [
-                {"action_name": tool, "allowed_decisions": list(config["allowed_decisions"]), **shown},
+                {"action_name": tool, "allowed_decisions": list(config["allowed_decisions"]), **shown} for _ in asked
             ],
         }
         while True:

@@ -251,7 +251,7 @@ async def test_no_call_needs_a_human(run: Run) -> None:
 @BOTH
 @pytest.mark.anyio
 async def test_what_the_human_is_told(run: Run) -> None:
-    """`description` gets the call, the graph's state and its runtime; the schema of the arguments is shown as given."""
+    """`description` gets the call, the graph's state and its runtime; each call's review config holds the schema."""
 
     def describe(tool_call: ToolCall, state: Any, runtime: Runtime[Any]) -> str:
         call_id, asked = str(tool_call["id"]), state["messages"][0].text
@@ -263,9 +263,10 @@ async def test_what_the_human_is_told(run: Run) -> None:
     told = [each["description"] for each in paused["action_requests"]]
     assert [each[:9] for each in told] == ["send a _0", "send b _1", "send c _2"]
     assert all("Send three letters. ExecutionInfo(" in each for each in told)
-    assert paused["review_configs"] == [
-        {"action_name": "send", "allowed_decisions": ["approve"], "args_schema": schema}
-    ]
+    assert (
+        paused["review_configs"]
+        == [{"action_name": "send", "allowed_decisions": ["approve"], "args_schema": schema}] * 3
+    )
 
 
 @pytest.mark.parametrize(
