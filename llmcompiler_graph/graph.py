@@ -92,7 +92,8 @@ def create_llm_compiler(
     message. Besides, the final state holds `tasks` (each with arguments and typed value), `timeline` and `rounds`.
 
     Args:
-        model: A chat model, `"provider:name"`, or `"local"` for the embedded one.
+        model: A chat model, `"provider:name"`, or `"local"` for the embedded one. A named one is made when a run first
+            needs it: that is when a wrong name or a missing key is found.
         tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
             `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
         system_prompt: What the models are told before everything else; content blocks of a message are kept, such as
@@ -121,15 +122,15 @@ def create_llm_compiler(
             there (2 in a synchronous run) leaves LangGraph no place to persist tasks one by one.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
-        tool_retry_policy: When a failed call is made again: a `RetryPolicy` for all read-only and idempotent tools, or
-            one by name for any tool.
+        tool_retry_policy: When a failed call is made again: a `langgraph.types.RetryPolicy` for all read-only and
+            idempotent tools, or one by name for any tool.
         deadline: How long a turn may take, in seconds or a timedelta, counted from its question. Then planning is cut
             short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
             time that a human takes counts.
         executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
             `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see `remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see `approval`);
-            it needs a checkpointer.
+            it needs a checkpointer. Each task asks by itself: if several do, answer by the interrupt's id.
         max_observation_chars: How much of each observation the models are shown.
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
             `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
@@ -139,7 +140,7 @@ def create_llm_compiler(
         awrap_tool_call: As in `ToolNode`.
         state_schema: A TypedDict with further state keys.
         context_schema: The schema of the run's `context`.
-        checkpointer: As in `StateGraph.compile`, and so on.
+        checkpointer: As in `StateGraph.compile`: keeps threads, and each task as it finishes.
         store: Given to tools that ask for it.
         interrupt_before: Nodes to pause before: `planner`, `task_fetching_unit`, `joiner`. Paused between planning and
             fetching, no tool is called while the plan is written; a pause that only a run's `invoke` asks for comes too
