@@ -128,9 +128,11 @@ def create_llm_compiler(
             short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
             time that a human takes counts.
         executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
-            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see `remote.tool_executor`).
-        interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see `approval`);
-            it needs a checkpointer. Each task asks by itself: if several do, answer by the interrupt's id.
+            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see
+            `llmcompiler_graph.remote.tool_executor`).
+        interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
+            `llmcompiler_graph.approval`); it needs a checkpointer. Each task asks by itself: if several do, answer by
+            the interrupt's id.
         max_observation_chars: How much of each observation the models are shown.
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
             `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
