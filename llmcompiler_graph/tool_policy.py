@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,6 +63,9 @@ class ToolPolicy:
         elif retry is not None:
             policy = _retry("tool_retry_policy", retry)
             self._retry = {name: policy for name, spec in known.items() if spec.repeatable or spec.idempotent}
+            if known and not self._retry:
+                advice = "none has readOnlyHint or idempotentHint; give policies by name to those that may be retried"
+                warnings.warn(f"tool_retry_policy is for no tool: {advice}", stacklevel=3)
         else:
             self._retry = {}
         if isinstance(timeout, Mapping):

@@ -42,6 +42,7 @@ def run(tools: list[BaseTool], plan: str = '1. fetch("x")\n2. join()', **setting
     return run_virtual(main)
 
 
+@pytest.mark.filterwarnings("ignore:tool_retry_policy is for no tool")
 @pytest.mark.parametrize(
     ("metadata", "policy", "times"),
     [
@@ -62,6 +63,14 @@ def test_retries(metadata: dict[str, Any] | None, policy: Any, times: list[float
     task = run([fetch], tool_retry_policy=policy)
     assert calls == times
     assert task["status"] == ("done" if len(times) == 3 else "failed")
+
+
+def test_a_policy_that_retries_nothing() -> None:
+    """A policy for all tools warns where it is for none of them."""
+    fetch, _ = flaky(None)
+    with pytest.warns(UserWarning, match="tool_retry_policy is for no tool: none has readOnlyHint") as told:
+        create_llm_compiler("openai:x", [fetch], tool_retry_policy=RETRY)
+    assert told[0].filename == __file__
 
 
 def test_retries_what_is_raised() -> None:

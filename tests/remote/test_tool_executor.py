@@ -230,6 +230,7 @@ async def test_calls_that_have_not_begun_are_taken_back(processes: Executor, tmp
     assert 1 <= len(noted(tmp_path)) <= 3  # one runs, two are in the process's pipe
 
 
+@pytest.mark.filterwarnings("ignore:tool_retry_policy is for no tool")
 async def test_a_broken_pool_says_what_to_do(tmp_path: Path) -> None:
     """When a process dies, every call under way fails with a named error, as do later ones; nothing hangs."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
