@@ -115,11 +115,23 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
 
 
 def _sees_state(tool: BaseTool) -> bool:
-    """Whether `ToolNode` gives a tool the graph's state, or a runtime that holds it."""
+    """Whether `ToolNode` gives a tool the graph's state, or a runtime that holds it.
+
+    It looks at the arguments and, as these may be given without what is injected, at the function. A function's
+    parameter that is only called `runtime` is not counted: all MCP tools have one, for their interceptors.
+    """
     fields = cast("type[BaseModel]", tool.get_input_schema()).model_fields
-    return "runtime" in fields or any(
-        _holds_state(hint) for field in fields.values() for hint in (field.annotation, *field.metadata)
-    )
+    written = [hint for field in fields.values() for hint in (field.annotation, *field.metadata)]
+    return "runtime" in fields or any(map(_holds_state, (*written, *_hints(tool).values())))
+
+
+def _hints(tool: BaseTool) -> dict[str, Any]:
+    """The annotations of a tool's function."""
+    function = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool._run
+    try:
+        return get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError):  # names only known to a type checker
+        return {}
 
 
 def _holds_state(hint: Any) -> bool:
@@ -181,11 +193,7 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
     if isinstance(declared, dict):
         renamed = _apart(declared)
         return renamed, {f"#/$returns/{name}": each for name, each in renamed.get("$defs", {}).items()}
-    function = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool._run
-    try:
-        annotation = get_type_hints(inspect.unwrap(function), include_extras=True).get("return", Any)
-    except (NameError, TypeError):  # names only known to a type checker
-        return None, {}
+    annotation = _hints(tool).get("return", Any)
     if tool.response_format != "content" or annotation is Any:
         return None, {}
     if _is_for_the_graph(annotation):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
+from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool, tool
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -189,6 +189,45 @@ def test_injected_arguments_are_not_parameters() -> None:
         return text
 
     assert list(tool_spec(look).parameters) == ["text"]
+
+
+class Sought(BaseModel):
+    """Arguments without what is injected."""
+
+    text: str
+
+
+def test_tools_that_see_the_state() -> None:
+    """A tool sees the state by its arguments, or by its function's where the arguments are given by themselves."""
+
+    def look(text: str) -> str:
+        return text
+
+    def look_around(text: str, tasks: Annotated[list[Any], InjectedState("tasks")]) -> str:
+        return text
+
+    async def look_up(text: str, around: ToolRuntime[Any, Any]) -> str:
+        return text
+
+    async def ask_server(runtime: Annotated[object | None, InjectedToolArg()] = None, **arguments: Any) -> str:
+        return "as MCP's adapters do"
+
+    def sees(**function: Any) -> bool:
+        tools = [
+            StructuredTool.from_function(name="look", description="Look.", args_schema=form, **function)
+            for form in (None, Sought, Sought.model_json_schema())
+        ]
+        found = {tool_spec(each).sees_state for each in tools}
+        assert len(found) == 1
+        return found.pop()
+
+    assert not sees(func=look)
+    assert sees(func=look_around)
+    assert sees(coroutine=look_up)
+    served = StructuredTool(
+        name="ask", description="Ask.", coroutine=ask_server, args_schema=Sought.model_json_schema()
+    )
+    assert not tool_spec(served).sees_state
 
 
 def test_hints() -> None:
