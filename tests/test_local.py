@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub
@@ -402,6 +403,24 @@ class TestProcess:
         with pytest.raises(openai.APIConnectionError):
             elsewhere.invoke("?")
         assert not chat._servers[runtime].is_running()
+
+    def test_no_call_overtakes_the_new_server(self, runtime: Path) -> None:
+        """As long as clients still know the server that has ended, a model does not say that it can be asked."""
+        model = local_chat_model()
+        running: list[bool] = []
+
+        class Watched(openai.OpenAI):
+            """Notes what the model says when it is told of another server."""
+
+            def __setattr__(self, name: str, value: Any) -> None:
+                if name in {"base_url", "api_key"}:
+                    running.append(model.is_running())  # type: ignore[attr-defined]
+                super().__setattr__(name, value)
+
+        model.root_client.__class__ = Watched
+        crash(runtime)
+        assert model.invoke("?").content == "well"
+        assert running == [False, False]
 
     def test_a_local_model_is_known_as_such(self, runtime: Path) -> None:
         """An instance is held to the grammar like the name, and so is its copy."""

@@ -45,10 +45,11 @@ class _LocalChat(ChatOpenAI):
     def _revive(self) -> None:
         if not self.is_running() and self.openai_api_base == self._server.base_url:  # else it asks another server
             with _lock:
-                self._server = _running_server(self._weights)
-            self.openai_api_base, self.openai_api_key = self._server.base_url, self._server.api_key
+                server = _running_server(self._weights)
             for client in (self.root_client, self.root_async_client):  # also those of copies
-                client.base_url, client.api_key = self._server.base_url, self._server.api_key.get_secret_value()
+                client.base_url, client.api_key = server.base_url, server.api_key.get_secret_value()
+            self.openai_api_base, self.openai_api_key = server.base_url, server.api_key
+            self._server = server  # last: from now on other threads ask at once
 
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
