@@ -134,7 +134,7 @@ class TaskFetchingUnit:
         self._parked: dict[int, list[ReadyCall]] = {}  # index -> its calls that wait for a claim
         self._sharing: dict[CallId, list[ReadyCall]] = {}  # a call -> those it will serve too
         self._made: dict[str, CallId] = {}  # key -> the call that is made
-        self._changed = False  # whether a restored task changed something, nobody knows when
+        self._changed = False  # whether something was: what is restored from then on may have been read before
         self._running: Counter[str] = Counter()  # tool -> calls under way
         self._results: dict[int, dict[int, Observation]] = {}  # index -> element -> what the call gave
         self._claimed: set[int] = set()
@@ -185,7 +185,6 @@ class TaskFetchingUnit:
         """
         calls = self.arguments[index] = tuple(arguments)
         if tool in self._effects and observation.status != "skipped":
-            self._changed = True
             self._forget_calls()
         ended: list[Instruction] = [self._finish(index, observation)]
         released = self._calls.get(index, ())
@@ -359,6 +358,7 @@ class TaskFetchingUnit:
 
     def _forget_calls(self) -> None:
         """Something has changed: only calls that have not begun serve those to come."""
+        self._changed = True
         waiting = {call.id for call in self._ready if call.index not in self.observations}
         self._made = {key: call for key, call in self._made.items() if call in waiting}
 

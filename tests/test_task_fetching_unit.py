@@ -659,6 +659,17 @@ def test_restored_reads_serve_nobody_if_something_was_changed(abcde: tuple[int, 
     assert started(add_all(unit, tasks)) == [d, e]
 
 
+def test_reads_that_are_restored_late_serve_nobody(abcde: tuple[int, ...]) -> None:
+    """`a write; b read, restored once a has returned; c ≡ b after a`: b read before the change, c is called."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS, held=["read"])
+    add_all(unit, [task(a, tool="write"), task(b, tool="read", x=1), Task(c, "read", {"x": 1}, after=(a,))])
+    unit.claim(a)
+    unit.finished(a, None, done())
+    assert unit.restore(b, done("old"), [{"x": 1}], "read") == [Finish(b, done("old"))]
+    assert unit.claim(c) == [start(c, x=1)]
+
+
 def test_a_task_that_turns_out_unusable_after_it_was_done(abcde: tuple[int, ...]) -> None:
     """`a (done, rejected), b behind a and c, d behind a later, e ≡ a`: b and d are skipped, e makes the call."""
     a, b, c, d, e = abcde

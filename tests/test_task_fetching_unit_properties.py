@@ -55,8 +55,7 @@ class Unit(RuleBasedStateMachine):
         self.begun: dict[Call, int] = {}  # when a call was started last: a suspended one reads anew
         self.gave: dict[Call, Observation] = {}  # what a call gave
         self.given: dict[str, list[tuple[int, Observation]]] = {}  # equal calls -> since when it is known, and what
-        self.changes: list[int] = []  # when calls with effects returned
-        self.changed_before = False  # whether a restored task had effects
+        self.changes: list[int] = []  # when calls with effects returned, or were known to have
         self.known_since: dict[str, int] = {}  # equal calls -> when a restored task brought their value
         self.resolved: dict[int, dict[Call, dict[str, JSON]]] = {}  # index -> its calls, once released
         self.now = 0
@@ -180,7 +179,6 @@ class Unit(RuleBasedStateMachine):
         index, observation, tool = self.fresh.pop(), data.draw(observations), data.draw(st.sampled_from(TOOLS))
         arguments: list[dict[str, JSON]] = [{"x": n} for n in range(data.draw(st.integers(0, 2)))]
         if tool in EFFECTS:
-            self.changed_before = True
             self.change(self.now + 1)
         found: list[JSON] = []  # of a list of one, nobody knows whether a fan-out made it
         if len(arguments) == 1:
@@ -188,7 +186,7 @@ class Unit(RuleBasedStateMachine):
         elif isinstance(observation.value, list) and len(observation.value) == len(arguments):
             found = observation.value
         for value, given in zip(found, arguments, strict=False):
-            if tool in REPEATABLE and not self.changed_before:
+            if tool in REPEATABLE and not self.changes:
                 self.known_since.setdefault(key(tool, given), self.now)
                 self.given.setdefault(key(tool, given), []).append((self.now, Observation("done", value)))
         instructions = self.unit.restore(index, observation, arguments, tool)
