@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
-from langgraph._internal._constants import CONFIG_KEY_RESUME_MAP, CONFIG_KEY_SCRATCHPAD
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphInterrupt
 from langgraph.func import task as langgraph_task
@@ -35,7 +34,7 @@ from llmcompiler_graph.state import (
     observation_of,
     reread,
 )
-from llmcompiler_graph.task_body import TaskBody, answers, one_interrupt
+from llmcompiler_graph.task_body import Answers, TaskBody, one_interrupt
 
 __all__ = ("Fetching",)
 
@@ -51,7 +50,7 @@ class Fetching:
         run = _Run(self._compiler, state, sync=False)
         try:
             if _no_place_left(1):
-                return run.update(await _together([run.body(record) for record in run.order]))
+                return run.update(await run.together())
             futures: list[Any] = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
@@ -70,8 +69,7 @@ class Fetching:
         run = run_in_background(begin())
         try:
             if _no_place_left(2):
-                bodies = [run.body(record) for record in run.order]
-                return run.update(run_in_background(_together(bodies)))
+                return run.update(run_in_background(run.together()))
             futures = []
             for record in run.order:
                 future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
@@ -94,26 +92,6 @@ def _no_place_left(taken: int) -> bool:
     return limit is not None and limit <= taken
 
 
-def _forget_old_answer() -> None:
-    """Keep an answer from questions it was not given for.
-
-    LangGraph keeps an answer that names no question with the checkpoint, also once it was taken, and gives it to who
-    asks next. Where the run goes on with answers that name their questions, it is an earlier one.
-    """
-    configurable = get_config()["configurable"]
-    if configurable.get(CONFIG_KEY_RESUME_MAP):
-        configurable[CONFIG_KEY_SCRATCHPAD].get_null_resume(True)
-
-
-async def _together(
-    bodies: Sequence[Callable[[], Coroutine[Any, Any, TaskResult]]],
-) -> list[TaskResult | BaseException]:
-    """Run tasks in the node itself, which gives its answers out in the order of asking: then in theirs, one by one."""
-    if answers() == 0:
-        return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
-    return [await body() for body in bodies]
-
-
 def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:
     def run() -> TaskResult:
         return run_in_background(body())
@@ -125,7 +103,7 @@ class _Run:
     """The tasks of one plan while they run."""
 
     def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
-        _forget_old_answer()
+        self._answers = Answers()
         revision = revised(compiler, state, sync=sync)
         self._revised = revision.update if revision else {}
         self._compiler = compiler
@@ -187,7 +165,14 @@ class _Run:
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
-        return TaskBody(self._compiler, self.executor, record, self._state, sync=self._sync).run
+        return TaskBody(self._compiler, self.executor, self._answers, record, self._state, sync=self._sync).run
+
+    async def together(self) -> list[TaskResult | BaseException]:
+        """Run all in the node itself: one by one where there are answers, which go to who asks first."""
+        bodies = [self.body(record) for record in self.order]
+        if self._answers.count() == 0:
+            return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
+        return [await body() for body in bodies]
 
     def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""

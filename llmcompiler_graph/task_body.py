@@ -11,12 +11,13 @@ after another once there are answers, in order of the elements; what the others 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.messages import ToolCall, ToolMessage
-from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
+from langgraph._internal._constants import CONFIG_KEY_RESUME_MAP, CONFIG_KEY_SCRATCHPAD
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task as langgraph_task
@@ -30,9 +31,39 @@ from llmcompiler_graph.references import JSON
 from llmcompiler_graph.state import ElementResult, LLMCompilerState, TaskRecord, TaskResult, storable
 from llmcompiler_graph.task_fetching_unit import Start
 
-__all__ = ("TaskBody", "answers", "one_interrupt")
+__all__ = ("Answers", "TaskBody", "one_interrupt")
 
 _MOST_ELEMENTS = 1000
+
+
+class Answers:
+    """What LangGraph has for those who ask in one run of a node and its `@task`s.
+
+    An answer that names no question is kept with the checkpoint, also once it was taken: LangGraph gives it to nobody
+    else in that run, but still says that it has it, and gives it to who asks first in the next.
+    """
+
+    def __init__(self) -> None:
+        self._taken = False  # whether the answer that names no question was
+        configurable = get_config()["configurable"]
+        if configurable.get(CONFIG_KEY_RESUME_MAP):  # the run goes on with answers that name theirs: it is an old one
+            configurable[CONFIG_KEY_SCRATCHPAD].get_null_resume(True)
+            self._taken = True
+
+    def count(self) -> int:
+        """How many there are for what is asked in the node or `@task` this runs in, taken or not."""
+        scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
+        return len(scratchpad.resume) + (not self._taken and scratchpad.get_null_resume(False) is not None)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note whether the answer that names no question is taken meanwhile: it is then one of the others."""
+        others: list[Any] = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD].resume
+        before = len(others)
+        try:
+            yield
+        finally:
+            self._taken = self._taken or len(others) > before
 
 
 class TaskBody:
@@ -41,16 +72,25 @@ class TaskBody:
     Args:
         compiler: The graph's tools and limits.
         executor: Runs the plan.
+        answers: What there is for its calls if they ask.
         record: The task.
         state: What its tool sees.
         sync: Whether the graph was called synchronously.
     """
 
     def __init__(
-        self, compiler: Compiler, executor: Executor, record: TaskRecord, state: LLMCompilerState, *, sync: bool
+        self,
+        compiler: Compiler,
+        executor: Executor,
+        answers: Answers,
+        record: TaskRecord,
+        state: LLMCompilerState,
+        *,
+        sync: bool,
     ) -> None:
         self._compiler = compiler
         self._executor = executor
+        self._answers = answers
         self._record = record
         self._index = record["index"]
         self._state = state
@@ -104,12 +144,14 @@ class TaskBody:
 
     async def _call(self, start: Start) -> Observation:
         try:
-            decided = self._decided(start)
+            with self._answers.noting():
+                decided = self._decided(start)
             if isinstance(decided, Observation):
                 return decided
-            if decided.element is None:
-                return await self._made(decided)
-            return await (self._made_apart(decided.element, decided) if self._apart() else self._made_in_turn(decided))
+            if decided.element is not None and self._apart():
+                return await self._made_apart(decided.element, decided)
+            with self._answers.noting():
+                return await (self._made(decided) if decided.element is None else self._made_in_turn(decided))
         except GraphInterrupt as interrupt:
             raise Suspended(interrupt) from interrupt
 
@@ -143,7 +185,7 @@ class TaskBody:
 
     async def _made_in_turn(self, start: Start) -> Observation:
         """Make a call of a fan-out in the task's own `@task`, in turn if there are answers for what the calls ask."""
-        if answers() <= any(self._decisions):
+        if self._answers.count() <= any(self._decisions):
             return await self._made(start)
         async with self._in_turn:
             if self._asked:
@@ -249,12 +291,6 @@ def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:
         for each in error.args[0] if error.args else ():
             interrupts.setdefault(each.id, each)
     return GraphInterrupt(tuple(interrupts.values()))
-
-
-def answers() -> int:
-    """How many answers LangGraph has for what is asked in the node or `@task` this runs in."""
-    scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
-    return len(scratchpad.resume) + (scratchpad.get_null_resume(False) is not None)
 
 
 def _without_message(given: Command[Any]) -> Command[Any]:

@@ -647,6 +647,32 @@ def test_tasks_without_places_of_their_own_run_at_the_same_time() -> None:
     assert values(graph.invoke(QUESTION, {"max_concurrency": 2})) == ["a", "b"]
 
 
+@pytest.mark.parametrize(("sync", "config"), [(True, {}), (False, {"max_concurrency": 8})])
+@pytest.mark.parametrize("approved", ["names", "meet"])
+async def test_an_answer_that_was_taken_holds_up_nobody(sync: bool, config: Any, approved: str) -> None:
+    """Calls of a fan-out that share a `@task` run in parallel once the answer that names no question is taken."""
+    both = threading.Barrier(2)
+
+    @tool
+    def names() -> list[str]:
+        """Name some."""
+        return ["a", "b"]
+
+    @tool
+    def meet(name: str) -> str:
+        """Wait for the other."""
+        both.wait(timeout=30)
+        return name
+
+    model = ScriptedModel(['1. names()\n2. meet("${1[*]}")\n3. join()', FINISH])
+    graph = create_llm_compiler(model, [names, meet], interrupt_on={approved: True}, checkpointer=InMemorySaver())
+    config = {**THREAD, **config}
+    state = await ask(graph, QUESTION, sync=sync, config=config)
+    (question,) = state["__interrupt__"]
+    yes = {"decisions": [{"type": "approve"}] * len(question.value["action_requests"])}
+    assert values(await ask(graph, Command(resume=yes), sync=sync, config=config)) == [["a", "b"], ["a", "b"]]
+
+
 @both_ways
 async def test_an_answer_is_given_once(sync: bool) -> None:
     """An answer that names no question is not given to another, when the run goes on with answers that name theirs."""
