@@ -211,7 +211,7 @@ class Executor:
     def _started(self, start: Start, timing: Timing) -> bool:
         """Make a call, if anybody can."""
         call, context = self._bodies.get(start.index, (self._detached, self._context))
-        if call is None or self._closed or start.index in self._raised:
+        if call is None or self._closed:
             return False
         if timing.started is None:
             timing.started, timing.early = self._now(), start.index not in self._bodies
@@ -225,6 +225,9 @@ class Executor:
 
     async def _make(self, start: Start, call: Call) -> Observation | None:
         index = start.index
+        if index in self._raised:
+            self._apply(self.unit.suspended(index, start.element))
+            return None
         try:
             observation = await call(start)
         except asyncio.CancelledError:

@@ -461,6 +461,26 @@ def test_one_of_several_calls_raises() -> None:
     assert begun == [0, 1]
 
 
+def test_one_of_several_calls_raises_at_once() -> None:
+    """No call begins that was to begin at the same time as the one that raises, but after it."""
+    begun: list[int | None] = []
+
+    async def call(start: Start) -> Observation:
+        begun.append(start.element)
+        raise LookupError
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit())
+        executor.unit.restore(1, Observation("done", [1, 2, 3]))
+        executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
+        with pytest.raises(LookupError):
+            await executor.run(2, call)
+        await executor.aclose()
+
+    run_virtual(main)
+    assert begun == [0]
+
+
 def test_suspended_while_somebody_comes_to_run_it() -> None:
     """An early call that finds out it needs a human only once its task is run is made again at once."""
 
