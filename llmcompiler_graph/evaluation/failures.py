@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ("RETRIED", "provider_status")
+from llmcompiler_graph.evaluation.records import Answer
+
+__all__ = ("RETRIED", "failed_answer", "provider_status")
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which it is worth while to wait and try again."""
@@ -37,3 +39,8 @@ def provider_status(error: BaseException, model_errors: Sequence[BaseException] 
             return 503
         cause = cause.__cause__
     return None
+
+
+def failed_answer(error: BaseException) -> Answer:
+    """The answer of a system that failed by its own fault."""
+    return Answer("", errors=(f"{type(error).__name__}: {error}",))

@@ -45,7 +45,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _title(of: Setting) -> str:
-    return f"{of.benchmark}{', plans only' if of.plan_only else ''} ({', '.join([of.tier, of.model, *of.asked_with])})"
+    return f"{of.heading} ({', '.join([of.tier, of.model, *of.asked_with])})"
 
 
 def accuracy_against_latency(table: Table) -> Figure:

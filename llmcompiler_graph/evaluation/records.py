@@ -148,6 +148,11 @@ class Setting(NamedTuple):
     """The seed, if one was asked for."""
 
     @property
+    def heading(self) -> str:
+        """What was asked, in words."""
+        return f"{self.benchmark}{', plans only' if self.plan_only else ''}"
+
+    @property
     def asked_with(self) -> tuple[str, ...]:
         """The temperature and the seed, in words, as far as they were asked for."""
         temperature = () if self.temperature is None else (f"temperature {self.temperature:g}",)

@@ -220,7 +220,7 @@ def markdown(made: Iterable[Table]) -> str:
     parts = ["# Evaluation report"]
     for table in made:
         of = table.setting
-        parts.append(f"## {of.benchmark}{', plans only' if of.plan_only else ''}")
+        parts.append(f"## {of.heading}")
         parts.append(
             f"Tier: **{of.tier}**. Model: {', '.join([f'`{of.model}`', *of.asked_with])}. Latency in {of.clock}. "
             "Intervals: 95 %, bootstrap over examples."

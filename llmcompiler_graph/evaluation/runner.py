@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from llmcompiler_graph.errors import ConfigurationError, LLMCompilerError
-from llmcompiler_graph.evaluation.failures import RETRIED, provider_status
+from llmcompiler_graph.evaluation.failures import RETRIED, failed_answer, provider_status
 from llmcompiler_graph.evaluation.prices import PRICES, Price, cost, price_of
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, Setting, System, Tier
 from llmcompiler_graph.evaluation.usage import Usage, measured
@@ -238,7 +238,7 @@ async def _answered(plan: Run, sample: Sample) -> tuple[Usage, float, Answer]:
             except Exception as error:
                 status = provider_status(error, usage.model_errors)
                 if status is None:
-                    answer = Answer("", errors=(f"{type(error).__name__}: {error}",))
+                    answer = failed_answer(error)
                 elif status not in RETRIED or attempt == plan.retries:
                     msg = f"{plan.benchmark.name} {sample.id}: {type(error).__name__}: {error}"
                     raise ProviderError(msg) from error

@@ -12,7 +12,7 @@ from llmcompiler_graph.errors import LLMCompilerError
 from llmcompiler_graph.evaluation.cassettes.player import Player, replaying_tool
 from llmcompiler_graph.evaluation.cassettes.recorder import RecordingModel, recording_tool
 from llmcompiler_graph.evaluation.cassettes.tape import Cassette, CassetteError, Take
-from llmcompiler_graph.evaluation.failures import provider_status
+from llmcompiler_graph.evaluation.failures import failed_answer, provider_status
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.models import LazyModel, is_local
 from llmcompiler_graph.testing import run_virtual
@@ -93,7 +93,7 @@ def replaying(system: System, cassette: Cassette, model_name: str | None = None)
             except (LLMCompilerError, ImportError):
                 raise
             except Exception as error:  # the system's own: its answer, after so many virtual seconds
-                given = Answer("", errors=(f"{type(error).__name__}: {error}",))
+                given = failed_answer(error)
             if player.missing:  # said again: a system may have made an observation of it
                 raise CassetteError(player.missing)
             timeline = (*given.timeline, *player.asked)
