@@ -45,20 +45,20 @@ class Answers:
 
     def __init__(self) -> None:
         self._taken = False  # whether the answer that names no question was
-        configurable = get_config()["configurable"]
-        if configurable.get(CONFIG_KEY_RESUME_MAP):  # the run goes on with answers that name theirs: it is an old one
-            configurable[CONFIG_KEY_SCRATCHPAD].get_null_resume(True)
+        # where the run goes on with answers that name theirs, it is an old one
+        if get_config()["configurable"].get(CONFIG_KEY_RESUME_MAP):
+            _scratchpad().get_null_resume(True)
             self._taken = True
 
     def count(self) -> int:
         """How many there are for what is asked in the node or `@task` this runs in, taken or not."""
-        scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
+        scratchpad = _scratchpad()
         return len(scratchpad.resume) + (not self._taken and scratchpad.get_null_resume(False) is not None)
 
     @contextmanager
     def noting(self) -> Iterator[None]:
         """Note whether the answer that names no question is taken meanwhile: it is then one of the others."""
-        others: list[Any] = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD].resume
+        others: list[Any] = _scratchpad().resume
         before = len(others)
         try:
             yield
@@ -291,6 +291,11 @@ def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:
         for each in error.args[0] if error.args else ():
             interrupts.setdefault(each.id, each)
     return GraphInterrupt(tuple(interrupts.values()))
+
+
+def _scratchpad() -> Any:
+    """LangGraph's notes on the node or `@task` this runs in, its answers among them."""
+    return get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
 
 
 def _without_message(given: Command[Any]) -> Command[Any]:

@@ -326,6 +326,8 @@ def _json(value: Any, message: ToolMessage) -> JSON:
 
 def _is_json(value: Any) -> bool:
     """Whether a value holds nothing but what JSON has: found out far faster than what else it holds."""
+    if isinstance(value, str):  # which may be long
+        return True
     try:
         json.dumps(value)
     except TypeError:
