@@ -18,6 +18,7 @@ of the same tool.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, get_args
 
 from langchain_core.messages import ToolCall
@@ -32,7 +33,7 @@ from llmcompiler_graph.arguments import check_names, refused
 from llmcompiler_graph.errors import ConfigurationError
 from llmcompiler_graph.state import TaskRecord
 
-__all__ = ("Approval", "Decision", "DecisionType", "InterruptOnConfig")
+__all__ = ("Approval", "ApprovalRequest", "Decision", "DecisionType", "InterruptOnConfig")
 
 DecisionType = Literal["approve", "edit", "reject", "respond"]
 
@@ -101,52 +102,77 @@ class Approval:
         """The tools that need a human."""
         return frozenset(self._configs)
 
-    def ask(self, record: TaskRecord, calls: Sequence[ToolCall], state: Any) -> list[Decision | None]:
-        """Ask about a task's calls; return a decision for each, `None` for one that needs no human.
-
-        Call it first thing in the task's `@task`.
-
-        An answer that is no decision for each call is asked for again, with what is wrong with it as `error`.
+    def ask(self, record: TaskRecord, calls: Sequence[ToolCall], state: Any) -> ApprovalRequest:
+        """Write what is to be asked about a task's calls; in the task's `@task`.
 
         Args:
             record: The task.
             calls: Its calls.
             state: What `description` and `when` are shown of the graph.
+        """
+        tool = record["tool"]
+        config, runtime = self._configs[tool], get_runtime()
+        asked = [n for n, call in enumerate(calls) if _needs_human(config, call, state, runtime)]
+        description = config.get("description", f"Task {record['index']} of the plan: {record['text']}")
+        shown = {"args_schema": config["args_schema"]} if "args_schema" in config else {}
+        requests = [
+            {
+                "name": tool,
+                "args": calls[n]["args"],
+                "description": description(calls[n], state, runtime) if callable(description) else description,
+            }
+            for n in asked
+        ]
+        configs: list[dict[str, Any]] = [
+            {"action_name": tool, "allowed_decisions": list(config["allowed_decisions"]), **shown} for _ in asked
+        ]
+        return ApprovalRequest(tool, len(calls), asked, requests, configs)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """What a human is asked about the calls of one task."""
+
+    tool: str
+    """The tool they are of."""
+    calls: int
+    """How many calls the task has."""
+    asked: list[int]
+    """Which of them need a human; empty if none does."""
+    action_requests: list[dict[str, Any]]
+    """What is shown of each that does."""
+    review_configs: list[dict[str, Any]]
+    """What may be decided about it."""
+
+    @property
+    def shown(self) -> list[Any]:
+        """What the decision is about: which calls, with which arguments."""
+        return [[n, request["args"]] for n, request in zip(self.asked, self.action_requests, strict=True)]
+
+    def ask(self, error: str) -> Any:
+        """Ask; return the answer.
+
+        Args:
+            error: Why it is asked again; empty the first time.
 
         Raises:
             GraphInterrupt: The human has not answered yet.
         """
-        tool = record["tool"]
-        config, runtime = self._configs[tool], get_runtime()
-        decisions: list[Decision | None] = [None] * len(calls)
-        asked = [n for n, call in enumerate(calls) if _needs_human(config, call, state, runtime)]
-        if not asked:
-            return decisions
-        description = config.get("description", f"Task {record['index']} of the plan: {record['text']}")
-        shown = {"args_schema": config["args_schema"]} if "args_schema" in config else {}
-        request: dict[str, Any] = {
-            "action_requests": [
-                {
-                    "name": tool,
-                    "args": calls[n]["args"],
-                    "description": description(calls[n], state, runtime) if callable(description) else description,
-                }
-                for n in asked
-            ],
-            "review_configs": [
-                {"action_name": tool, "allowed_decisions": list(config["allowed_decisions"]), **shown} for _ in asked
-            ],
-        }
-        while True:
-            answer = interrupt(request)
-            try:
-                given = _decisions(answer, len(asked), config, tool)
-            except ValueError as error:
-                request = {**request, "error": str(error)}
-            else:
-                for n, decision in zip(asked, given, strict=True):
-                    decisions[n] = decision
-                return decisions
+        request: dict[str, Any] = {"action_requests": self.action_requests, "review_configs": self.review_configs}
+        return interrupt({**request, "error": error} if error else request)
+
+    def decisions(self, answer: Any) -> list[Decision | None]:
+        """Read an answer: a decision for each call, `None` for one that needs no human.
+
+        Raises:
+            ValueError: It is no decision for each call that was asked about, or one that is not allowed.
+        """
+        decisions: list[Decision | None] = [None] * self.calls
+        if self.asked:
+            allowed = self.review_configs[0]["allowed_decisions"]
+            for n, decision in zip(self.asked, _decisions(answer, len(self.asked), allowed, self.tool), strict=True):
+                decisions[n] = decision
+        return decisions
 
 
 def _needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: Runtime[Any]) -> bool:
@@ -165,7 +191,7 @@ def _needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime:
     return when(ToolCallRequest(tool_call=call, tool=None, state=state, runtime=given))
 
 
-def _decisions(answer: Any, count: int, config: InterruptOnConfig, tool: str) -> list[Decision]:
+def _decisions(answer: Any, count: int, allowed: Sequence[DecisionType], tool: str) -> list[Decision]:
     """Read `{"decisions": […]}`, a list, one decision, or `True`/`False` for all calls."""
     given = answer.get("decisions", answer) if isinstance(answer, dict) else answer
     match given:
@@ -181,9 +207,9 @@ def _decisions(answer: Any, count: int, config: InterruptOnConfig, tool: str) ->
             msg = f'expected {{"decisions": [{{"type": "approve"}}, …]}} with {count} decisions, not {answer!r}'
             raise ValueError(msg)
     for decision in decisions:
-        if decision.get("type") not in config["allowed_decisions"]:
-            allowed = ", ".join(config["allowed_decisions"])
-            msg = f"the decision about {tool!r} must be one of {allowed}, not {decision.get('type')!r}"
+        if decision.get("type") not in allowed:
+            expected = ", ".join(allowed)
+            msg = f"the decision about {tool!r} must be one of {expected}, not {decision.get('type')!r}"
             raise ValueError(msg)
         if decision["type"] == "edit":
             match decision.get("edited_action"):

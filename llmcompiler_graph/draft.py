@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
-from langgraph.config import get_stream_writer
+from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphBubbleUp
 
 from llmcompiler_graph.check import Checker
@@ -110,10 +110,12 @@ class Draft:
                 self._checker.assume(task)
                 self._entities.note(task)
 
+        limit = get_config().get("max_concurrency")
+
         async def early(start: Start) -> Observation:
             now = {**state, "messages": [*state["messages"], self.message(None)]}  # as the next node has it
             try:
-                return await compiler.call(start, self._by_index[start.index], now, sync=sync)
+                return await compiler.call(start, self._by_index[start.index], now, sync=sync, max_concurrency=limit)
             except GraphBubbleUp as interrupt:
                 compiler.asking.add(self._by_index[start.index]["tool"])
                 raise Suspended from interrupt

@@ -1,21 +1,29 @@
 """The task fetching unit's node: one LangGraph `@task` per task, so that each is persisted the moment it is finished.
 
 LangGraph knows a `@task` by the order of the calls, so they are made in an order that does not depend on timing: by
-depth in the plan, then as written. Where LangGraph runs few at a time (`max_concurrency` in the config, the threads of
-a synchronous run), none then waits for one that has no place yet. Each adopts its early calls, or makes its calls once
-its inputs exist. After a crash or an interrupt the finished ones come back from the checkpoint; only the others run.
+depth in the plan, then as written. Each adopts its early calls, or makes its calls once its inputs exist. After a crash
+or an interrupt the finished ones come back from the checkpoint; only the others run.
+
+A `max_concurrency` in the run's config limits tool calls, which the unit counts. LangGraph would also count the node
+and every `@task` that waits for its inputs: with few slots, nothing could run. The threads of a synchronous run, where
+tasks call `@task`s inside their own, are too few in the same way. In both cases the `@task`s are called in a graph of
+their own inside the node, which has as many slots as they need.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphInterrupt
+from langgraph.func import entrypoint
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command
 
@@ -49,14 +57,11 @@ class Fetching:
         """Run the node; return the state's update, with the commands that tools returned."""
         run = _Run(self._compiler, state, sync=False)
         try:
-            if _no_place_left(1):
-                return run.update(await run.together())
-            futures: list[Any] = []
-            for record in run.order:
-                future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
-                future.add_done_callback(run.restorer(record))
-                futures.append(future)
-            return run.update(await asyncio.gather(*futures, return_exceptions=True))
+            if not run.config.get("max_concurrency"):
+                return run.update(await _acall_tasks(run))
+            with _current(run):
+                results: Any = await _acall_tasks_apart.ainvoke(run.plan_id, _UNLIMITED)
+                return run.update(results)
         finally:
             await run.aclose()
 
@@ -68,28 +73,77 @@ class Fetching:
 
         run = run_in_background(begin())
         try:
-            if _no_place_left(2):
-                return run.update(run_in_background(run.together()))
-            futures = []
-            for record in run.order:
-                future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
-                future.add_done_callback(run.restorer(record))
-                futures.append(future)
-            concurrent.futures.wait(futures)
-            results = [future.exception() or future.result() for future in futures]
-            return run.update(results)
+            if not (run.config.get("max_concurrency") or run.nests):
+                return run.update(_call_tasks(run))
+            with _current(run):
+                results: Any = _call_tasks_apart.invoke(run.plan_id, _UNLIMITED)
+                return run.update(results)
         finally:
             run_in_background(run.aclose())
 
 
-def _no_place_left(taken: int) -> bool:
-    """Whether LangGraph's `max_concurrency` leaves none for a `@task`, which would wait for it for ever.
+async def _acall_tasks(run: _Run) -> list[TaskResult]:
+    """Call the `@task` of every task of a plan; return what they give, in order."""
+    futures: list[Any] = []
+    for record in run.order:
+        future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
+        future.add_done_callback(run.restorer(record))
+        futures.append(future)
+    return _all_done(await asyncio.gather(*futures, return_exceptions=True))
 
-    Args:
-        taken: How many places the node and what waits for its events may hold.
+
+def _call_tasks(run: _Run) -> list[TaskResult]:
+    """Do the same for a synchronous caller."""
+    futures: list[Any] = []
+    for record in run.order:
+        future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
+        future.add_done_callback(run.restorer(record))
+        futures.append(future)
+    concurrent.futures.wait(futures)
+    return _all_done([future.exception() or future.result() for future in futures])
+
+
+_UNLIMITED: RunnableConfig = {"max_concurrency": 2**31 - 1}  # a missing limit would be taken from the run's own config
+
+_running: ContextVar[_Run] = ContextVar("llmcompiler_run")
+
+
+@contextmanager
+def _current(run: _Run) -> Iterator[None]:
+    """Let the graph inside the node find its run: what is under way cannot be its input, which is persisted."""
+    token = _running.set(run)
+    try:
+        yield
+    except GraphInterrupt as error:
+        raise one_interrupt([error]) from None
+    finally:
+        _running.reset(token)
+
+
+@entrypoint()
+async def _acall_tasks_apart(plan_id: str) -> list[TaskResult]:
+    return await _acall_tasks(_running.get())
+
+
+@entrypoint()
+def _call_tasks_apart(plan_id: str) -> list[TaskResult]:
+    return _call_tasks(_running.get())
+
+
+def _all_done(results: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
+    """Return what the `@task`s gave, once all have ended.
+
+    Raises:
+        GraphInterrupt: Tasks wait for a human: all their interrupts at once.
+        BaseException: What a tool raised that is not handled.
     """
-    limit: int | None = get_config().get("max_concurrency")
-    return limit is not None and limit <= taken
+    errors = [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if not isinstance(error, GraphInterrupt):
+            raise error
+    if errors:
+        raise one_interrupt(errors)
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:
@@ -103,6 +157,8 @@ class _Run:
     """The tasks of one plan while they run."""
 
     def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+        self.config = get_config()
+        """The node's own."""
         self._answers = Answers()
         revision = revised(compiler, state, sync=sync)
         self._revised = revision.update if revision else {}
@@ -133,6 +189,11 @@ class _Run:
         self.order = self._ordered(
             [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
         )
+
+        self.nests = any("[*]" in record["text"] or record["tool"] in compiler.approval.tools for record in self.order)
+        """Whether a task may call `@task`s inside its own."""
+        self.plan_id = str(message and message.id)
+        """Names the plan."""
 
     async def aclose(self) -> None:
         """Cancel the calls under way and wait until they have ended."""
@@ -165,14 +226,17 @@ class _Run:
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
-        return TaskBody(self._compiler, self.executor, self._answers, record, self._state, sync=self._sync).run
-
-    async def together(self) -> list[TaskResult | BaseException]:
-        """Run all in the node itself: one by one where there are answers, which go to who asks first."""
-        bodies = [self.body(record) for record in self.order]
-        if self._answers.count() == 0:
-            return await asyncio.gather(*(body() for body in bodies), return_exceptions=True)
-        return [await body() for body in bodies]
+        body = TaskBody(
+            self._compiler,
+            self.executor,
+            self._answers,
+            record,
+            self._state,
+            sync=self._sync,
+            max_concurrency=self.config.get("max_concurrency"),
+            apart=not self._sync or self.nests,
+        )
+        return body.run
 
     def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
@@ -188,15 +252,9 @@ class _Run:
 
         return done
 
-    def update(self, results: Sequence[TaskResult | BaseException]) -> Any:
-        """The state's update, once every `@task` has ended.
-
-        Raises:
-            GraphInterrupt: Tasks wait for a human: all their interrupts at once.
-            BaseException: What a tool raised that is not handled.
-        """
-        self._raise([result for result in results if isinstance(result, BaseException)])
-        done = {r["index"]: result for r, result in zip(self.order, results, strict=True) if isinstance(result, dict)}
+    def update(self, results: Sequence[TaskResult]) -> Any:
+        """The state's update, once every `@task` has ended."""
+        done = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
         commands: list[Command[Any]] = []
         messages: list[ToolMessage] = []
         timeline: list[TimelineEntry] = []
@@ -224,13 +282,6 @@ class _Run:
             "timeline": [*self._state.get("timeline", []), *timeline],
         }
         return [update, *commands] if commands else update
-
-    def _raise(self, errors: list[BaseException]) -> None:
-        for error in errors:
-            if not isinstance(error, GraphInterrupt):
-                raise error
-        if errors:
-            raise one_interrupt(errors)
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:

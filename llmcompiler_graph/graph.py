@@ -118,8 +118,7 @@ def create_llm_compiler(
             never.
         max_tasks: How many tasks one plan may have. A grammar allows 24 if nothing is said, or 16 if it is not in the
             form `"lark"`, and 64 at most; more are left to a replan.
-        max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too, but 1
-            there (2 in a synchronous run) leaves LangGraph no place to persist tasks one by one.
+        max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `langgraph.types.RetryPolicy` for all read-only and

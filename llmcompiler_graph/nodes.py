@@ -11,6 +11,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 
 from llmcompiler_graph.approval import Approval
@@ -117,10 +118,21 @@ class Compiler:
         """The `tool_call_id` of a task's call; of a task that fans out, one for each element."""
         return task["tool_call_id"] if element is None else f"{task['tool_call_id']}_{element}"
 
-    async def call(self, start: Start, task: TaskRecord, state: Any, *, sync: bool) -> Observation:
-        """Make one call of a task, in the node or `@task` this runs in."""
+    async def call(
+        self, start: Start, task: TaskRecord, state: Any, *, sync: bool, max_concurrency: int | None
+    ) -> Observation:
+        """Make one call of a task, in the node or `@task` this runs in.
+
+        Args:
+            start: The call.
+            task: Its task.
+            state: What the tool sees.
+            sync: Whether the graph was called synchronously.
+            max_concurrency: That of the run's config, for what the tool runs with its own.
+        """
         call_id = self.call_id(task, start.element)
-        attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, get_config(), sync=sync)
+        config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
+        attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, config, sync=sync)
         return await self.policy.apply(task["tool"], attempt)
 
 

@@ -1,8 +1,11 @@
 """What the LangGraph `@task` of one task of a plan does: adopts its early calls or makes them, and gives the result.
 
-The calls of a task that fans out have `@task`s of their own inside it, but for those that had begun early, and only in
-an asynchronous run without `max_concurrency` in its config: elsewhere the waiting tasks may hold every place there is.
-Nor do those of more than 1,000 elements: what a `@task` costs LangGraph grows with their number.
+The calls of a task that fans out have `@task`s of their own inside it. Those of more than 1,000 elements have not: what
+a `@task` costs LangGraph grows with their number.
+
+A human's answer counts for the calls the human was shown, and for no others. So before a task asks, the arguments of
+its calls are persisted, by a `@task` of their own. Where the run goes on and they have changed, or it is not known what
+the human was shown, the answer is put aside and the task asks again.
 
 LangGraph gives the answers of humans out in the order in which a `@task` asks. So calls that share a `@task` ask one
 after another once there are answers, in order of the elements; what the others ask then waits for its turn.
@@ -11,7 +14,8 @@ after another once there are answers, in order of the elements; what the others 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -23,7 +27,8 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command, Interrupt
 
-from llmcompiler_graph.approval import Decision
+from llmcompiler_graph.approval import ApprovalRequest, Decision
+from llmcompiler_graph.background import run_in_background
 from llmcompiler_graph.executor import Executor, Suspended
 from llmcompiler_graph.nodes import Compiler
 from llmcompiler_graph.plan import Observation
@@ -34,6 +39,8 @@ from llmcompiler_graph.task_fetching_unit import Start
 __all__ = ("Answers", "TaskBody", "one_interrupt")
 
 _MOST_ELEMENTS = 1000
+
+_CHANGED = "the call is not the one that was shown before: its arguments have changed, or nothing is known of it"
 
 
 class Answers:
@@ -76,6 +83,8 @@ class TaskBody:
         record: The task.
         state: What its tool sees.
         sync: Whether the graph was called synchronously.
+        max_concurrency: That of the node's own config, which the tools are told.
+        apart: Whether there are places for `@task`s inside the task's own.
     """
 
     def __init__(
@@ -87,6 +96,8 @@ class TaskBody:
         state: LLMCompilerState,
         *,
         sync: bool,
+        max_concurrency: int | None,
+        apart: bool,
     ) -> None:
         self._compiler = compiler
         self._executor = executor
@@ -95,9 +106,12 @@ class TaskBody:
         self._index = record["index"]
         self._state = state
         self._sync = sync
+        self._max_concurrency = max_concurrency
+        self._may_be_apart = apart
         self._decisions: list[Decision | None] = []  # a human's, one for each call; `None` if it needs none
         self._elements: dict[int, tuple[asyncio.Future[Start | None], Any]] = {}  # what lets a call begin, its `@task`
         self._in_turn = asyncio.Lock()
+        self._deciding = asyncio.Lock()
         self._asked = False  # whether a call has asked, for all or in turn, what is not answered yet
 
     async def run(self) -> TaskResult:
@@ -145,7 +159,7 @@ class TaskBody:
     async def _call(self, start: Start) -> Observation:
         try:
             with self._answers.noting():
-                decided = self._decided(start)
+                decided = await self._decided(start)
             if isinstance(decided, Observation):
                 return decided
             if decided.element is not None and self._apart():
@@ -156,22 +170,26 @@ class TaskBody:
             raise Suspended(interrupt) from interrupt
 
     async def _made(self, start: Start) -> Observation:
-        return await self._compiler.call(start, self._record, self._state, sync=self._sync)
+        return await self._compiler.call(
+            start, self._record, self._state, sync=self._sync, max_concurrency=self._max_concurrency
+        )
 
-    def _decided(self, start: Start) -> Start | Observation:
+    async def _decided(self, start: Start) -> Start | Observation:
         """Ask a human, if one is to decide; return the call to make, or the observation without it."""
         approval = self._compiler.approval
         if self._record["tool"] not in approval.tools:
             return start
         # for all calls at once, before the first of them: what was made must not be made again
-        if not self._decisions:
-            if self._asked:
-                raise GraphInterrupt
-            try:
-                self._decisions.extend(approval.ask(self._record, self._tool_calls(start), self._state))
-            except GraphInterrupt:
-                self._asked = True
-                raise
+        async with self._deciding:
+            if not self._decisions:
+                if self._asked:
+                    raise GraphInterrupt
+                try:
+                    asked = approval.ask(self._record, self._tool_calls(start), self._state)
+                    self._decisions.extend(await self._answered(asked))
+                except GraphInterrupt:
+                    self._asked = True
+                    raise
         match self._decisions[start.element or 0]:
             case {"type": "reject", **rest}:
                 reason = rest.get("message")
@@ -182,6 +200,40 @@ class TaskBody:
                 return replace(start, arguments=arguments)
             case _:
                 return start
+
+    async def _answered(self, request: ApprovalRequest) -> list[Decision | None]:
+        """Ask a human; return a decision for each call, made about these very arguments."""
+        shown = json.dumps(request.shown, sort_keys=True)
+        error = ""
+        while request.asked:
+            fresh: list[str] = []
+
+            async def note(fresh: list[str] = fresh) -> str:
+                fresh.append(shown)
+                return shown
+
+            before = await self._own_task(f"{self._record['tool']}:approval", note)
+            answer = request.ask(error)
+            if fresh or before != shown:
+                error = _CHANGED
+                continue
+            try:
+                return request.decisions(answer)
+            except ValueError as wrong:
+                error = str(wrong)
+        return request.decisions(None)
+
+    def _own_task(self, name: str, body: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
+        """Run a coroutine in a `@task` of its own, inside that of the task."""
+        if not self._sync:
+            called: Any = langgraph_task(name=name)(cast("Any", body))()
+            return cast("asyncio.Future[Any]", called)
+
+        def in_background() -> Any:
+            return run_in_background(body())
+
+        called = langgraph_task(name=name)(cast("Any", in_background))()
+        return asyncio.wrap_future(called)
 
     async def _made_in_turn(self, start: Start) -> Observation:
         """Make a call of a fan-out in the task's own `@task`, in turn if there are answers for what the calls ask."""
@@ -241,7 +293,7 @@ class TaskBody:
                 if start is None:
                     return ElementResult(status="skipped", value=None, error="not called", attached=[])
                 try:
-                    made = await self._compiler.call(start, self._record, self._state, sync=False)
+                    made = await self._made(start)
                 except asyncio.CancelledError:
                     if (this := asyncio.current_task()) is None or this.cancelling():
                         raise
@@ -250,15 +302,13 @@ class TaskBody:
             attached = cast("list[Any] | None", made.attachment)
             return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
 
-        call: Any = langgraph_task(name=f"{self._record['tool']}[{n}]")(cast("Any", element))
-        return begin, call()
+        return begin, self._own_task(f"{self._record['tool']}[{n}]", element)
 
     # -- what is known of it ------------------------------------------------------------------------------------
 
     def _apart(self) -> bool:
-        """Whether calls have `@task`s of their own: only where LangGraph gives as many places as are asked for."""
-        limited = self._sync or get_config().get("max_concurrency")
-        return not limited and len(self._executor.unit.arguments[self._index]) <= _MOST_ELEMENTS
+        """Whether calls have `@task`s of their own."""
+        return self._may_be_apart and len(self._executor.unit.arguments[self._index]) <= _MOST_ELEMENTS
 
     def _tool_calls(self, start: Start) -> list[ToolCall]:
         """All calls of the task, of which one is to start."""

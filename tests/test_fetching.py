@@ -532,11 +532,9 @@ async def test_several_approvals_in_one_plan(sync: bool) -> None:
     assert calls == ["x", "a: yes"]
 
 
-@pytest.mark.parametrize(
-    ("sync", "config", "pauses"), [(True, {}, 3), (False, {"max_concurrency": 8}, 3), (False, {}, 1)]
-)
-async def test_each_answer_goes_to_the_call_that_asked(sync: bool, config: Any, pauses: int) -> None:
-    """Whichever call of a fan-out asks first; where each has a `@task` of its own, all are asked for at once."""
+@pytest.mark.parametrize(("sync", "config"), [(True, {}), (False, {"max_concurrency": 8}), (False, {})])
+async def test_each_answer_goes_to_the_call_that_asked(sync: bool, config: Any) -> None:
+    """Whichever call of a fan-out asks first; all are asked for at once."""
     others: set[str] = set()
     all_have = threading.Event()
 
@@ -561,7 +559,7 @@ async def test_each_answer_goes_to_the_call_that_asked(sync: bool, config: Any, 
     while questions := (state := await ask(graph, given, sync=sync, config={**THREAD, **config})).get("__interrupt__"):
         seen.append([each.value for each in questions])
         given = Command(resume={each.id: f"yes, {each.value}" for each in questions})
-    assert len(seen) == pauses
+    assert len(seen) == 1
     assert sorted(each for one in seen for each in one) == ["a", "b", "d"]
     assert values(state)[1] == ["a: yes, a", "b: yes, b", "c", "d: yes, d"]
 
@@ -615,7 +613,7 @@ async def test_approvals_one_by_one(sync: bool) -> None:
 
 @pytest.mark.parametrize(("sync", "limit"), [(False, 1), (True, 2)])
 async def test_each_answer_goes_to_the_task_that_asked(sync: bool, limit: int) -> None:
-    """Where tasks have no `@task`s of their own, one that an answer sets free does not take the next one's answer."""
+    """Under a tight limit, a task that an answer sets free does not take the next one's answer."""
 
     @tool
     async def confirm(what: str, after: str = "") -> str:
@@ -629,12 +627,13 @@ async def test_each_answer_goes_to_the_task_that_asked(sync: bool, limit: int) -
     while questions := (state := await ask(graph, given, sync=sync, config=config)).get("__interrupt__"):
         seen += [each.value for each in questions]
         given = Command(resume={each.id: f"yes, {each.value}" for each in questions})
-    assert seen == ["a", "b", "c", "d"]
+    assert sorted(seen[:2]) == ["a", "b"]
+    assert seen[2:] == ["c", "d"]
     assert values(state) == ["a: yes, a", "b: yes, b", "c: yes, c", "d: yes, d"]
 
 
-def test_tasks_without_places_of_their_own_run_at_the_same_time() -> None:
-    """Where tasks have no `@task`s of their own and nobody asks, they run in parallel."""
+def test_a_limit_is_for_calls() -> None:
+    """As many calls run at a time as the config's `max_concurrency` says, whatever else LangGraph counts with it."""
     both = threading.Barrier(2)
 
     @tool
