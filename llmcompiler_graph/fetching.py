@@ -57,11 +57,8 @@ class Fetching:
         """Run the node; return the state's update, with the commands that tools returned."""
         run = _Run(self._compiler, state, sync=False)
         try:
-            if not run.config.get("max_concurrency"):
-                return run.update(await _acall_tasks(run))
-            with _current(run):
-                results: Any = await _acall_tasks_apart.ainvoke(run.plan_id, _UNLIMITED)
-                return run.update(results)
+            limited = bool(run.config.get("max_concurrency"))
+            return run.update(await (_acall_tasks_inside(run) if limited else _acall_tasks(run)))
         finally:
             await run.aclose()
 
@@ -73,11 +70,8 @@ class Fetching:
 
         run = run_in_background(begin())
         try:
-            if not (run.config.get("max_concurrency") or run.nests):
-                return run.update(_call_tasks(run))
-            with _current(run):
-                results: Any = _call_tasks_apart.invoke(run.plan_id, _UNLIMITED)
-                return run.update(results)
+            limited = bool(run.config.get("max_concurrency")) or run.nests
+            return run.update(_call_tasks_inside(run) if limited else _call_tasks(run))
         finally:
             run_in_background(run.aclose())
 
@@ -121,13 +115,28 @@ def _current(run: _Run) -> Iterator[None]:
 
 
 @entrypoint()
-async def _acall_tasks_apart(plan_id: str) -> list[TaskResult]:
+async def _ainside(plan_id: str) -> list[TaskResult]:
     return await _acall_tasks(_running.get())
 
 
 @entrypoint()
-def _call_tasks_apart(plan_id: str) -> list[TaskResult]:
+def _inside(plan_id: str) -> list[TaskResult]:
     return _call_tasks(_running.get())
+
+
+# not called by the node's own function: LangGraph would draw the graph inside in place of the node
+
+
+async def _acall_tasks_inside(run: _Run) -> list[TaskResult]:
+    """Call the `@task`s in a graph of their own."""
+    with _current(run):
+        return cast("list[TaskResult]", await _ainside.ainvoke(run.plan_id, _UNLIMITED))
+
+
+def _call_tasks_inside(run: _Run) -> list[TaskResult]:
+    """Do the same for a synchronous caller."""
+    with _current(run):
+        return cast("list[TaskResult]", _inside.invoke(run.plan_id, _UNLIMITED))
 
 
 def _all_done(results: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
