@@ -4,8 +4,7 @@ A planner model writes a plan of tool calls, a task fetching unit releases each 
 parallel, and a joiner answers or asks for another plan.
 """
 
-from llmcompiler_graph.constrain import Constraint
-from llmcompiler_graph.errors import (
+from llmcompiler_graph.core.errors import (
     ConfigurationError,
     Diagnostic,
     LLMCompilerError,
@@ -15,10 +14,11 @@ from llmcompiler_graph.errors import (
     ToolTransferError,
     WorkerLostError,
 )
-from llmcompiler_graph.examples import Outcome, PlanExample
-from llmcompiler_graph.graph import create_llm_compiler
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Observation, Plan, Task
+from llmcompiler_graph.core.examples import Outcome, PlanExample
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.core.language.plan import Observation, Plan, Task
+from llmcompiler_graph.graph.create import create_llm_compiler
+from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (

@@ -29,8 +29,8 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import interrupt
 from typing_extensions import ReadOnly, TypedDict
 
-from llmcompiler_graph.arguments import check_names, refused
-from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.core.arguments import check_names, refused
+from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.state import TaskRecord
 
 __all__ = ("Approval", "ApprovalRequest", "Decision", "DecisionType", "InterruptOnConfig")

@@ -14,9 +14,9 @@ from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
-from llmcompiler_graph.call_syntax import parse_arguments
-from llmcompiler_graph.plan import Observation, Task
-from llmcompiler_graph.references import JSON, joined_surrogates
+from llmcompiler_graph.core.language.call_syntax import parse_arguments
+from llmcompiler_graph.core.language.plan import Observation, Task
+from llmcompiler_graph.core.language.references import JSON, joined_surrogates
 
 __all__ = (
     "PARTIAL_RESULTS",

@@ -18,9 +18,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph_sdk.runtime import ServerRuntime
 from pydantic import BaseModel, Field
 
-from llmcompiler_graph.defaults import examples_for
-from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.graph import create_llm_compiler
+from llmcompiler_graph.cli.defaults import examples_for
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.tools.loading import BUILT_IN, load_tools
 
 __all__ = ("Context", "make_graph")

@@ -8,7 +8,7 @@ from random import Random
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.gbnf_to_lark import any_to_lark
 
-from llmcompiler_graph.grammar.rules import Form
+from llmcompiler_graph.core.grammar.rules import Form
 
 __all__ = ("accepts", "sentence")
 

@@ -9,7 +9,7 @@ import pytest
 
 import llmcompiler_graph
 
-RUN_AS_PROGRAMS = {"llmcompiler_graph.local.serve"}  # in a process of their own, never imported
+RUN_AS_PROGRAMS = {"llmcompiler_graph.models.local.serve"}  # in a process of their own, never imported
 MODULES = [
     importlib.import_module(name)
     for _, name, _ in pkgutil.walk_packages(llmcompiler_graph.__path__, "llmcompiler_graph.")
@@ -32,7 +32,8 @@ def known(module: ModuleType) -> set[str]:
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmcompiler_graph"):
             path = (node.module or "").split(".")[1:]
-            names |= {path[-1]} if path else {each.name for each in node.names}
+            room = hasattr(importlib.import_module(node.module or ""), "__path__")
+            names |= {each.name for each in node.names} if room else {path[-1]}
     return names
 
 

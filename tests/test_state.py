@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcompiler_graph.plan import Observation, Task
-from llmcompiler_graph.references import ALL, Reference, Template
+from llmcompiler_graph.core.language.plan import Observation, Task
+from llmcompiler_graph.core.language.references import ALL, Reference, Template
 from llmcompiler_graph.state import observation_of, planned, reread, storable
 
 TASKS = [

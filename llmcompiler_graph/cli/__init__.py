@@ -1,5 +1,5 @@
-"""The command line, `llmcompiler`: its commands, and what they show while a run goes on."""
+"""The command line, `llmcompiler`: turns arguments into runs of a graph, and what the graph streams into lines to read.
 
-from llmcompiler_graph.cli.commands import app, main
-
-__all__ = ("app", "main")
+It may know every room but `studio`. Others use `app` and `main` of `commands`, and `defaults`, which the studio has
+too.
+"""

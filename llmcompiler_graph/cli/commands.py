@@ -25,15 +25,15 @@ import typer
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
+from llmcompiler_graph.cli.defaults import default_tools, examples_for
 from llmcompiler_graph.cli.plan_only import plan_only
 from llmcompiler_graph.cli.progress import printable
 from llmcompiler_graph.cli.watch import watch
-from llmcompiler_graph.defaults import default_tools, examples_for
-from llmcompiler_graph.errors import LLMCompilerError
-from llmcompiler_graph.graph import create_llm_compiler
-from llmcompiler_graph.local import DEFAULT_MODEL, find_weights
-from llmcompiler_graph.local.server import require_runtime
-from llmcompiler_graph.models import is_local
+from llmcompiler_graph.core.errors import LLMCompilerError
+from llmcompiler_graph.graph.create import create_llm_compiler
+from llmcompiler_graph.models.lazy import is_local
+from llmcompiler_graph.models.local import DEFAULT_MODEL, find_weights
+from llmcompiler_graph.models.local.server import require_runtime
 from llmcompiler_graph.tools import ToolLoadError, load_tools
 
 __all__ = ("app", "main")

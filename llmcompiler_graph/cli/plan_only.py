@@ -13,16 +13,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.check import Checker, collect
-from llmcompiler_graph.constrain import constraint_for
-from llmcompiler_graph.errors import Diagnostic
-from llmcompiler_graph.examples import PlanExample, made_examples
-from llmcompiler_graph.models import LazyModel
-from llmcompiler_graph.parser import PlanParser
-from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import conversation, system_message
-from llmcompiler_graph.replies import spoken
-from llmcompiler_graph.tool_specs import tool_spec
+from llmcompiler_graph.calls.specs import tool_spec
+from llmcompiler_graph.core.checking.checker import Checker, collect
+from llmcompiler_graph.core.errors import Diagnostic
+from llmcompiler_graph.core.examples import PlanExample, made_examples
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph.models.constraints import constraint_for
+from llmcompiler_graph.models.lazy import LazyModel
+from llmcompiler_graph.models.prompts import conversation, system_message
+from llmcompiler_graph.models.replies import spoken
 
 __all__ = ("Planned", "plan_only")
 

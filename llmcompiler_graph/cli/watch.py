@@ -19,7 +19,7 @@ from rich.console import Console
 
 from llmcompiler_graph.cli import progress
 from llmcompiler_graph.cli.live_view import LiveView
-from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.core.errors import ConfigurationError
 
 __all__ = ("watch",)
 

@@ -25,7 +25,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from llmcompiler_graph.references import JSON
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.testing import VirtualClockLoop
 
 __all__ = ("Usage", "measured")

@@ -1,1 +1,8 @@
-"""Tools whose functions run in other processes, or on other machines."""
+"""Tools whose functions run in other processes: turns a synchronous tool and an executor into a tool that is awaited.
+
+It may know `core`. Others use the names below; `function` and `call` belong to `tool_executor`.
+"""
+
+from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor, runs_in_executor
+
+__all__ = ("ToolExecutor", "in_executor", "runs_in_executor")

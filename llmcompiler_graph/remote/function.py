@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, cast
 from uuid import uuid4
 
-from llmcompiler_graph.errors import ConfigurationError, ToolTransferError, WorkerLostError
+from llmcompiler_graph.core.errors import ConfigurationError, ToolTransferError, WorkerLostError
 from llmcompiler_graph.remote.call import Located, Outcome, make, pack, unpack
 
 __all__ = ("RemoteFunction", "awaited")

@@ -46,9 +46,9 @@ from langchain_core.tools.base import get_all_basemodel_annotations
 from langgraph.prebuilt import InjectedStore, ToolRuntime
 from langgraph.store.base import BaseStore
 
-from llmcompiler_graph.arguments import check_names
-from llmcompiler_graph.errors import ConfigurationError
-from llmcompiler_graph.plan import ToolSpec
+from llmcompiler_graph.core.arguments import check_names
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.remote.function import RemoteFunction, awaited
 
 __all__ = ("ToolExecutor", "in_executor", "runs_in_executor")

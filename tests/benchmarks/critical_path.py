@@ -15,11 +15,11 @@ import random
 import statistics
 from collections.abc import Sequence
 
-from llmcompiler_graph import optimize
-from llmcompiler_graph.executor import run_plan
-from llmcompiler_graph.optimize import Known, ReadyCall, critical_path_first, share_equal_calls
-from llmcompiler_graph.plan import Observation, Plan, Task
-from llmcompiler_graph.task_fetching_unit import Start, TaskFetchingUnit
+from llmcompiler_graph.core.language.plan import Observation, Plan, Task
+from llmcompiler_graph.core.schedule import passes
+from llmcompiler_graph.core.schedule.executor import run_plan
+from llmcompiler_graph.core.schedule.passes import Known, ReadyCall, critical_path_first, share_equal_calls
+from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
 from llmcompiler_graph.testing import run_virtual
 
 
@@ -48,7 +48,7 @@ def plan_order(ready: Sequence[ReadyCall], known: Known) -> list[ReadyCall]:
     return sorted(ready, key=lambda call: call.index)
 
 
-def finish_time(plan: Plan, seconds: dict[int, float], order: optimize.Pass, places: int) -> float:
+def finish_time(plan: Plan, seconds: dict[int, float], order: passes.Pass, places: int) -> float:
     """Run a plan on a virtual clock, its ready calls in an order."""
 
     async def call(start: Start) -> Observation:
@@ -83,7 +83,7 @@ def main() -> None:
         ) -> list[ReadyCall]:
             return sorted(ready, key=lambda call: (-longest[call.index], call.index))
 
-        orders: list[optimize.Pass] = [critical_path_first, plan_order, by_duration]
+        orders: list[passes.Pass] = [critical_path_first, plan_order, by_duration]
         for name, order in zip(found, orders, strict=True):
             found[name].append(finish_time(plan, seconds, order, places))
     print(f"{given.plans} random plans, {places} calls at a time, virtual clock; lower bound {_mean(bounds):.2f} s")

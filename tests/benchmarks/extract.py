@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from langchain_core.tools import ToolException
 
-from llmcompiler_graph.local import local_chat_model
+from llmcompiler_graph.models.local import local_chat_model
 from llmcompiler_graph.tools import extract_with
 
 

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.defaults import default_examples, default_tools
+from llmcompiler_graph.cli.defaults import default_examples, default_tools
 from llmcompiler_graph.state import TaskRecord, reread
 
 

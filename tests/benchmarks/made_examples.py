@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from typing_extensions import TypedDict
 
+from llmcompiler_graph.calls.specs import as_tools
 from llmcompiler_graph.cli.plan_only import plan_only
-from llmcompiler_graph.examples import PlanExample
-from llmcompiler_graph.plan import Plan
-from llmcompiler_graph.tool_specs import as_tools
+from llmcompiler_graph.core.examples import PlanExample
+from llmcompiler_graph.core.language.plan import Plan
 
 
 class Product(TypedDict):

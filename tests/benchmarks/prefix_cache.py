@@ -23,9 +23,9 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.constrain import Constraint
-from llmcompiler_graph.defaults import default_examples
-from llmcompiler_graph.local import local_chat_model
+from llmcompiler_graph.cli.defaults import default_examples
+from llmcompiler_graph.models.constraints import Constraint
+from llmcompiler_graph.models.local import local_chat_model
 from tests.benchmarks.around_the_model import AroundModel, flaky_tools
 
 QUESTIONS = [

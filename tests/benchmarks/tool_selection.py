@@ -19,9 +19,9 @@ import httpx
 from langchain_core.messages import HumanMessage
 from pydantic import SecretStr
 
-from llmcompiler_graph.local import local_chat_model
-from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.prompts import system_message
+from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.models.local import local_chat_model
+from llmcompiler_graph.models.prompts import system_message
 from llmcompiler_graph.state import Selected
 from llmcompiler_graph.tool_selection import ToolSelection
 

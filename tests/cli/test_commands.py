@@ -18,9 +18,9 @@ import pytest
 from inline_snapshot import snapshot
 from typer.testing import CliRunner
 
-from llmcompiler_graph.cli import app
-from llmcompiler_graph.defaults import default_examples, default_tools, examples_for
-from llmcompiler_graph.graph import create_llm_compiler
+from llmcompiler_graph.cli.commands import app
+from llmcompiler_graph.cli.defaults import default_examples, default_tools, examples_for
+from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.tools import calculate, lookup
 from tests.scripted_server import ScriptedServer
 
@@ -38,7 +38,7 @@ COMMAND = (
     sys.executable,
     "-c",
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from llmcompiler_graph.cli import main; main()",
+    "from llmcompiler_graph.cli.commands import main; main()",
 )
 
 

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA, HOTPOTQA_BRIDGE
 from llmcompiler_graph.evaluation.benchmarks.movie import MOVIE
 from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
@@ -18,7 +19,6 @@ from llmcompiler_graph.evaluation.records import Benchmark, Sample, Score
 from llmcompiler_graph.evaluation.systems.parallel_calls import parallel_calls, parallel_prompt
 from llmcompiler_graph.evaluation.systems.plan_forms import worked
 from llmcompiler_graph.evaluation.systems.react import react
-from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.testing import ScriptedModel
 from llmcompiler_graph.tools import calculate
 from tests.evaluation.tiny import BENCHMARK, REACT_PROMPT, SAMPLE, TextModel, answered, lookup

@@ -9,12 +9,12 @@ import pytest
 from langchain_openai import ChatOpenAI
 from typer.testing import CliRunner, Result
 
-from llmcompiler_graph import cli
+from llmcompiler_graph.cli import commands
 from llmcompiler_graph.evaluation import command
 from llmcompiler_graph.evaluation.cassettes import Cassette
 from llmcompiler_graph.evaluation.command import BENCHMARKS, SYSTEMS, app, benchmark_named, system_named
 from llmcompiler_graph.evaluation.report import read_all
-from llmcompiler_graph.models import is_local
+from llmcompiler_graph.models.lazy import is_local
 from tests.scripted_server import ScriptedServer
 from tests.shared import shared
 
@@ -210,7 +210,7 @@ def test_rate_seed_and_temperature_reach_the_model(monkeypatch: pytest.MonkeyPat
 def test_the_embedded_model_stays_one_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Systems ask whether a model is it: for its grammar, and for calls as text."""
     made = ChatOpenAI(model="any", api_key="none")  # type: ignore[arg-type]
-    monkeypatch.setattr("llmcompiler_graph.local.local_chat_model", lambda *_: made)
+    monkeypatch.setattr("llmcompiler_graph.models.local.local_chat_model", lambda *_: made)
     model: Any = command._model("local", 5.0, None, 0.5)
     assert is_local(model)
     assert (model.rate_limiter.requests_per_second, model.temperature) == (5.0, 0.5)
@@ -274,7 +274,7 @@ def test_every_name_leads_somewhere() -> None:
 
 def test_bench_is_the_same_command(data: str) -> None:
     """`llmcompiler bench` hands its arguments on to the command line of the evaluation."""
-    result = CliRunner().invoke(cli.app, ["bench", "run", "nothing", "--out", "x"])
+    result = CliRunner().invoke(commands.app, ["bench", "run", "nothing", "--out", "x"])
     assert result.exit_code == 2
     assert "'nothing' is none of" in result.output
 
@@ -282,6 +282,6 @@ def test_bench_is_the_same_command(data: str) -> None:
 def test_bench_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages of the evaluation, `llmcompiler bench` says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
-    result = CliRunner().invoke(cli.app, ["bench", "run", "movie"])
+    result = CliRunner().invoke(commands.app, ["bench", "run", "movie"])
     assert result.exit_code == 1
     assert "pip install 'llmcompiler-graph[evaluation]'" in result.output

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.deterministic import asynchow, gold_calls, mathqa
 from llmcompiler_graph.evaluation.deterministic.asynchow import StepGraph
 from llmcompiler_graph.evaluation.deterministic.gold_calls import GoldCalls
 from llmcompiler_graph.evaluation.deterministic.mathqa import Problem
 from llmcompiler_graph.evaluation.deterministic.rows import Row
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import ToolSpec
-from llmcompiler_graph.references import JSON
 from tests.shared import shared
 
 DIAMOND = StepGraph(

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from langchain_core.tools import BaseTool, tool
 
-from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.calls.specs import tool_spec
+from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
 from llmcompiler_graph.evaluation.records import Benchmark, Sample
 from llmcompiler_graph.evaluation.systems.llm_compiler import llm_compiler, without_return_types
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
-from llmcompiler_graph.tool_specs import tool_spec
 
 CALLED: list[str] = []
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.evaluation.plan_metrics import compare, isomorphic, width_and_depth
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Plan, Task, ToolSpec
 
 GOLD = '1. search(query="K2")\n2. search(query="Everest")\n3. math(expression="$2 - $1")\n4. join()'
 TOOLS = [

@@ -6,7 +6,9 @@ import pytest
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
 
-from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.examples import PlanExample
+from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.evaluation.benchmarks.hotpotqa import HOTPOTQA_BRIDGE
 from llmcompiler_graph.evaluation.records import Benchmark, Score
 from llmcompiler_graph.evaluation.systems.plan_and_execute import plan_and_execute
@@ -14,8 +16,6 @@ from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.evaluation.systems.skeleton_of_thought import skeleton_of_thought
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
-from llmcompiler_graph.examples import PlanExample
-from llmcompiler_graph.parser import parse_plan
 from llmcompiler_graph.testing import ScriptedModel
 from tests.evaluation.tiny import BENCHMARK, SAMPLE, TextModel, answered
 

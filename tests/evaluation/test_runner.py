@@ -22,7 +22,7 @@ from langchain_core.tools import BaseTool, tool
 from langchain_openai import ChatOpenAI
 from langgraph.types import RetryPolicy
 
-from llmcompiler_graph.errors import ConfigurationError
+from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.report import read_all, tables

@@ -7,8 +7,8 @@ from typing import Any
 
 from langchain_core.tools import ToolException, tool
 
+from llmcompiler_graph.core.examples import PlanExample
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Sample, Score, System
-from llmcompiler_graph.examples import PlanExample
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 HEIGHTS = {"Everest": 8849, "K2": 8611}

@@ -6,8 +6,8 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import ToolException, tool
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.testing import ScriptedModel
-from llmcompiler_graph.tool_specs import tool_spec
 from llmcompiler_graph.tools import calculate, extract_with
 
 TEXT = (

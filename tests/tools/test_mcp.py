@@ -9,8 +9,8 @@ from langchain_mcp_adapters.sessions import StdioConnection, create_session
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.testing import ScriptedModel
-from llmcompiler_graph.tool_specs import tool_spec
 from llmcompiler_graph.tools import load_mcp_tools
 
 CONNECTION = StdioConnection(

@@ -21,10 +21,10 @@ from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
 
+from llmcompiler_graph.core.examples import PlanExample
 from llmcompiler_graph.evaluation.data import dataset_file
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
-from llmcompiler_graph.examples import PlanExample
-from llmcompiler_graph.models import LazyModel
+from llmcompiler_graph.models.lazy import LazyModel
 from llmcompiler_graph.tools.arithmetic import evaluate
 from llmcompiler_graph.tools.exact import CalculationError
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from llmcompiler_graph.core.examples import Outcome, PlanExample
+from llmcompiler_graph.core.language.plan import Plan
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.benchmarks.search import recorded_search, wikipedia_search
 from llmcompiler_graph.evaluation.data import DataError, json_of, read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
-from llmcompiler_graph.examples import Outcome, PlanExample
-from llmcompiler_graph.plan import Plan
 
 __all__ = ("HOTPOTQA", "HOTPOTQA_BRIDGE", "HOTPOTQA_OFFLINE")
 

@@ -16,13 +16,13 @@ from typing import Any, Required, cast
 from langchain_core.tools import BaseTool, StructuredTool
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
 
+from llmcompiler_graph.core.examples import Outcome, PlanExample
+from llmcompiler_graph.core.language.plan import Plan
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import combines_all, named_in
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import json_of, read_json
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
-from llmcompiler_graph.examples import Outcome, PlanExample
-from llmcompiler_graph.plan import Plan
 from llmcompiler_graph.tools import calculate
 from llmcompiler_graph.tools.facts import Index, index_of, load_entries, normalise
 from llmcompiler_graph.tools.lookup import find

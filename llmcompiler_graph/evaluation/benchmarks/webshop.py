@@ -22,6 +22,8 @@ from pathlib import Path
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
 
+from llmcompiler_graph.core.examples import Outcome, PlanExample
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import dataset_directory
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
@@ -29,8 +31,6 @@ from llmcompiler_graph.evaluation.webshop.environment import RESULTS_PER_PAGE
 from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Goal, Product, Shop, read_full_shop, read_shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
 from llmcompiler_graph.evaluation.webshop.search import SearchEngine
-from llmcompiler_graph.examples import Outcome, PlanExample
-from llmcompiler_graph.references import JSON
 
 __all__ = ("WEBSHOP", "WEBSHOP_FULL", "Hit", "Page")
 

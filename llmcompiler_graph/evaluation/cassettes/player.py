@@ -17,10 +17,10 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, ToolException
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.cassettes.stand_ins import StandInModel, function_of, with_function
 from llmcompiler_graph.evaluation.cassettes.tape import TOOL_NAMES, Cassette, CassetteError, asked_model, asked_tool
 from llmcompiler_graph.evaluation.records import Benchmark, Sample, System
-from llmcompiler_graph.references import JSON
 
 __all__ = ("Player", "replaying_tool")
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.errors import LLMCompilerError
+from llmcompiler_graph.core.errors import LLMCompilerError
 from llmcompiler_graph.evaluation.cassettes.player import Player, replaying_tool
 from llmcompiler_graph.evaluation.cassettes.recorder import RecordingModel, recording_tool
 from llmcompiler_graph.evaluation.cassettes.tape import Cassette, CassetteError, Take
 from llmcompiler_graph.evaluation.failures import failed_answer, provider_status
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.models import LazyModel, is_local
+from llmcompiler_graph.models.lazy import LazyModel, is_local
 from llmcompiler_graph.testing import run_virtual
 
 __all__ = ("recording", "replaying")

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmcompiler_graph.check import check_plan
-from llmcompiler_graph.errors import PlanError
+from llmcompiler_graph.core.checking.checker import check_plan
+from llmcompiler_graph.core.errors import PlanError
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
+from llmcompiler_graph.core.language.references import JSON, Reference, Value
 from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES, json_lines_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Plan, Task, ToolSpec
-from llmcompiler_graph.references import JSON, Reference, Value
 
 __all__ = ("GoldCalls", "Refused", "read_bfcl", "read_nestools", "refused", "rows")
 

@@ -31,7 +31,7 @@ from llmcompiler_graph.evaluation.webshop.environment import RESULTS_PER_PAGE
 from llmcompiler_graph.evaluation.webshop.products import Goal, Product, Shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
 from llmcompiler_graph.evaluation.webshop.search import SearchEngine
-from llmcompiler_graph.graph import create_llm_compiler
+from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 __all__ = ("PAGE_SECONDS", "Hit", "Page", "Purchase", "Shopper", "choose", "plan_text", "query_of", "rows", "shop_for")

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from llmcompiler_graph.core.examples import PlanExample
+from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import agent_turns
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
-from llmcompiler_graph.examples import PlanExample
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.prompts import listing
+from llmcompiler_graph.models.prompts import listing
 
 __all__ = ("plan_and_execute",)
 

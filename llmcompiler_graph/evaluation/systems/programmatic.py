@@ -29,14 +29,14 @@ from pydantic_monty import (
     ResourceLimits,
 )
 
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph.core.language.references import ALL, Path, Reference, Template, Value
 from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import Worked, spread, worked
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import listing
-from llmcompiler_graph.references import ALL, Path, Reference, Template, Value
+from llmcompiler_graph.models.prompts import listing
 
 __all__ = ("programmatic",)
 

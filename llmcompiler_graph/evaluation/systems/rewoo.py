@@ -17,17 +17,17 @@ import re
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from llmcompiler_graph.errors import Diagnostic, ObservationPathError
+from llmcompiler_graph.core.errors import Diagnostic, ObservationPathError
+from llmcompiler_graph.core.examples import PlanExample
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph.core.language.references import JSON, as_text
+from llmcompiler_graph.core.schedule.unit import resolved
 from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
-from llmcompiler_graph.examples import PlanExample
-from llmcompiler_graph.parser import parse_plan
-from llmcompiler_graph.plan import Plan, Task
-from llmcompiler_graph.prompts import listing
-from llmcompiler_graph.references import JSON, as_text
-from llmcompiler_graph.task_fetching_unit import resolved
+from llmcompiler_graph.models.prompts import listing
 
 __all__ = ("rewoo",)
 

@@ -17,15 +17,15 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from pydantic_core import to_jsonable_python
 
-from llmcompiler_graph.check import Checker
-from llmcompiler_graph.decision import Finish, parse_decision
-from llmcompiler_graph.errors import Diagnostic
+from llmcompiler_graph.calls.specs import tool_spec
+from llmcompiler_graph.core.checking.checker import Checker
+from llmcompiler_graph.core.errors import Diagnostic
+from llmcompiler_graph.core.language.decision import Finish, parse_decision
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Task
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.records import Answer, Model
-from llmcompiler_graph.models import LazyModel
-from llmcompiler_graph.parser import PlanParser
-from llmcompiler_graph.plan import Task
-from llmcompiler_graph.references import JSON
-from llmcompiler_graph.tool_specs import tool_spec
+from llmcompiler_graph.models.lazy import LazyModel
 
 __all__ = ("ToolCalls", "answer_in", "ask", "before", "read_call", "sections")
 

@@ -1,0 +1,5 @@
+"""One tool call, wherever it runs: turns a LangChain tool and its arguments into an observation.
+
+It may know `core`, `state` and `remote`, and LangGraph's `ToolNode`, but nothing of models or of the graph's nodes.
+Others use `specs` (what the core may know of a tool), `policy` (timeouts and retries) and `runner` (the call itself).
+"""

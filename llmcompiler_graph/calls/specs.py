@@ -1,0 +1,236 @@
+"""What the compiler may know of a LangChain tool: its parameters, return type and MCP hints, as a `ToolSpec`.
+
+>>> from langchain_core.tools import tool
+>>> @tool
+... def height(mountain: str, unit: str = "m") -> float:
+...     '''The height of a mountain.'''
+...     return 8611.0
+>>> spec = tool_spec(height)
+>>> spec.parameters["mountain"], sorted(spec.required), spec.returns
+({'title': 'Mountain', 'type': 'string'}, ['mountain'], {'type': 'number'})
+
+Hints are read from `tool.metadata`, under MCP's annotation names `readOnlyHint`, `idempotentHint`, `destructiveHint`; a
+return schema from `outputSchema` there, else from the return annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import BaseTool, Tool
+from langchain_core.tools import tool as as_tool
+from langgraph.prebuilt import InjectedState, ToolRuntime
+from langgraph.types import Command
+from pydantic import (
+    BaseModel,
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.json_schema import GenerateJsonSchema
+
+from llmcompiler_graph.core.arguments import refused
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.core.language.references import JSON
+
+__all__ = ("as_tools", "tool_spec")
+
+_NAME = re.compile(r"[^\W\d][\w.\-/]*")
+
+
+def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) -> list[BaseTool]:
+    """Make LangChain tools of documented callables, and refuse what cannot be called from here.
+
+    Raises:
+        ConfigurationError: A tool is neither, is named `join` or like another, or wants to answer itself.
+    """
+    made: dict[str, BaseTool] = {}
+    listed: Any = tools
+    if isinstance(listed, BaseTool) or not isinstance(listed, Iterable):  # a tool can be iterated over: its fields
+        raise refused("tools", "a list of tools", listed)
+    for given in listed:
+        if isinstance(given, dict) or not (isinstance(given, BaseTool) or callable(given)):
+            msg = f"a tool must be a LangChain tool or a documented callable, not {type(given).__name__}: {given!r:.80}"
+            raise ConfigurationError(msg)
+        each = given if isinstance(given, BaseTool) else _tool_of(given)
+        if each.name.lower() == "join":
+            msg = f"a tool cannot be named {each.name!r}: that ends a plan"
+            raise ConfigurationError(msg)
+        if not _NAME.fullmatch(each.name):
+            msg = (
+                f"a tool cannot be named {each.name!r}: plans write a letter, then letters, digits, `_`, `-`, `.`, `/`"
+            )
+            raise ConfigurationError(msg)
+        if each.return_direct:
+            msg = f"{each.name!r} has return_direct, but the joiner answers, from all that the tools of a plan return"
+            raise ConfigurationError(msg)
+        if each.name in made:
+            msg = f"two tools are named {each.name!r}"
+            raise ConfigurationError(msg)
+        made[each.name] = each
+    return list(made.values())
+
+
+def _tool_of(function: Callable[..., Any]) -> BaseTool:
+    try:
+        return as_tool(function)
+    except (ValueError, TypeError, NameError, PydanticUserError) as error:
+        msg = f"{getattr(function, '__qualname__', None) or function!r} cannot be made a tool: {error}"
+        raise ConfigurationError(msg) from error
+
+
+def tool_spec(tool: BaseTool) -> ToolSpec:
+    """Read what a tool says of itself.
+
+    Raises:
+        ConfigurationError: Its arguments have no JSON Schema.
+    """
+    metadata = tool.metadata or {}
+    arguments = tool.tool_call_schema
+    if isinstance(tool, Tool) and tool.args_schema is None:  # of one text; its own schema is that of `*args, **kwargs`
+        arguments = {"properties": tool.args, "required": list(tool.args)}
+    schema = arguments if isinstance(arguments, dict) else _written(arguments, tool.name)
+    returns, definitions = _returns(tool, metadata)
+    return ToolSpec(
+        name=tool.name,
+        parameters=schema.get("properties", {}),
+        required=frozenset(schema.get("required", ())),
+        returns=returns,
+        definitions={**{f"#/$defs/{name}": each for name, each in schema.get("$defs", {}).items()}, **definitions},
+        open_arguments=bool(schema.get("additionalProperties", False)),
+        description=tool.description,
+        read_only=metadata.get("readOnlyHint"),
+        idempotent=metadata.get("idempotentHint"),
+        destructive=metadata.get("destructiveHint"),
+        sees_state=_sees_state(tool),
+        validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
+    )
+
+
+def _sees_state(tool: BaseTool) -> bool:
+    """Whether `ToolNode` gives a tool the graph's state, or a runtime that holds it.
+
+    It looks at the arguments and, as these may be given without what is injected, at the function. A function's
+    parameter that is only called `runtime` is not counted: all MCP tools have one, for their interceptors.
+    """
+    fields = cast("type[BaseModel]", tool.get_input_schema()).model_fields
+    written = [hint for field in fields.values() for hint in (field.annotation, *field.metadata)]
+    return "runtime" in fields or any(map(_holds_state, (*written, *_hints(tool).values())))
+
+
+def _hints(tool: BaseTool) -> dict[str, Any]:
+    """The annotations of a tool's function."""
+    function = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool._run
+    try:
+        return get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError):  # names only known to a type checker
+        return {}
+
+
+def _holds_state(hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    if isinstance(hint, InjectedState) or (isinstance(kind, type) and issubclass(kind, InjectedState | ToolRuntime)):
+        return True
+    return any(_holds_state(part) for part in get_args(hint))
+
+
+def _written(arguments: type[Any], tool: str) -> dict[str, Any]:
+    what = "they are a model of pydantic.v1, which is not supported"
+    try:
+        if issubclass(arguments, BaseModel):
+            return TypeAdapter(arguments).json_schema()
+    except PydanticUserError as error:  # of which the others are made
+        what = error.message.splitlines()[0]
+    msg = f"the arguments of the tool {tool!r} cannot be written as JSON Schema: {what}"
+    raise ConfigurationError(msg)
+
+
+def _validator(arguments: type[Any], own: Any) -> Callable[[str, JSON], str | None] | None:
+    """A check of single constants against the tool's pydantic schema, the way the tool itself will validate them.
+
+    Args:
+        arguments: The schema, which has lost the validators that the tool's author wrote.
+        own: The schema as the author wrote it; what its validators may turn into something else is not checked.
+    """
+    if not issubclass(arguments, BaseModel):
+        return None
+    written = own.__pydantic_decorators__ if isinstance(own, type) and issubclass(own, BaseModel) else None
+    if written and any(each.info.mode != "after" for each in written.model_validators.values()):
+        return lambda name, value: None
+    early = [each.info for each in written.field_validators.values() if each.info.mode != "after"] if written else []
+    unchecked = {name for info in early for name in info.fields}
+    adapters: dict[str, TypeAdapter[Any]] = {}
+    for name, field in arguments.model_fields.items():
+        if not unchecked.isdisjoint((name, "*")):
+            continue
+        annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        adapters[field.alias or name] = TypeAdapter(annotation)
+
+    def validate(name: str, value: JSON) -> str | None:
+        if (adapter := adapters.get(name)) is None:
+            return None
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = "".join(f"[{part!r}]" for part in first["loc"])
+            return f"{first['msg'][:1].lower()}{first['msg'][1:]}, not {first['input']!r:.80}{where and f' at {where}'}"
+        return None
+
+    return validate
+
+
+def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[str, JSON]]:
+    """The schema of what a tool returns, with its definitions; `None` if it does not say."""
+    declared = metadata.get("outputSchema")
+    if isinstance(declared, dict):
+        renamed = _apart(declared)
+        return renamed, {f"#/$returns/{name}": each for name, each in renamed.get("$defs", {}).items()}
+    annotation = _hints(tool).get("return", Any)
+    if tool.response_format != "content" or annotation is Any:
+        return None, {}
+    if _is_for_the_graph(annotation):
+        return None, {}
+    try:
+        schema = TypeAdapter(annotation).json_schema(
+            mode="serialization", ref_template="#/$returns/{model}", schema_generator=_Observed
+        )
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
+        return None, {}
+    definitions = {f"#/$returns/{name}": each for name, each in schema.pop("$defs", {}).items()}
+    return cast("JSON", schema), definitions
+
+
+class _Observed(GenerateJsonSchema):
+    """As observations are: a `Decimal` is a number there."""
+
+    def decimal_schema(self, schema: Any) -> dict[str, Any]:
+        return {"type": "number"}
+
+
+def _apart(schema: Any) -> Any:
+    """Let the references in an output's schema point to where its definitions are kept: the input has its own."""
+    match schema:
+        case {"$ref": str() as pointer, **rest}:
+            return {"$ref": pointer.replace("#/$defs/", "#/$returns/", 1), **_apart(rest)}
+        case dict():
+            return {key: _apart(each) for key, each in schema.items()}
+        case list():
+            return [_apart(each) for each in schema]
+        case _:
+            return schema
+
+
+def _is_for_the_graph(annotation: Any) -> bool:
+    """Whether a tool may return messages or commands: the observation is then what the message says."""
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, BaseMessage | Command):
+        return True
+    return any(_is_for_the_graph(part) for part in get_args(annotation))

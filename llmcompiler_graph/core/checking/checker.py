@@ -1,0 +1,324 @@
+"""The checker: does a task fit its tool? Binds positions to names and reports every misfit, before anything runs.
+
+>>> search = ToolSpec("search", {"query": {"type": "string"}}, frozenset({"query"}), {"type": "string"})
+>>> square = ToolSpec("square", {"x": {"type": "number"}}, frozenset({"x"}), {"type": "number"})
+>>> checker = Checker([search, square])
+>>> checker.check(Task(1, "search", positional=("K2",))).task.arguments
+{'query': 'K2'}
+>>> print(checker.check(Task(2, "square", {"x": Reference(1)}, line=2)).diagnostics[0])
+line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
+
+May know: `errors`, `expressions`, `plan`, `references`, `schema`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from itertools import islice
+from typing import NamedTuple, Protocol, cast
+
+from llmcompiler_graph.core.checking.expressions import arithmetic, spelled
+from llmcompiler_graph.core.checking.schema import (
+    MissingField,
+    Schema,
+    alternatives,
+    at_path,
+    describe,
+    fit_text,
+    fits,
+    has,
+    mismatch,
+)
+from llmcompiler_graph.core.errors import Diagnostic, PlanCheckError
+from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
+from llmcompiler_graph.core.language.references import (
+    JSON,
+    Path,
+    Reference,
+    Template,
+    Value,
+    parse_path,
+    references,
+    substitute,
+)
+
+__all__ = ("Checked", "Checker", "check_plan", "collect")
+
+
+class Checked(NamedTuple):
+    """What the checker says of a task."""
+
+    task: Task
+    """The task with every argument named; only to be run if there are no diagnostics."""
+    diagnostics: list[Diagnostic]
+    """All that is wrong with it."""
+
+
+class _Complain(Protocol):
+    def __call__(self, code: str, message: str, hint: str = "") -> None: ...
+
+
+_UNKNOWN = ToolSpec("")
+_LISTED = 20  # tools, in a hint
+_NUMBER: Schema = {"type": "number"}
+_KEY = re.compile(r"\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*)\]")
+
+
+class Checker:
+    """Checks tasks one by one, in plan order, remembering what each returns.
+
+    Args:
+        tools: The tools plans may call.
+        max_tasks: How many tasks one plan may have; `None` for any number.
+    """
+
+    def __init__(self, tools: Iterable[ToolSpec], max_tasks: int | None = None) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._max_tasks = max_tasks
+        self._numbers: dict[int, int] = {}  # index -> the how manieth task of the plan it is
+        self._returns: dict[int, tuple[ToolSpec, Schema]] = {}  # index -> (tool, schema of the observation)
+
+    @property
+    def returns(self) -> Mapping[int, tuple[ToolSpec, Schema]]:
+        """What the tasks return so far: by index, the tool and the schema of the observation."""
+        return self._returns
+
+    def assume(self, task: Task) -> None:
+        """Take a task of an earlier plan as checked: it may be referred to."""
+        if tool := self._tools.get(task.tool):
+            self._remember(task, tool)
+
+    def check(self, task: Task) -> Checked:
+        """Bind a task's arguments to its tool's parameters and report everything that does not fit.
+
+        A task that was written anew is checked anew: what it returns now counts.
+        """
+        number = self._numbers.setdefault(task.index, len(self._numbers) + 1)
+        found: list[Diagnostic] = []
+
+        def complain(code: str, message: str, hint: str = "") -> None:
+            found.append(Diagnostic(code, message, task.line, task.column, hint, task.index))
+
+        if self._max_tasks is not None and number > self._max_tasks:
+            complain("too-many-tasks", f"a plan may have {self._max_tasks} tasks, this is number {number}")
+        tool = self._tools.get(task.tool)
+        if tool is None:
+            near = get_close_matches(task.tool, self._tools, n=1)
+            some = [*map(repr, islice(self._tools, _LISTED)), *["…"][: len(self._tools) > _LISTED]]
+            hint = f"did you mean {near[0]!r}?" if near else "there are " + (", ".join(some) or "none")
+            complain("unknown-tool", f"no tool is named {task.tool!r}", hint)
+            return Checked(task, found)
+        task = replace(task, arguments=self._bind(task, tool, complain), positional=())
+        self._remember(task, tool)
+        return Checked(task, found)
+
+    def _remember(self, task: Task, tool: ToolSpec) -> None:
+        returns = tool.returns
+        if any(r.fans_out for value in task.arguments.values() for r in references(value)):
+            returns = {"type": "array", "items": returns}
+        self._returns[task.index] = tool, returns
+
+    def _bind(self, task: Task, tool: ToolSpec, complain: _Complain) -> dict[str, Value]:
+        names = list(tool.parameters)
+        positional = task.positional
+        arguments: dict[str, Value] = {}
+        match positional:
+            case (dict() as only,) if names and only and set(only) <= set(names) and not task.arguments:
+                first = tool.parameters[names[0]]
+                if names[0] in only or not fits({"type": "object"}, first, tool.definitions):
+                    arguments, positional = dict(only), ()  # the arguments as one JSON object
+        if len(positional) > len(names):
+            takes = "no arguments" if not names else "only " + ", ".join(f"`{name}`" for name in names)
+            complain("too-many-arguments", f"{tool.name!r} takes {takes}, {len(positional)} were given by position")
+        arguments |= dict(zip(names, positional, strict=False))
+        for name, value in task.arguments.items():
+            if name in arguments:
+                complain("duplicate-argument", f"`{name}` of {tool.name!r} is given by position and by name")
+            if name not in tool.parameters and not tool.open_arguments:
+                near = get_close_matches(name, names, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else "it takes " + (", ".join(names) or "nothing")
+                complain("unknown-argument", f"{tool.name!r} has no argument `{name}`", hint)
+            arguments[name] = value
+        for name in (*names, *sorted(tool.required.difference(names))):
+            if name in tool.required and name not in arguments:
+                wanted = describe(tool.parameters.get(name), tool.definitions)
+                complain("missing-argument", f"{tool.name!r} needs `{name}` ({wanted})")
+        given = {name: value for name, value in arguments.items() if not (value is None and _left_out(name, tool))}
+        schemas = tool.parameters
+        return {name: self._argument(name, v, schemas.get(name), tool, complain) for name, v in given.items()}
+
+    def _argument(
+        self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
+    ) -> Value:
+        """Check an argument against its parameter's schema; if it has references in it, element by element."""
+
+        def expect(given: Schema, what: str, definitions: Mapping[str, JSON] | None = None) -> None:
+            if not fits(given, schema, tool.definitions, definitions):
+                wanted = describe(schema, tool.definitions)
+                complain("reference-type", f"`{name}` of {tool.name!r} takes {wanted}, {what}")
+
+        def inside(key: str | int, element: Value) -> Value:
+            try:
+                wanted = at_path(schema, (key,), tool.definitions)
+            except MissingField:
+                wanted = None
+            return self._argument(name, element, wanted, tool, complain, whole=False)
+
+        if isinstance(value, Template):
+            value = self._typed_paths(value)
+        refers = any(references(value))
+        if isinstance(value, Reference | Template | str) and arithmetic(schema, tool.definitions):
+            self._expression(name, value, tool, complain)
+            if refers:
+                return value
+        match value:
+            case Reference():
+                producer, source = self._source(value, complain)
+                found = f"{value} is {describe(source, producer.definitions)}"
+                expect(source, f"but {found} (the observation of {producer.name!r})", producer.definitions)
+                return value
+            case Template():
+                for reference in references(value):
+                    self._source(reference, complain)
+                expect({"type": "string"}, "not text")
+                return value
+            case list() if refers:
+                expect({"type": "array"}, "not a list")
+                return [inside(0, element) for element in value]
+            case dict() if refers:
+                expect({"type": "object"}, "not a dict")
+                return {key: inside(key, element) for key, element in value.items()}
+        constant = fit_text(substitute(value, {}), schema, tool.definitions)
+        if tool.validate is None:
+            problem = mismatch(constant, schema, tool.definitions)
+        else:  # the tool's own check may be laxer, but knows whole arguments only
+            problem = tool.validate(name, constant) if whole and name in tool.parameters else None
+        if problem:
+            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
+        return cast("Value", constant)
+
+    def _expression(self, name: str, value: Reference | Template | str, tool: ToolSpec, complain: _Complain) -> None:
+        """Check the references in an arithmetic expression: outside quotes, they are numbers, and no `$` is left."""
+        for part, quoted in spelled(value):
+            if isinstance(part, Reference):
+                producer, source = self._source(part, complain)
+                if not quoted and not fits(source, _NUMBER, source_definitions=producer.definitions):
+                    found = f"{part} is {describe(source, producer.definitions)} (the observation of {producer.name!r})"
+                    hint = self._numbers_in(part)
+                    complain("reference-type", f"`{name}` of {tool.name!r} takes numbers, but {found}", hint)
+            elif part == "$" and not quoted:
+                hint = "write `${N}` for the observation of task N, and amounts of money without `$`"
+                complain("argument-type", f"`{name}` of {tool.name!r} takes numbers, but a '$' is text", hint)
+                return
+
+    def _numbers_in(self, reference: Reference) -> str:
+        """A hint: the fields of an observation that are numbers."""
+        producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
+        names = dict.fromkeys(
+            name
+            for option in alternatives(schema, producer.definitions)
+            if isinstance(properties := option.get("properties"), dict)
+            for name, one in properties.items()
+            if fits(one, _NUMBER, source_definitions=producer.definitions)
+        )
+        return "its numbers are " + ", ".join(f"${{{reference.index}.{name}}}" for name in names) if names else ""
+
+    def _source(self, reference: Reference, complain: _Complain) -> tuple[ToolSpec, Schema]:
+        """The tool a reference's value comes from, and the value's schema."""
+        producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
+        try:
+            return producer, at_path(schema, reference.path, producer.definitions)
+        except MissingField as missing:
+            fields = ", ".join(missing.fields)
+            hint = f"it has {fields}" if fields else f"it is {describe(schema, producer.definitions)}"
+            complain("reference-path", f"{reference}: the observation of {producer.name!r} has no {missing}", hint)
+            return producer, None
+
+    def _typed_paths(self, template: Template) -> Template | Reference:
+        """Read `"$1.height_m"` in a string as a path where task 1 is known to return such a field."""
+        parts: list[str | Reference] = []
+        for part in template.parts:
+            last = parts[-1] if parts else None
+            if isinstance(part, str) and isinstance(last, Reference) and not last.path:
+                path, end = self._known_path(last, part)
+                parts[-1] = Reference(last.index, path)
+                part = part[end:]  # noqa: PLW2901
+            if part:
+                parts.append(part)
+        match parts:
+            case [Reference() as only]:
+                return only
+            case _:
+                return Template(tuple(parts))
+
+    def _known_path(self, reference: Reference, text: str) -> tuple[Path, int]:
+        """The path a text begins with, as far as the observation is known to have it, and where it ends."""
+        producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
+        path: Path = ()
+        end = 0
+        while match := _KEY.match(text, end):
+            longer = (*path, *(parse_path(match[0]) or ()))
+            if not has(schema, longer, producer.definitions):
+                break
+            path, end = longer, match.end()
+        return path, end
+
+
+def _left_out(name: str, tool: ToolSpec) -> bool:
+    """Whether `None` can only mean to leave an argument out: signatures show `= None` if there is no default."""
+    schema = tool.parameters.get(name)
+    no_default = isinstance(schema, dict) and schema.get("default") is None
+    return no_default and name not in tool.required and not fits({"type": "null"}, schema, tool.definitions)
+
+
+def _misnumbered(plan: Plan) -> Iterator[Diagnostic]:
+    """Report what no plan text parses to, but a plan made by hand may hold: it would never end."""
+    seen: set[int] = set()
+    for task in plan:
+        if task.index in seen:
+            yield Diagnostic(
+                "duplicate-index", f"task {task.index} stands twice in the plan", task.line, task.column, "", task.index
+            )
+        for n in task.dependencies:
+            if n not in seen:
+                code = "self-reference" if n == task.index else "unknown-reference"
+                what = "itself" if n == task.index else f"task {n}, but no earlier task has that number"
+                yield Diagnostic(code, f"task {task.index} refers to {what}", task.line, task.column, "", task.index)
+        seen.add(task.index)
+
+
+def check_plan(plan: Plan, tools: Iterable[ToolSpec], max_tasks: int | None = None) -> Plan:
+    """Check a whole plan; return it with every argument named.
+
+    Raises:
+        PlanCheckError: Something does not fit; it holds every diagnostic.
+    """
+    checker = Checker(tools, max_tasks)
+    checked = [checker.check(task) for task in plan]
+    diagnostics = [*_misnumbered(plan), *(diagnostic for each in checked for diagnostic in each.diagnostics)]
+    if diagnostics:
+        raise PlanCheckError(sorted(diagnostics, key=lambda each: (each.line, each.column)))
+    return Plan(tuple(each.task for each in checked))
+
+
+def collect(events: Iterable[Task | Diagnostic], checker: Checker | None) -> tuple[Plan, list[Diagnostic]]:
+    """Collect what the parser found: every task that could be read, those with faults too, and everything wrong.
+
+    Args:
+        events: The tasks and diagnostics of one plan.
+        checker: Names the arguments and checks the tasks; `None` to leave them as they were written.
+    """
+    tasks: dict[int, Task] = {}
+    found: list[Diagnostic] = []
+    for event in events:
+        if isinstance(event, Diagnostic):
+            found.append(event)
+            continue
+        task, problems = checker.check(event) if checker else (event, [])
+        tasks[task.index] = task
+        # what was said of its index before was said of a numbered line of prose
+        found = [*(each for each in found if each.index != task.index), *problems]
+    return Plan(tuple(tasks.values())), found

@@ -1,0 +1,301 @@
+"""JSON Schema as the compiler's type system: what a value, a path and a reference may be.
+
+Only what tool schemas use is understood (`type`, `enum`, `const`, `items`, `properties`, `additionalProperties`,
+`required`, `anyOf`, `oneOf`, `allOf` of one, `$ref`); anything else says nothing, and a schema that says nothing fits
+everything.
+
+>>> fits({"type": "string"}, {"type": "number"})
+False
+>>> at_path({"type": "object", "properties": {"height_m": {"type": "number"}}}, ("height_m",))
+{'type': 'number'}
+
+May know: `references`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from llmcompiler_graph.core.language.references import ALL, JSON, Path, as_text
+
+__all__ = (
+    "MissingField",
+    "Schema",
+    "alternatives",
+    "at_path",
+    "describe",
+    "fit_text",
+    "fits",
+    "has",
+    "literals",
+    "mismatch",
+)
+
+Schema = JSON
+"""A JSON Schema: an object, or `None`/`True`/`{}` for "anything"."""
+
+_NO_DEFINITIONS: Mapping[str, JSON] = {}
+
+
+class MissingField(Exception):
+    """A path leads to a field that its schema does not have.
+
+    Attributes:
+        fields: The fields there are.
+    """
+
+    def __init__(self, field: str, fields: Iterable[str]) -> None:
+        self.fields = tuple(fields)
+        super().__init__(field)
+
+
+def alternatives(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[dict[str, JSON]]:
+    """The schemas one of which a value must fit, `$ref`s and unions resolved; `[]` if anything fits."""
+    pending, found, seen = [schema], list[dict[str, JSON]](), set[str]()
+    while pending:
+        match pending.pop(0):
+            case {"$ref": str() as pointer}:
+                if pointer not in seen:
+                    seen.add(pointer)
+                    pending.append(definitions.get(pointer))
+            case {"anyOf": list() as options} | {"oneOf": list() as options}:
+                pending += options
+            case {"allOf": [only]}:
+                pending.append(only)
+            case dict() as union if isinstance(types := union.get("type"), list):
+                pending += [{**union, "type": name} for name in types]
+            case dict() as plain if isinstance(plain.get("type"), str):
+                found.append(plain)
+            case {"enum": list() as values}:
+                found += [{"type": _type_of(value), "const": value} for value in values]
+            case {"const": value}:
+                found.append({"type": _type_of(value), "const": value})
+            case _:
+                return []
+    return found
+
+
+def _type_of(value: JSON) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def literals(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[JSON]:
+    """The values a schema allows, if it lists them all; else `[]`.
+
+    >>> literals({"enum": ["m", "ft"], "type": "string"})
+    ['m', 'ft']
+    """
+    values: list[JSON] = []
+    for option in alternatives(schema, definitions):
+        if "const" in option:
+            values.append(option["const"])
+        elif isinstance(listed := option.get("enum"), list):
+            values += listed
+        else:
+            return []
+    return values
+
+
+def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str:
+    """Name a schema the way Python annotations do, for prompts and messages.
+
+    >>> describe({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]})
+    'list[int] | None'
+    """
+    names = [_describe_one(option, definitions, 0) for option in alternatives(schema, definitions)]
+    return " | ".join(dict.fromkeys(names)) or "Any"
+
+
+_PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+
+
+def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], depth: int) -> str:
+    def inner(schema: Schema) -> str:
+        if depth > 2:
+            return "…"
+        names = [_describe_one(one, definitions, depth + 1) for one in alternatives(schema, definitions)]
+        return " | ".join(dict.fromkeys(names)) or "Any"
+
+    if "const" in option:
+        return repr(option["const"])
+    if isinstance(values := option.get("enum"), list):
+        return " | ".join(map(repr, values))
+    match option:
+        case {"type": "array"}:
+            items = option.get("items")
+            return f"list[{inner(items)}]" if items else "list"
+        case {"type": "object", "properties": dict() as properties} if properties:
+            required = option.get("required")
+            marks = {name: "" if isinstance(required, list) and name in required else "?" for name in properties}
+            return "{" + ", ".join(f"{name}{marks[name]}: {inner(s)}" for name, s in properties.items()) + "}"
+        case {"type": "object"}:
+            return "dict"
+        case _:
+            name = str(option["type"])
+            return _PYTHON.get(name, name)
+
+
+def fits(
+    source: Schema,
+    target: Schema,
+    definitions: Mapping[str, JSON] = _NO_DEFINITIONS,
+    source_definitions: Mapping[str, JSON] | None = None,
+) -> bool:
+    """Whether some value of one type could be accepted where another is wanted.
+
+    Optimistic: only what cannot work is refused. Anything can become text, text never becomes a number.
+
+    Args:
+        source: The type of what is given.
+        target: The type of what is wanted.
+        definitions: What `$ref`s point to.
+        source_definitions: What those in `source` point to, if it is another tool's.
+    """
+    return _fits(source, target, definitions if source_definitions is None else source_definitions, definitions, 0)
+
+
+_DEPTH = 8  # lists in lists: beyond, a type refers to itself
+_NUMBERS = frozenset({"integer", "number", "boolean"})
+
+
+def _fits(source: Schema, target: Schema, from_: Mapping[str, JSON], to: Mapping[str, JSON], depth: int) -> bool:
+    sources, targets = alternatives(source, from_), alternatives(target, to)
+    if not sources or not targets or depth == _DEPTH:
+        return True
+    return any(_fits_one(one, other, from_, to, depth) for one in sources for other in targets)
+
+
+def _fits_one(
+    source: Mapping[str, JSON],
+    target: Mapping[str, JSON],
+    from_: Mapping[str, JSON],
+    to: Mapping[str, JSON],
+    depth: int,
+) -> bool:
+    one, other = source["type"], target["type"]
+    match one, other:
+        case "null", "string":
+            return False
+        case _, "string":
+            return True
+        case "array", "array":
+            return _fits(source.get("items"), target.get("items"), from_, to, depth + 1)
+        case "object", "object":
+            has, needs = source.get("properties"), target.get("required")
+            if not isinstance(has, dict) or not isinstance(needs, list) or source.get("additionalProperties"):
+                return True
+            return all(name in has for name in needs)
+        case _:
+            return one == other or (one in _NUMBERS and other in _NUMBERS)
+
+
+_SCALARS = {"number", "integer", "boolean"}
+
+
+def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> Schema:
+    """The schema of what a path selects (with `[*]`, of one element); `None` if unknown.
+
+    Raises:
+        MissingField: Every alternative is an object without that field.
+    """
+    for key in path:
+        options = alternatives(schema, definitions)
+        found: list[Schema] = []
+        fields: list[str] = []
+        for option in options:
+            properties = option.get("properties")
+            if option["type"] == "object" and isinstance(key, str) and isinstance(properties, dict):
+                if key in properties:
+                    found.append(properties[key])
+                elif option.get("additionalProperties") or not properties:
+                    return None
+                else:
+                    fields += properties
+            elif option["type"] == "object" and isinstance(key, str):
+                found.append(option.get("additionalProperties"))
+            elif option["type"] == "array" and (isinstance(key, int) or key is ALL):
+                found.append(option.get("items"))
+            elif option["type"] == "string" and not _SCALARS.intersection(each["type"] for each in options):
+                return None  # text may hold JSON, but not that of a tool that also gives plain numbers
+        if options and not found:
+            raise MissingField(
+                key if isinstance(key, str) else f"[{'*' if key is ALL else key}]", dict.fromkeys(fields)
+            )
+        schema = found[0] if len(found) == 1 else {"anyOf": found} if found and all(found) else None
+    return schema
+
+
+def has(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> bool:
+    """Whether a schema names what the last element of a path selects: a property, or the elements of a list."""
+    *outer, key = path
+    for option in alternatives(at_path(schema, tuple(outer), definitions), definitions):
+        properties = option.get("properties")
+        named = isinstance(properties, dict) and key in properties
+        if named if isinstance(key, str) else option["type"] == "array":
+            return True
+    return False
+
+
+def mismatch(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str | None:
+    """What is wrong with a constant for a parameter, or `None`."""
+    options = alternatives(schema, definitions)
+    if not options or any(_accepts(option, value, definitions) for option in options):
+        return None
+    return f"expected {describe(schema, definitions)}, not {value!r}"
+
+
+def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, JSON]) -> bool:
+    wanted, found = option["type"], _type_of(value)
+    if isinstance(value, float) and value.is_integer() and wanted == "integer":
+        found = "integer"  # 2.0 is an integer in JSON
+    if wanted != found and not (wanted == "number" and found == "integer"):
+        return False
+    if "const" in option:
+        return option["const"] == value
+    if isinstance(allowed := option.get("enum"), list) and value not in allowed:
+        return False
+    if isinstance(value, list):
+        return all(mismatch(element, option.get("items"), definitions) is None for element in value)
+    if isinstance(value, dict):
+        properties, required = option.get("properties"), option.get("required")
+        known = properties if isinstance(properties, dict) else {}
+        if isinstance(required, list) and any(name not in value for name in required):
+            return False
+        others = option.get("additionalProperties")
+        return all(mismatch(element, known.get(name, others), definitions) is None for name, element in value.items())
+    return True
+
+
+def fit_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> JSON:
+    """Turn a value into text wherever its schema takes text only: `42` for a `str` parameter is `"42"`.
+
+    >>> fit_text([1, "a"], {"type": "array", "items": {"type": "string"}})
+    ['1', 'a']
+    """
+    options = [option for option in alternatives(schema, definitions) if option["type"] != "null"]
+    if value is None or not options:
+        return value
+    if all(option["type"] == "string" for option in options):
+        return as_text(value)
+    match value, options:
+        case list(), [{"type": "array", **only}]:
+            return [fit_text(element, only.get("items"), definitions) for element in value]
+        case dict(), [{"type": "object", **only}]:
+            properties, others = only.get("properties"), only.get("additionalProperties")
+            known = properties if isinstance(properties, dict) else {}
+            return {name: fit_text(element, known.get(name, others), definitions) for name, element in value.items()}
+    return value

@@ -1,0 +1,309 @@
+"""Worked examples for the prompt: the user's own, checked, or ones made of the user's tools.
+
+Small models copy examples, names and all. So no prompt holds a tool that is not there: without examples of the user's,
+some are made from the tools' signatures, and pass the checker like any plan.
+
+>>> height = ToolSpec("height", {"of": {"type": "string"}}, frozenset({"of"}), {"type": "number"})
+>>> minus = ToolSpec("minus", {"a": {"type": "number"}, "b": {"type": "number"}}, frozenset({"a", "b"}))
+>>> for example in made_examples([height, minus]):
+...     print(example.plan)
+1. join()
+1. height(of="Alpha")
+2. height(of="Beta")
+3. minus(a=$1, b=$2)
+4. join()
+
+May know: `arguments`, `checker`, `decision`, `errors`, `expressions`, `parser`, `plan`, `references`, `schema`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import cast
+
+from llmcompiler_graph.core.arguments import refused
+from llmcompiler_graph.core.checking.checker import Checker, check_plan
+from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.checking.schema import Schema, alternatives, at_path, fits, literals
+from llmcompiler_graph.core.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
+from llmcompiler_graph.core.language.decision import Replan, parse_decision
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec
+from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Template, Value
+
+__all__ = ("Outcome", "PlanExample", "check_examples", "made_examples", "shown_tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an example's plan, and what the joiner is to write then."""
+
+    observations: Mapping[int, JSON | Observation]
+    """What its tasks returned, `{index: value}`; `Observation("failed", error="…")` for one that failed."""
+    reply: str
+    """The joiner's reply, such as `Thought: …` and then `Finish: …` or `Replan: …`."""
+    plan: str = ""
+    """After `Replan`: the plan text that is wanted next; its indices go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanExample:
+    """One worked question for the prompt."""
+
+    question: str
+    """What a user might ask."""
+    plan: str
+    """The plan text that is wanted for it."""
+    outcomes: Sequence[Outcome] = ()
+    """What came of it: one for its plan, and one for each plan of these, in order. Empty to show the plan only."""
+
+
+def shown_tasks(example: PlanExample) -> list[list[Task]]:
+    """Read the plans of an example, each into its tasks.
+
+    Raises:
+        PlanError: One of them has a line that cannot be used.
+    """
+    plans: list[list[Task]] = []
+    for text in (example.plan, *(each.plan for each in example.outcomes if each.plan)):
+        parser = PlanParser(task.index for plan in plans for task in plan)
+        events = [*parser.feed(text), *parser.close()]
+        if wrong := [each for each in events if isinstance(each, Diagnostic)]:
+            raise PlanCheckError(wrong)
+        plans.append([each for each in events if isinstance(each, Task)])
+    return plans
+
+
+def check_examples(examples: Iterable[PlanExample], tools: Sequence[ToolSpec]) -> None:
+    """Refuse examples that do not fit the tools.
+
+    Raises:
+        ConfigurationError: It says which example, and where in it, by line and column.
+    """
+    for number, example in enumerate(examples, 1):
+        if not isinstance(example, PlanExample):
+            raise refused(f"example {number}", "a PlanExample", example)
+        try:
+            problems = _problems(example, tools)
+        except PlanError as error:
+            problems = str(error)
+        if problems:
+            msg = f"example {number} ({example.question!r}) cannot be used:\n{problems}"
+            raise ConfigurationError(msg)
+
+
+def _problems(example: PlanExample, tools: Sequence[ToolSpec]) -> str:
+    checker = Checker(tools)
+    found: list[str] = []
+    plans = shown_tasks(example)
+    for number, tasks in enumerate(plans, 1):
+        where = f"plan {number}, " if len(plans) > 1 else ""
+        found += (f"{where}{problem}" for task in tasks for problem in checker.check(task).diagnostics)
+    for number, outcome in enumerate(example.outcomes, 1):
+        if number > len(plans):
+            return "\n".join([*found, f"outcome {number} is that of no plan: the one before it gives no next plan"])
+        indices = {task.index for task in plans[number - 1]}
+        if indices != set(outcome.observations):
+            listed = ", ".join(map(str, sorted(indices))) or "none"
+            found.append(f"outcome {number} must have an observation for each task of its plan: {listed}")
+        replans = isinstance(parse_decision(outcome.reply), Replan)
+        if replans != bool(outcome.plan):
+            lacks = "`reply` is no `Replan: …`" if outcome.plan else "`reply` asks for another plan"
+            found.append(f"outcome {number}: {lacks}, but `plan` is {'given' if outcome.plan else 'empty'}")
+    return "\n".join(found)
+
+
+# -- made of the tools -------------------------------------------------------------------------------------------------
+
+_LOOKED_AT = 24  # tools; more are not needed to find some that fit
+_EXPRESSIONS = ("expression", "expr", "formula")  # names of parameters; other calculators say so in their schemas
+
+
+def made_examples(tools: Iterable[ToolSpec]) -> tuple[PlanExample, ...]:
+    """Make up to three examples of the tools at hand: no call, calls in parallel that one reads, calls in a chain."""
+    known = list(islice(tools, _LOOKED_AT))
+    first = known[0].name if known else ""
+    greeting = PlanExample("Good morning!", "1. join()")
+    readers = [tool for tool in known if not tool.has_effects]
+    parallel = next(chain(_combined(readers), _alone(readers or known)), None)
+    chained = next(_chained(readers), None)
+    examples = [each for each in (parallel, chained) if each is not None]
+    return (greeting, *examples) if first else ()
+
+
+def _combined(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
+    """Two calls of one tool, and a third call that takes a part of what each returned, by type."""
+    for consumer in sorted(tools, key=_numbers_taken, reverse=True):
+        for producer in tools:
+            if producer.name != consumer.name:
+                for value in _joint_arguments(producer, consumer):
+                    plan = [*_calls(producer, 2), Task(3, consumer.name, value)]
+                    yield from _checked(plan, tools, f"{_what(producer)}, then {_what(consumer)}")
+
+
+def _alone(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
+    for tool in tools:
+        if tool.parameters:
+            yield from _checked(_calls(tool, 2), tools, _what(tool))
+    for tool in tools:
+        yield from _checked(_calls(tool, 1), tools, _what(tool))
+
+
+def _chained(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
+    """A call, and one that takes a field of what it returned by name; of all its elements, if it returned a list."""
+    for consumer in tools:
+        for name in consumer.required:
+            for producer in tools:
+                for path, schema in _paths(producer):
+                    key = path[-1] if path else None
+                    named = isinstance(key, str) and (key == name or name.endswith(f"_{key}"))
+                    if named and producer is not consumer:
+                        given: dict[str, Value] = {**_constants(consumer, 0), name: Reference(1, path)}
+                        if fits(schema, consumer.parameters.get(name), consumer.definitions, producer.definitions):
+                            plan = [*_calls(producer, 1), Task(2, consumer.name, given)]
+                            yield from _checked(plan, tools, f"{_what(producer)}, then {_what(consumer)}")
+
+
+def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[str, Value]]:
+    """Arguments of a call that reads two earlier calls, of types that fit."""
+    required = [name for name in consumer.parameters if name in consumer.required]
+    for path, schema in _paths(producer):
+        if ALL in path:
+            continue
+        one, two = Reference(1, path), Reference(2, path)
+        number = _is(schema, producer, "number", "integer")
+        taking = [
+            name
+            for name in required
+            if fits(schema, consumer.parameters[name], consumer.definitions, producer.definitions)
+            and (number or _is(consumer.parameters[name], consumer, "string"))
+            and (not number or _is(consumer.parameters[name], consumer, "number", "integer"))
+        ]
+        rest = _constants(consumer, 0)
+        if len(taking) >= 2:
+            yield {**rest, taking[0]: one, taking[1]: two}
+        for name in required:
+            parameter = consumer.parameters[name]
+            if number and _is_expression(name, consumer):
+                yield {**rest, name: Template((one, " - ", two))}
+            elif _is(parameter, consumer, "array"):
+                items = at_path(parameter, (0,), consumer.definitions)
+                if number == _is(items, consumer, "number", "integer") and fits(
+                    schema, items, consumer.definitions, producer.definitions
+                ):
+                    yield {**rest, name: [one, two]}
+    if _is(producer.returns, producer, "string"):
+        for name in required:
+            if _is(consumer.parameters[name], consumer, "string") and not _is_expression(name, consumer):
+                yield {**_constants(consumer, 0), name: Template((Reference(1), " and ", Reference(2)))}
+
+
+def _is(schema: Schema, tool: ToolSpec, *types: str) -> bool:
+    """Whether a schema says that its values are of these types, or of none."""
+    named = [str(each["type"]) for each in alternatives(schema, tool.definitions)]
+    return bool(named) and set(named) <= {*types, "null"} and set(named) != {"null"}
+
+
+def _is_expression(name: str, tool: ToolSpec) -> bool:
+    schema = tool.parameters[name]
+    return _is(schema, tool, "string") and (name in _EXPRESSIONS or arithmetic(schema, tool.definitions))
+
+
+def _numbers_taken(tool: ToolSpec) -> int:
+    """How many numbers a tool needs: those that take two are made to combine."""
+    needed = [name for name in tool.required if name in tool.parameters]
+    return sum(_is(tool.parameters[name], tool, "number", "integer") or _is_expression(name, tool) for name in needed)
+
+
+def _paths(tool: ToolSpec) -> Iterator[tuple[Path, Schema]]:
+    """What of an observation can be taken: all of it, its numbers, its other fields; of a list, of its elements."""
+    if tool.returns is None:
+        return
+    found: list[tuple[Path, Schema]] = [((), tool.returns)]
+    for option in alternatives(tool.returns, tool.definitions):
+        prefix: Path = ()
+        schema: Schema = option
+        if option["type"] == "array":
+            prefix, schema = (ALL,), option.get("items")
+        for inner in alternatives(schema, tool.definitions):
+            if isinstance(properties := inner.get("properties"), dict):
+                found += (((*prefix, name), of) for name, of in properties.items())
+    yield from sorted(found, key=lambda each: not _is(each[1], tool, "number", "integer"))
+
+
+def _calls(tool: ToolSpec, count: int) -> list[Task]:
+    return [Task(n + 1, tool.name, _constants(tool, n)) for n in range(count)]
+
+
+def _constants(tool: ToolSpec, variant: int) -> dict[str, Value]:
+    """A value for each required parameter; other ones for another variant, if there are others."""
+    named = [name for name in tool.parameters if name in tool.required]
+    if not named and variant >= 0:  # of two calls without arguments, one would do
+        named = [name for name in tool.parameters if _is(tool.parameters[name], tool, "string")][:1]
+    return {name: cast("Value", _constant(name, tool.parameters[name], tool, variant)) for name in named}
+
+
+_TEXTS = {
+    "date": ("2026-01-31", "2026-02-28"),
+    "date-time": ("2026-01-31T12:00:00Z", "2026-02-28T12:00:00Z"),
+    "time": ("12:00:00Z", "18:30:00Z"),
+    "email": ("alpha@example.com", "beta@example.com"),
+    "uri": ("https://example.com/alpha", "https://example.com/beta"),
+    "uuid": ("123e4567-e89b-12d3-a456-426614174000", "123e4567-e89b-12d3-a456-426614174001"),
+}
+_NAMED = {"email": "email", "url": "uri", "uri": "uri", "date": "date"}
+
+
+def _constant(name: str, schema: Schema, tool: ToolSpec, variant: int) -> JSON:
+    """A value as the schema suggests it: one of its examples or of the values it lists; else by type and name."""
+    said = schema if isinstance(schema, dict) else {}
+    for values in (said.get("examples"), literals(schema, tool.definitions)):
+        if isinstance(values, list) and values:
+            return values[variant % len(values)]
+    option = next(
+        (each for each in alternatives(schema, tool.definitions) if each["type"] != "null"), {"type": "string"}
+    )
+    least = option.get("minimum", option.get("exclusiveMinimum"))
+    start = least + (0 if "minimum" in option else 1) if isinstance(least, int | float) else 1
+    match option:
+        case {"type": "boolean"}:
+            return variant % 2 == 0
+        case {"type": "integer"}:
+            return int(start) + variant
+        case {"type": "number"}:
+            return float(start) + variant
+        case {"type": "array"}:
+            return [_constant(name, option.get("items"), tool, variant)]
+        case {"type": "object", "properties": dict() as properties}:
+            required = option.get("required")
+            needed = [each for each in properties if isinstance(required, list) and each in required]
+            return {each: _constant(each, properties[each], tool, variant) for each in needed}
+        case {"type": "object"}:
+            return {}
+    form = option.get("format") or _NAMED.get(name.rpartition("_")[2])
+    return _TEXTS.get(str(form), ("Alpha", "Beta"))[variant % 2]
+
+
+def _checked(tasks: Sequence[Task], tools: Sequence[ToolSpec], what: str) -> Iterator[PlanExample]:
+    """An example of these tasks, if the checker has nothing against them."""
+    plan = Plan(tuple(tasks))
+    try:
+        check_plan(plan, tools)
+    except PlanError:
+        return
+    named = [str(value) for task in tasks for value in task.arguments.values() if _is_constant(value)]
+    about = " and ".join(dict.fromkeys(named))
+    yield PlanExample(f"For {about}: {what}?" if about else f"{what[:1].upper()}{what[1:]}?", str(plan))
+
+
+def _is_constant(value: Value) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _what(tool: ToolSpec) -> str:
+    """What a tool is for, in its own words."""
+    first = re.split(r"\n|[\s,(]+(?:e\.g\.|such as)|\.(?:\s|$)", tool.description.strip())[0]
+    return f"{first[:1].lower()}{first[1:]}" if first and len(first) < 120 else tool.name.replace("_", " ")

@@ -1,0 +1,240 @@
+r"""The three written forms of a grammar: GBNF, Lark (of llguidance) and one regular expression.
+
+>>> line = Alt((Seq(("a", Use("line", bits=1))), When(0, 1, frozenset({1}), "b")))  # `b` only after an `a`
+>>> print(gbnf({"root": Use("line"), "line": line}))
+root ::= line-0
+line-0 ::= "a" line-1
+line-1 ::= "a" line-1 | "b"
+>>> print(lark({"root": Use("line"), "line": line}))
+%llguidance {}
+start: line::0
+line::_: "a" line::bit_or(1) | "b" %if eq([0:1], 1)
+
+May know: `rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from llmcompiler_graph.core.grammar.rules import (
+    Alt,
+    Chars,
+    Form,
+    Node,
+    Repeat,
+    Rules,
+    Seq,
+    Use,
+    When,
+    alternatives,
+    expanded,
+    in_use,
+    parts,
+    pruned,
+    reached,
+    stateful,
+)
+
+__all__ = ("gbnf", "lark", "regex", "write")
+
+
+def write(rules: Rules, form: Form) -> str:
+    """Write a grammar down.
+
+    Raises:
+        ValueError: It is too large for a regular expression.
+    """
+    return {"gbnf": gbnf, "lark": lark, "regex": regex}[form](rules)
+
+
+_GBNF = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(_GBNF.get(char, char) for char in text) + '"'
+
+
+def _count(node: Repeat) -> str:
+    match node.least, node.most:
+        case 0, 1:
+            return "?"
+        case 0, None:
+            return "*"
+        case 1, None:
+            return "+"
+        case least, most:
+            return f"{{{least},{'' if most is None else most}}}"
+
+
+def _body(node: Node, leaf: Callable[[Node], str | None], *, top: bool = False) -> str:
+    """Write a node the way GBNF and Lark both do; `leaf` writes what they write differently."""
+    written = leaf(node)
+    if written is not None:
+        return written
+    match node:
+        case str():
+            return _quoted(node)
+        case Seq(nodes):
+            inner = " ".join(filter(None, (_body(each, leaf) for each in nodes)))
+            return inner if top or len(nodes) < 2 else f"({inner})"
+        case Alt(nodes):
+            inner = " | ".join(_body(each, leaf, top=True) for each in nodes)
+            return inner if top or len(nodes) < 2 else f"({inner})"
+        case Repeat():
+            inner = _body(node.node, leaf)
+            single = isinstance(node.node, str | Chars | Use) or (inner[0] == "(" and inner[-1] == ")")
+            return (inner if single else f"({inner})") + _count(node)
+        case _:
+            raise AssertionError(node)
+
+
+def gbnf(rules: Rules) -> str:
+    """Write a grammar in GBNF, which llama.cpp takes, and xgrammar, inside vLLM and SGLang, as EBNF."""
+
+    def leaf(node: Node) -> str | None:
+        match node:
+            case Chars():
+                return f"[{node.inside}]"
+            case Use():
+                return node.rule
+            case _:
+                return None
+
+    return "\n".join(f"{name} ::= {_body(node, leaf, top=True)}" for name, node in expanded(rules).items())
+
+
+def lark(rules: Rules, *, plain: bool = False) -> str:
+    """Write a grammar in llguidance's dialect of Lark, states included; or without that, in what other Larks know."""
+    rules = expanded(rules) if plain else in_use(pruned(rules))
+    depending = stateful(rules)
+
+    def named(rule: str) -> str:
+        return "start" if rule == "root" else rule.replace("-", "_") if plain else rule
+
+    def lines(name: str, rule: Node) -> str:
+        def leaf(node: Node) -> str | None:
+            match node:
+                case Use() if node.rule not in depending:
+                    return named(node.rule)
+                case Use() if name not in depending:
+                    return f"{node.rule}::{node.bits}"
+                case Use():
+                    return f"{node.rule}::bit_or({node.bits})" if node.bits else f"{node.rule}::_"
+                case str() | When():
+                    return None
+                case Repeat(inner, 0, most) if most != 1 and _regular(node):  # a lexer needs something to match
+                    return f"({leaf(Repeat(inner, 1, most))})?"
+                case _ if _regular(node) and not _nullable(node):
+                    return "/" + str(_pattern(node, _no_rule)).replace("/", "\\/") + "/"
+                case Repeat(inner, least, most) if plain and max(least, most or 1) > 1:
+                    one = f"({_body(inner, leaf)})"
+                    return f"{one}~{least} {one}*" if most is None else f"{one}~{least}..{most}"
+                case _:
+                    return None
+
+        def alternative(node: Node) -> str:
+            if not isinstance(node, When):
+                return _body(node, leaf, top=True)
+            bits = f"[{node.start}:{node.start + node.width}]"
+            conditions = [f"eq({bits}, {value})" for value in sorted(node.values)]
+            condition = conditions.pop()
+            while conditions:
+                condition = f"or({conditions.pop()}, {condition})"
+            return " | ".join(f"{_body(each, leaf, top=True)} %if {condition}" for each in alternatives(node.node))
+
+        whole = leaf(rule)
+        body = whole if whole is not None else " | ".join(map(alternative, alternatives(rule)))
+        return f"{named(name)}{'::_' if name in depending else ''}: {body}"
+
+    return "\n".join([*([] if plain else ["%llguidance {}"]), *(lines(name, node) for name, node in rules.items())])
+
+
+def _nullable(node: Node) -> bool:
+    """Whether nothing at all matches; a rule's use never does."""
+    match node:
+        case Seq(nodes):
+            return all(map(_nullable, nodes))
+        case Alt(nodes):
+            return any(map(_nullable, nodes))
+        case Repeat():
+            return not node.least
+        case str():
+            return not node
+        case _:
+            return False
+
+
+def _regular(node: Node) -> bool:
+    return not isinstance(node, Use | When) and all(map(_regular, parts(node)))
+
+
+_SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
+_LONGEST = 400_000  # characters
+
+
+def _pattern(node: Node, rule: Callable[[str], str | None]) -> str | None:
+    """Write a node as a regular expression; `None` if it holds a rule that `rule` does not write."""
+    match node:
+        case str():
+            return _SPECIAL.sub(r"\\\g<0>", node).replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+        case Chars():
+            return f"[{node.inside}]"
+        case Use():
+            return rule(node.rule)
+        case Seq(nodes):
+            parts = [_pattern(each, rule) for each in nodes]
+            return None if None in parts else "".join(each for each in parts if each is not None)
+        case Alt(nodes):
+            found = [each for each in (_pattern(each, rule) for each in nodes) if each is not None]
+            if not found:
+                return None
+            return found[0] if len(found) == 1 else f"(?:{'|'.join(found)})"
+        case Repeat():
+            inner = _pattern(node.node, rule)
+            if inner is None:
+                return "" if not node.least else None
+            single = isinstance(node.node, Chars) or (isinstance(node.node, str) and len(node.node) == 1)
+            return (inner if single else f"(?:{inner})") + _count(node)
+        case When():
+            raise AssertionError(node)
+
+
+def regex(rules: Rules, depth: int = 2) -> str:
+    """Write a grammar as a regular expression: what nests in itself deeper than `depth` is left out.
+
+    Raises:
+        ValueError: It is longer than any server should be sent.
+    """
+    plain = expanded(rules)
+    written: dict[tuple[str, tuple[str, ...]], str | None] = {}
+    total = 0
+    recursive = {name for name in plain if name in reached(plain, name)}
+
+    def inside(name: str, stack: tuple[str, ...]) -> str | None:
+        nonlocal total
+        if name in recursive:
+            if stack.count(name) >= depth:
+                return None
+            stack = (*stack, name)
+        key = name, tuple(sorted(stack))
+        if key not in written:
+            text = written[key] = _pattern(plain[name], lambda other: inside(other, stack))
+            total += len(text or "")
+            if total > 20 * _LONGEST:
+                raise ValueError(_TOO_LARGE)
+        return written[key]
+
+    text = inside("root", ())
+    assert text is not None
+    if len(text) > _LONGEST:
+        raise ValueError(_TOO_LARGE)
+    return text
+
+
+_TOO_LARGE = "the grammar of these tools is too large for a regular expression: allow fewer tasks, or use another form"
+
+
+def _no_rule(name: str) -> str | None:
+    raise AssertionError(name)

@@ -1,0 +1,240 @@
+r"""The grammar of plans for the tools at hand.
+
+A plan that matches parses and type-checks. Tool and argument names are those of the tools, literals have their
+parameter's type, and a reference is to an earlier task and to what fits its place:
+
+- `$1` where the observation itself fits, `${1.height_m}` where that field of it does. In a string, every value fits;
+  in an arithmetic expression (a string with the format `arithmetic`, see `expressions.arithmetic`), numbers do.
+- Which tool an earlier line calls decides what may be said of it. So tools are told apart by their *kind*, that is, by
+  what may be referred to in their observations, and the grammar's state notes the kind of every line.
+
+llguidance follows the state. A form without states has a rule per state, and kinds in any order would make too many
+of them: there (`phased`), tasks of one kind stand together, sources first. A task that needs a later kind's
+observation, such as a look-up of what was calculated, then has to wait for a replan. Where there are too many kinds,
+the most similar count as one, and a reference fits what some of them return. That is left to the checker, and besides:
+
+- what a schema says in a `pattern`, in `multipleOf`, in `uniqueItems`, or in a `format` other than those of dates,
+  times and UUIDs; whether a date and time needs a time zone; keys that are numbers;
+- a `maxLength` over 32. Texts and numbers may be as long as they are, since what cuts them short writes a wrong plan.
+
+Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`.
+
+May know: `expressions`, `kinds`, `literals`, `plan`, `references`, `rules`, `schema`, `values`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import comb
+
+from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.checking.schema import Schema, fits
+from llmcompiler_graph.core.grammar.kinds import Key, Kinds, Profile, Typed, paths
+from llmcompiler_graph.core.grammar.literals import literal_text, members
+from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
+from llmcompiler_graph.core.grammar.values import Values
+from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.core.language.references import IDENTIFIER
+
+__all__ = ("plan_grammar",)
+
+_TASKS = 24
+"""How many tasks a plan may have if any number is allowed."""
+_MOST_TASKS = 64
+"""How many it may have if more are allowed."""
+_PHASED_TASKS = 16
+"""The same without a state."""
+_BITS = 64
+"""How many bits llguidance's state has."""
+_KINDS = 7
+"""How many kinds are told apart with a state."""
+_STATES = 400
+"""How many states a grammar may be expanded for."""
+_CALLS = 4000
+"""How many calls in states."""
+
+
+def plan_grammar(
+    tools: Iterable[ToolSpec],
+    *,
+    first: int = 1,
+    max_tasks: int | None = None,
+    again: Sequence[int] = (),
+    earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
+    typed: bool = True,
+    phased: bool = False,
+) -> Rules:
+    """Make the grammar of plans.
+
+    Args:
+        tools: What they may call.
+        first: The index of their first task.
+        max_tasks: How many tasks they may have, up to 64; if any number is allowed, 24, or 16 if `phased`. If not
+            `phased`, the state notes the kinds of the first 64, 32 or 21 of them, with 1, 3 or 7 kinds of tools: only
+            to those may others refer.
+        again: If given, just the tasks of these indices are written, and no `join()`.
+        earlier: What else may be referred to: by index, a task's tool and the schema of what it returns.
+        typed: Whether references are typed. If not, any `$n` may stand anywhere.
+        phased: Whether tasks of one kind must stand together, so that the grammar can be written without states.
+    """
+    listed = list(tools)
+    known = {index: Typed(schema, tool.definitions) for index, (tool, schema) in (earlier or {}).items()}
+    tasks = min(max_tasks or (_PHASED_TASKS if phased else _TASKS), _MOST_TASKS) if listed else 0
+    indices = list(again) or [*range(first, first + tasks)]
+    return _Plans(listed, known, typed=typed).rules(indices, first, phased=phased, join=not again)
+
+
+class _Plans:
+    def __init__(self, tools: Sequence[ToolSpec], earlier: Mapping[int, Typed], *, typed: bool) -> None:
+        self.tools = tools
+        self.earlier = earlier
+        self.values = Values(typed=typed)
+
+    def rules(self, indices: Sequence[int], first: int, *, phased: bool, join: bool) -> Rules:
+        plain = {n: self._call(tool) for n, tool in enumerate(self.tools)}
+        returns = [Typed(tool.returns, tool.definitions) for tool in self.tools]
+        known = [*returns, *self.earlier.values()]
+        fanned: dict[int, Node] = {}
+        if self.values.typed and any(paths(each, fan=True) for each in known):
+            fanned = {n: Alt(tuple(self._fanned(tool))) for n, tool in enumerate(self.tools) if tool.parameters}
+        # what a line may be: a call, and what may be said of what it returns
+        calls = [(f"call-{n}", body, returns[n]) for n, body in plain.items()]
+        calls += [(f"fan-{n}", body, returns[n].listed) for n, body in fanned.items()]
+        offered = {kind.key: kind for _, _, kind in calls}
+        profiles = {key: self._profile(kind) for key, kind in offered.items()}
+        kinds = Kinds({name: profiles[kind.key] for name, _, kind in calls})
+        if not self.values.typed:
+            kinds.merge(1)
+        elif phased:
+            states = min(_STATES, _CALLS // max(1, len(self.tools)))
+            kinds.merge(next(n for n in (4, 3, 2, 1) if n == 1 or comb(len(indices) + n, n) <= states))
+            kinds.sort(
+                {f"{what}-{n}" for n, tool in enumerate(self.tools) for what in ("call", "fan") if _consumes(tool)}
+            )
+        else:
+            kinds.merge(_KINDS)
+        width = max(1, len(kinds.profiles).bit_length())
+        noted = len(indices) if phased else _BITS // width
+        made = self.values.rules
+        for key, (name, _) in self.values.slots.items():
+            made[name] = self._references(key, kinds, indices[:noted], width)
+        for number in range(len(kinds.profiles)):
+            made[f"kind-{number}"] = Alt(tuple(Use(call) for call in kinds.members[number]))
+        lines = _lines(
+            len(kinds.profiles), indices, width, noted, phased=phased, join=join, end=max([first - 1, *indices]) + 1
+        )
+        thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
+        begin = Use(next(iter(lines)))
+        root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join else begin}
+        return {**root, **lines, **{name: body for name, body, _ in calls}, **made}
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def _call(self, tool: ToolSpec) -> Node:
+        """One tool's calls: required arguments in order, then any of the others in order, by name."""
+        return self._written(
+            tool, {name: self.values.value(Typed(s, tool.definitions)) for name, s in tool.parameters.items()}
+        )
+
+    def _fanned(self, tool: ToolSpec) -> Iterator[Node]:
+        """Calls that run once per element of a list: one argument is such a reference."""
+        values = {name: self.values.value(Typed(schema, tool.definitions)) for name, schema in tool.parameters.items()}
+        for name, schema in tool.parameters.items():
+            if name in tool.required or IDENTIFIER.fullmatch(name) or _as_dict(tool):
+                fan = self.values.reference(Typed(schema, tool.definitions), fan=True)
+                yield self._written(tool, {**values, name: fan}, given=name)
+
+    def _written(self, tool: ToolSpec, values: Mapping[str, Node], given: str = "") -> Node:
+        as_dict, needed = _as_dict(tool), [name for name in values if name in tool.required]
+        first = next(iter(values), "")
+        if as_dict and first not in needed and fits({"type": "object"}, tool.parameters[first], tool.definitions):
+            needed.insert(0, first)  # else the dict would be its value
+        # one that fans out stands where it may in any other call: if no reference fits, there is another way to go on
+        needed += [given] * (given not in ("", *needed))
+        written = {
+            name: Seq((f"{literal_text(name)}: " if as_dict else f"{name}=", value))
+            for name, value in values.items()
+            if as_dict or IDENTIFIER.fullmatch(name)
+        }
+        others = [each for name, each in written.items() if name not in needed]
+        inside = members([written[name] for name in needed], others)
+        return Seq((f"{tool.name}({'{' * as_dict}", *inside, f"{'}' * as_dict})"))
+
+    # -- references -----------------------------------------------------------------------------------------------
+
+    def _profile(self, kind: Typed) -> Profile:
+        """What may follow the index of a reference to an observation, in each place that references stand in."""
+        found = paths(kind), paths(kind, fan=True)
+        return {
+            key: frozenset(
+                path
+                for path, schema in found[key[1]]
+                if fits(schema, wanted.schema, wanted.definitions, kind.definitions)
+            )
+            for key, (_, wanted) in self.values.slots.items()
+        }
+
+    def _references(self, key: Key, kinds: Kinds, indices: Sequence[int], width: int) -> Node:
+        """The references that fit somewhere, to each task whose kind has any."""
+        found: list[Node] = []
+        inside = next((form for form in ("bare", "braced", "both") if key[0].startswith(form)), "")
+
+        def written(index: int, ends: frozenset[Node]) -> Node | None:
+            forms: list[Node] = []
+            if "" in ends and inside in {"", "bare", "both"}:
+                forms.append(f"${index}")
+            if "" in ends and inside in {"braced", "both"}:
+                forms.append(f"${{{index}}}")
+            rest = tuple(sorted(ends - {""}, key=repr))
+            if rest and inside != "bare":
+                forms.append(Seq((f"${{{index}", self.values.named("path", repr(rest), lambda: Alt(rest)), "}")))
+            return Alt(tuple(forms)) if forms else None
+
+        for index, kind in self.earlier.items():
+            if (node := written(index, self._profile(kind)[key])) is not None:
+                found.append(node)
+        for line, index in enumerate(indices):
+            values: dict[frozenset[Node], set[int]] = {}
+            for number, profile in enumerate(kinds.profiles, 1):
+                values.setdefault(profile[key], set()).add(number)
+            for ends, codes in values.items():
+                if (node := written(index, ends)) is not None:
+                    found.append(When(line * width, width, frozenset(codes), node))
+        return Alt(tuple(found))
+
+
+def _as_dict(tool: ToolSpec) -> bool:
+    """Whether plan text cannot name all that a tool needs; then a call gives one dict of all arguments."""
+    return not all(map(IDENTIFIER.fullmatch, tool.required.intersection(tool.parameters)))
+
+
+def _consumes(tool: ToolSpec) -> bool:
+    """Whether a tool needs what is hardly ever written out: figures, lists, objects."""
+    return any(
+        not fits({"type": "string"}, schema, tool.definitions) or arithmetic(schema, tool.definitions)
+        for name, schema in tool.parameters.items()
+        if name in tool.required
+    )
+
+
+def _lines(
+    kinds: int, indices: Sequence[int], width: int, noted: int, *, phased: bool, join: bool, end: int
+) -> dict[str, Node]:
+    """The numbered lines; the first ones note their kinds in the state."""
+
+    def name(line: int, kind: int) -> str:
+        return f"line-{line}-{kind}" if phased else f"line-{line}"
+
+    found: dict[str, Node] = {}
+    for line, index in enumerate(indices):
+        last = not join and line == len(indices) - 1
+        for now in range(kinds if phased and line else 1):
+            options: list[Node] = []
+            for kind in range(now, kinds):
+                following = Use(name(line + 1, kind), kind + 1 << line * width if line < noted else 0)
+                options.append(Seq((f"{index}. ", Use(f"kind-{kind}"), *(() if last else ("\n", following)))))
+            found[name(line, now)] = Alt((*options, f"{index}. join()") if join else tuple(options))
+    if join:
+        for now in range(kinds if phased and indices else 1):
+            found[name(len(indices), now)] = f"{end}. join()"
+    return found

@@ -1,0 +1,240 @@
+r"""What a plan may write where a type is wanted: constants, and references, a rule for each type and each place.
+
+>>> values = Values(typed=True)
+>>> values.value(Typed({"type": "boolean"}))
+Alt(nodes=(Use(rule='value-0', bits=0), Use(rule='ref-0', bits=0)))
+>>> values.rules["value-0"]
+Alt(nodes=(Alt(nodes=('True', 'False')),))
+
+May know: `expressions`, `kinds`, `literals`, `references`, `rules`, `schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.checking.schema import Schema, alternatives, literals
+from llmcompiler_graph.core.grammar.kinds import NAME, Key, Typed
+from llmcompiler_graph.core.grammar.literals import (
+    BOOLEAN,
+    DECIMALS,
+    FORMATS,
+    KEY,
+    LETTER,
+    NUMBER,
+    PLAIN,
+    WHOLE,
+    constant,
+    figure,
+    literal_text,
+    members,
+    separated,
+    string,
+)
+from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Seq, Use, optional
+from llmcompiler_graph.core.language.references import JSON
+
+__all__ = ("Values",)
+
+_AFTER_BARE = Alt((Chars(r'^0-9.,\["\\$\x00-\x1f'), Seq((Chars(".,"), " "))))  # what does not go on with a `$1`
+_TEXT = Typed({"type": "string"})
+_FIGURE = Typed({"type": "number"})
+_UNTYPED = Alt(
+    (
+        Seq(("$", Chars("1-9"), optional(Chars("0-9")))),
+        Seq(
+            (
+                "${",
+                Chars("1-9"),
+                optional(Chars("0-9")),
+                Repeat(Alt((Seq((".", NAME)), Seq(("[", Alt((Repeat(Chars("0-9"), 1, 3), "*")), "]")))), 1, 4),
+                "}",
+            )
+        ),
+    )
+)
+
+
+_SHORT = 32
+"""Up to which maximum a text's length is held to it, and no reference stands inside the text."""
+
+
+class Values:
+    """The rules of what may stand where, as far as they were asked for.
+
+    Args:
+        typed: Whether references are typed. If not, any `$n` may stand anywhere.
+    """
+
+    def __init__(self, *, typed: bool) -> None:
+        self.typed = typed
+        self.rules: dict[str, Node] = {}
+        self.slots: dict[
+            Key, tuple[str, Typed]
+        ] = {}  # -> rule, wanted; not among the rules: which tasks there are decides
+        self._names: dict[str, str] = {}
+
+    def value(self, wanted: Typed) -> Node:
+        """What an argument or an element may be: a literal or a reference."""
+        literal = self.named("value", wanted.key, lambda: self._literal(wanted))
+        return Alt((literal, self.reference(wanted)))
+
+    def reference(self, wanted: Typed, *, fan: bool = False) -> Use:
+        """A reference to what is wanted, or to a list of it that the task fans out over."""
+        taken = _FIGURE if arithmetic(wanted.schema, wanted.definitions) else wanted
+        return Use(self._slot(taken, fan=fan))
+
+    def named(self, what: str, key: str, make: Callable[[], Node]) -> Use:
+        """A rule for what has a key, made once; it may refer to itself."""
+        key = f"{what} {key}"
+        if key not in self._names:
+            self._names[key] = name = f"{what}-{len(self._names)}"
+            self.rules[name] = make()
+        return Use(self._names[key])
+
+    def _shared(self, name: str, node: Node) -> Use:
+        """Give a node that no state matters to a rule of its own."""
+        self.rules[name] = node
+        return Use(name)
+
+    def _literal(self, wanted: Typed) -> Node:
+        options = alternatives(wanted.schema, wanted.definitions)
+        return Alt(tuple(self._option(option, wanted.definitions) for option in options) or (self._anything(),))
+
+    def _option(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
+        match option:
+            case {"const": value}:
+                return constant(value)
+            case {"enum": list() as values}:
+                return Alt(tuple(map(constant, values)))
+            case {"type": "string"}:
+                return self._text(option)
+            case {"type": "integer" | "number" as name}:
+                return figure(option, whole=name == "integer")
+            case {"type": "boolean"}:
+                return BOOLEAN
+            case {"type": "null"}:
+                return "None"
+            case {"type": "array"}:
+                return self._list(option, definitions)
+            case {"type": "object"}:
+                return self._object(option, definitions)
+            case _:
+                return self._anything()
+
+    def _anything(self) -> Node:
+        if "anything" not in self.rules:
+            self.rules["anything"] = Alt(())  # it refers to itself
+            one = Alt((Use("anything"), Use(self._slot(Typed()))))
+            pair = Seq((_key(None, {}), ": ", one))
+            lists, objects = (
+                Seq((a, separated(each, 0, None), b)) for a, each, b in (("[", one, "]"), ("{", pair, "}"))
+            )
+            self.rules["anything"] = Alt((self._text({}), NUMBER, BOOLEAN, "None", lists, objects))
+        return Use("anything")
+
+    def _text(self, option: Mapping[str, JSON]) -> Node:
+        if not self.typed:
+            return string(Repeat(Alt((Chars(r'^"\\\x00-\x1f'), Seq(("\\", Chars(r'"\\nt'))))), 0, None))
+        if (written := FORMATS.get(str(option.get("format")))) is not None:
+            return string(written)
+        if option.get("format") == "arithmetic":
+            return self.named("arithmetic", Typed(dict(option)).key, lambda: self._expression(option, len(self._names)))
+        least, most = option.get("minLength"), option.get("maxLength")
+        least = least if isinstance(least, int) else 0
+        if isinstance(most, int) and most <= _SHORT:
+            return string(Repeat(PLAIN, least, most))
+        return self.named("text", str(least), lambda: self._template(least))
+
+    def _template(self, least: int) -> Node:
+        """Text of at least so many letters; with a reference in it, it is long enough."""
+        bare, braced = (Use(self._slot(_TEXT, inside=form)) for form in ("bare", "braced"))
+
+        def letters(least: int, most: int | None = None) -> Node:
+            return self._shared(f"letters-{least}-{'' if most is None else most}", Repeat(LETTER, least, most))
+
+        # a lexer must tell where a chunk ends by its next character, so `$$` is no part of it
+        chunk = optional(letters(1))
+        reference = Alt((Seq((braced, chunk)), Seq((bare, optional(Seq((self._shared("after", _AFTER_BARE), chunk)))))))
+        last = Seq((bare, Chars(".,")))
+        rest = Seq((Repeat(Alt((Seq(("$$", chunk)), reference)), 0, None), optional(last)))
+        if not least:
+            return string(Seq((chunk, rest)))
+        few = optional(letters(1, least - 1)) if least > 1 else Seq(())
+        more = letters(least - 1) if least > 1 else chunk
+        begun = Alt((letters(least), Seq(("$$", more)), Seq((few, reference))))
+        return string(Alt((Seq((begun, rest)), Seq((few, last)))))
+
+    def _list(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
+        places = option.get("prefixItems")
+        if isinstance(places, list) and places:
+            parts: list[Node] = ["["]
+            for number, place in enumerate(places):
+                parts += [", "] * (number > 0) + [self.value(Typed(place, definitions))]
+            return Seq((*parts, "]"))
+        least, most = option.get("minItems"), option.get("maxItems")
+        least = least if isinstance(least, int) else 0
+        most = most if isinstance(most, int) else None
+        items = self.value(Typed(option.get("items"), definitions))
+        return Seq(("[", separated(items, least, most), "]"))
+
+    def _object(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
+        properties, required, others = (option.get(x) for x in ("properties", "required", "additionalProperties"))
+        if isinstance(properties, dict) and properties:
+            needed = set(map(str, required)) if isinstance(required, list) else set()
+            pairs = {n: Seq((f"{literal_text(n)}: ", self.value(Typed(s, definitions)))) for n, s in properties.items()}
+            must = [pair for name, pair in pairs.items() if name in needed]
+            return Seq(("{", *members(must, [pair for name, pair in pairs.items() if name not in needed]), "}"))
+        if others is False:
+            return "{}"
+        value = self.value(Typed(others if isinstance(others, dict) else None, definitions))
+        least, most = option.get("minProperties"), option.get("maxProperties")
+        least = least if isinstance(least, int) else 0
+        most = most if isinstance(most, int) else None
+        pair = Seq((_key(option.get("propertyNames"), definitions), ": ", value))
+        return Seq(("{", separated(pair, least, most), "}"))
+
+    def _expression(self, option: Mapping[str, JSON], place: int) -> Node:
+        """Arithmetic in a string: numbers, references to numbers, the functions that the parameter names."""
+        total, term = (Use(f"{name}-{place}") for name in ("sum", "term"))
+        functions, selectors = option.get("functions"), option.get("selectors")
+        space = optional(" ")
+        operator = self._shared("operator", Seq((space, Alt((Chars("+*/-"), "**")), space)))
+        comparisons = Alt((Seq((Chars("<>"), optional("="))), "==", "!="))
+        compare = self._shared("comparison", Seq((space, comparisons, space)))
+        number = Use(self._slot(_FIGURE, inside="both"))
+        atoms: list[Node] = [self._shared("figure", Seq((WHOLE, optional(DECIMALS)))), number, Seq(("(", total, ")"))]
+        named = functions if isinstance(functions, dict) else {}
+        for most in dict.fromkeys(named.values()):
+            names = Alt(tuple(f"{name}(" for name, each in named.items() if each == most))
+            atoms.append(Seq((names, separated(total, 1, most if isinstance(most, int) else None), ")")))
+        self.rules[total.rule] = Seq((term, Repeat(Seq((operator, term)), 0, None)))
+        self.rules[term.rule] = Seq((optional("-"), Alt(tuple(atoms))))
+        single, double = (Repeat(Chars(f"^{quote}\\\\$\\x00-\\x1f"), 1, None) for quote in ("'\"", '"'))
+        label = self._shared("label", Alt((Seq(("'", single, "'")), Seq(('\\"', double, '\\"')))))
+        whole: list[Node] = [total, Seq((total, compare, total))]
+        choice = Alt((label, total))
+        whole.append(Seq((choice, " if ", total, compare, total, " else ", choice)))
+        if isinstance(selectors, list) and selectors:
+            names = Alt(tuple(f"{name}({{" for name in selectors))
+            whole.append(Seq((names, separated(Seq((label, ": ", total)), 1, None), "})")))
+        return string(Alt(tuple(whole)))
+
+    def _slot(self, wanted: Typed, *, fan: bool = False, inside: str = "") -> str:
+        """The name of the rule for the references that fit somewhere; in a string, of one form or `both`."""
+        if not self.typed:
+            self.rules.setdefault("reference", _UNTYPED)
+            return "reference"
+        key = f"{inside}{wanted.key}", fan
+        if key not in self.slots:
+            self.slots[key] = f"ref-{len(self.slots)}", wanted
+        return self.slots[key][0]
+
+
+def _key(names: Schema, definitions: Mapping[str, JSON]) -> Node:
+    """The keys of an object; they hold no references."""
+    if listed := literals(names, definitions):
+        return Alt(tuple(literal_text(str(each)) for each in listed))
+    written = FORMATS.get(str(names.get("format"))) if isinstance(names, dict) else None
+    return string(Repeat(KEY, 0, None) if written is None else written)

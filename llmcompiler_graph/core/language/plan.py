@@ -1,0 +1,209 @@
+"""The plan: numbered tool calls whose arguments may refer to earlier ones. Text form and back.
+
+>>> plan = Plan((
+...     Task(1, "search", {"query": "Mount Everest height"}),
+...     Task(2, "search", {"query": "K2 height"}),
+...     Task(3, "math", {"expression": Template((Reference(1), " - ", Reference(2)))}),
+... ))
+>>> print(plan)
+1. search(query="Mount Everest height")
+2. search(query="K2 height")
+3. math(expression="$1 - $2")
+4. join()
+>>> plan.tasks[2].dependencies
+(1, 2)
+
+May know: `references`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from llmcompiler_graph.core.language.references import IDENTIFIER, JSON, Reference, Template, Value, references
+
+__all__ = (
+    "Observation",
+    "Plan",
+    "Status",
+    "Task",
+    "ToolSpec",
+    "gathered",
+    "render_call",
+    "render_value",
+)
+
+Status: TypeAlias = Literal["done", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One numbered tool call of a plan."""
+
+    index: int
+    """Its number, 1 or more, unique over the plans of one question."""
+    tool: str
+    """The name of the tool to call."""
+    arguments: Mapping[str, Value] = field(default_factory=dict)
+    """Arguments by name; values may hold references to earlier tasks."""
+    after: tuple[int, ...] = ()
+    """Tasks that must be finished first although no data is taken from them."""
+    positional: tuple[Value, ...] = ()
+    """Arguments given by position, before the tool's schema has named them; empty in a checked plan."""
+    thought: str = ""
+    """The `Thought:` written before it."""
+    line: int = field(default=1, compare=False)
+    """Where it stands in the plan text, 1-based."""
+    column: int = field(default=1, compare=False)
+    """Where it stands in its line, 1-based."""
+
+    @property
+    def dependencies(self) -> tuple[int, ...]:
+        """The tasks it waits for, each once, in ascending order."""
+        values = (*self.positional, *self.arguments.values())
+        return tuple(sorted({r.index for value in values for r in references(value)} | set(self.after)))
+
+    def __str__(self) -> str:
+        after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""
+        thought = "".join(f"Thought: {line}\n" for line in self.thought.split("\n")) if self.thought else ""
+        return f"{thought}{self.index}. {render_call(self.tool, self.arguments, self.positional)}{after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Tasks in the order they were written. References point only backwards, so it is acyclic."""
+
+    tasks: tuple[Task, ...]
+    """The tasks, in order."""
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __str__(self) -> str:
+        """Write plan text that parses back to this plan."""
+        join = max((task.index for task in self.tasks), default=0) + 1
+        return "\n".join([*map(str, self.tasks), f"{join}. join()"])
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What became of a task."""
+
+    status: Status
+    """`done`, `failed` (the tool raised, or the task could not be used) or `skipped` (something it needs failed)."""
+    value: JSON = None
+    """What the tool returned, as a JSON value; `None` unless done.
+
+    If some calls of a task that fanned out have failed, the list of what they returned, with `None` where one failed.
+    """
+    error: str = ""
+    """What went wrong; empty if done."""
+    attachment: object = field(default=None, compare=False)
+    """Whatever the caller that ran the tool wants carried along; a tuple of them if the task fanned out."""
+
+
+def gathered(results: Mapping[int, Observation]) -> Observation:
+    """Make the observation of a task that fanned out, of those of its calls by element: the list, in order.
+
+    It has failed if one call has; the list then has `None` there. If all have, there is no list.
+    """
+    ordered = [results[element] for element in range(len(results))]
+    attachments = tuple(each.attachment for each in ordered)
+    failures = [(n, each.error) for n, each in enumerate(ordered) if each.status != "done"]
+    values = [each.value if each.status == "done" else None for each in ordered]
+    if not failures:
+        return Observation("done", values, attachment=attachments)
+    n, error = failures[0]
+    kept = json.dumps(values, ensure_ascii=False)
+    text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
+    return Observation("failed", values if len(failures) < len(values) else None, text, attachments)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """What the compiler knows of a tool. Hints are MCP's annotations; `None` is unknown."""
+
+    name: str
+    """Its name in plans."""
+    parameters: Mapping[str, JSON] = field(default_factory=dict)
+    """JSON Schema of each parameter by name, in positional order."""
+    required: frozenset[str] = frozenset()
+    """Parameters without a default."""
+    returns: JSON = None
+    """JSON Schema of the return value, or `None` if unknown."""
+    definitions: Mapping[str, JSON] = field(default_factory=dict)
+    """What `$ref`s in these schemas point to, by pointer such as `#/$defs/Point`."""
+    open_arguments: bool = False
+    """Whether it takes arguments its schema does not name."""
+    description: str = ""
+    """What it does, for the planner's prompt."""
+    read_only: bool | None = None
+    """MCP `readOnlyHint`."""
+    idempotent: bool | None = None
+    """MCP `idempotentHint`."""
+    destructive: bool | None = None
+    """MCP `destructiveHint`."""
+    sees_state: bool = False
+    """Whether it is given the graph's state besides its arguments: equal calls may then return different things."""
+    validate: Callable[[str, JSON], str | None] | None = field(default=None, compare=False)
+    """Checks a constant for a parameter the way the tool will: what is wrong with it, or `None`."""
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether it is known to change something: such calls wait for the whole plan and keep its order."""
+        return self.destructive is True or self.read_only is False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether two equal calls are as good as one."""
+        return self.read_only is True and not self.has_effects
+
+
+def render_value(value: Value) -> str:
+    """Write an argument as plan text."""
+    match value:
+        case Reference():
+            return str(value)
+        case Template(parts):
+            return json.dumps(_template_text(parts), ensure_ascii=False)
+        case str():
+            return json.dumps(value.replace("$", "$$"), ensure_ascii=False)
+        case list():
+            return "[" + ", ".join(map(render_value, value)) + "]"
+        case dict():
+            keys = (json.dumps(key, ensure_ascii=False) for key in value)
+            return "{" + ", ".join(f"{k}: {render_value(v)}" for k, v in zip(keys, value.values(), strict=True)) + "}"
+        case _:
+            return repr(value)
+
+
+def render_call(tool: str, arguments: Mapping[str, Value], positional: tuple[Value, ...] = ()) -> str:
+    """Write a call as plan text, such as `search(query="K2")`.
+
+    Arguments with a name that call syntax has no way to write, such as `page[size]`, become one dict.
+    """
+    if not positional and not all(map(IDENTIFIER.fullmatch, arguments)):
+        return f"{tool}({render_value(dict(arguments))})"
+    named = (f"{name}={render_value(value)}" for name, value in arguments.items())
+    return f"{tool}({', '.join([*map(render_value, positional), *named])})"
+
+
+_GLUE = tuple("0123456789.,")  # after a bare `$1`, these would be read as part of it
+
+
+def _template_text(parts: tuple[str | Reference, ...]) -> str:
+    text = ""
+    for part, following in zip(parts, (*parts[1:], ""), strict=True):
+        if isinstance(part, str):
+            text += part.replace("$", "$$")
+        elif part.path or (isinstance(following, str) and following[:1] in _GLUE):
+            text += part.braced
+        else:
+            text += str(part)
+    return text

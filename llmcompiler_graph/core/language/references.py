@@ -1,0 +1,351 @@
+"""References: `$1`, `${1}`, `${1.items[0].id}`, `${1[*].id}`, from text to value.
+
+A reference stands for the observation of an earlier task. As a whole argument it passes the observation's JSON
+value with its type; inside a string it is interpolated as text. Substitution reads the plan's own text once:
+observations are data, and a `$1` inside one is never expanded.
+
+>>> template = parse_template("${1.height_m} - $2", {1, 2}.__contains__).value
+>>> substitute(template, {1: {"height_m": 8848.86}, 2: 8611})
+'8848.86 - 8611'
+>>> substitute(Reference(1), {1: {"height_m": 8848.86}})
+{'height_m': 8848.86}
+
+May know: `errors` only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby, islice
+from typing import NamedTuple, TypeAlias
+
+from llmcompiler_graph.core.errors import ObservationPathError
+
+__all__ = (
+    "ALL",
+    "BRACED_PATH",
+    "IDENTIFIER",
+    "JSON",
+    "Path",
+    "Reference",
+    "Template",
+    "Value",
+    "as_text",
+    "fan_out",
+    "joined_surrogates",
+    "parse_path",
+    "parse_template",
+    "references",
+    "select",
+    "substitute",
+)
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+"""A JSON value: what observations and resolved arguments are."""
+
+
+class _All(Enum):
+    ALL = "*"
+
+    def __repr__(self) -> str:
+        return "ALL"
+
+
+ALL = _All.ALL
+"""The path element `[*]`: every element of a list."""
+
+Path: TypeAlias = tuple[str | int | _All, ...]
+"""Where in an observation: object keys, list positions (negative from the end) and `ALL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The placeholder of an earlier task's observation in an argument."""
+
+    index: int
+    """The task whose observation is meant."""
+    path: Path = ()
+    """Where in that observation; empty for the whole of it."""
+
+    @property
+    def fans_out(self) -> bool:
+        """Whether the task holding it runs once per element."""
+        return ALL in self.path
+
+    @property
+    def braced(self) -> str:
+        """The form with braces, unambiguous before any text: `${1}`, `${1.items[0].id}`."""
+        return "${" + str(self.index) + _path_text(self.path) + "}"
+
+    def __str__(self) -> str:
+        return self.braced if self.path else f"${self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A string with references in it: literal text and references in turn."""
+
+    parts: tuple[str | Reference, ...]
+    """What stands in the string, in order; literal parts are not empty and never neighbours."""
+
+
+Value: TypeAlias = "bool | int | float | str | Reference | Template | list[Value] | dict[str, Value] | None"
+"""An argument as planned: JSON with references in it."""
+
+
+class ParsedTemplate(NamedTuple):
+    """A string of plan text, read."""
+
+    value: str | Reference | Template
+    """A plain string, a string that is one reference, or a template."""
+    literal_dollars: tuple[int, ...]
+    """The `N` of every `$N` that was left as text because no task `N` is known."""
+    unknown: tuple[int, ...]
+    """The `N` of every `${N…}` with no such task: surely meant as a reference."""
+    malformed: tuple[str, ...]
+    """What starts like `${N` and is no reference: a path that is none, or no closing brace."""
+
+
+BRACED_PATH = r"""(?:[^{}"'\\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*"""
+"""What may stand between the index of a braced reference and its closing brace, as a regular expression."""
+
+IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
+"""What needs no quotes as an argument's name or as a key in a path."""
+
+_IN_STRING = re.compile(
+    r"\$\$"
+    r"|\$\{\s*(?P<braced>[0-9]{1,9})(?P<path>" + BRACED_PATH + r")\}"
+    r"|(?P<open>\$\{)(?=\s*[0-9])"
+    r"|\$(?P<plain>[0-9]{1,9})(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"  # $1.50 and $1,000 are money
+)
+_KEY = re.compile(
+    r"\s*(?:\.\s*(?:(?P<name>[^\W\d][\w-]*)|(?P<number>[0-9]{1,9}))"
+    r"|\[\s*(?:(?P<position>-?[0-9]{1,9})|(?P<all>\*)"
+    r"|(?P<double>\"(?:[^\"\\]|\\.)*\")|'(?P<single>(?:[^'\\]|\\.)*)')\s*\])"
+)
+
+
+def parse_path(text: str) -> Path | None:
+    """Read the path part of a reference, such as `.items[0].id`; `None` if it is not one.
+
+    >>> parse_path('.items[0]["full name"][*]')
+    ('items', 0, 'full name', ALL)
+    """
+    text = text.strip()
+    path: list[str | int | _All] = []
+    position = 0
+    while position < len(text):
+        match = _KEY.match(text, position)
+        if match is None:
+            return None
+        if match["name"]:
+            path.append(match["name"])
+        elif match["double"]:
+            try:
+                path.append(str(json.loads(match["double"], strict=False)))
+            except ValueError:
+                return None
+        elif match["single"] is not None:
+            path.append(re.sub(r"\\(.)", r"\1", match["single"]))
+        else:
+            path.append(ALL if match["all"] else int(match["position"] or match["number"]))
+        position = match.end()
+    return tuple(path)
+
+
+def _path_text(path: Path) -> str:
+    text = ""
+    for key in path:
+        if isinstance(key, str):
+            text += f".{key}" if IDENTIFIER.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+        else:
+            text += "[*]" if key is ALL else f"[{key}]"
+    return text
+
+
+def parse_template(
+    text: str, is_task: Callable[[int], bool], rename: Callable[[int], int] = lambda index: index
+) -> ParsedTemplate:
+    """Read the references in a string of the plan's own text.
+
+    Args:
+        text: The string's value, escapes already decoded.
+        is_task: Whether an index, as written, names a task that may be referred to here.
+        rename: The index a written one stands for (a replan that restarts at 1 is shifted).
+    """
+    pieces: list[str | Reference] = []
+    literal: list[int] = []
+    unknown: list[int] = []
+    malformed: list[str] = []
+    end = 0
+    for match in _IN_STRING.finditer(text):
+        pieces.append(text[end : match.start()])
+        end = match.end()
+        path = parse_path(match["path"] or "")
+        written = int(match["braced"] or match["plain"] or 0)
+        if match[0] == "$$":
+            pieces.append("$")
+        elif path is None or match["open"]:
+            malformed.append(match[0] if path is None else text[match.start() : match.start() + 20])
+        elif is_task(written):
+            pieces.append(Reference(rename(written), path))
+        else:
+            (unknown if match["braced"] else literal).append(written)
+            pieces.append(match[0])
+    pieces.append(text[end:])
+    parts: list[str | Reference] = []
+    for literal_text, group in groupby(pieces, lambda piece: isinstance(piece, str)):
+        run = list(group)
+        parts += filter(None, ["".join(map(str, run))]) if literal_text else run
+    value: str | Reference | Template
+    match parts:
+        case []:
+            value = ""
+        case [str() | Reference() as only]:
+            value = only
+        case _:
+            value = Template(tuple(parts))
+    return ParsedTemplate(value, tuple(literal), tuple(unknown), tuple(malformed))
+
+
+def references(value: Value) -> Iterator[Reference]:
+    """Yield every reference in an argument, depth first."""
+    match value:
+        case Reference():
+            yield value
+        case Template(parts):
+            yield from (part for part in parts if isinstance(part, Reference))
+        case list():
+            for element in value:
+                yield from references(element)
+        case dict():
+            for element in value.values():
+                yield from references(element)
+
+
+def as_text(value: JSON) -> str:
+    """Write a value as it stands inside a string: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def joined_surrogates(text: str) -> str:
+    """Join the halves of characters that JSON writes as two escapes; a half alone becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def select(observation: JSON, reference: Reference) -> JSON:
+    """Follow a reference's path into an observation.
+
+    Text that holds a JSON object or list is read as such: many tools return JSON as text, and a path into plain
+    text can mean nothing else. A path with `[*]` gives the list of what the rest of it selects (nested ones in one
+    flat list).
+
+    Raises:
+        ObservationPathError: The path is not there; the message says what is.
+    """
+    selected = [observation]
+    done: Path = ()
+    for key in reference.path:
+        selected = [child for value in selected for child in _children(value, key, reference, done)]
+        done = (*done, key)
+    return selected if reference.fans_out else selected[0]
+
+
+def _children(value: JSON, key: str | int | _All, reference: Reference, done: Path) -> list[JSON]:
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):  # plain text after all: reported below
+            value = json.loads(value)
+    match key, value:
+        case str(), dict() if key in value:
+            return [value[key]]
+        case int(), list() if -len(value) <= key < len(value):
+            return [value[key]]
+        case _All(), list():
+            return value
+    here = Reference(reference.index, done)
+    wanted = _path_text((key,))
+    match value:
+        case dict():
+            keys = [*map(repr, islice(value, 20)), *["…"][: len(value) > 20]]
+            found = "an object with " + (", ".join(keys) or "no keys")
+        case list():
+            found = f"a list of {len(value)}"
+        case str():
+            found = "text"
+        case _:
+            found = json.dumps(value)
+    msg = f"{reference} leads nowhere: {here} has no {wanted}, it is {found}"
+    raise ObservationPathError(msg)
+
+
+def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
+    """Put observations in the place of references, in one pass.
+
+    Raises:
+        ObservationPathError: A path leads nowhere.
+        KeyError: A task referred to has no observation; the caller must not have asked yet.
+    """
+    match value:
+        case Reference():
+            return select(observations[value.index], value)
+        case Template(parts):
+            return "".join(
+                part if isinstance(part, str) else as_text(select(observations[part.index], part)) for part in parts
+            )
+        case list():
+            return [substitute(element, observations) for element in value]
+        case dict():
+            return {key: substitute(element, observations) for key, element in value.items()}
+        case _:
+            return value
+
+
+def fan_out(arguments: Mapping[str, Value], observations: Mapping[int, JSON]) -> list[dict[str, JSON]] | None:
+    """Resolve the arguments of a task once per element of its `[*]` references; `None` if it has none.
+
+    Several `[*]` references in one task go in step, like `zip`.
+
+    >>> fan_out({"id": Reference(1, (ALL, "id"))}, {1: [{"id": "a"}, {"id": "b"}]})
+    [{'id': 'a'}, {'id': 'b'}]
+
+    Raises:
+        ObservationPathError: A path leads nowhere, or the lists differ in length.
+    """
+    spread = list(dict.fromkeys(r for value in arguments.values() for r in references(value) if r.fans_out))
+    if not spread:
+        return None
+    columns: list[list[JSON]] = []
+    for reference in spread:
+        column = select(observations[reference.index], reference)
+        assert isinstance(column, list)
+        columns.append(column)
+    if len({len(column) for column in columns}) > 1:
+        sizes = ", ".join(f"{r} has {len(column)}" for r, column in zip(spread, columns, strict=True))
+        msg = f"[*] references of one task go in step, so their lists must be of one length: {sizes}"
+        raise ObservationPathError(msg)
+
+    # Each element stands for its reference under an index of its own, -1 downwards: task indices are positive.
+    renamed = {reference: Reference(-n) for n, reference in enumerate(spread, 1)}
+    named = {key: _rename(value, renamed) for key, value in arguments.items()}
+    shared = {r.index: observations[r.index] for value in arguments.values() for r in references(value)}
+    rows = ({**shared, **{-n: element for n, element in enumerate(row, 1)}} for row in zip(*columns, strict=True))
+    return [{key: substitute(value, row) for key, value in named.items()} for row in rows]
+
+
+def _rename(value: Value, renamed: Mapping[Reference, Reference]) -> Value:
+    match value:
+        case Reference():
+            return renamed.get(value, value)
+        case Template(parts):
+            return Template(tuple(p if isinstance(p, str) else renamed.get(p, p) for p in parts))
+        case list():
+            return [_rename(element, renamed) for element in value]
+        case dict():
+            return {key: _rename(element, renamed) for key, element in value.items()}
+        case _:
+            return value

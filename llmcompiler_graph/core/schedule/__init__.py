@@ -1,0 +1,6 @@
+"""What runs when: turns checked tasks and finished calls into the next calls, which the executor awaits.
+
+It may know `core.errors`, `core.language` and `core.checking`; its caller says how a call is made. Others use
+`Executor`, `Moment`, `Suspended` and `Timing` of `executor`, and `TaskFetchingUnit`, `Start` and `resolved` of `unit`;
+`passes` belongs to `unit`.
+"""

@@ -1,0 +1,289 @@
+"""The executor: runs what the task fetching unit starts, greedy and event-driven, on one asyncio loop.
+
+No polling, no level barriers, no thread held by a waiting task: a waiting task is a future.
+
+A task's calls can be made in two ways. Once somebody `run`s the task (its LangGraph `@task`, when the plan is
+complete), they are made there, in that context. Before that they are made *detached*, early, while the plan is still
+being written, if the unit allows it (see its rules on held tasks) and the executor was given a function to make them.
+Whoever runs the task later adopts them. A call that nobody can make yet takes no place from others.
+
+A call that turns out to need a human raises `Suspended`. A detached one is made again where the task is run. One made
+there ends the task, once all its calls are back: what they want to ask is raised by every `run` of the task and of
+those that wait for it, now or later, and by no other. What a call raises otherwise is raised there at once, and no
+other call of the task begins. Neither is made again.
+
+>>> import asyncio
+>>> from llmcompiler_graph.core.language.references import Reference
+>>> async def call(start):
+...     return Observation("done", start.arguments["x"] + 1)
+>>> plan = Plan((Task(1, "inc", {"x": 1}), Task(2, "inc", {"x": Reference(1)})))
+>>> observations = asyncio.run(run_plan(plan, call))
+>>> observations[2].value
+3
+
+May know: `plan`, `references`, `unit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from llmcompiler_graph.core.language.plan import Observation, Plan, Task
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.schedule.unit import Instruction, Release, Start, TaskFetchingUnit
+
+__all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
+
+Call: TypeAlias = Callable[[Start], Awaitable[Observation]]
+"""Makes one tool call. It returns an observation, also of a tool that failed; what it raises ends the run."""
+
+Moment: TypeAlias = Literal["released", "started", "done", "failed", "skipped"]
+
+
+class Suspended(Exception):
+    """A call needs a human. Its arguments are what is to be asked: of a task, by all its calls, in order."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """When a task's life changed, in seconds on the executor's clock; `None` for what did not happen."""
+
+    released: float | None = None
+    """Its inputs existed."""
+    started: float | None = None
+    """Its first call began."""
+    finished: float | None = None
+    """It had an observation."""
+    early: bool = False
+    """Whether its first call was detached: begun before anybody ran the task."""
+
+
+class Executor:
+    """Makes the calls of one plan.
+
+    Args:
+        unit: The state machine that decides.
+        detached: Makes calls for tasks that nobody runs yet; `None` to wait for somebody.
+        now: The clock, in seconds; the running loop's own by default.
+        on_event: Told of each task's moments as they come.
+    """
+
+    def __init__(
+        self,
+        unit: TaskFetchingUnit,
+        detached: Call | None = None,
+        *,
+        now: Callable[[], float] | None = None,
+        on_event: Callable[[Moment, int], None] | None = None,
+    ) -> None:
+        self.unit = unit
+        self.timings: dict[int, Timing] = {}
+        """`{index: timing}` of the tasks added here."""
+        self.on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._now = now or self._loop.time
+        self._detached = detached
+        self._context = contextvars.copy_context()
+        self._bodies: dict[int, tuple[Call, contextvars.Context]] = {}  # index -> who runs it
+        self._raised: dict[int, Exception] = {}  # index -> what a call of it raised
+        self._asking: dict[int, dict[int, Suspended]] = {}  # index -> element -> what its call wants to ask
+        self._outcomes: dict[int, asyncio.Future[Observation]] = {}
+        self._calls: set[asyncio.Task[Observation | None]] = set()
+        self._begun: dict[int, dict[int, asyncio.Task[Observation | None]]] = {}  # index -> element -> detached call
+        self._closed = False
+        self._failure: BaseException | None = None  # what ended everything
+
+    def add(self, task: Task) -> None:
+        """Take a task of the plan; its calls may begin now."""
+        if self._outcome(task.index).done():  # it was only known to be unusable
+            del self._outcomes[task.index]
+            self.timings.pop(task.index, None)
+        self._apply(self.unit.add(task))
+
+    def reject(self, index: int, error: str) -> None:
+        """Take note that a task of the plan cannot be used."""
+        self._outcome(index)
+        self._apply(self.unit.reject(index, error))
+
+    def restore(
+        self,
+        index: int,
+        observation: Observation,
+        timing: Timing,
+        arguments: Sequence[Mapping[str, JSON]] = (),
+    ) -> None:
+        """Take what became of an added task in an earlier process: nothing is run for it."""
+        if index in self.unit.observations:
+            return
+        self._apply(self.unit.restore(index, observation, arguments, self.unit.tasks[index].tool))
+        self.timings[index] = timing
+
+    async def run(self, index: int, call: Call) -> Observation:
+        """Answer for a task: make its calls from here, or adopt those under way, and wait for its observation.
+
+        Raises:
+            Exception: What `call` raised, for this task or for one it waits for.
+        """
+        self._bodies[index] = call, contextvars.copy_context()
+        if index not in self._raised:
+            self._apply(self.unit.claim(index))
+        return await asyncio.shield(self._outcome(index))
+
+    def begun(self, index: int) -> dict[int, asyncio.Task[Observation | None]]:
+        """The detached calls of an unfinished task that fans out, by element, in order.
+
+        They give an observation, or `None` if there is none: the call was suspended, or raised.
+        """
+        return {} if index in self.unit.observations else dict(sorted(self._begun.get(index, {}).items()))
+
+    def expire(self, what: str) -> None:
+        """Say that the time is over: every unfinished task fails, and the calls under way are cancelled.
+
+        Args:
+            what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
+        """
+        unfinished = [index for index in self.unit.tasks if index not in self.unit.observations]
+        ran = {index for index in unfinished if (timing := self.timings.get(index)) and timing.started is not None}
+        passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
+        self._apply(self.unit.expire(passed))
+        for call in self._calls:
+            call.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel the calls under way and wait until they have ended."""
+        self.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Cancel the calls under way; nothing is started any more."""
+        self._closed = True
+        for call in self._calls:
+            call.cancel()
+        for outcome in self._outcomes.values():
+            outcome.cancel()
+
+    # -- carrying out -------------------------------------------------------------------------------------------
+
+    def _outcome(self, index: int) -> asyncio.Future[Observation]:
+        if index not in self._outcomes:
+            future: asyncio.Future[Observation] = self._loop.create_future()
+            # an outcome nobody asks for is no error
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._outcomes[index] = future
+            if self._failure is not None:
+                future.set_exception(self._failure)
+            elif self._closed:
+                future.cancel()
+        return self._outcomes[index]
+
+    def _apply(self, instructions: Iterable[Instruction]) -> None:
+        pending = deque(instructions)
+        while pending:
+            instruction = pending.popleft()
+            timing = self.timings.setdefault(instruction.index, Timing())
+            match instruction:
+                case Release(index):
+                    timing.released = self._now()
+                    self._tell("released", index)
+                case Start(index, element):
+                    if not self._started(instruction, timing):
+                        pending.extend(self.unit.suspended(index, element))
+                case _:
+                    timing.finished = self._now()
+                    self._tell(instruction.observation.status, instruction.index)
+                    if not (outcome := self._outcome(instruction.index)).done():
+                        outcome.set_result(instruction.observation)
+        for index in [index for index in self._asking if not self.unit.under_way(index)]:
+            asking = sorted(self._asking.pop(index).items())
+            self._raised.setdefault(index, Suspended(*(each for _, error in asking for each in error.args)))
+        for index, error in self._raised.items():
+            self._end((index, *self.unit.waiting_for(index)), error)
+
+    def _tell(self, moment: Moment, index: int) -> None:
+        if self.on_event is not None:
+            self.on_event(moment, index)
+
+    def _started(self, start: Start, timing: Timing) -> bool:
+        """Make a call, if anybody can."""
+        call, context = self._bodies.get(start.index, (self._detached, self._context))
+        if call is None or self._closed:
+            return False
+        if timing.started is None:
+            timing.started, timing.early = self._now(), start.index not in self._bodies
+            self._tell("started", start.index)
+        task = self._loop.create_task(self._make(start, call), context=context.copy())
+        self._calls.add(task)
+        if call is self._detached and start.element is not None:
+            self._begun.setdefault(start.index, {})[start.element] = task
+        task.add_done_callback(self._ended)
+        return True
+
+    async def _make(self, start: Start, call: Call) -> Observation | None:
+        index = start.index
+        if index in self._raised:
+            self._apply(self.unit.suspended(index, start.element))
+            return None
+        try:
+            observation = await call(start)
+        except asyncio.CancelledError:
+            if self._closed:
+                raise
+            # the tool cancelled itself: without an observation everything behind it would wait for ever
+            observation = Observation("failed", error="the tool's call was cancelled")
+        except Suspended as error:
+            if call is not self._detached:
+                self._asking.setdefault(index, {})[start.element or 0] = error
+                self._apply(self.unit.abandoned(index, start.element))
+                return None
+            self.timings[index].started = None
+            again = self.unit.suspended(index, start.element)
+            if index in self._bodies:  # somebody came to run it meanwhile
+                again += self.unit.claim(index)
+            self._apply(again)
+            return None
+        except Exception as error:
+            self._raised[index] = error
+            self._apply(self.unit.abandoned(index, start.element))
+            return None
+        self._apply(self.unit.finished(index, start.element, observation))
+        return observation
+
+    def _ended(self, call: asyncio.Task[Observation | None]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled() and (error := call.exception()) is not None:
+            self._failure = self._failure or error
+            self._end(self._outcomes, error)  # not the tool's fault but `on_event`'s, say: nobody is to wait for ever
+
+    def _end(self, indices: Iterable[int], error: BaseException) -> None:
+        for index in indices:
+            if not (outcome := self._outcome(index)).done():
+                outcome.set_exception(error)
+
+
+async def run_plan(
+    plan: Plan,
+    call: Call,
+    unit: TaskFetchingUnit | None = None,
+    *,
+    on_event: Callable[[Moment, int], None] | None = None,
+) -> dict[int, Observation]:
+    """Run a whole plan outside of any graph; return every task's observation by index.
+
+    Raises:
+        Exception: What `call` raised; the calls under way are cancelled.
+    """
+    executor = Executor(unit or TaskFetchingUnit(), on_event=on_event)
+    for task in plan:
+        executor.add(task)
+    runs = [asyncio.ensure_future(executor.run(task.index, call)) for task in plan]
+    try:
+        outcomes = await asyncio.gather(*runs)
+    finally:
+        await executor.aclose()
+        await asyncio.gather(*runs, return_exceptions=True)
+    return {task.index: outcome for task, outcome in zip(plan, outcomes, strict=True)}

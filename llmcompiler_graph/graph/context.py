@@ -1,0 +1,186 @@
+"""What the nodes of one graph share: tools and limits, the turn's clock and events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+from uuid import uuid4
+
+from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
+
+from llmcompiler_graph.approval import Approval
+from llmcompiler_graph.calls.policy import ToolPolicy
+from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
+from llmcompiler_graph.core.schedule.executor import Moment
+from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
+from llmcompiler_graph.graph.inflight import InFlight
+from llmcompiler_graph.models.prompts import PlannerDialect, conversation
+from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
+from llmcompiler_graph.tool_selection import ToolSelection
+
+__all__ = ("Compiler", "Teller", "new_clock", "turn_clock")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """The tools and limits of one graph."""
+
+    specs: Sequence[ToolSpec]
+    """What is known of the tools."""
+    runner: ToolRunner
+    """Calls them."""
+    system: SystemMessage
+    """The system message of every model call."""
+    policy: ToolPolicy
+    """How long calls may take, and when they are made again."""
+    approval: Approval
+    """Which tools need a human."""
+    max_replans: int
+    """How many plans may follow the first in one turn."""
+    fuse_replan: bool
+    """Whether the joiner writes the next plan when it decides to replan."""
+    max_repairs: int
+    """How often the tasks of a plan that cannot be used are asked for again."""
+    planner: PlannerDialect
+    """How the planner model writes plans."""
+    max_tasks: int | None
+    """How many tasks a plan may have."""
+    max_concurrency: int | None
+    """How many calls may run at a time."""
+    max_observation_chars: int
+    """How much of an observation the models are shown, in characters."""
+    deadline: float | None
+    """How long a turn may take before its tasks are ended, in seconds."""
+    held: frozenset[str]
+    """Tools never called before the plan is complete, besides those with effects."""
+    tool_concurrency: Mapping[str, int]
+    """How many calls of a tool may run at a time, by name."""
+    selection: ToolSelection | None
+    """Picks the tools and examples of each question; `None` to show all."""
+    asking: set[str] = field(default_factory=set)
+    """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
+    inflight: InFlight = field(default_factory=InFlight)
+    """The calls under way between the planner and the task fetching unit."""
+
+    def unit(self, *, hold_all: bool = False) -> TaskFetchingUnit:
+        """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too."""
+        limits = [n for n in (self.max_concurrency, get_config().get("max_concurrency")) if n]
+        return TaskFetchingUnit(
+            self.specs,
+            held={spec.name for spec in self.specs} if hold_all else self.held | self.asking,
+            unshared=self.approval.tools,
+            max_concurrency=min(limits, default=None),
+            tool_concurrency=self.tool_concurrency,
+        )
+
+    def conversation(self, state: LLMCompilerState, *, last: bool = False) -> list[BaseMessage]:
+        """Write the prompt for whichever model call is next."""
+        selected = state.get("selected", []) if self.selection else []
+        return conversation(
+            self.selection.system(selected[0]) if self.selection and selected else self.system,
+            state,
+            last=last,
+            fused=self.fuse_replan,
+            max_observation_chars=self.max_observation_chars,
+            planner=self.planner,
+            more={one["round"]: self.selection.more(one) for one in selected[1:]} if self.selection else {},
+        )
+
+    async def select(self, state: LLMCompilerState) -> dict[str, Any]:
+        """Pick what the next plan may need, if tools are picked at all; return the state's update."""
+        if self.selection is None or state.get("next_plan"):
+            return {}
+        return {"selected": await self.selection.select(state)}
+
+    def shown(self, state: LLMCompilerState) -> Sequence[ToolSpec]:
+        """The tools that the planner model is shown."""
+        if self.selection is None:
+            return self.specs
+        names = {name for one in state.get("selected", []) for name in one["tools"]}
+        return [spec for spec in self.specs if spec.name in names]
+
+    def time_left(self, state: LLMCompilerState) -> float | None:
+        """Seconds until the turn's deadline, 0 if it has passed; `None` if there is none."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - turn_clock(state)()
+        return left if left > _RESOLUTION else 0
+
+    @staticmethod
+    def call_id(task: TaskRecord, element: int | None) -> str:
+        """The `tool_call_id` of a task's call; of a task that fans out, one for each element."""
+        return task["tool_call_id"] if element is None else f"{task['tool_call_id']}_{element}"
+
+    async def call(
+        self, start: Start, task: TaskRecord, state: Any, *, sync: bool, max_concurrency: int | None
+    ) -> Observation:
+        """Make one call of a task, in the node or `@task` this runs in.
+
+        Args:
+            start: The call.
+            task: Its task.
+            state: What the tool sees.
+            sync: Whether the graph was called synchronously.
+            max_concurrency: That of the run's config, for what the tool runs with its own.
+        """
+        call_id = self.call_id(task, start.element)
+        config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
+        attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, config, sync=sync)
+        return await self.policy.apply(task["tool"], attempt)
+
+
+_PROCESS = uuid4().hex
+_RESOLUTION = 0.001  # seconds by which clocks of different processes may differ when one is told by the other's
+
+
+def new_clock() -> Clock:
+    """Note the time, for a turn that begins now."""
+    loop = asyncio.get_running_loop()
+    return Clock(process=f"{_PROCESS}-{id(loop)}", loop=loop.time(), epoch=time.time())
+
+
+def turn_clock(state: LLMCompilerState) -> Callable[[], float]:
+    """Seconds since the turn began: on the loop's clock where it began there, else on the wall clock."""
+    loop, clock = asyncio.get_running_loop(), state["clock"]
+    if clock["process"] == f"{_PROCESS}-{id(loop)}":
+        began = clock["loop"]
+    else:
+        began = loop.time() - (time.time() - clock["epoch"])
+    return lambda: round(loop.time() - began, 6)
+
+
+class Teller:
+    """Tells `stream_mode="custom"` of the moments in tasks' lives, as `TaskEvent`s."""
+
+    def __init__(self, writer: Callable[[TaskEvent], None], now: Callable[[], float]) -> None:
+        self._writer = writer
+        self._now = now
+
+    def planned(self, task: Task, record: TaskRecord) -> None:
+        """A task was written."""
+        self._writer(self._event("planned", record) | {"after": list(task.dependencies)})
+
+    def moment(self, moment: Moment, record: TaskRecord, observation: Observation | None) -> None:
+        """Something happened to a task."""
+        event = self._event(moment, record)
+        if observation is not None and moment == observation.status:
+            event |= {"value": observation.value, "error": observation.error}
+        self._writer(event)
+
+    def repairing(self, complaints: str) -> None:
+        """The planner is asked for some tasks again."""
+        self._writer(TaskEvent(event="repairing", at=self._now(), error=complaints))
+
+    def replanning(self, feedback: str) -> None:
+        """The joiner asked for another plan."""
+        self._writer(TaskEvent(event="replanning", at=self._now(), error=feedback))
+
+    def _event(self, event: Literal["planned"] | Moment, record: TaskRecord) -> TaskEvent:
+        return TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])

@@ -1,0 +1,312 @@
+"""The agent graph: planner → task_fetching_unit → joiner, and back to the planner while the joiner asks for more.
+
+START → planner → task_fetching_unit → joiner ──finish──→ END
+            ↑                              │
+            └───────────replan─────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, cast, get_args, get_type_hints
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import SystemMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool
+from langgraph.cache.base import BaseCache
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+from typing_extensions import TypedDict
+
+from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
+from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.calls.specs import as_tools, tool_spec
+from llmcompiler_graph.core.arguments import check_count, check_names, refused, seconds
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
+from llmcompiler_graph.graph.context import Compiler
+from llmcompiler_graph.graph.fetching import Fetching
+from llmcompiler_graph.graph.joiner import Joiner, Strategy
+from llmcompiler_graph.graph.planner import Planner
+from llmcompiler_graph.models.background import run_in_background
+from llmcompiler_graph.models.constraints import Constrain, constraint_for
+from llmcompiler_graph.models.dialects import Dialect, TextDialect, ToolCallDialect
+from llmcompiler_graph.models.lazy import LazyModel, is_local
+from llmcompiler_graph.models.prompts import PlannerDialect, system_message
+from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
+from llmcompiler_graph.state import LLMCompilerState
+from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
+
+__all__ = ("create_llm_compiler",)
+
+_INSIDE = frozenset({"clock", "decided_after", "decision", "next_plan", "selected", "turn"})
+
+
+def create_llm_compiler(
+    model: str | BaseChatModel,
+    tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
+    *,
+    system_prompt: str | SystemMessage | None = None,
+    planner_model: str | BaseChatModel | None = None,
+    joiner_model: str | BaseChatModel | None = None,
+    examples: Sequence[PlanExample] | None = None,
+    planner: PlannerDialect = "text",
+    select_tools: SelectTools | None = None,
+    constrain: Constrain = "auto",
+    max_replans: int = 2,
+    fuse_replan: bool = False,
+    max_repairs: int = 1,
+    max_tasks: int | None = None,
+    max_concurrency: int | None = None,
+    tool_concurrency: Mapping[str, int] | None = None,
+    tool_timeout: Timeout | None = None,
+    tool_retry_policy: Retry | None = None,
+    deadline: float | timedelta | None = None,
+    executor: ToolExecutor | None = None,
+    interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
+    max_observation_chars: int = 4000,
+    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
+    handle_tool_errors: Any = True,
+    wrap_tool_call: ToolCallWrapper | None = None,
+    awrap_tool_call: AsyncToolCallWrapper | None = None,
+    state_schema: type[Any] | None = None,
+    context_schema: type[Any] | None = None,
+    checkpointer: Checkpointer = None,
+    store: BaseStore | None = None,
+    interrupt_before: list[str] | None = None,
+    interrupt_after: list[str] | None = None,
+    debug: bool = False,
+    name: str | None = None,
+    cache: BaseCache[Any] | None = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Make an agent graph that plans tool calls, runs them in parallel, and replans (arXiv 2312.04511).
+
+    A user of `langchain.agents.create_agent` changes one name: it takes `{"messages": […]}` and the answer is the last
+    message. Besides, the final state holds `tasks` (each with arguments and typed value), `timeline` and `rounds`.
+
+    Args:
+        model: A chat model, `"provider:name"`, or `"local"` for the embedded one. A named one is made when a run first
+            needs it: that is when a wrong name or a missing key is found.
+        tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
+            `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
+        system_prompt: What the models are told before everything else; content blocks of a message are kept, such as
+            those with `cache_control`.
+        planner_model: The model that plans; `model` if not given.
+        joiner_model: The model that joins; `model` if not given.
+        examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
+            the tools' signatures.
+        planner: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
+        select_tools: For many tools: what picks those that a question's prompt shows, with the examples that match. A
+            number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
+            `tool_selection`). A call of a tool that was not shown is still a call.
+        constrain: Which grammars to hold the models to: those of the server they run on (`"llama.cpp"`, `"vllm"`,
+            `"sglang"`, `"openai"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded
+            model only. A joiner that is held must replan once if nothing came of a first plan, unless a human rejected
+            it. Plans are then limited: see `max_tasks`. A model whose server refuses a grammar goes on without any, and
+            a warning says so.
+        max_replans: How many plans may follow the first in one turn; 0 for none.
+        fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
+            model call per replan instead of two. For `planner="text"` only.
+        max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
+            never.
+        max_tasks: How many tasks one plan may have. A grammar allows 24 if nothing is said, or 16 if it is not in the
+            form `"lark"`, and 64 at most; more are left to a replan.
+        max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
+        tool_concurrency: How many calls of a tool may run at a time, by its name.
+        tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
+        tool_retry_policy: When a failed call is made again: a `langgraph.types.RetryPolicy` for all read-only and
+            idempotent tools, or one by name for any tool.
+        deadline: How long a turn may take, in seconds or a timedelta, counted from its question. Then planning is cut
+            short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
+            time that a human takes counts.
+        executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
+            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see
+            `llmcompiler_graph.remote.tool_executor`).
+        interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
+            `llmcompiler_graph.approval`); it needs a checkpointer. Each task asks by itself: if several do, answer by
+            the interrupt's id.
+        max_observation_chars: How much of each observation the models are shown.
+        response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
+            `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
+            `schema` is taken.
+        handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it.
+        wrap_tool_call: As in `ToolNode`.
+        awrap_tool_call: As in `ToolNode`.
+        state_schema: A TypedDict with further state keys.
+        context_schema: The schema of the run's `context`.
+        checkpointer: As in `StateGraph.compile`: keeps threads, and each task as it finishes.
+        store: Given to tools that ask for it.
+        interrupt_before: Nodes to pause before: `planner`, `task_fetching_unit`, `joiner`. Paused between planning and
+            fetching, no tool is called while the plan is written; a pause that only a run's `invoke` asks for comes too
+            late for that.
+        interrupt_after: Nodes to pause after.
+        debug: Whether to print what the graph does.
+        name: The graph's name; that of the node when used as a subgraph, and of the answer's message.
+        cache: As in `StateGraph.compile`; nodes and tasks of this graph have no cache policy.
+
+    Raises:
+        ConfigurationError: An argument cannot be used; the message says which and why.
+    """
+    check_count("max_replans", max_replans, 0)
+    check_count("max_repairs", max_repairs, 0)
+    check_count("max_observation_chars", max_observation_chars, 1)
+    for what, number in (("max_tasks", max_tasks), ("max_concurrency", max_concurrency)):
+        if number is not None:
+            check_count(what, number, 1)
+    if not isinstance(system_prompt, str | SystemMessage | None):
+        raise refused("system_prompt", "text or a SystemMessage", system_prompt)
+    limit = None if deadline is None else seconds("deadline", deadline)
+    if planner not in get_args(PlannerDialect):
+        msg = f"planner must be 'text' or 'tools', not {planner!r}; a model that plans is given as planner_model"
+        raise ConfigurationError(msg)
+    if planner == "tools" and fuse_replan:
+        msg = "fuse_replan needs planner='text': the joiner writes the next plan into its reply"
+        raise ConfigurationError(msg)
+    made = as_tools(tools or ())
+    specs = [tool_spec(tool) for tool in made]
+    _check_concurrency(tool_concurrency or {}, [spec.name for spec in specs])
+    dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
+    planner_model = model if planner_model is None else planner_model
+    joiner_model = model if joiner_model is None else joiner_model
+    if isinstance(planner_model, BaseChatModel):
+        dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
+    check_examples(examples or (), specs)
+    _check_pauses("interrupt_before", interrupt_before)
+    _check_pauses("interrupt_after", interrupt_after)
+    write = partial(
+        system_message,
+        system_prompt=system_prompt or "",
+        fused=fuse_replan,
+        planner=planner,
+        numbered_by=dialect.numbered_by,
+    )
+    selection = None
+    if select_tools is not None:
+        selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
+    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
+    compiler = Compiler(
+        specs=specs,
+        runner=ToolRunner(
+            in_executor(made, specs, executor),
+            handle_tool_errors=handle_tool_errors,
+            wrap_tool_call=wrap_tool_call,
+            awrap_tool_call=awrap_tool_call,
+        ),
+        system=write(specs, made_examples(specs) if examples is None else examples),
+        selection=selection,
+        planner=planner,
+        max_replans=max_replans,
+        fuse_replan=fuse_replan,
+        max_repairs=max_repairs,
+        max_tasks=max_tasks,
+        max_concurrency=max_concurrency,
+        max_observation_chars=max_observation_chars,
+        deadline=limit,
+        # who pauses between planning and running wants to see the plan before anything is done
+        held=frozenset(spec.name for spec in specs) if _pauses(interrupt_before, interrupt_after) else approval.tools,
+        tool_concurrency=tool_concurrency or {},
+        policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
+        approval=approval,
+    )
+    lazy = LazyModel(planner_model)
+    one = planner_model is joiner_model or (isinstance(planner_model, str) and planner_model == joiner_model)
+    joining = lazy if one else LazyModel(joiner_model)
+    planning = Planner(
+        compiler,
+        lazy,
+        constraint_for(constrain, planner_model) if planner == "text" else None,
+        dialect,
+        joiner=None if is_local(joiner_model) else joining,
+    )
+    fetching = Fetching(compiler)
+    joiner = Joiner(
+        compiler,
+        joining,
+        constraint_for(constrain, joiner_model),
+        name=name or "joiner",
+        response_format=response_format,
+        dialect=dialect if one else None,
+    )
+    schema = _schema(state_schema)
+    shared = _shared(schema, structured=response_format is not None)
+    graph = StateGraph(schema, context_schema=context_schema, input_schema=shared, output_schema=shared)
+    graph.add_node("planner", _node("planner", planning.plan))
+    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
+    graph.add_node("joiner", _node("joiner", joiner.join))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    graph.add_edge("task_fetching_unit", "joiner")
+    graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
+    compiled = graph.compile(
+        checkpointer=checkpointer,
+        store=store,
+        interrupt_before=interrupt_before,
+        interrupt_after=interrupt_after,
+        debug=debug,
+        name=name or "llm_compiler",
+        cache=cache,
+    )
+    return compiled.with_config(callbacks=[compiler.inflight])
+
+
+def _check_concurrency(limits: Mapping[str, int], tools: Sequence[str]) -> None:
+    if not isinstance(limits, Mapping):
+        raise refused("tool_concurrency", "numbers by tool name", limits)
+    check_names("tool_concurrency", limits, tools)
+    for tool, places in limits.items():
+        check_count(f"tool_concurrency[{tool!r}]", places, 1)
+
+
+def _check_pauses(what: str, given: object) -> None:
+    nodes = ("planner", "task_fetching_unit", "joiner")
+    listed = isinstance(given, Collection) and not isinstance(given, str) and all(each in nodes for each in given)
+    if not (listed or given is None or given == "*"):
+        raise refused(what, f"'*' or a list of nodes, {', '.join(map(repr, nodes))}", given)
+
+
+def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
+    """Whether runs stop between the planner and the task fetching unit."""
+    return not {"task_fetching_unit", "*"}.isdisjoint(before or ()) or not {"planner", "*"}.isdisjoint(after or ())
+
+
+def _next(state: Any) -> str:  # an annotation would be a second schema beside the caller's
+    return str(state.get("decision", "finish"))
+
+
+def _node(name: str, run: Callable[..., Any]) -> RunnableLambda[Any, Any]:
+    """One node for both worlds: a coroutine, which synchronous callers run in the background."""
+
+    def invoke(state: Any) -> Any:
+        return run_in_background(run(state, sync=True))
+
+    return RunnableLambda(invoke, partial(run, sync=False), name=name)
+
+
+def _schema(state_schema: type[Any] | None) -> type[Any]:
+    """The graph's state: ours, with the caller's keys."""
+    if state_schema is None or state_schema is LLMCompilerState:
+        return LLMCompilerState
+    if not hasattr(state_schema, "__total__"):
+        msg = f"state_schema must be a TypedDict, not {state_schema!r}"
+        raise ConfigurationError(msg)
+    ours = get_type_hints(LLMCompilerState, include_extras=True)
+    theirs = get_type_hints(state_schema, include_extras=True)
+    for key in sorted(ours.keys() & theirs.keys() - {"messages", "structured_response"}):
+        if ours[key] != theirs[key]:
+            msg = f"state_schema cannot have a key {key!r} of its own: the graph has one"
+            raise ConfigurationError(msg)
+    return cast("type[Any]", TypedDict(state_schema.__name__, {**ours, **theirs}))  # type: ignore[operator]
+
+
+def _shared(schema: type[Any], *, structured: bool) -> type[Any]:
+    """What is shared with callers and a parent graph: without what the nodes note for each other."""
+    inside = _INSIDE if structured else _INSIDE | {"structured_response"}
+    keys = {key: kind for key, kind in get_type_hints(schema, include_extras=True).items() if key not in inside}
+    return cast("type[Any]", TypedDict(schema.__name__, keys))  # type: ignore[operator]

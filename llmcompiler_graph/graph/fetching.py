@@ -1,0 +1,324 @@
+"""The task fetching unit's node: one LangGraph `@task` per task, so that each is persisted the moment it is finished.
+
+LangGraph knows a `@task` by the order of the calls, so they are made in an order that does not depend on timing: by
+depth in the plan, then as written. Each adopts its early calls, or makes its calls once its inputs exist. After a crash
+or an interrupt the finished ones come back from the checkpoint; only the others run.
+
+A `max_concurrency` in the run's config limits tool calls, which the unit counts. LangGraph would also count the node
+and every `@task` that waits for its inputs: with few slots, nothing could run. The threads of a synchronous run, where
+tasks call `@task`s inside their own, are too few in the same way. In both cases the `@task`s are called in a graph of
+their own inside the node, which has as many slots as they need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config, get_stream_writer
+from langgraph.errors import GraphInterrupt
+from langgraph.func import entrypoint
+from langgraph.func import task as langgraph_task
+from langgraph.types import Command
+
+from llmcompiler_graph.core.language.plan import Observation
+from llmcompiler_graph.core.language.references import as_text
+from llmcompiler_graph.core.schedule.executor import Executor, Moment, Timing
+from llmcompiler_graph.graph.context import Compiler, Teller, turn_clock
+from llmcompiler_graph.graph.revision import revised
+from llmcompiler_graph.graph.task_body import Answers, TaskBody, one_interrupt
+from llmcompiler_graph.models.background import run_in_background
+from llmcompiler_graph.state import (
+    PARTIAL_RESULTS,
+    LLMCompilerState,
+    TaskRecord,
+    TaskResult,
+    TimelineEntry,
+    observation_of,
+    reread,
+)
+
+__all__ = ("Fetching",)
+
+
+class Fetching:
+    """Runs the tasks of the last plan."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+
+    async def afetch(self, state: LLMCompilerState) -> Any:
+        """Run the node; return the state's update, with the commands that tools returned."""
+        run = _Run(self._compiler, state, sync=False)
+        try:
+            limited = bool(run.config.get("max_concurrency"))
+            return run.update(await (_acall_tasks_inside(run) if limited else _acall_tasks(run)))
+        finally:
+            await run.aclose()
+
+    def fetch(self, state: LLMCompilerState) -> Any:
+        """Run the node for a synchronous caller."""
+
+        async def begin() -> _Run:
+            return _Run(self._compiler, state, sync=True)
+
+        run = run_in_background(begin())
+        try:
+            limited = bool(run.config.get("max_concurrency")) or run.nests
+            return run.update(_call_tasks_inside(run) if limited else _call_tasks(run))
+        finally:
+            run_in_background(run.aclose())
+
+
+async def _acall_tasks(run: _Run) -> list[TaskResult]:
+    """Call the `@task` of every task of a plan; return what they give, in order."""
+    futures: list[Any] = []
+    for record in run.order:
+        future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
+        future.add_done_callback(run.restorer(record))
+        futures.append(future)
+    return _all_done(await asyncio.gather(*futures, return_exceptions=True))
+
+
+def _call_tasks(run: _Run) -> list[TaskResult]:
+    """Do the same for a synchronous caller."""
+    futures: list[Any] = []
+    for record in run.order:
+        future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
+        future.add_done_callback(run.restorer(record))
+        futures.append(future)
+    concurrent.futures.wait(futures)
+    return _all_done([future.exception() or future.result() for future in futures])
+
+
+_UNLIMITED: RunnableConfig = {"max_concurrency": 2**31 - 1}  # a missing limit would be taken from the run's own config
+
+_running: ContextVar[_Run] = ContextVar("llmcompiler_run")
+
+
+@contextmanager
+def _current(run: _Run) -> Iterator[None]:
+    """Let the graph inside the node find its run: what is under way cannot be its input, which is persisted."""
+    token = _running.set(run)
+    try:
+        yield
+    except GraphInterrupt as error:
+        raise one_interrupt([error]) from None
+    finally:
+        _running.reset(token)
+
+
+@entrypoint()
+async def _ainside(plan_id: str) -> list[TaskResult]:
+    return await _acall_tasks(_running.get())
+
+
+@entrypoint()
+def _inside(plan_id: str) -> list[TaskResult]:
+    return _call_tasks(_running.get())
+
+
+# not called by the node's own function: LangGraph would draw the graph inside in place of the node
+
+
+async def _acall_tasks_inside(run: _Run) -> list[TaskResult]:
+    """Call the `@task`s in a graph of their own."""
+    with _current(run):
+        return cast("list[TaskResult]", await _ainside.ainvoke(run.plan_id, _UNLIMITED))
+
+
+def _call_tasks_inside(run: _Run) -> list[TaskResult]:
+    """Do the same for a synchronous caller."""
+    with _current(run):
+        return cast("list[TaskResult]", _inside.invoke(run.plan_id, _UNLIMITED))
+
+
+def _all_done(results: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
+    """Return what the `@task`s gave, once all have ended.
+
+    Raises:
+        GraphInterrupt: Tasks wait for a human: all their interrupts at once.
+        BaseException: What a tool raised that is not handled.
+    """
+    errors = [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if not isinstance(error, GraphInterrupt):
+            raise error
+    if errors:
+        raise one_interrupt(errors)
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:
+    def run() -> TaskResult:
+        return run_in_background(body())
+
+    return run
+
+
+class _Run:
+    """The tasks of one plan while they run."""
+
+    def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+        self.config = get_config()
+        """The node's own."""
+        self._answers = Answers()
+        revision = revised(compiler, state, sync=sync)
+        self._revised = revision.update if revision else {}
+        self._compiler = compiler
+        self._state = state = revision.state if revision else state
+        self._sync = sync
+        self._loop = asyncio.get_running_loop()
+        rounds, self._records = state["rounds"], state["tasks"]
+        self._by_index = {record["index"]: record for record in self._records}
+        self._round = len(rounds) - 1
+        message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
+        now = turn_clock(state)
+        self._teller = Teller(get_stream_writer(), now)
+        executor = compiler.inflight.take_over(message and message.id)
+        if revision is not None:
+            executor = revision.executor
+        if not isinstance(executor, Executor):
+            # nothing is started before its `@task` runs: it would take a place of `max_concurrency` from those that do
+            self.executor = Executor(self._compiler.unit(hold_all=True), now=now, on_event=self._tell)
+            self._rebuild()
+        else:
+            self.executor = executor
+            executor.on_event = self._tell
+        self._expiry: asyncio.TimerHandle | None = None
+        if (left := compiler.time_left(state)) is not None:
+            what = f"the turn's deadline of {compiler.deadline:g} s"
+            self._expiry = self._loop.call_later(left, self.executor.expire, what)
+        self.order = self._ordered(
+            [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
+        )
+
+        self.nests = any("[*]" in record["text"] or record["tool"] in compiler.approval.tools for record in self.order)
+        """Whether a task may call `@task`s inside its own."""
+        self.plan_id = str(message and message.id)
+        """Names the plan."""
+
+    async def aclose(self) -> None:
+        """Cancel the calls under way and wait until they have ended."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        await self.executor.aclose()
+
+    def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Sort tasks so that each stands after all it may wait for: by depth, then as written."""
+        tasks = self.executor.unit.tasks
+        effects = {spec.name for spec in self._compiler.specs if spec.has_effects}
+        depth: dict[int, int] = {}
+        last_effect: int | None = None
+        for record in records:
+            index = record["index"]
+            waits = [depth.get(n, 0) for n in tasks[index].dependencies]
+            if record["tool"] in effects:
+                waits.append(depth[last_effect] if last_effect is not None else 0)
+                last_effect = index
+            depth[index] = 1 + max(waits, default=0)
+        return sorted(records, key=lambda each: depth[each["index"]])
+
+    def _rebuild(self) -> None:
+        """Fill the plan's executor from the state: what was under way is gone."""
+        for record in self._records:
+            if (observation := observation_of(record)) is None:
+                self.executor.add(reread(record))
+            else:
+                self.executor.unit.restore(record["index"], observation, record["arguments"], record["tool"])
+
+    def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
+        """What the `@task` of a task does."""
+        body = TaskBody(
+            self._compiler,
+            self.executor,
+            self._answers,
+            record,
+            self._state,
+            sync=self._sync,
+            max_concurrency=self.config.get("max_concurrency"),
+            apart=not self._sync or self.nests,
+        )
+        return body.run
+
+    def restorer(self, record: TaskRecord) -> Callable[[Any], None]:
+        """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
+
+        def restore(result: TaskResult) -> None:
+            timing = Timing(result["released"], result["started"], result["finished"], result["early"])
+            observation = Observation(result["status"], result["value"], result["error"])
+            self.executor.restore(record["index"], observation, timing, result["arguments"])
+
+        def done(future: Any) -> None:
+            if not future.cancelled() and future.exception() is None:
+                self._loop.call_soon_threadsafe(restore, future.result())
+
+        return done
+
+    def update(self, results: Sequence[TaskResult]) -> Any:
+        """The state's update, once every `@task` has ended."""
+        done = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
+        commands: list[Command[Any]] = []
+        messages: list[ToolMessage] = []
+        timeline: list[TimelineEntry] = []
+        records: list[TaskRecord] = []
+        for planned in self._records:
+            record, result = planned, done.get(planned["index"])
+            if result is not None:
+                record = {
+                    **planned,
+                    "status": result["status"],
+                    "value": result["value"],
+                    "error": result["error"],
+                    "arguments": result["arguments"],
+                }
+                commands += [each for each in result["attached"] if isinstance(each, Command)]
+            records.append(record)
+            if planned["round"] == self._round:
+                timeline.append(_entry(record, result))
+                if record["text"]:
+                    messages.append(_message(record, result))
+        update = {
+            **self._revised,
+            "messages": [*self._revised.get("messages", ()), *messages],
+            "tasks": records,
+            "timeline": [*self._state.get("timeline", []), *timeline],
+        }
+        return [update, *commands] if commands else update
+
+    def _tell(self, moment: Moment, index: int) -> None:
+        if (record := self._by_index.get(index)) is not None:
+            self._teller.moment(moment, record, self.executor.unit.observations.get(index))
+
+
+def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:
+    return TimelineEntry(
+        index=record["index"],
+        tool=record["tool"],
+        released=result["released"] if result else None,
+        started=result["started"] if result else None,
+        finished=result["finished"] if result else None,
+        early=result["early"] if result else False,
+        status=record["status"],
+    )
+
+
+def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
+    """The task's `ToolMessage`: the tool's own if it made exactly one, else one that says what became of it."""
+    given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
+    own = {"tool_call_id": record["tool_call_id"], "id": f"{record['tool_call_id']}_result"}
+    if len(given) == 1 and record["status"] != "skipped":
+        if given[0].tool_call_id == record["tool_call_id"]:
+            return given[0]  # under its own id: a command may write it too
+        return given[0].model_copy(update=own)
+    status = "success" if record["status"] == "done" else "error"
+    content = as_text(record["value"]) if record["status"] == "done" else record["error"]
+    partial = record["status"] != "done" and record["value"] is not None
+    artifact = {PARTIAL_RESULTS: record["value"]} if partial else None
+    return ToolMessage(content, name=record["tool"], status=status, artifact=artifact, **own)

@@ -1,0 +1,259 @@
+"""The joiner node: answers the question from the observations, or asks the planner for another plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Protocol
+from uuid import uuid4
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.runnables.config import merge_configs
+from langgraph.config import get_config, get_stream_writer
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.graph.message import push_message
+
+from llmcompiler_graph.core.arguments import refused
+from llmcompiler_graph.core.language.decision import DecisionParser, Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.thinking import without_thinking
+from llmcompiler_graph.graph.context import Compiler, Teller, turn_clock
+from llmcompiler_graph.graph.draft import Draft, referable
+from llmcompiler_graph.models.constraints import Constraint
+from llmcompiler_graph.models.dialects import Dialect, TextDialect
+from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.replies import reply_stream
+from llmcompiler_graph.state import LLMCompilerState, Round, reread
+
+__all__ = ("Joiner", "Strategy")
+
+_NO_MORE_PLANS = "No other plan is possible. Write the answer to the question now, from what is known."
+_STRUCTURED = "Give the answer in the form asked for."
+
+
+class Strategy(Protocol):
+    """How an answer gets its form, such as LangChain's `ToolStrategy` and `ProviderStrategy`."""
+
+    @property
+    def schema(self) -> Any:
+        """The form."""
+
+
+class Joiner:
+    """Decides.
+
+    Args:
+        compiler: The graph's tools and limits.
+        model: The model that decides.
+        constraint: What to hold the model to, if it takes a grammar.
+        name: Whose the answer is: the name of its message.
+        response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema, or a strategy,
+            whose `schema` is taken.
+        dialect: How the same model writes plans; plan text if not given.
+
+    Raises:
+        ConfigurationError: The form is none of these.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        model: LazyModel,
+        constraint: Constraint | None = None,
+        *,
+        name: str = "joiner",
+        response_format: Any = None,
+        dialect: Dialect | None = None,
+    ) -> None:
+        what, form = "response_format", response_format
+        if not isinstance(form, type | Mapping | None) and hasattr(form, "schema"):
+            what, form = f"the schema of response_format's {type(form).__name__}", form.schema
+        if not isinstance(form, type | Mapping | None):
+            raise refused(what, "one pydantic model, TypedDict or JSON Schema", form)
+        self._compiler = compiler
+        self._model = model
+        self._constraint = constraint
+        self._name = name
+        self._response_format: Any = form
+        self._dialect = dialect or TextDialect()
+
+    async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+        """Run the node; return the state's update."""
+        model = await self._model.aget()
+        asked = self._dialect.bind_idle(model, self._compiler.shown(state))
+        rounds = state["rounds"]
+        last = len(rounds) > self._compiler.max_replans or self._overdue(state)
+        prompt = self._compiler.conversation(state, last=last)
+        teller = Teller(get_stream_writer(), turn_clock(state))
+
+        def begin(replan: str) -> Draft:
+            teller.replanning(_feedback(replan))
+            return Draft(self._compiler, state, sync=sync)
+
+        planned = begin if self._compiler.fuse_replan and not last else None
+        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, planned)
+        decision = await reply.read(asked, prompt, await self._settings(state, may_replan=not last), sync=sync)
+        if isinstance(decision, Replan) and (last or self._overdue(state)):
+            # asked to answer with what there is, it asked for more: ask once again, and take what it says
+            await reply.drop_plan()
+            prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
+            settings = await self._settings(state, may_replan=False)
+            decision = await reply.read(asked, prompt, settings, sync=sync)
+            if isinstance(decision, Replan):
+                decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
+        one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
+        update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
+        if isinstance(decision, Replan):
+            plan = ""
+            if reply.draft is None:
+                teller.replanning(decision.feedback)
+            else:
+                plan = reply.draft.text
+                self._compiler.inflight.hand_over(one, reply.draft)
+            decided_after = state["messages"][-1].id
+            return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
+        answer = AIMessage(
+            decision.answer,
+            id=reply.id,
+            name=self._name,
+            usage_metadata=reply.usage,
+            response_metadata=reply.metadata,
+        )
+        update |= {"decision": "finish", "messages": [answer]}
+        if self._response_format is not None:
+            update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
+            one["usage"] = _counted(one, add_usage(reply.usage, used) if used else reply.usage)
+        return update
+
+    def _overdue(self, state: LLMCompilerState) -> bool:
+        return self._compiler.time_left(state) == 0
+
+    async def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
+        if self._constraint is None or not self._model.takes_grammars:
+            return {}
+        may_finish = not (may_replan and self._fruitless(state))
+        if not (self._compiler.fuse_replan and may_replan):
+            return self._constraint.decision(may_replan=may_replan, may_finish=may_finish)
+        first = max((task["index"] for task in state["tasks"]), default=0) + 1
+        earlier = referable(self._compiler.specs, state["tasks"])
+        tools, most = self._compiler.shown(state), self._compiler.max_tasks
+        return await asyncio.to_thread(  # a large grammar takes seconds
+            self._constraint.decision_with_plan,
+            tools,
+            may_finish=may_finish,
+            first=first,
+            max_tasks=most,
+            earlier=earlier,
+        )
+
+    def _fruitless(self, state: LLMCompilerState) -> bool:
+        """Whether the first plan has found out nothing it was made for, and no human has had a say in that.
+
+        Small models answer all the same, with what they make up: of the tasks whose results nothing else uses, one at
+        least must have returned something before a model that is held to a grammar may finish.
+        """
+        tasks = state["tasks"]
+        used = {index for task in tasks if task["text"] for index in reread(task).dependencies}
+        final = [task["status"] == "done" or task["value"] is not None for task in tasks if task["index"] not in used]
+        asked = self._compiler.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
+        return len(state["rounds"]) == 1 and bool(final) and not any(final) and not asked
+
+    async def _structured(
+        self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool
+    ) -> tuple[Any, UsageMetadata | None]:
+        """Ask for the answer in the form asked for; return it and the tokens that took."""
+        structured = model.with_structured_output(self._response_format, include_raw=True)
+        config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
+        messages = [*prompt, HumanMessage(_STRUCTURED)]
+        if sync:
+            given: Any = await asyncio.to_thread(structured.invoke, messages, config)
+        else:
+            given = await structured.ainvoke(messages, config)
+        if given["parsing_error"] is not None:
+            raise given["parsing_error"]
+        return given["parsed"], given["raw"].usage_metadata
+
+
+class _Reply:
+    """A reply while it is read: what belongs to the answer is shown at once in `stream_mode="messages"`.
+
+    Args:
+        message_id: The id of the answer.
+        name: Whose it is.
+        source: What the model is got from.
+        begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
+    """
+
+    def __init__(
+        self, message_id: str, name: str, source: LazyModel, begin: Callable[[str], Draft] | None = None
+    ) -> None:
+        self.id = message_id
+        self.text = ""
+        self.usage: UsageMetadata | None = None
+        self.metadata: dict[str, Any] = {}
+        self.draft: Draft | None = None
+        self._name = name
+        self._source = source
+        self._begin = begin
+        self._shown = False
+        self._drafted = 0  # where the part of the text begins that the draft has not seen
+
+    async def read(
+        self, model: ChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
+    ) -> Finish | Replan:
+        parser = DecisionParser(plans=self._begin is not None)
+        self.text, self.metadata = "", {}
+        usage: UsageMetadata | None = None
+        try:
+            chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._source)
+            async with aclosing(chunks):  # type: ignore[type-var]
+                async for chunk in chunks:
+                    usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
+                    self.metadata |= chunk.response_metadata
+                    self.text += chunk.text
+                    self._show(parser.feed(chunk.text))
+                    self._plan(parser.plan_start)
+            if self.draft is not None:
+                self.draft.close()
+        except BaseException:
+            await self.drop_plan()
+            raise
+        if usage is not None:
+            self.usage = add_usage(self.usage, usage)
+        if not self._shown and self.draft is None and (said := without_thinking(self.text)) != self.text:
+            self.text, parser = said, DecisionParser()
+            self._show(parser.feed(said))
+        decision, rest = parser.close()
+        self._show(rest)
+        return decision
+
+    async def drop_plan(self) -> None:
+        """Cancel what was begun of a plan, and read no other."""
+        self._begin = None
+        if self.draft is not None:
+            await self.draft.executor.aclose()
+            self.draft = None
+
+    def _plan(self, start: int | None) -> None:
+        """Begin the tasks that the reply has below its `Replan`, from where they start."""
+        if self.draft is None and self._begin is not None and start is not None:
+            self.draft, self._drafted = self._begin(self.text[:start]), start
+        if self.draft is not None:
+            self.draft.feed(self.text[self._drafted :])
+            self._drafted = len(self.text)
+
+    def _show(self, piece: str) -> None:
+        if piece:
+            self._shown = True
+            push_message(AIMessageChunk(content=piece, id=self.id, name=self._name), state_key=None)
+
+
+def _counted(one: Round, joiner: UsageMetadata | None) -> dict[str, Any]:
+    return one["usage"] if joiner is None else {**one["usage"], "joiner": joiner}
+
+
+def _feedback(replan: str) -> str:
+    decision = parse_decision(replan)
+    return decision.feedback if isinstance(decision, Replan) else ""

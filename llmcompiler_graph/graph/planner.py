@@ -1,0 +1,184 @@
+"""The planner node: streams the model into a draft, which starts each task's calls while the plan is still written.
+
+What the draft cannot use is asked for again, in the same conversation, while the rest already runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+
+from llmcompiler_graph.graph.context import Compiler, new_clock
+from llmcompiler_graph.graph.draft import Broken, Draft, recorded
+from llmcompiler_graph.models.constraints import Constraint
+from llmcompiler_graph.models.dialects import Dialect, TextDialect
+from llmcompiler_graph.models.lazy import LazyModel
+from llmcompiler_graph.models.prompts import question_position, repair_request, said
+from llmcompiler_graph.models.replies import reply_stream
+from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
+
+__all__ = ("Planner",)
+
+_CHUNKS_AFTER_JOIN = 8  # what a model may still write after `join()`; the last chunk of a reply counts its tokens
+
+
+class Planner:
+    """Asks the model for a plan and sets it going.
+
+    Args:
+        compiler: The graph's tools and limits.
+        model: The model that plans.
+        constraint: What to hold the model to, if it takes a grammar.
+        dialect: How the model writes plans; as plan text if not given.
+        joiner: The model that joins, if it is to be made before any tool is called: one that cannot be made does no
+            harm then.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        model: LazyModel,
+        constraint: Constraint | None = None,
+        dialect: Dialect | None = None,
+        *,
+        joiner: LazyModel | None = None,
+    ) -> None:
+        self._compiler = compiler
+        self._model = model
+        self._constraint = constraint
+        self._dialect = dialect or TextDialect()
+        self._joiner = joiner
+
+    async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+        """Run the node; return the state's update."""
+        update = _turn(state)
+        if self._joiner is not None:
+            await self._joiner.aget()
+        update |= await self._compiler.select({**state, **update})  # type: ignore[typeddict-item]
+        state = {**state, **update}  # type: ignore[typeddict-item]
+        begun = self._compiler.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
+        draft = begun if isinstance(begun, Draft) else Draft(self._compiler, state, sync=sync)
+        adopted = state.get("next_plan", "")
+        try:
+            plan, repairs, usage = await self._plan_and_mend(draft, state, adopted, sync=sync)
+            draft.settle()
+        except BaseException:
+            await draft.executor.aclose()
+            raise
+        messages = []
+        if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
+            messages = [draft.message(usage)]
+            self._compiler.inflight.hand_over(messages[0].id, draft.executor)
+        one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
+        one |= {"adopted": True} if adopted else {}
+        one |= {"repairs": repairs} if repairs else {}
+        one["usage"] |= {"planner": usage} if usage is not None else {}
+        return {
+            **update,
+            "messages": messages,
+            "tasks": [*state["tasks"], *draft.records],
+            "rounds": [*state["rounds"], one],
+            "next_plan": "",
+            "plan_text": plan_text(draft.records),
+        }
+
+    async def _plan_and_mend(
+        self, draft: Draft, state: LLMCompilerState, adopted: str, *, sync: bool
+    ) -> tuple[str, list[Repair], UsageMetadata | None]:
+        """Fill a draft, until the deadline at most: what is written by then counts."""
+        prompt = self._compiler.conversation(state)
+        plan, usage = "", cast("UsageMetadata | None", None)
+        repairs: list[Repair] = []
+        timer = asyncio.timeout(self._compiler.time_left(state))
+        try:
+            async with timer:
+                if adopted and not draft.text:  # else it was begun while the joiner wrote it
+                    draft.feed(adopted)
+                    draft.close()
+                elif not adopted:
+                    usage = await self._write(draft, prompt, state, sync=sync)
+                plan = draft.text
+                while broken := draft.mend():
+                    request = repair_request(state, broken)
+                    if repairs or not adopted:
+                        prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
+                    prompt.append(HumanMessage(request))
+                    told = [recorded(each) for one in broken for each in one.diagnostics]
+                    repairs.append(Repair(request=request, diagnostics=told, plan=""))
+                    more = await self._write(draft, prompt, state, broken, sync=sync)
+                    usage = add_usage(usage, more) if usage or more else None
+                    repairs[-1]["plan"] = draft.text
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            draft.close()
+            if repairs:
+                repairs[-1]["plan"] = draft.text
+            else:
+                plan = draft.text
+        return plan, repairs, usage
+
+    async def _write(
+        self,
+        draft: Draft,
+        prompt: list[BaseMessage],
+        state: LLMCompilerState,
+        broken: Sequence[Broken] = (),
+        *,
+        sync: bool,
+    ) -> UsageMetadata | None:
+        """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
+        shown = self._compiler.shown(state)
+        model = self._dialect.bind(await self._model.aget(), shown)
+        reader = self._dialect.reader(draft.first)
+        settings: dict[str, Any] = {}
+        if self._constraint is not None and self._model.takes_grammars:
+            settings = await asyncio.to_thread(  # a large grammar takes seconds
+                self._constraint.plan,
+                shown,
+                first=draft.first,
+                max_tasks=self._compiler.max_tasks,
+                again=[each.task for each in broken],
+                earlier=draft.referable,
+            )
+        usage: UsageMetadata | None = None
+        left = _CHUNKS_AFTER_JOIN
+        chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._model)
+        async with aclosing(chunks):  # type: ignore[type-var]
+            async for chunk in chunks:
+                usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
+                draft.feed(reader.feed(chunk))
+                left -= draft.finished
+                if left < 0:
+                    break
+        draft.feed(reader.close())
+        draft.close()
+        return usage
+
+
+def _turn(state: LLMCompilerState) -> dict[str, Any]:
+    """What a new question changes in the state before it is planned; nothing, for a replan.
+
+    A tool's `Command` may have added user messages: only what came after the joiner's decision is a new question.
+    """
+    messages = state["messages"]
+    if not messages:
+        msg = "there is nothing to answer: `messages` is empty; give {'messages': [('user', '…')]}"
+        raise ValueError(msg)
+    if state.get("decision") == "replan" and state.get("decided_after") == messages[-1].id:
+        return {}
+    cleared = {"structured_response": None} if state.get("structured_response") is not None else {}
+    return {
+        "turn": messages[question_position(messages)].id,
+        "clock": new_clock(),
+        "tasks": [],
+        "rounds": [],
+        "timeline": [],
+        "next_plan": "",
+        **cleared,
+    }

@@ -1,0 +1,249 @@
+"""The two ways a model may write a plan: as plan text, or as native tool calls. Both become plan text.
+
+A dialect says what the model must be bound to, and makes the reader of a reply: pieces of a message in, plan text out.
+Earlier plans stand in prompts as that text, whoever wrote them: no provider is shown tool calls that it did not make or
+that lack an answer, and what was wrong with a call can be said of its line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_openai.chat_models.base import BaseChatOpenAI
+
+from llmcompiler_graph.core.checking.schema import describe
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Task, ToolSpec
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.models.lazy import ChatModel
+
+__all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "function_schemas")
+
+
+class Reader(Protocol):
+    """Reads one reply as it arrives."""
+
+    def feed(self, chunk: AIMessage) -> str:
+        """Take a piece of the reply; return the plan text it completes."""
+
+    def close(self) -> str:
+        """Say that the reply is complete; return what was left."""
+
+
+class Dialect(Protocol):
+    """How a model writes plans."""
+
+    @property
+    def numbered_by(self) -> tuple[str, str]:
+        """The arguments of a native call that hold its index and the tasks it waits for."""
+
+    def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Give the model what it needs to plan with these tools."""
+
+    def bind_idle(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Give the model what keeps the beginning of a joiner's prompt that of the planner's."""
+
+    def reader(self, first: int) -> Reader:
+        """Make the reader of one reply, whose first task is expected to have this index."""
+
+
+class TextDialect:
+    """The model writes plan text; its prompt says all it needs."""
+
+    numbered_by = ("", "")
+
+    def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Leave the model as it is."""
+        return model
+
+    bind_idle = bind
+
+    def reader(self, first: int) -> Reader:
+        """Make a reader that takes the reply's text."""
+        return _TextReader()
+
+
+class _TextReader:
+    def feed(self, chunk: AIMessage) -> str:
+        return str(chunk.text)
+
+    def close(self) -> str:
+        return ""
+
+
+class ToolCallDialect:
+    """The model calls the tools natively, all in one reply, with references for arguments.
+
+    Args:
+        tools: All tools there are: the arguments `task` and `after` get other names if one of them has such.
+    """
+
+    def __init__(self, tools: Iterable[ToolSpec]) -> None:
+        listed = list(tools)
+        taken = {name for tool in listed for name in tool.parameters}
+        self.numbered_by = _free("task", taken), _free("after", taken)
+        self._names: dict[str, str] = {}  # what providers let a tool be called -> its name
+        for tool in listed:
+            self._names[_free(re.sub(r"[^a-zA-Z0-9_-]", "_", tool.name)[:60], self._names)] = tool.name
+
+    def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Bind the model to the tools, their schemas widened.
+
+        Raises:
+            ConfigurationError: The model cannot call tools.
+        """
+        schemas = self._schemas(tools)
+        try:
+            return model.bind_tools(schemas) if schemas else model
+        except NotImplementedError as error:
+            msg = f"planner='tools' needs a model that calls tools, {type(model).__name__} does not; leave it at 'text'"
+            raise ConfigurationError(msg) from error
+
+    def bind_idle(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+        """Bind the model to the same tools, but let it call none; only OpenAI's interface can surely say that."""
+        schemas = self._schemas(tools) if isinstance(model, BaseChatOpenAI) else []
+        return model.bind_tools(schemas, tool_choice="none") if schemas else model
+
+    def _schemas(self, tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
+        shown = {name: each for each, name in self._names.items()}
+        return function_schemas(tools, *self.numbered_by, shown=shown)
+
+    def reader(self, first: int) -> Reader:
+        """Make a reader that writes each call as a line of plan text."""
+        return _ToolCallReader(ToolCallText(first, *self.numbered_by, names=self._names))
+
+
+class _ToolCallReader:
+    def __init__(self, calls: ToolCallText) -> None:
+        self._calls = calls
+        self._said = ""  # text that was not returned yet: a thought, if calls follow
+        self._called = False
+
+    def feed(self, chunk: AIMessage) -> str:
+        self._said += chunk.text
+        return self._with_thoughts("".join(map(self._call, _pieces(chunk))))
+
+    def close(self) -> str:
+        if not self._called and _holds_tasks(self._said):  # a model that rather writes plan text
+            return self._said
+        lines = self._calls.close()
+        return self._with_thoughts(lines) or _thoughts(self._said)
+
+    def _call(self, piece: Piece) -> str:
+        self._called = True
+        return self._calls.feed(piece)
+
+    def _with_thoughts(self, lines: str) -> str:
+        if not lines:
+            return ""
+        lines, self._said = _thoughts(self._said) + lines, ""
+        return lines
+
+
+def _pieces(message: AIMessage) -> Iterator[Piece]:
+    """The pieces of tool calls in a piece of a message, or in a message that came whole."""
+    if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
+        for chunk in message.tool_call_chunks:
+            yield Piece(chunk["name"] or "", chunk["args"] or "", chunk["index"], chunk["id"] or "")
+        return
+    for call in message.tool_calls:
+        yield Piece(call["name"], json.dumps(call["args"]), None, call["id"] or "")
+    for invalid in message.invalid_tool_calls:
+        yield Piece(invalid["name"] or "?", invalid["args"] or "", None, invalid["id"] or "")
+
+
+def _thoughts(said: str) -> str:
+    return "".join(f"Thought: {line.strip()}\n" for line in said.splitlines() if line.strip())
+
+
+def _holds_tasks(text: str) -> bool:
+    """Whether a text has lines that are meant as tasks; a numbered list of prose is an answer."""
+    parser = PlanParser()
+    events = [*parser.feed(text), *parser.close()]
+    return any(isinstance(each, Task) or each.code not in {"not-a-call", "missing-index"} for each in events)
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def function_schemas(
+    tools: Iterable[ToolSpec], task: str = "task", after: str = "after", *, shown: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Write tools as OpenAI function schemas in which any argument may also be a reference.
+
+    >>> half = ToolSpec("half", {"of": {"type": "number"}}, frozenset({"of"}), {"type": "number"})
+    >>> function_schemas([half])[0]["function"]["parameters"]["properties"]["of"]
+    {'anyOf': [{'type': 'number'}, {'type': 'string'}]}
+
+    Args:
+        tools: The tools.
+        task: The argument for a call's index.
+        after: The argument for the tasks a call waits for.
+        shown: What a tool is to be called, by its name, where these differ.
+    """
+    return [_function(tool, task, after, (shown or {}).get(tool.name, tool.name)) for tool in tools]
+
+
+def _function(tool: ToolSpec, task: str, after: str, name: str) -> dict[str, Any]:
+    returns = f"Returns: {describe(tool.returns, tool.definitions)}" if tool.returns is not None else ""
+    parameters: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            task: {"type": "integer", "description": "number of this call"},
+            **{parameter: _widened(schema) for parameter, schema in tool.parameters.items()},
+            after: {"type": "array", "items": {"type": "integer"}, "description": "calls to wait for"},
+        },
+        "required": [task, *(parameter for parameter in tool.parameters if parameter in tool.required)],
+    }
+    own = {pointer: each for pointer, each in tool.definitions.items() if pointer.startswith("#/$defs/")}
+    if own:
+        parameters["$defs"] = {pointer.removeprefix("#/$defs/"): _inside(each) for pointer, each in own.items()}
+    description = "\n".join(filter(None, [tool.description.strip(), returns]))
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+_LIMITS_TEXT = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength"})
+_TEXT: JSON = {"type": "string"}
+
+
+def _widened(schema: JSON) -> JSON:
+    """Let a value also be text, which may be a reference."""
+    if not isinstance(schema, dict):
+        return schema  # anything
+    inner = _inside(schema)
+    assert isinstance(inner, dict)
+    if schema.get("type") == "string" and not _LIMITS_TEXT & schema.keys():
+        return inner
+    kept: dict[str, JSON] = {key: inner.pop(key) for key in ("description", "default") if key in inner}
+    if not inner:
+        return kept  # anything
+    options = inner["anyOf"] if inner.keys() == {"anyOf"} else [inner]
+    assert isinstance(options, list)
+    return {**kept, "anyOf": [*(each for each in options if each != _TEXT), _TEXT]}
+
+
+def _inside(schema: JSON) -> JSON:
+    """Widen what is inside a list or an object, and leave titles out: they repeat the names."""
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: each for key, each in schema.items() if key != "title"}
+    if "items" in inner:
+        inner["items"] = _widened(inner["items"])
+    if isinstance(extra := inner.get("additionalProperties"), dict):
+        inner["additionalProperties"] = _widened(extra)
+    if isinstance(properties := inner.get("properties"), dict):
+        inner["properties"] = {name: _widened(each) for name, each in properties.items()}
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        if isinstance(options := inner.get(key), list):
+            inner[key] = [_inside(each) for each in options]
+    return inner

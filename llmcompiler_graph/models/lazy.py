@@ -1,0 +1,108 @@
+"""From what the caller gives as a model to a chat model: an instance, `"provider:name"`, or `"local"`.
+
+`"local"` (or `"local:NAME"`) is the embedded default: a language model on this machine's CPU, made at first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable
+
+from llmcompiler_graph.core.errors import ConfigurationError
+
+__all__ = ("ChatModel", "LazyModel", "is_local")
+
+ChatModel: TypeAlias = Runnable[LanguageModelInput, AIMessage]
+"""A chat model, or one bound to tools."""
+
+_OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
+_LANGCHAINS_ADVICE = "Please specify 'model_provider' directly."  # an argument of `init_chat_model`
+_ADVICE = "Write 'provider:name', such as 'openai:gpt-5-mini', or 'local'."
+
+
+def is_local(model: object) -> bool:
+    """Whether a model is the embedded one, whose replies can be held to a grammar, or stands for it (as `local`)."""
+    return model.partition(":")[0] == "local" if isinstance(model, str) else getattr(model, "local", False) is True
+
+
+class LazyModel:
+    """A chat model made when it is first needed: a graph can be built, drawn and served before that.
+
+    Args:
+        model: A chat model, or its name.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+
+    def __init__(self, model: str | BaseChatModel | object) -> None:
+        self.takes_grammars = True
+        """Whether its server has refused none so far."""
+        self.thought_opened = False
+        """Whether a reply had only the end of a thought: its beginning then stands in the prompt (see `thinking`)."""
+        self._lock = threading.Lock()
+        self._model: BaseChatModel | None = None
+        self._make: Callable[[], BaseChatModel] | None = None
+        if isinstance(model, str):
+            self._make = partial(_make, model)
+        elif isinstance(model, BaseChatModel):
+            self._model = model
+        else:
+            bound = " (bind tools or settings in the model's constructor)" if isinstance(model, Runnable) else ""
+            msg = f"a model must be a chat model or a 'provider:name' string, not {type(model).__name__}{bound}"
+            raise ConfigurationError(msg)
+
+    def get(self) -> BaseChatModel:
+        """The model; the first call makes it, which can take long for a local one."""
+        with self._lock:
+            model = self._made()
+            if model is None:
+                assert self._make is not None
+                model = self._model = self._make()
+            return model
+
+    async def aget(self) -> BaseChatModel:
+        """The model, for coroutines: it is made in a thread."""
+        model = self._made()
+        return model if model is not None else await asyncio.to_thread(self.get)
+
+    def _made(self) -> BaseChatModel | None:
+        """The model, if there is one; a local one whose server has ended is made anew."""
+        if self._model is None or self._make is None:
+            return self._model
+        is_running: Callable[[], bool] | None = getattr(self._model, "is_running", None)
+        return self._model if is_running is None or is_running() else None
+
+
+def _make(name: str) -> BaseChatModel:
+    provider, colon, model = name.partition(":")
+    if provider == "local":
+        from llmcompiler_graph.models.local import local_chat_model
+
+        return local_chat_model(model) if model else local_chat_model()
+    try:
+        if provider == "openai" or (not colon and name.startswith(_OPENAI_PREFIXES)):
+            from langchain_openai import ChatOpenAI
+
+            return ChatOpenAI(model=model if colon else name, stream_usage=True)
+        try:
+            from langchain.chat_models import init_chat_model  # its package is optional
+        except ImportError as error:
+            msg = f"the model {name!r} needs the packages of its provider: pip install langchain langchain-{provider}"
+            raise ConfigurationError(msg) from error
+        made = init_chat_model(name)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # what providers raise for a key that is missing has no base class in common
+        reason = str(error).partition("\n")[0].replace(_LANGCHAINS_ADVICE, _ADVICE)
+        msg = f"the model {name!r} cannot be made: {reason}"
+        raise ConfigurationError(msg) from error
+    assert isinstance(made, BaseChatModel)
+    return made

@@ -1,0 +1,353 @@
+import json
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmcompiler_graph.core.errors import ObservationPathError
+from llmcompiler_graph.core.language.references import (
+    ALL,
+    JSON,
+    Path,
+    Reference,
+    Template,
+    Value,
+    as_text,
+    fan_out,
+    parse_path,
+    parse_template,
+    references,
+    select,
+    substitute,
+)
+
+PEAKS: JSON = {"peaks": [{"id": "a", "names": ["K2"]}, {"id": "b", "names": ["Lhotse", "E1"]}], "n": 2, "0": "zero"}
+
+
+# -- paths ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", ()),
+        (".a", ("a",)),
+        (".a.b_c-d", ("a", "b_c-d")),
+        (".größe", ("größe",)),
+        (".0", (0,)),
+        ("[0][-1]", (0, -1)),
+        ("[*].id", (ALL, "id")),
+        ('["a b"]', ("a b",)),
+        ("['a b']", ("a b",)),
+        ("['it\\'s']", ("it's",)),
+        ('["q\\" b\\\\ n\\n u\\u00e9 {}"]', ('q" b\\ n\n ué {}',)),
+        ("[\"\"]['']", ("", "")),
+        (" . a [ 0 ] [ * ] ", ("a", 0, ALL)),
+        (".²", ("²",)),
+        ("a", None),
+        (".", None),
+        (".a.", None),
+        ("..a", None),
+        ("[a]", None),
+        ("[1", None),
+        ("[1.5]", None),
+        ("[٣]", None),
+        ('["a]', None),
+        ('["\\q"]', None),
+        (" + 1", None),
+        ("[1234567890]", None),
+        ("." + "1" * 5000, None),
+    ],
+)
+def test_paths(text: str, path: Path | None) -> None:
+    """What is a path, and that anything else is `None` and never an error."""
+    assert parse_path(text) == path
+
+
+def test_a_reference_is_written_as_it_is_read() -> None:
+    """Braces only with a path; keys bare where they can be."""
+    assert str(Reference(1)) == "$1"
+    assert Reference(1).braced == "${1}"
+    assert str(Reference(12, ("a", "b c", 0, -1, ALL, "größe", "1", ""))) == '${12.a["b c"][0][-1][*].größe["1"][""]}'
+    assert repr(Reference(1, (ALL,))) == "Reference(index=1, path=(ALL,))"
+
+
+@settings(max_examples=200)
+@given(path=st.lists(st.one_of(st.text(), st.integers(-99, 99), st.just(ALL))).map(tuple))
+def test_a_path_reads_back_from_its_text(path: Path) -> None:
+    """Any keys survive being written, in a template too."""
+    braced = Reference(1, path).braced
+    assert parse_path(braced[3:-1]) == path
+    assert parse_template(f"{braced}}}", {1}.__contains__).value == Template((Reference(1, path), "}"))
+
+
+# -- templates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("$1", Reference(1)),
+        ("${1}", Reference(1)),
+        ("${ 1 }", Reference(1)),
+        ("$10", Reference(10)),
+        ("${1}0", Template((Reference(1), "0"))),
+        ("$1$2", Template((Reference(1), Reference(2)))),
+        (" $1", Template((" ", Reference(1)))),
+        ("$1.items[0]", Template((Reference(1), ".items[0]"))),
+        ("${1.items[0]}", Reference(1, ("items", 0))),
+        ("$1.", Template((Reference(1), "."))),
+        ("$1,00", Template((Reference(1), ",00"))),
+        ("$1,0000", Template((Reference(1), ",0000"))),
+        ("$1.50", "$1.50"),
+        ("$10.5", "$10.5"),
+        ("$1,000", "$1,000"),
+        ("$1,000,000 or $2", Template(("$1,000,000 or ", Reference(2)))),
+        ("laptops under $1000 and $1", Template(("laptops under $1000 and ", Reference(1)))),
+        ("$1234567890", "$1234567890"),
+        ("$$1", "$1"),
+        ("$$$1", Template(("$", Reference(1)))),
+        ("$$$$", "$$"),
+        ("$${1}", "${1}"),
+        ("$", "$"),
+        ("$x ${x} $(1) $ 1 {$}", "$x ${x} $(1) $ 1 {$}"),
+        ("$\u0661", "$\u0661"),
+        ("a\n$1\n", Template(("a\n", Reference(1), "\n"))),
+    ],
+)
+def test_templates(text: str, value: str | Reference | Template) -> None:
+    """What is a reference in a string and what is text, with tasks 1, 2 and 10."""
+    parsed = parse_template(text, {1, 2, 10}.__contains__)
+    assert parsed.value == value
+    assert parsed.unknown == ()
+    assert parsed.malformed == ()
+
+
+def test_dollars_without_a_task_are_told_apart() -> None:
+    """`$N` may be money, `${N}` is surely a reference, and both stay as text."""
+    parsed = parse_template("$7 ${8} ${9.a} $7 $1", {1}.__contains__)
+    assert parsed.value == Template(("$7 ${8} ${9.a} $7 ", Reference(1)))
+    assert parsed.literal_dollars == (7, 7)
+    assert parsed.unknown == (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "malformed"),
+    [
+        ("x ${1 + 2} y", ("${1 + 2}",)),
+        ("${1.}${2:-a}", ("${1.}", "${2:-a}")),
+        ("${1.items and so on and on", ("${1.items and so on ",)),
+        ("${1{2}}", ("${1{2}}",)),
+        ("${1234567890}", ("${1234567890}",)),
+        ("${1['a}", ("${1['a}",)),
+    ],
+)
+def test_what_begins_like_a_braced_reference_must_be_one(text: str, malformed: tuple[str, ...]) -> None:
+    """Nothing that looks so much like a reference reaches a tool as text unmentioned."""
+    assert parse_template(text, lambda _: True).malformed == malformed
+
+
+def test_references_can_be_renamed() -> None:
+    """With renaming, a reference is asked for by the index written and kept under the new one."""
+    parsed = parse_template("$1 ${2.a} $3", {1, 2}.__contains__, lambda index: index + 10)
+    assert parsed.value == Template((Reference(11), " ", Reference(12, ("a",)), " $3"))
+
+
+def test_references_are_found_at_any_depth_in_order() -> None:
+    """Lists, objects and templates are searched; other values hold none."""
+    value: Value = [Reference(1), {"a": [Template(("x", Reference(2))), 1, None]}, "$3", Reference(1)]
+    assert list(references(value)) == [Reference(1), Reference(2), Reference(1)]
+
+
+# -- selecting ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ((), PEAKS),
+        (("n",), 2),
+        (("0",), "zero"),
+        (("peaks", 0, "id"), "a"),
+        (("peaks", -1, "names", 1), "E1"),
+        (("peaks", ALL, "id"), ["a", "b"]),
+        (("peaks", ALL), [{"id": "a", "names": ["K2"]}, {"id": "b", "names": ["Lhotse", "E1"]}]),
+        (("peaks", ALL, "names", ALL), ["K2", "Lhotse", "E1"]),
+        (("peaks", ALL, "names", 0), ["K2", "Lhotse"]),
+    ],
+)
+def test_select(path: Path, found: JSON) -> None:
+    """A path is followed through objects and lists; `[*]` gives one flat list. JSON in a string is read."""
+    assert select(PEAKS, Reference(1, path)) == found
+    if path:
+        assert select(f" {json.dumps(PEAKS)}\n", Reference(1, path)) == found
+
+
+def test_json_in_text_is_read_only_where_a_path_leads_into_it() -> None:
+    """The whole of a text stays a text, and so does a text at the end of a path."""
+    assert select('{"a": 1}', Reference(1)) == '{"a": 1}'
+    assert select({"a": "[1]"}, Reference(1, ("a",))) == "[1]"
+    assert select({"a": "[1]"}, Reference(1, ("a", 0))) == 1
+
+
+def test_selecting_from_an_empty_list() -> None:
+    """`[*]` of nothing is nothing, whatever would have come after it."""
+    assert select([], Reference(1, (ALL, "a", 3))) == []
+
+
+@pytest.mark.parametrize(
+    ("observation", "path", "message"),
+    [
+        ({"a": 1, "b": 2}, ("c",), "${3.c} leads nowhere: $3 has no .c, it is an object with 'a', 'b'"),
+        ({}, ("a",), "${3.a} leads nowhere: $3 has no .a, it is an object with no keys"),
+        (
+            {"a": {"b": 1}},
+            ("a", "c d"),
+            '${3.a["c d"]} leads nowhere: ${3.a} has no ["c d"], it is an object with \'b\'',
+        ),
+        ([1, 2], (2,), "${3[2]} leads nowhere: $3 has no [2], it is a list of 2"),
+        ([1, 2], (-3,), "${3[-3]} leads nowhere: $3 has no [-3], it is a list of 2"),
+        ([1, 2], ("a",), "${3.a} leads nowhere: $3 has no .a, it is a list of 2"),
+        ({"a": 1}, (0,), "${3[0]} leads nowhere: $3 has no [0], it is an object with 'a'"),
+        ({"a": 1}, (ALL,), "${3[*]} leads nowhere: $3 has no [*], it is an object with 'a'"),
+        ([{"a": 1}, {}], (ALL, "a"), "${3[*].a} leads nowhere: ${3[*]} has no .a, it is an object with no keys"),
+        ("plain", ("a",), "${3.a} leads nowhere: $3 has no .a, it is text"),
+        ("{not JSON", ("a",), "${3.a} leads nowhere: $3 has no .a, it is text"),
+        ("[" * 100_000, (0,), "${3[0]} leads nowhere: $3 has no [0], it is text"),
+        ("[1]", (1,), "${3[1]} leads nowhere: $3 has no [1], it is a list of 1"),
+        (None, ("a",), "${3.a} leads nowhere: $3 has no .a, it is null"),
+        (True, ("a",), "${3.a} leads nowhere: $3 has no .a, it is true"),
+        ({"a": 1.5}, ("a", "b"), "${3.a.b} leads nowhere: ${3.a} has no .b, it is 1.5"),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_where_it_broke(observation: JSON, path: Path, message: str) -> None:
+    """The message names the reference, how far it got, what was wanted there and what there is."""
+    with pytest.raises(ObservationPathError) as caught:
+        select(observation, Reference(3, path))
+    assert str(caught.value) == message
+
+
+def test_a_large_object_is_described_in_part() -> None:
+    """At most twenty keys are listed: the message goes into a prompt."""
+    with pytest.raises(ObservationPathError, match=r"an object with 'k0', .*, 'k19', …$"):
+        select({f"k{n}": n for n in range(21)}, Reference(1, ("a",)))
+
+
+# -- substituting ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"),
+        ("", ""),
+        (1.5, "1.5"),
+        (True, "true"),
+        (None, "null"),
+        ([1, "é"], '[1, "é"]'),
+        ({"a": {}}, '{"a": {}}'),
+    ],
+)
+def test_text_stands_in_a_string_as_it_is_and_all_else_as_json(value: JSON, text: str) -> None:
+    """In a string, text stands as it is and all else as JSON, not as Python would write it."""
+    assert as_text(value) == text
+    assert substitute(Template(("<", Reference(1), ">")), {1: value}) == f"<{text}>"
+
+
+def test_a_whole_argument_keeps_its_type() -> None:
+    """Alone, in a list and in an object a reference passes the value itself; constants stay."""
+    value: Value = {"a": Reference(1), "b": [Reference(1, ("x", 0)), 3, None], "c": "$1"}
+    assert substitute(value, {1: {"x": [True]}}) == {"a": {"x": [True]}, "b": [True, 3, None], "c": "$1"}
+
+
+def test_a_fan_out_inside_a_string_of_one_call_is_a_list() -> None:
+    """Where nothing runs per element, `[*]` selects the list."""
+    assert substitute(Template(("ids ", Reference(1, (ALL, "id")))), {1: [{"id": 1}, {"id": 2}]}) == "ids [1, 2]"
+
+
+def test_an_observation_that_is_not_there_is_the_callers_mistake() -> None:
+    """A reference to an observation that is not there is a `KeyError`, never an empty text."""
+    with pytest.raises(KeyError, match="2"):
+        substitute([Reference(2)], {1: "x"})
+
+
+dollars = st.lists(st.sampled_from(["$1", "${2}", "${1.a}", "$$", "$", "{", "}", "x", "1"])).map("".join)
+
+
+@settings(max_examples=200)
+@given(first=dollars, second=dollars, literal=dollars)
+def test_observations_are_data(first: str, second: str, literal: str) -> None:
+    """Whatever looks like a reference in an observation, or in literal text, is never expanded."""
+    observations: dict[int, JSON] = {1: first, 2: second, 3: {"a": first}}
+    template = Template((literal, Reference(1), Reference(2), literal, Reference(3, ("a",))))
+    assert substitute(template, observations) == literal + first + second + literal + first
+    assert substitute([Reference(1), literal], observations) == [first, literal]
+    assert fan_out({"a": Template((Reference(4, (ALL,)), literal))}, {4: [first, second]}) == [
+        {"a": first + literal},
+        {"a": second + literal},
+    ]
+
+
+@settings(max_examples=200)
+@given(text=st.text(alphabet=string.printable + "é$$$$$${{}}"))
+def test_any_string_is_read_and_its_literal_text_kept(text: str) -> None:
+    """No string makes the reader raise; with no task known, only `$$` changes."""
+    parsed = parse_template(text, lambda _: False)
+    assert parsed.malformed or parsed.value == text.replace("$$", "$")
+
+
+# -- fanning out ----------------------------------------------------------------------------------------------------
+
+
+def test_without_all_nothing_fans_out() -> None:
+    """`None` says that the task runs once."""
+    assert fan_out({"a": Reference(1), "b": [Template(("x", Reference(1, (0,))))]}, {1: [1]}) is None
+    assert fan_out({}, {}) is None
+
+
+def test_fan_out_takes_each_element_with_its_type() -> None:
+    """Wherever the reference stands, each run gets its own element, and everything else is as usual."""
+    arguments: dict[str, Value] = {
+        "id": Reference(1, ("hits", ALL)),
+        "text": Template(("n", Reference(1, ("hits", ALL)), " of ", Reference(2))),
+        "nested": {"k": [Reference(1, ("hits", ALL)), Reference(2, ("x",)), 5]},
+    }
+    assert fan_out(arguments, {1: {"hits": [7, None]}, 2: {"x": "y"}}) == [
+        {"id": 7, "text": 'n7 of {"x": "y"}', "nested": {"k": [7, "y", 5]}},
+        {"id": None, "text": 'nnull of {"x": "y"}', "nested": {"k": [None, "y", 5]}},
+    ]
+
+
+def test_several_fan_outs_go_in_step() -> None:
+    """Like `zip`: element by element, not every pair."""
+    arguments: dict[str, Value] = {"a": Reference(1, (ALL,)), "b": Template((Reference(2, (ALL, "x")), "!"))}
+    assert fan_out(arguments, {1: [1, 2], 2: [{"x": 3}, {"x": 4}]}) == [{"a": 1, "b": "3!"}, {"a": 2, "b": "4!"}]
+
+
+def test_a_fan_out_over_nothing_runs_nothing() -> None:
+    """An empty list means no runs, which is not the same as no fan-out."""
+    assert fan_out({"a": Reference(1, (ALL,))}, {1: []}) == []
+
+
+def test_lists_of_different_lengths_cannot_go_in_step() -> None:
+    """Nothing is cut off silently: the message gives every reference and its length."""
+    with pytest.raises(ObservationPathError) as caught:
+        fan_out({"a": Reference(1, (ALL,)), "b": [Reference(2, ("x", ALL))]}, {1: [1, 2], 2: {"x": [1]}})
+    assert str(caught.value) == (
+        "[*] references of one task go in step, so their lists must be of one length: ${1[*]} has 2, ${2.x[*]} has 1"
+    )
+
+
+def test_a_fan_out_that_leads_nowhere_says_so() -> None:
+    """A fan-out whose path leads nowhere raises the error of `select`."""
+    with pytest.raises(ObservationPathError, match=r"^\$\{1\[\*\]\} leads nowhere: \$1 has no \[\*\], it is text$"):
+        fan_out({"a": Reference(1, (ALL,))}, {1: "text"})
+
+
+def test_a_fan_out_needs_every_observation() -> None:
+    """A fan-out with a reference to a missing observation is a `KeyError`."""
+    with pytest.raises(KeyError):
+        fan_out({"a": Reference(1, (ALL,)), "b": Reference(2)}, {1: [1]})
