@@ -17,7 +17,8 @@ from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
 
 from llmcompiler_graph.core.arguments import refused
-from llmcompiler_graph.core.language.decision import DecisionParser, Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from llmcompiler_graph.core.language.thinking import without_thinking
 from llmcompiler_graph.graph.context import Compiler, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable

@@ -10,7 +10,7 @@ from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.core.grammar.decisions import decision_grammar
 from llmcompiler_graph.core.grammar.forms import write
 from llmcompiler_graph.core.grammar.plans import plan_grammar
-from llmcompiler_graph.core.language.decision import DecisionParser
+from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.grammar_engine import accepts

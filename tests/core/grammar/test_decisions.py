@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from llmcompiler_graph.core.grammar.decisions import decision_grammar
 from llmcompiler_graph.core.grammar.forms import write
 from llmcompiler_graph.core.grammar.rules import Form
-from llmcompiler_graph.core.language.decision import DecisionParser, Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from tests.grammar_engine import accepts, sentence
 
 FORMS: list[Form] = ["lark", "gbnf", "regex"]
