@@ -284,7 +284,7 @@ class Draft:
         self._record_of(index)
         if not self._asked:
             self._doubtful.pop(index, None)
-        begun = index in self.executor.unit.tasks
+        begun = self.executor.has(index)
         if self._repairable and not begun and all(each.code != "too-many-tasks" for each in problems):
             self._waiting.pop(index, None)
             self._open[index] = [*self._open.get(index, ()), *problems]
@@ -298,7 +298,7 @@ class Draft:
         error = "; ".join(f"{each.message}{each.hint and f' ({each.hint})'}" for each in problems)
         record = self._record_of(index)
         record["status"], record["error"] = "failed", error
-        known = self.executor.unit.observations.get(index)
+        known = self.executor.observation(index)
         self.executor.reject(index, error)
         if known is not None and known.status == "done":
             self._discard_after(index)
@@ -372,7 +372,7 @@ class Draft:
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
-            self._teller.moment(moment, record, self.executor.unit.observations.get(index))
+            self._teller.moment(moment, record, self.executor.observation(index))
 
 
 def recorded(diagnostic: Diagnostic) -> DiagnosticRecord:

@@ -212,13 +212,12 @@ class _Run:
 
     def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
         """Sort tasks so that each stands after all it may wait for: by depth, then as written."""
-        tasks = self.executor.unit.tasks
         effects = {spec.name for spec in self._compiler.specs if spec.has_effects}
         depth: dict[int, int] = {}
         last_effect: int | None = None
         for record in records:
             index = record["index"]
-            waits = [depth.get(n, 0) for n in tasks[index].dependencies]
+            waits = [depth.get(n, 0) for n in self.executor.task(index).dependencies]
             if record["tool"] in effects:
                 waits.append(depth[last_effect] if last_effect is not None else 0)
                 last_effect = index
@@ -231,7 +230,7 @@ class _Run:
             if (observation := observation_of(record)) is None:
                 self.executor.add(reread(record))
             else:
-                self.executor.unit.restore(record["index"], observation, record["arguments"], record["tool"])
+                self.executor.restore_earlier(record["index"], observation, record["arguments"], record["tool"])
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
@@ -294,7 +293,7 @@ class _Run:
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
-            self._teller.moment(moment, record, self.executor.unit.observations.get(index))
+            self._teller.moment(moment, record, self.executor.observation(index))
 
 
 def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:

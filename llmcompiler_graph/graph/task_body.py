@@ -308,11 +308,11 @@ class TaskBody:
 
     def _apart(self) -> bool:
         """Whether calls have `@task`s of their own."""
-        return self._may_be_apart and len(self._executor.unit.arguments[self._index]) <= _MOST_ELEMENTS
+        return self._may_be_apart and len(self._executor.arguments(self._index)) <= _MOST_ELEMENTS
 
     def _tool_calls(self, start: Start) -> list[ToolCall]:
         """All calls of the task, of which one is to start."""
-        given = self._executor.unit.arguments[self._index]
+        given = self._executor.arguments(self._index)
         elements = [None] if start.element is None else range(len(given))
         return [
             ToolCall(
@@ -326,7 +326,7 @@ class TaskBody:
 
     def _arguments(self) -> list[Mapping[str, JSON]]:
         """What the calls were made with."""
-        made = list(self._executor.unit.arguments.get(self._index, ()))
+        made = list(self._executor.arguments(self._index))
         for n, decision in enumerate(self._decisions):
             match decision:
                 case {"type": "edit", "edited_action": {"args": edited}}:

@@ -81,7 +81,7 @@ class Executor:
         now: Callable[[], float] | None = None,
         on_event: Callable[[Moment, int], None] | None = None,
     ) -> None:
-        self.unit = unit
+        self._unit = unit
         self.timings: dict[int, Timing] = {}
         """`{index: timing}` of the tasks added here."""
         self.on_event = on_event
@@ -103,12 +103,12 @@ class Executor:
         if self._outcome(task.index).done():  # it was only known to be unusable
             del self._outcomes[task.index]
             self.timings.pop(task.index, None)
-        self._apply(self.unit.add(task))
+        self._apply(self._unit.add(task))
 
     def reject(self, index: int, error: str) -> None:
         """Take note that a task of the plan cannot be used."""
         self._outcome(index)
-        self._apply(self.unit.reject(index, error))
+        self._apply(self._unit.reject(index, error))
 
     def restore(
         self,
@@ -117,11 +117,46 @@ class Executor:
         timing: Timing,
         arguments: Sequence[Mapping[str, JSON]] = (),
     ) -> None:
-        """Take what became of an added task in an earlier process: nothing is run for it."""
-        if index in self.unit.observations:
+        """Take the observation that an added task had in an earlier process: nothing is run for it."""
+        if index in self._unit.observations:
             return
-        self._apply(self.unit.restore(index, observation, arguments, self.unit.tasks[index].tool))
+        self._apply(self._unit.restore(index, observation, arguments, self._unit.tasks[index].tool))
         self.timings[index] = timing
+
+    def restore_earlier(
+        self, index: int, observation: Observation, arguments: Sequence[Mapping[str, JSON]] = (), tool: str = ""
+    ) -> None:
+        """Take the observation of a task finished before, in this plan or an earlier one: no event tells of it.
+
+        Args:
+            index: The task.
+            observation: Its observation.
+            arguments: The resolved arguments of its calls.
+            tool: The tool it called; equal calls of a read-only tool need not be made again.
+        """
+        _, *following = self._unit.restore(index, observation, arguments, tool)
+        self._outcome(index).set_result(observation)
+        self._apply(following)
+
+    def has(self, index: int) -> bool:
+        """Whether a task was added."""
+        return index in self._unit.tasks
+
+    def task(self, index: int) -> Task:
+        """A task that was added.
+
+        Raises:
+            KeyError: It was not.
+        """
+        return self._unit.tasks[index]
+
+    def observation(self, index: int) -> Observation | None:
+        """The observation of a task, added here or restored; `None` if it is not finished."""
+        return self._unit.observations.get(index)
+
+    def arguments(self, index: int) -> tuple[Mapping[str, JSON], ...]:
+        """The resolved arguments of a task's calls, in order of the elements; empty until it is released."""
+        return self._unit.arguments.get(index, ())
 
     async def run(self, index: int, call: Call) -> Observation:
         """Answer for a task: make its calls from here, or adopt those under way, and wait for its observation.
@@ -131,7 +166,7 @@ class Executor:
         """
         self._bodies[index] = call, contextvars.copy_context()
         if index not in self._raised:
-            self._apply(self.unit.claim(index))
+            self._apply(self._unit.claim(index))
         return await asyncio.shield(self._outcome(index))
 
     def begun(self, index: int) -> dict[int, asyncio.Task[Observation | None]]:
@@ -139,7 +174,7 @@ class Executor:
 
         They give an observation, or `None` if there is none: the call was suspended, or raised.
         """
-        return {} if index in self.unit.observations else dict(sorted(self._begun.get(index, {}).items()))
+        return {} if index in self._unit.observations else dict(sorted(self._begun.get(index, {}).items()))
 
     def expire(self, what: str) -> None:
         """Say that the time is over: every unfinished task fails, and the calls under way are cancelled.
@@ -147,10 +182,10 @@ class Executor:
         Args:
             what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
         """
-        unfinished = [index for index in self.unit.tasks if index not in self.unit.observations]
+        unfinished = [index for index in self._unit.tasks if index not in self._unit.observations]
         ran = {index for index in unfinished if (timing := self.timings.get(index)) and timing.started is not None}
         passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
-        self._apply(self.unit.expire(passed))
+        self._apply(self._unit.expire(passed))
         for call in self._calls:
             call.cancel()
 
@@ -192,17 +227,17 @@ class Executor:
                     self._tell("released", index)
                 case Start(index, element):
                     if not self._started(instruction, timing):
-                        pending.extend(self.unit.suspended(index, element))
+                        pending.extend(self._unit.suspended(index, element))
                 case _:
                     timing.finished = self._now()
                     self._tell(instruction.observation.status, instruction.index)
                     if not (outcome := self._outcome(instruction.index)).done():
                         outcome.set_result(instruction.observation)
-        for index in [index for index in self._asking if not self.unit.under_way(index)]:
+        for index in [index for index in self._asking if not self._unit.under_way(index)]:
             asking = sorted(self._asking.pop(index).items())
             self._raised.setdefault(index, Suspended(*(each for _, error in asking for each in error.args)))
         for index, error in self._raised.items():
-            self._end((index, *self.unit.waiting_for(index)), error)
+            self._end((index, *self._unit.waiting_for(index)), error)
 
     def _tell(self, moment: Moment, index: int) -> None:
         if self.on_event is not None:
@@ -226,7 +261,7 @@ class Executor:
     async def _make(self, start: Start, call: Call) -> Observation | None:
         index = start.index
         if index in self._raised:
-            self._apply(self.unit.suspended(index, start.element))
+            self._apply(self._unit.suspended(index, start.element))
             return None
         try:
             observation = await call(start)
@@ -238,19 +273,19 @@ class Executor:
         except Suspended as error:
             if call is not self._detached:
                 self._asking.setdefault(index, {})[start.element or 0] = error
-                self._apply(self.unit.abandoned(index, start.element))
+                self._apply(self._unit.abandoned(index, start.element))
                 return None
             self.timings[index].started = None
-            again = self.unit.suspended(index, start.element)
+            again = self._unit.suspended(index, start.element)
             if index in self._bodies:  # somebody came to run it meanwhile
-                again += self.unit.claim(index)
+                again += self._unit.claim(index)
             self._apply(again)
             return None
         except Exception as error:
             self._raised[index] = error
-            self._apply(self.unit.abandoned(index, start.element))
+            self._apply(self._unit.abandoned(index, start.element))
             return None
-        self._apply(self.unit.finished(index, start.element, observation))
+        self._apply(self._unit.finished(index, start.element, observation))
         return observation
 
     def _ended(self, call: asyncio.Task[Observation | None]) -> None:

@@ -449,7 +449,7 @@ def test_one_of_several_calls_raises() -> None:
 
     async def main() -> None:
         executor = Executor(TaskFetchingUnit(max_concurrency=2))
-        executor.unit.restore(1, Observation("done", [3, 1, 1]))
+        executor.restore_earlier(1, Observation("done", [3, 1, 1]))
         executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
         with pytest.raises(LookupError, match="no such thing"):
             await executor.run(2, call)
@@ -471,7 +471,7 @@ def test_one_of_several_calls_raises_at_once() -> None:
 
     async def main() -> None:
         executor = Executor(TaskFetchingUnit())
-        executor.unit.restore(1, Observation("done", [1, 2, 3]))
+        executor.restore_earlier(1, Observation("done", [1, 2, 3]))
         executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
         with pytest.raises(LookupError):
             await executor.run(2, call)
@@ -697,13 +697,35 @@ def test_every_moment_is_told() -> None:
     ]
 
 
+def test_what_is_known_of_tasks() -> None:
+    """An executor says which tasks it has, what they are called with, and all observations, earlier ones too."""
+    told: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit(), on_event=lambda moment, index: told.append((moment, index)))
+        executor.restore_earlier(1, Observation("done", 2), [{"of": "x"}], "count")
+        task = Task(2, "sleep", {"seconds": Reference(1)})
+        executor.add(task)
+        executor.add(sleep_task(3, 1, 2))
+        assert [n for n in range(1, 5) if executor.has(n)] == [2, 3]
+        assert executor.task(2) == task
+        assert [executor.arguments(n) for n in (1, 2, 3)] == [({"of": "x"},), ({"seconds": 2},), ()]
+        assert [executor.observation(n) for n in (1, 2)] == [Observation("done", 2), None]
+        assert await executor.run(1, sleep) == Observation("done", 2)
+        assert await executor.run(2, sleep) == executor.observation(2) == Observation("done", 2)
+        await executor.aclose()
+
+    run_virtual(main)
+    assert told == [("released", 2), ("started", 2), ("done", 2), ("released", 3)]
+
+
 def test_timings_on_another_clock() -> None:
     """Times are on the clock that is given: released, started with the first call, finished, whatever became of it."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         executor = Executor(TaskFetchingUnit(max_concurrency=1), now=lambda: loop.time() + 1000)
-        executor.unit.restore(1, Observation("done", [2, 3]))
+        executor.restore_earlier(1, Observation("done", [2, 3]))
         executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
         executor.add(sleep_task(3, 1))
         executor.add(sleep_task(4, 1, 2, 3))
