@@ -31,11 +31,11 @@ __all__ = (
     "TaskRecord",
     "TaskResult",
     "TimelineEntry",
+    "new_record",
     "observation_of",
     "plan_text",
-    "planned",
-    "reread",
     "storable",
+    "task_from_record",
 )
 
 PARTIAL_RESULTS = "partial_results"
@@ -255,10 +255,10 @@ def storable(value: JSON) -> JSON:
             return value
 
 
-def reread(record: TaskRecord) -> Task:
+def task_from_record(record: TaskRecord) -> Task:
     """Make the task of a record again, from its line of plan text.
 
-    The line was checked and written by `planned`: every reference in it is one, whatever else is in the plan.
+    The line was checked and written by `new_record`: every reference in it is one, whatever else is in the plan.
     """
     call, _, after = record["text"].rpartition(")")
     arguments = parse_arguments(call.partition("(")[2], is_task=lambda index: True)
@@ -269,7 +269,7 @@ def reread(record: TaskRecord) -> Task:
     return Task(record["index"], record["tool"], arguments.named, ordered)
 
 
-def planned(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:
+def new_record(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:
     """Make the record of a task that is yet to run."""
     return TaskRecord(
         index=task.index,

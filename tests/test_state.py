@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llmcompiler_graph.core.language.plan import Observation, Task
 from llmcompiler_graph.core.language.references import ALL, Reference, Template
-from llmcompiler_graph.state import observation_of, planned, reread, storable
+from llmcompiler_graph.state import new_record, observation_of, storable, task_from_record
 
 TASKS = [
     Task(1, "search", {"query": "K2"}),
@@ -23,21 +23,21 @@ TASKS = [
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: str(task.index))
 def test_a_record_holds_its_task(task: Task) -> None:
     """A task comes back from its record the same, whatever else is in the plan."""
-    record = planned(task, 2, "call_1")
-    assert reread(record) == task
+    record = new_record(task, 2, "call_1")
+    assert task_from_record(record) == task
     assert (record["round"], record["tool_call_id"], record["status"]) == (2, "call_1", "planned")
     json.dumps(record)
 
 
 def test_a_thought_is_not_part_of_the_line() -> None:
     """The record's line is the call; the thought stays in the round's plan text."""
-    record = planned(Task(1, "search", {"query": "x"}, thought="why\nnot"), 0, "call_1")
+    record = new_record(Task(1, "search", {"query": "x"}, thought="why\nnot"), 0, "call_1")
     assert record["text"] == '1. search(query="x")'
 
 
 def test_observations_of_records() -> None:
     """A record says what became of its task, once it is known."""
-    record = planned(TASKS[0], 0, "call_1")
+    record = new_record(TASKS[0], 0, "call_1")
     assert observation_of(record) is None
     assert observation_of({**record, "status": "done", "value": 3}) == Observation("done", 3)
     assert observation_of({**record, "status": "skipped", "error": "why"}) == Observation("skipped", None, "why")

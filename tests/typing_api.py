@@ -53,7 +53,7 @@ def graphs() -> None:
         [search],
         planner_model="openai:gpt-5",
         joiner_model=model,
-        planner="tools",
+        plan_format="tools",
         select_tools=lambda question: ["search"],
         examples=[PlanExample("?", "1. join()")],
         response_format={"type": "object"},
@@ -64,9 +64,9 @@ def graphs() -> None:
     approval: InterruptOnConfig = {"allowed_decisions": ["approve"]}  # LangChain's own
     create_llm_compiler(model, [search], interrupt_on={"search": approval}, response_format=ToolStrategy(dict))
     threads = ThreadPoolExecutor()
-    create_llm_compiler("local", [search], executor=threads)
-    create_llm_compiler("local", [search], executor={"search": threads})
-    create_llm_compiler("local", [], executor=2)  # type: ignore[arg-type]
+    create_llm_compiler("local", [search], tool_executor=threads)
+    create_llm_compiler("local", [search], tool_executor={"search": threads})
+    create_llm_compiler("local", [], tool_executor=2)  # type: ignore[arg-type]
     create_llm_compiler("local", [], max_replans="2")  # type: ignore[arg-type]
     create_llm_compiler("local", [], "Be brief.")  # type: ignore[call-arg]
     create_llm_compiler("local", ["search"])  # type: ignore[list-item]

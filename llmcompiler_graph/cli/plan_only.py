@@ -22,7 +22,7 @@ from llmcompiler_graph.core.language.plan import Plan, Task
 from llmcompiler_graph.models.constraints import constraint_for
 from llmcompiler_graph.models.lazy import LazyModel
 from llmcompiler_graph.models.prompts import conversation, system_message
-from llmcompiler_graph.models.replies import spoken
+from llmcompiler_graph.models.replies import visible_text
 
 __all__ = ("Planned", "plan_only")
 
@@ -61,7 +61,7 @@ async def plan_only(
     text, events = "", list[Task | Diagnostic]()
     source = LazyModel(model)
     chat = await source.aget()
-    async with aclosing(spoken(chat.astream(prompt, **settings), source)) as chunks:  # type: ignore[type-var]
+    async with aclosing(visible_text(chat.astream(prompt, **settings), source)) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
             text += chunk.text
             events += parser.feed(chunk.text)

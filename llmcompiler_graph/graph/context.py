@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -21,16 +21,16 @@ from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Moment
 from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
 from llmcompiler_graph.graph.inflight import InFlight
-from llmcompiler_graph.models.prompts import PlannerDialect, conversation
+from llmcompiler_graph.models.prompts import PlanFormat, conversation
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.tool_selection import ToolSelection
 
-__all__ = ("Compiler", "Teller", "new_clock", "turn_clock")
+__all__ = ("Settings", "Shared", "Teller", "new_clock", "turn_clock")
 
 
 @dataclass(frozen=True, slots=True)
-class Compiler:
-    """The tools and limits of one graph."""
+class Settings:
+    """The tools and limits of one graph: nothing that a run changes."""
 
     specs: Sequence[ToolSpec]
     """What is known of the tools."""
@@ -48,7 +48,7 @@ class Compiler:
     """Whether the joiner writes the next plan when it decides to replan."""
     max_repairs: int
     """How often the tasks of a plan that cannot be used are asked for again."""
-    planner: PlannerDialect
+    plan_format: PlanFormat
     """How the planner model writes plans."""
     max_tasks: int | None
     """How many tasks a plan may have."""
@@ -64,17 +64,17 @@ class Compiler:
     """How many calls of a tool may run at a time, by name."""
     selection: ToolSelection | None
     """Picks the tools and examples of each question; `None` to show all."""
-    asking: set[str] = field(default_factory=set)
-    """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
-    inflight: InFlight = field(default_factory=InFlight)
-    """The calls under way between the planner and the task fetching unit."""
 
-    def unit(self, *, hold_all: bool = False) -> TaskFetchingUnit:
-        """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too."""
+    def unit(self, held: Iterable[str] = ()) -> TaskFetchingUnit:
+        """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too.
+
+        Args:
+            held: More tools that are not called before the plan is complete.
+        """
         limits = [n for n in (self.max_concurrency, get_config().get("max_concurrency")) if n]
         return TaskFetchingUnit(
             self.specs,
-            held={spec.name for spec in self.specs} if hold_all else self.held | self.asking,
+            held=self.held.union(held),
             unshared=self.approval.tools,
             max_concurrency=min(limits, default=None),
             tool_concurrency=self.tool_concurrency,
@@ -89,7 +89,7 @@ class Compiler:
             last=last,
             fused=self.fuse_replan,
             max_observation_chars=self.max_observation_chars,
-            planner=self.planner,
+            plan_format=self.plan_format,
             more={one["round"]: self.selection.more(one) for one in selected[1:]} if self.selection else {},
         )
 
@@ -134,6 +134,16 @@ class Compiler:
         config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
         attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, config, sync=sync)
         return await self.policy.apply(task["tool"], attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the nodes and the runs of one graph share."""
+
+    inflight: InFlight = field(default_factory=InFlight)
+    """The calls under way between two nodes."""
+    interrupting: set[str] = field(default_factory=set)
+    """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
 
 
 _PROCESS = uuid4().hex

@@ -31,7 +31,7 @@ from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.core.arguments import check_count, check_names, refused, seconds
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
-from llmcompiler_graph.graph.context import Compiler
+from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching
 from llmcompiler_graph.graph.joiner import Joiner, Strategy
 from llmcompiler_graph.graph.planner import Planner
@@ -39,7 +39,7 @@ from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
 from llmcompiler_graph.models.dialects import Dialect, TextDialect, ToolCallDialect
 from llmcompiler_graph.models.lazy import LazyModel, is_local
-from llmcompiler_graph.models.prompts import PlannerDialect, system_message
+from llmcompiler_graph.models.prompts import PlanFormat, system_message
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerState
 from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
@@ -57,7 +57,7 @@ def create_llm_compiler(
     planner_model: str | BaseChatModel | None = None,
     joiner_model: str | BaseChatModel | None = None,
     examples: Sequence[PlanExample] | None = None,
-    planner: PlannerDialect = "text",
+    plan_format: PlanFormat = "text",
     select_tools: SelectTools | None = None,
     constrain: Constrain = "auto",
     max_replans: int = 2,
@@ -69,7 +69,7 @@ def create_llm_compiler(
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
     deadline: float | timedelta | None = None,
-    executor: ToolExecutor | None = None,
+    tool_executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
     response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
@@ -102,7 +102,7 @@ def create_llm_compiler(
         joiner_model: The model that joins; `model` if not given.
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
-        planner: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
+        plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
         select_tools: For many tools: what picks those that a question's prompt shows, with the examples that match. A
             number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
             `tool_selection`). A call of a tool that was not shown is still a call.
@@ -113,7 +113,7 @@ def create_llm_compiler(
             a warning says so.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
-            model call per replan instead of two. For `planner="text"` only.
+            model call per replan instead of two. For `plan_format="text"` only.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
         max_tasks: How many tasks one plan may have. A grammar allows 24 if nothing is said, or 16 if it is not in the
@@ -126,7 +126,7 @@ def create_llm_compiler(
         deadline: How long a turn may take, in seconds or a timedelta, counted from its question. Then planning is cut
             short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
             time that a human takes counts.
-        executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
+        tool_executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
             `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see
             `llmcompiler_graph.remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
@@ -163,16 +163,16 @@ def create_llm_compiler(
     if not isinstance(system_prompt, str | SystemMessage | None):
         raise refused("system_prompt", "text or a SystemMessage", system_prompt)
     limit = None if deadline is None else seconds("deadline", deadline)
-    if planner not in get_args(PlannerDialect):
-        msg = f"planner must be 'text' or 'tools', not {planner!r}; a model that plans is given as planner_model"
+    if plan_format not in get_args(PlanFormat):
+        msg = f"plan_format must be 'text' or 'tools', not {plan_format!r}"
         raise ConfigurationError(msg)
-    if planner == "tools" and fuse_replan:
-        msg = "fuse_replan needs planner='text': the joiner writes the next plan into its reply"
+    if plan_format == "tools" and fuse_replan:
+        msg = "fuse_replan needs plan_format='text': the joiner writes the next plan into its reply"
         raise ConfigurationError(msg)
     made = as_tools(tools or ())
     specs = [tool_spec(tool) for tool in made]
     _check_concurrency(tool_concurrency or {}, [spec.name for spec in specs])
-    dialect: Dialect = TextDialect() if planner == "text" else ToolCallDialect(specs)
+    dialect: Dialect = TextDialect() if plan_format == "text" else ToolCallDialect(specs)
     planner_model = model if planner_model is None else planner_model
     joiner_model = model if joiner_model is None else joiner_model
     if isinstance(planner_model, BaseChatModel):
@@ -184,24 +184,25 @@ def create_llm_compiler(
         system_message,
         system_prompt=system_prompt or "",
         fused=fuse_replan,
-        planner=planner,
+        plan_format=plan_format,
         numbered_by=dialect.numbered_by,
     )
     selection = None
     if select_tools is not None:
         selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
     approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
-    compiler = Compiler(
+    shared = Shared()
+    settings = Settings(
         specs=specs,
         runner=ToolRunner(
-            in_executor(made, specs, executor),
+            in_executor(made, specs, tool_executor),
             handle_tool_errors=handle_tool_errors,
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,
         ),
         system=write(specs, made_examples(specs) if examples is None else examples),
         selection=selection,
-        planner=planner,
+        plan_format=plan_format,
         max_replans=max_replans,
         fuse_replan=fuse_replan,
         max_repairs=max_repairs,
@@ -219,15 +220,17 @@ def create_llm_compiler(
     one = planner_model is joiner_model or (isinstance(planner_model, str) and planner_model == joiner_model)
     joining = lazy if one else LazyModel(joiner_model)
     planning = Planner(
-        compiler,
+        settings,
+        shared,
         lazy,
-        constraint_for(constrain, planner_model) if planner == "text" else None,
+        constraint_for(constrain, planner_model) if plan_format == "text" else None,
         dialect,
         joiner=None if is_local(joiner_model) else joining,
     )
-    fetching = Fetching(compiler)
+    fetching = Fetching(settings, shared)
     joiner = Joiner(
-        compiler,
+        settings,
+        shared,
         joining,
         constraint_for(constrain, joiner_model),
         name=name or "joiner",
@@ -235,8 +238,8 @@ def create_llm_compiler(
         dialect=dialect if one else None,
     )
     schema = _schema(state_schema)
-    shared = _shared(schema, structured=response_format is not None)
-    graph = StateGraph(schema, context_schema=context_schema, input_schema=shared, output_schema=shared)
+    interface = _shared(schema, structured=response_format is not None)
+    graph = StateGraph(schema, context_schema=context_schema, input_schema=interface, output_schema=interface)
     graph.add_node("planner", _node("planner", planning.plan))
     graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
     graph.add_node("joiner", _node("joiner", joiner.join))
@@ -253,15 +256,15 @@ def create_llm_compiler(
         name=name or "llm_compiler",
         cache=cache,
     )
-    return compiled.with_config(callbacks=[compiler.inflight])
+    return compiled.with_config(callbacks=[shared.inflight])
 
 
 def _check_concurrency(limits: Mapping[str, int], tools: Sequence[str]) -> None:
     if not isinstance(limits, Mapping):
         raise refused("tool_concurrency", "numbers by tool name", limits)
     check_names("tool_concurrency", limits, tools)
-    for tool, places in limits.items():
-        check_count(f"tool_concurrency[{tool!r}]", places, 1)
+    for tool, limit in limits.items():
+        check_count(f"tool_concurrency[{tool!r}]", limit, 1)
 
 
 def _check_pauses(what: str, given: object) -> None:

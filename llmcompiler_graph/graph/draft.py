@@ -27,15 +27,15 @@ from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, re
 from llmcompiler_graph.core.language.references import JSON, references
 from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
-from llmcompiler_graph.graph.context import Compiler, Teller, turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
     TaskRecord,
+    new_record,
     observation_of,
-    planned,
-    reread,
     storable,
+    task_from_record,
 )
 
 __all__ = ("Broken", "Draft", "recorded", "referable")
@@ -57,7 +57,7 @@ def referable(tools: Iterable[ToolSpec], records: Iterable[TaskRecord]) -> dict[
     checker = Checker(tools)
     for record in records:
         if record["status"] == "done" and record["text"]:
-            checker.assume(reread(record))
+            checker.assume(task_from_record(record))
     return dict(checker.returns)
 
 
@@ -65,13 +65,16 @@ class Draft:
     """One plan of a turn.
 
     Args:
-        compiler: The graph's tools and limits.
+        settings: The graph's tools and limits.
+        shared: What its nodes and runs share.
         state: The earlier plans of the turn are known to it.
         sync: Whether the graph was called synchronously.
         plan_id: What its message and its tasks are named after; a new name if not given.
     """
 
-    def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool, plan_id: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, shared: Shared, state: LLMCompilerState, *, sync: bool, plan_id: str | None = None
+    ) -> None:
         self._earlier = [record["index"] for record in state["tasks"]]
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
@@ -82,12 +85,12 @@ class Draft:
         self.diagnostics: list[Diagnostic] = []
         """What is wrong with it and stays so."""
         self._parser = PlanParser(self._earlier)
-        self._tools = {spec.name for spec in compiler.specs}
-        self._effects = {spec.name for spec in compiler.specs if spec.has_effects}
-        self._checker = Checker(compiler.specs, compiler.max_tasks)
+        self._tools = {spec.name for spec in settings.specs}
+        self._effects = {spec.name for spec in settings.specs if spec.has_effects}
+        self._checker = Checker(settings.specs, settings.max_tasks)
         self._entities = Entities()
-        self._repairable = compiler.max_repairs > 0
-        self._repairs_left = compiler.max_repairs
+        self._repairable = settings.max_repairs > 0
+        self._repairs_left = settings.max_repairs
         self._asked: dict[int, Broken] = {}  # what is being written again
         self._open: dict[int, list[Diagnostic]] = {}  # index -> what is wrong with it
         self._doubtful: dict[int, Task] = {}  # the open ones that can be used as they are
@@ -100,13 +103,13 @@ class Draft:
         self._id = plan_id or uuid4().hex[:12]
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
-        unit = compiler.unit()
+        unit = settings.unit(shared.interrupting)
         self._lost = {record["index"] for record in state["tasks"] if record["status"] in {"failed", "skipped"}}
         for record in state["tasks"]:
             if (observation := observation_of(record)) is not None:
                 unit.restore(record["index"], observation, record["arguments"], record["tool"])
             if record["text"]:
-                task = reread(record)
+                task = task_from_record(record)
                 self._checker.assume(task)
                 self._entities.note(task)
 
@@ -115,9 +118,9 @@ class Draft:
         async def early(start: Start) -> Observation:
             now = {**state, "messages": [*state["messages"], self.message(None)]}  # as the next node has it
             try:
-                return await compiler.call(start, self._by_index[start.index], now, sync=sync, max_concurrency=limit)
+                return await settings.call(start, self._by_index[start.index], now, sync=sync, max_concurrency=limit)
             except GraphBubbleUp as interrupt:
-                compiler.asking.add(self._by_index[start.index]["tool"])
+                shared.interrupting.add(self._by_index[start.index]["tool"])
                 raise Suspended from interrupt
 
         self.executor = Executor(unit, early, now=now, on_event=self._tell)
@@ -222,17 +225,17 @@ class Draft:
         if problems and index in self._doubtful:  # it was better as it stood
             self._checker.check(self._doubtful[index])
             return
-        record = planned(task, self._round, f"call_{self._id}_{index}")
+        record = new_record(task, self._round, f"call_{self._id}_{index}")
         if index in self._by_index and self._asked:
             self.records[self.records.index(self._by_index[index])] = record
         else:
-            self._forget_guess(index)
+            self._drop_prose_placeholder(index)
             self.records.append(record)
         self._by_index[index] = record
         self._open.pop(index, None)
         self._doubtful.pop(index, None)
         self._tasks[index] = task
-        self._lines[index] = planned(written, 0, "")["text"]
+        self._lines[index] = new_record(written, 0, "")["text"]
         self._entities.note(task)
         self._teller.planned(task, record)
         if problems:
@@ -318,7 +321,7 @@ class Draft:
     def _record_of(self, index: int) -> TaskRecord:
         """The record of a task, also of one whose line could not be read."""
         if index not in self._by_index:
-            record: TaskRecord = {**planned(Task(index, ""), self._round, f"call_{self._id}_{index}"), "text": ""}
+            record: TaskRecord = {**new_record(Task(index, ""), self._round, f"call_{self._id}_{index}"), "text": ""}
             self._by_index[index] = record
             self.records.append(record)
         return self._by_index[index]
@@ -338,7 +341,7 @@ class Draft:
                 seen.update(needs)
         return []
 
-    def _forget_guess(self, index: int) -> None:
+    def _drop_prose_placeholder(self, index: int) -> None:
         """A numbered line of prose was taken for task `index`; here is the task itself."""
         if (record := self._by_index.pop(index, None)) is not None:
             self.records.remove(record)

@@ -30,7 +30,7 @@ from langgraph.types import Command
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import as_text
 from llmcompiler_graph.core.schedule.executor import Executor, Moment, Timing
-from llmcompiler_graph.graph.context import Compiler, Teller, turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.revision import revised
 from llmcompiler_graph.graph.task_body import Answers, TaskBody, one_interrupt
 from llmcompiler_graph.models.background import run_in_background
@@ -41,7 +41,7 @@ from llmcompiler_graph.state import (
     TaskResult,
     TimelineEntry,
     observation_of,
-    reread,
+    task_from_record,
 )
 
 __all__ = ("Fetching",)
@@ -50,12 +50,13 @@ __all__ = ("Fetching",)
 class Fetching:
     """Runs the tasks of the last plan."""
 
-    def __init__(self, compiler: Compiler) -> None:
-        self._compiler = compiler
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self._settings = settings
+        self._shared = shared
 
     async def afetch(self, state: LLMCompilerState) -> Any:
         """Run the node; return the state's update, with the commands that tools returned."""
-        run = _Run(self._compiler, state, sync=False)
+        run = _Run(self._settings, self._shared, state, sync=False)
         try:
             limited = bool(run.config.get("max_concurrency"))
             return run.update(await (_acall_tasks_inside(run) if limited else _acall_tasks(run)))
@@ -66,7 +67,7 @@ class Fetching:
         """Run the node for a synchronous caller."""
 
         async def begin() -> _Run:
-            return _Run(self._compiler, state, sync=True)
+            return _Run(self._settings, self._shared, state, sync=True)
 
         run = run_in_background(begin())
         try:
@@ -165,13 +166,13 @@ def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Calla
 class _Run:
     """The tasks of one plan while they run."""
 
-    def __init__(self, compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> None:
+    def __init__(self, settings: Settings, shared: Shared, state: LLMCompilerState, *, sync: bool) -> None:
         self.config = get_config()
         """The node's own."""
         self._answers = Answers()
-        revision = revised(compiler, state, sync=sync)
+        revision = revised(settings, shared, state, sync=sync)
         self._revised = revision.update if revision else {}
-        self._compiler = compiler
+        self._settings = settings
         self._state = state = revision.state if revision else state
         self._sync = sync
         self._loop = asyncio.get_running_loop()
@@ -181,25 +182,27 @@ class _Run:
         message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
-        executor = compiler.inflight.take_over(message and message.id)
+        executor = shared.inflight.take_over(message and message.id)
         if revision is not None:
             executor = revision.executor
         if not isinstance(executor, Executor):
-            # nothing is started before its `@task` runs: it would take a place of `max_concurrency` from those that do
-            self.executor = Executor(self._compiler.unit(hold_all=True), now=now, on_event=self._tell)
+            # nothing is started before its `@task` runs: it would take a slot of `max_concurrency` from those that do
+            self.executor = Executor(
+                self._settings.unit(spec.name for spec in settings.specs), now=now, on_event=self._tell
+            )
             self._rebuild()
         else:
             self.executor = executor
             executor.on_event = self._tell
         self._expiry: asyncio.TimerHandle | None = None
-        if (left := compiler.time_left(state)) is not None:
-            what = f"the turn's deadline of {compiler.deadline:g} s"
+        if (left := settings.time_left(state)) is not None:
+            what = f"the turn's deadline of {settings.deadline:g} s"
             self._expiry = self._loop.call_later(left, self.executor.expire, what)
         self.order = self._ordered(
             [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
         )
 
-        self.nests = any("[*]" in record["text"] or record["tool"] in compiler.approval.tools for record in self.order)
+        self.nests = any("[*]" in record["text"] or record["tool"] in settings.approval.tools for record in self.order)
         """Whether a task may call `@task`s inside its own."""
         self.plan_id = str(message and message.id)
         """Names the plan."""
@@ -212,7 +215,7 @@ class _Run:
 
     def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
         """Sort tasks so that each stands after all it may wait for: by depth, then as written."""
-        effects = {spec.name for spec in self._compiler.specs if spec.has_effects}
+        effects = {spec.name for spec in self._settings.specs if spec.has_effects}
         depth: dict[int, int] = {}
         last_effect: int | None = None
         for record in records:
@@ -228,14 +231,14 @@ class _Run:
         """Fill the plan's executor from the state: what was under way is gone."""
         for record in self._records:
             if (observation := observation_of(record)) is None:
-                self.executor.add(reread(record))
+                self.executor.add(task_from_record(record))
             else:
                 self.executor.restore_earlier(record["index"], observation, record["arguments"], record["tool"])
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
         body = TaskBody(
-            self._compiler,
+            self._settings,
             self.executor,
             self._answers,
             record,

@@ -20,13 +20,13 @@ from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from llmcompiler_graph.core.language.thinking import without_thinking
-from llmcompiler_graph.graph.context import Compiler, Teller, turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import reply_stream
-from llmcompiler_graph.state import LLMCompilerState, Round, reread
+from llmcompiler_graph.state import LLMCompilerState, Round, task_from_record
 
 __all__ = ("Joiner", "Strategy")
 
@@ -46,7 +46,8 @@ class Joiner:
     """Decides.
 
     Args:
-        compiler: The graph's tools and limits.
+        settings: The graph's tools and limits.
+        shared: What its nodes and runs share.
         model: The model that decides.
         constraint: What to hold the model to, if it takes a grammar.
         name: Whose the answer is: the name of its message.
@@ -60,7 +61,8 @@ class Joiner:
 
     def __init__(
         self,
-        compiler: Compiler,
+        settings: Settings,
+        shared: Shared,
         model: LazyModel,
         constraint: Constraint | None = None,
         *,
@@ -73,7 +75,8 @@ class Joiner:
             what, form = f"the schema of response_format's {type(form).__name__}", form.schema
         if not isinstance(form, type | Mapping | None):
             raise refused(what, "one pydantic model, TypedDict or JSON Schema", form)
-        self._compiler = compiler
+        self._settings = settings
+        self._shared = shared
         self._model = model
         self._constraint = constraint
         self._name = name
@@ -83,25 +86,25 @@ class Joiner:
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
         model = await self._model.aget()
-        asked = self._dialect.bind_idle(model, self._compiler.shown(state))
+        asked = self._dialect.bind_without_calling(model, self._settings.shown(state))
         rounds = state["rounds"]
-        last = len(rounds) > self._compiler.max_replans or self._overdue(state)
-        prompt = self._compiler.conversation(state, last=last)
+        last = len(rounds) > self._settings.max_replans or self._overdue(state)
+        prompt = self._settings.conversation(state, last=last)
         teller = Teller(get_stream_writer(), turn_clock(state))
 
         def begin(replan: str) -> Draft:
             teller.replanning(_feedback(replan))
-            return Draft(self._compiler, state, sync=sync)
+            return Draft(self._settings, self._shared, state, sync=sync)
 
-        planned = begin if self._compiler.fuse_replan and not last else None
-        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, planned)
-        decision = await reply.read(asked, prompt, await self._settings(state, may_replan=not last), sync=sync)
+        begin_plan = begin if self._settings.fuse_replan and not last else None
+        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, begin_plan)
+        decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
             await reply.drop_plan()
             prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
-            settings = await self._settings(state, may_replan=False)
-            decision = await reply.read(asked, prompt, settings, sync=sync)
+            grammar = await self._grammar(state, may_replan=False)
+            decision = await reply.read(asked, prompt, grammar, sync=sync)
             if isinstance(decision, Replan):
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
@@ -112,7 +115,7 @@ class Joiner:
                 teller.replanning(decision.feedback)
             else:
                 plan = reply.draft.text
-                self._compiler.inflight.hand_over(one, reply.draft)
+                self._shared.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
             return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
         answer = AIMessage(
@@ -129,17 +132,17 @@ class Joiner:
         return update
 
     def _overdue(self, state: LLMCompilerState) -> bool:
-        return self._compiler.time_left(state) == 0
+        return self._settings.time_left(state) == 0
 
-    async def _settings(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
+    async def _grammar(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
         if self._constraint is None or not self._model.takes_grammars:
             return {}
         may_finish = not (may_replan and self._fruitless(state))
-        if not (self._compiler.fuse_replan and may_replan):
+        if not (self._settings.fuse_replan and may_replan):
             return self._constraint.decision(may_replan=may_replan, may_finish=may_finish)
         first = max((task["index"] for task in state["tasks"]), default=0) + 1
-        earlier = referable(self._compiler.specs, state["tasks"])
-        tools, most = self._compiler.shown(state), self._compiler.max_tasks
+        earlier = referable(self._settings.specs, state["tasks"])
+        tools, most = self._settings.shown(state), self._settings.max_tasks
         return await asyncio.to_thread(  # a large grammar takes seconds
             self._constraint.decision_with_plan,
             tools,
@@ -156,9 +159,9 @@ class Joiner:
         least must have returned something before a model that is held to a grammar may finish.
         """
         tasks = state["tasks"]
-        used = {index for task in tasks if task["text"] for index in reread(task).dependencies}
+        used = {index for task in tasks if task["text"] for index in task_from_record(task).dependencies}
         final = [task["status"] == "done" or task["value"] is not None for task in tasks if task["index"] not in used]
-        asked = self._compiler.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
+        asked = self._settings.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
         return len(state["rounds"]) == 1 and bool(final) and not any(final) and not asked
 
     async def _structured(
@@ -202,13 +205,13 @@ class _Reply:
         self._drafted = 0  # where the part of the text begins that the draft has not seen
 
     async def read(
-        self, model: ChatModel, prompt: list[BaseMessage], settings: Mapping[str, Any], *, sync: bool
+        self, model: ChatModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
     ) -> Finish | Replan:
         parser = DecisionParser(plans=self._begin is not None)
         self.text, self.metadata = "", {}
         usage: UsageMetadata | None = None
         try:
-            chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._source)
+            chunks = reply_stream(model, prompt, sync=sync, grammar=grammar, source=self._source)
             async with aclosing(chunks):  # type: ignore[type-var]
                 async for chunk in chunks:
                     usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
@@ -223,9 +226,9 @@ class _Reply:
             raise
         if usage is not None:
             self.usage = add_usage(self.usage, usage)
-        if not self._shown and self.draft is None and (said := without_thinking(self.text)) != self.text:
-            self.text, parser = said, DecisionParser()
-            self._show(parser.feed(said))
+        if not self._shown and self.draft is None and (visible := without_thinking(self.text)) != self.text:
+            self.text, parser = visible, DecisionParser()
+            self._show(parser.feed(visible))
         decision, rest = parser.close()
         self._show(rest)
         return decision

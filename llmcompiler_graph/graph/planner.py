@@ -13,12 +13,12 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
-from llmcompiler_graph.graph.context import Compiler, new_clock
+from llmcompiler_graph.graph.context import Settings, Shared, new_clock
 from llmcompiler_graph.graph.draft import Broken, Draft, recorded
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import LazyModel
-from llmcompiler_graph.models.prompts import question_position, repair_request, said
+from llmcompiler_graph.models.prompts import plan_or_join, question_position, repair_request
 from llmcompiler_graph.models.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
 
@@ -31,7 +31,8 @@ class Planner:
     """Asks the model for a plan and sets it going.
 
     Args:
-        compiler: The graph's tools and limits.
+        settings: The graph's tools and limits.
+        shared: What its nodes and runs share.
         model: The model that plans.
         constraint: What to hold the model to, if it takes a grammar.
         dialect: How the model writes plans; as plan text if not given.
@@ -41,14 +42,16 @@ class Planner:
 
     def __init__(
         self,
-        compiler: Compiler,
+        settings: Settings,
+        shared: Shared,
         model: LazyModel,
         constraint: Constraint | None = None,
         dialect: Dialect | None = None,
         *,
         joiner: LazyModel | None = None,
     ) -> None:
-        self._compiler = compiler
+        self._settings = settings
+        self._shared = shared
         self._model = model
         self._constraint = constraint
         self._dialect = dialect or TextDialect()
@@ -59,10 +62,10 @@ class Planner:
         update = _turn(state)
         if self._joiner is not None:
             await self._joiner.aget()
-        update |= await self._compiler.select({**state, **update})  # type: ignore[typeddict-item]
+        update |= await self._settings.select({**state, **update})  # type: ignore[typeddict-item]
         state = {**state, **update}  # type: ignore[typeddict-item]
-        begun = self._compiler.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
-        draft = begun if isinstance(begun, Draft) else Draft(self._compiler, state, sync=sync)
+        begun = self._shared.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
+        draft = begun if isinstance(begun, Draft) else Draft(self._settings, self._shared, state, sync=sync)
         adopted = state.get("next_plan", "")
         try:
             plan, repairs, usage = await self._plan_and_mend(draft, state, adopted, sync=sync)
@@ -73,7 +76,7 @@ class Planner:
         messages = []
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages = [draft.message(usage)]
-            self._compiler.inflight.hand_over(messages[0].id, draft.executor)
+            self._shared.inflight.hand_over(messages[0].id, draft.executor)
         one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}
@@ -91,10 +94,10 @@ class Planner:
         self, draft: Draft, state: LLMCompilerState, adopted: str, *, sync: bool
     ) -> tuple[str, list[Repair], UsageMetadata | None]:
         """Fill a draft, until the deadline at most: what is written by then counts."""
-        prompt = self._compiler.conversation(state)
+        prompt = self._settings.conversation(state)
         plan, usage = "", cast("UsageMetadata | None", None)
         repairs: list[Repair] = []
-        timer = asyncio.timeout(self._compiler.time_left(state))
+        timer = asyncio.timeout(self._settings.time_left(state))
         try:
             async with timer:
                 if adopted and not draft.text:  # else it was begun while the joiner wrote it
@@ -106,7 +109,7 @@ class Planner:
                 while broken := draft.mend():
                     request = repair_request(state, broken)
                     if repairs or not adopted:
-                        prompt.append(AIMessage(said(repairs[-1]["plan"] if repairs else plan)))
+                        prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else plan)))
                     prompt.append(HumanMessage(request))
                     told = [recorded(each) for one in broken for each in one.diagnostics]
                     repairs.append(Repair(request=request, diagnostics=told, plan=""))
@@ -133,22 +136,22 @@ class Planner:
         sync: bool,
     ) -> UsageMetadata | None:
         """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
-        shown = self._compiler.shown(state)
+        shown = self._settings.shown(state)
         model = self._dialect.bind(await self._model.aget(), shown)
         reader = self._dialect.reader(draft.first)
-        settings: dict[str, Any] = {}
+        grammar: dict[str, Any] = {}
         if self._constraint is not None and self._model.takes_grammars:
-            settings = await asyncio.to_thread(  # a large grammar takes seconds
+            grammar = await asyncio.to_thread(  # a large grammar takes seconds
                 self._constraint.plan,
                 shown,
                 first=draft.first,
-                max_tasks=self._compiler.max_tasks,
+                max_tasks=self._settings.max_tasks,
                 again=[each.task for each in broken],
                 earlier=draft.referable,
             )
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN
-        chunks = reply_stream(model, prompt, sync=sync, settings=settings, source=self._model)
+        chunks = reply_stream(model, prompt, sync=sync, grammar=grammar, source=self._model)
         async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
                 usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage

@@ -26,7 +26,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 
 from llmcompiler_graph.core.schedule.executor import Executor
-from llmcompiler_graph.graph.context import Compiler
+from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
 
@@ -44,7 +44,7 @@ class Revision(NamedTuple):
     """Its executor: nothing has started."""
 
 
-def revised(compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> Revision | None:
+def revised(settings: Settings, shared: Shared, state: LLMCompilerState, *, sync: bool) -> Revision | None:
     """Read the plan again if it was changed since the planner wrote it; call it first thing in the node.
 
     Raises:
@@ -59,10 +59,10 @@ def revised(compiler: Compiler, state: LLMCompilerState, *, sync: bool) -> Revis
     # a node that is run again must find the same ids: they are those of the plan it replaces
     turn = f"{state.get('turn')} {number}"
     plan_id = mine[0]["tool_call_id"].split("_")[1] if mine else uuid5(NAMESPACE_OID, turn).hex[:12]
-    compiler = replace(compiler, max_repairs=0, held=frozenset(spec.name for spec in compiler.specs))
+    settings = replace(settings, max_repairs=0, held=frozenset(spec.name for spec in settings.specs))
     before: LLMCompilerState = {**state, "tasks": earlier, "rounds": state["rounds"][:-1]}
     while True:
-        draft = Draft(compiler, before, sync=sync, plan_id=plan_id)
+        draft = Draft(settings, shared, before, sync=sync, plan_id=plan_id)
         draft.feed(text)
         draft.close()
         draft.settle()

@@ -32,7 +32,7 @@ from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
-from llmcompiler_graph.graph.context import Compiler
+from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.state import ElementResult, LLMCompilerState, TaskRecord, TaskResult, storable
 
@@ -77,19 +77,19 @@ class TaskBody:
     """Runs one task.
 
     Args:
-        compiler: The graph's tools and limits.
+        settings: The graph's tools and limits.
         executor: Runs the plan.
         answers: What there is for its calls if they ask.
         record: The task.
         state: What its tool sees.
         sync: Whether the graph was called synchronously.
         max_concurrency: That of the node's own config, which the tools are told.
-        apart: Whether there are places for `@task`s inside the task's own.
+        apart: Whether there are slots for `@task`s inside the task's own.
     """
 
     def __init__(
         self,
-        compiler: Compiler,
+        settings: Settings,
         executor: Executor,
         answers: Answers,
         record: TaskRecord,
@@ -99,7 +99,7 @@ class TaskBody:
         max_concurrency: int | None,
         apart: bool,
     ) -> None:
-        self._compiler = compiler
+        self._settings = settings
         self._executor = executor
         self._answers = answers
         self._record = record
@@ -170,13 +170,13 @@ class TaskBody:
             raise Suspended(interrupt) from interrupt
 
     async def _made(self, start: Start) -> Observation:
-        return await self._compiler.call(
+        return await self._settings.call(
             start, self._record, self._state, sync=self._sync, max_concurrency=self._max_concurrency
         )
 
     async def _decided(self, start: Start) -> Start | Observation:
         """Ask a human, if one is to decide; return the call to make, or the observation without it."""
-        approval = self._compiler.approval
+        approval = self._settings.approval
         if self._record["tool"] not in approval.tools:
             return start
         # for all calls at once, before the first of them: what was made must not be made again
@@ -318,7 +318,7 @@ class TaskBody:
             ToolCall(
                 name=self._record["tool"],
                 args=dict(arguments),
-                id=self._compiler.call_id(self._record, element),
+                id=self._settings.call_id(self._record, element),
                 type="tool_call",
             )
             for arguments, element in zip(given, elements, strict=True)

@@ -47,7 +47,7 @@ class Dialect(Protocol):
     def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Give the model what it needs to plan with these tools."""
 
-    def bind_idle(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind_without_calling(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Give the model what keeps the beginning of a joiner's prompt that of the planner's."""
 
     def reader(self, first: int) -> Reader:
@@ -63,7 +63,7 @@ class TextDialect:
         """Leave the model as it is."""
         return model
 
-    bind_idle = bind
+    bind_without_calling = bind
 
     def reader(self, first: int) -> Reader:
         """Make a reader that takes the reply's text."""
@@ -103,10 +103,10 @@ class ToolCallDialect:
         try:
             return model.bind_tools(schemas) if schemas else model
         except NotImplementedError as error:
-            msg = f"planner='tools' needs a model that calls tools, {type(model).__name__} does not; leave it at 'text'"
+            msg = f"plan_format='tools' needs a model that calls tools, not {type(model).__name__}; leave it at 'text'"
             raise ConfigurationError(msg) from error
 
-    def bind_idle(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind_without_calling(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Bind the model to the same tools, but let it call none; only OpenAI's interface can surely say that."""
         schemas = self._schemas(tools) if isinstance(model, BaseChatOpenAI) else []
         return model.bind_tools(schemas, tool_choice="none") if schemas else model

@@ -45,7 +45,7 @@ class LazyModel:
     def __init__(self, model: str | BaseChatModel | object) -> None:
         self.takes_grammars = True
         """Whether its server has refused none so far."""
-        self.thought_opened = False
+        self.think_tag_in_prompt = False
         """Whether a reply had only the end of a thought: its beginning then stands in the prompt (see `thinking`)."""
         self._lock = threading.Lock()
         self._model: BaseChatModel | None = None

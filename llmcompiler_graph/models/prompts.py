@@ -41,17 +41,17 @@ from llmcompiler_graph.core.language.references import parse_template
 from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord
 
 __all__ = (
-    "PlannerDialect",
+    "PlanFormat",
     "conversation",
     "listing",
+    "plan_or_join",
     "question_position",
     "repair_request",
-    "said",
     "signature",
     "system_message",
 )
 
-PlannerDialect: TypeAlias = Literal["text", "tools"]
+PlanFormat: TypeAlias = Literal["text", "tools"]
 """How a planner model writes: plan text, or native tool calls."""
 
 
@@ -90,7 +90,7 @@ Replan: Look up the Rhine under another name."""
 _REPLAN_WITH_PLAN = """
 Below `Replan: …`, write that plan at once."""
 
-_ASK: dict[PlannerDialect, str] = {"text": "Write the plan.", "tools": "Call the tools that are needed."}
+_ASK: dict[PlanFormat, str] = {"text": "Write the plan.", "tools": "Call the tools that are needed."}
 _DECIDE = "Finish with the answer, or replan if something needed is missing."
 _DECIDE_FUSED = (
     "Finish with the answer, or if something needed is missing, replan and write the next plan below, numbered from "
@@ -125,7 +125,7 @@ def system_message(
     system_prompt: str | SystemMessage = "",
     *,
     fused: bool = False,
-    planner: PlannerDialect = "text",
+    plan_format: PlanFormat = "text",
     numbered_by: tuple[str, str] = ("task", "after"),
     tools_last: bool = False,
 ) -> SystemMessage:
@@ -136,12 +136,12 @@ def system_message(
         examples: Shown in full.
         system_prompt: Stands before everything else; the content blocks of a message stay as they are.
         fused: Whether the joiner's reply is to hold the next plan.
-        planner: How the planner model writes plans.
+        plan_format: How the planner model writes plans.
         numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
         tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
     """
     decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
-    if planner == "text":
+    if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")
         sections = [_TASK, listed, _TEXT, decisions]
         if tools_last:
@@ -150,7 +150,7 @@ def system_message(
         calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1])
         sections = [_TASK, calls, decisions]
     if examples:
-        sections.append("# Examples" + "".join(f"\n{_example(each, planner, fused=fused)}\n" for each in examples))
+        sections.append("# Examples" + "".join(f"\n{_example(each, plan_format, fused=fused)}\n" for each in examples))
     given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
     if isinstance(given.content, str):
         content: Any = "\n\n".join(filter(None, [given.content.strip(), *sections]))
@@ -168,9 +168,9 @@ def listing(tools: Iterable[ToolSpec]) -> str:
     return "\n".join(lines)
 
 
-def _example(example: PlanExample, planner: PlannerDialect, *, fused: bool) -> str:
+def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool) -> str:
     """Write an example as the conversation it would be."""
-    parts = [example.question, f"{_ASK[planner]}\n{example.plan.strip()}"]
+    parts = [example.question, f"{_ASK[plan_format]}\n{example.plan.strip()}"]
     last = 0
     for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
         lines: list[str] = []
@@ -185,7 +185,7 @@ def _example(example: PlanExample, planner: PlannerDialect, *, fused: bool) -> s
         if outcome.plan and fused:
             parts[-1] += f"\n{outcome.plan.strip()}"
         elif outcome.plan:
-            parts.append(f"{_go_on(last + 1, planner, example.question)}\n{outcome.plan.strip()}")
+            parts.append(f"{_go_on(last + 1, plan_format, example.question)}\n{outcome.plan.strip()}")
     return "\n\n".join(parts)
 
 
@@ -204,7 +204,7 @@ def conversation(
     last: bool = False,
     fused: bool = False,
     max_observation_chars: int = 4000,
-    planner: PlannerDialect = "text",
+    plan_format: PlanFormat = "text",
     more: Mapping[int, str] | None = None,
 ) -> list[BaseMessage]:
     """Write the prompt for whichever call is next: the planner's if the last round has its reply, else the joiner's.
@@ -215,7 +215,7 @@ def conversation(
         last: Whether no other plan is possible.
         fused: Whether the joiner's reply is to hold the next plan.
         max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
-        planner: How the planner model writes plans.
+        plan_format: How the planner model writes plans.
         more: The tools that are shown only from a replan on, listed, by its round.
     """
     more = more or {}
@@ -226,15 +226,15 @@ def conversation(
     prompt: list[BaseMessage] = [system, *_earlier(before, min(max_observation_chars, _EARLIER_CHARS))]
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
     findings = _findings(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
-    prompt.append(HumanMessage(_with_text(question, own, [*findings, _ASK[planner]])))
+    prompt.append(HumanMessage(_with_text(question, own, [*findings, _ASK[plan_format]])))
     following = 1
     for number, one in enumerate(rounds):
         if not one.get("adopted"):
-            goes_on = _go_on(following, planner, question.text, more.get(number, ""))
+            goes_on = _go_on(following, plan_format, question.text, more.get(number, ""))
             prompt += [HumanMessage(goes_on)] if number else []
-            prompt.append(AIMessage(said(one["plan"])))
+            prompt.append(AIMessage(plan_or_join(one["plan"])))
         for repair in one.get("repairs", ()):
-            prompt += [HumanMessage(repair["request"]), AIMessage(said(repair["plan"]))]
+            prompt += [HumanMessage(repair["request"]), AIMessage(plan_or_join(repair["plan"]))]
         mine = [task for task in tasks if task["round"] == number]
         following = max([following - 1, *(task["index"] for task in mine)]) + 1
         is_last = last and number == len(rounds) - 1
@@ -243,7 +243,7 @@ def conversation(
         if one["reply"]:
             prompt.append(AIMessage(one["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
-        prompt.append(HumanMessage(_go_on(following, planner, question.text, more.get(len(rounds), ""))))
+        prompt.append(HumanMessage(_go_on(following, plan_format, question.text, more.get(len(rounds), ""))))
     return prompt
 
 
@@ -266,16 +266,16 @@ def _again(question: str) -> str:
     return _AGAIN.format(question=cut) if cut else ""
 
 
-def _go_on(following: int, planner: PlannerDialect, question: str, more: str = "") -> str:
+def _go_on(following: int, plan_format: PlanFormat, question: str, more: str = "") -> str:
     """Ask for the next plan."""
     tools = f"More tools:\n{more}\n\n" if more else ""
     return (
-        f"{tools}{_again(question)}{_ASK[planner]} Number its tasks from {following}; "
+        f"{tools}{_again(question)}{_ASK[plan_format]} Number its tasks from {following}; "
         "refer to what earlier tasks returned instead of repeating them."
     )
 
 
-def said(plan: str) -> str:
+def plan_or_join(plan: str) -> str:
     """A plan text as the conversation has it: some providers refuse empty messages."""
     return plan.strip() or "1. join()"
 

@@ -19,28 +19,28 @@ from llmcompiler_graph.models.background import iterate_in_thread
 from llmcompiler_graph.models.custom_tool import tool_input, with_streamed_input
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 
-__all__ = ("reply_stream", "spoken")
+__all__ = ("reply_stream", "visible_text")
 
 
-async def spoken(chunks: AsyncIterator[AIMessage], source: LazyModel) -> AsyncIterator[AIMessage]:
+async def visible_text(chunks: AsyncIterator[AIMessage], source: LazyModel) -> AsyncIterator[AIMessage]:
     """Make the text of a reply's chunks what the model says: also through a tool, and without what it thinks.
 
     Args:
         chunks: The reply.
         source: What the model was got from; it is noted there if its thoughts begin before its replies.
     """
-    reply = WithoutThinking(opened=source.thought_opened)
+    reply = WithoutThinking(opened=source.think_tag_in_prompt)
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             text = reply.feed(chunk.text or tool_input(chunk))
-            source.thought_opened |= reply.opened  # other replies may be under way
+            source.think_tag_in_prompt |= reply.opened  # other replies may be under way
             yield chunk if text == chunk.text else chunk.model_copy(update={"content": text})
     if rest := reply.close():
         yield AIMessageChunk(content=rest)
 
 
 async def reply_stream(
-    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, settings: Mapping[str, Any], source: LazyModel
+    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, grammar: Mapping[str, Any], source: LazyModel
 ) -> AsyncIterator[AIMessage]:
     """Stream a model's reply, hidden from `stream_mode="messages"`.
 
@@ -50,29 +50,29 @@ async def reply_stream(
         model: The model; for a synchronous caller it is streamed in a thread.
         prompt: What it is asked.
         sync: Whether the graph was called synchronously.
-        settings: What holds the reply to a grammar, passed to the model; empty if nothing does.
+        grammar: What holds the reply to a grammar, passed to the model; empty if nothing does.
         source: What the model was got from; it is noted there that its server takes no grammars, or how it thinks.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
 
     own = getattr(model, "extra_body", None)
-    if own and "extra_body" in settings:  # what the call says would replace what the model's maker said
-        settings = {**settings, "extra_body": {**own, **settings["extra_body"]}}
+    if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
+        grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
-    def ask(settings: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
-        asked = with_streamed_input(model) if "tools" in settings else model
+    def ask(grammar: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
+        asked = with_streamed_input(model) if "tools" in grammar else model
         if sync:
-            return spoken(iterate_in_thread(lambda: asked.stream(prompt, config, **settings)), source)
-        return spoken(asked.astream(prompt, config, **settings), source)
+            return visible_text(iterate_in_thread(lambda: asked.stream(prompt, config, **grammar)), source)
+        return visible_text(asked.astream(prompt, config, **grammar), source)
 
     begun = False
     try:
-        async with aclosing(ask(settings)) as chunks:  # type: ignore[type-var]
+        async with aclosing(ask(grammar)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 begun = True
                 yield chunk
     except Exception as error:
-        if begun or not settings or not _may_refuse_grammar(error):
+        if begun or not grammar or not _may_refuse_grammar(error):
             raise
         refusal = f"a model's server refused a request with a grammar, it is asked without one from now on: {error}"
     else:

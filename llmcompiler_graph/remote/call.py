@@ -21,15 +21,15 @@ from typing import Any, Literal, NamedTuple
 
 from langchain_core.tools import BaseTool
 
-__all__ = ("Located", "Outcome", "make", "pack", "unpack")
+__all__ = ("CallResult", "Located", "make", "pack", "unpack")
 
 
-class Outcome(NamedTuple):
+class CallResult(NamedTuple):
     """What a call came to, over there."""
 
-    kind: Literal["returned", "raised", "untold", "unloadable", "repeated"]
-    """`untold`: it returned what cannot be carried; `unloadable`: the function or its arguments could not be read;
-    `repeated`: it had been begun before, and was not made."""
+    kind: Literal["returned", "raised", "unserializable", "unloadable", "repeated"]
+    """`unserializable`: what it returned cannot be carried; `unloadable`: the function or its arguments could not be
+    read; `repeated`: it had been begun before, and was not made."""
     packed: bytes = b""
     """The value, or the exception; nothing if that cannot be carried."""
     text: str = ""
@@ -93,7 +93,7 @@ _function = lru_cache(maxsize=256)(unpack)
 """A function is read once in each process: what it keeps (a loaded model, a cache) serves the next call."""
 
 
-def make(function: bytes, arguments: bytes, *, by_value: bool, once: str | None = None) -> Outcome:
+def make(function: bytes, arguments: bytes, *, by_value: bool, once: str | None = None) -> CallResult:
     """Make a call, in the executor's worker.
 
     Args:
@@ -106,29 +106,29 @@ def make(function: bytes, arguments: bytes, *, by_value: bool, once: str | None 
         call = _function(function)
         args, kwargs = unpack(arguments)
     except Exception as error:
-        return Outcome("unloadable", text=_described(error))
+        return CallResult("unloadable", text=_described(error))
     if once is not None and not _first_time(once):
-        return Outcome("repeated")
+        return CallResult("repeated")
     try:
         value = call(*args, **kwargs)
     except (Exception, SystemExit) as error:
         return _raised(error, by_value=by_value)
     try:
-        return Outcome("returned", pack(value, by_value=by_value))
+        return CallResult("returned", pack(value, by_value=by_value))
     except Exception as error:
-        return Outcome("untold", text=f"{type(value).__qualname__}: {error}")
+        return CallResult("unserializable", text=f"{type(value).__qualname__}: {error}")
 
 
-def _raised(error: BaseException, *, by_value: bool) -> Outcome:
+def _raised(error: BaseException, *, by_value: bool) -> CallResult:
     told = _described(error)
     try:
         error.add_note(f"It was raised in another process:\n{traceback.format_exc()}")
         packed = pack(error, by_value=by_value)
         again = unpack(packed)  # many exceptions can be packed but not unpacked, or say something else then
     except Exception:
-        return Outcome("raised", text=told)
+        return CallResult("raised", text=told)
     same = type(again) is type(error) and _described(again) == told
-    return Outcome("raised", packed if same else b"", told)
+    return CallResult("raised", packed if same else b"", told)
 
 
 def _described(error: BaseException) -> str:

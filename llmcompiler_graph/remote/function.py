@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from llmcompiler_graph.core.errors import ConfigurationError, ToolTransferError, WorkerLostError
-from llmcompiler_graph.remote.call import Located, Outcome, make, pack, unpack
+from llmcompiler_graph.remote.call import CallResult, Located, make, pack, unpack
 
 __all__ = ("RemoteFunction", "awaited")
 
@@ -48,7 +48,7 @@ class RemoteFunction:
             msg = (
                 f"tool {name!r} cannot run in {type(executor).__name__}: other processes cannot be given its function "
                 f"({error}); define it at the top of a module, or leave it here: name the tools that are to run there, "
-                "as in executor={'name': executor}"
+                "as in tool_executor={'name': executor}"
             )
             raise ConfigurationError(msg) from error
 
@@ -76,7 +76,7 @@ class RemoteFunction:
             msg = f"tool {self._name!r}: its arguments cannot be carried to its executor: {error}"
             raise ToolTransferError(msg) from error
 
-    async def _made_once(self, packed: bytes) -> Outcome:
+    async def _made_once(self, packed: bytes) -> CallResult:
         """Make a call that begins at most once: a queue at Dask's scheduler holds one leave to begin it."""
         from distributed import Queue
 
@@ -99,7 +99,7 @@ class RemoteFunction:
             raise
         return await self._made(packed, name, lambda: forget(queue))
 
-    async def _made(self, packed: bytes, once: str | None = None, end: Callable[[], None] | None = None) -> Outcome:
+    async def _made(self, packed: bytes, once: str | None = None, end: Callable[[], None] | None = None) -> CallResult:
         settings: dict[str, Any] = {"by_value": self._dask, "once": once}
         if self._dask:  # each call is one of its own: Dask would make equal ones once
             settings |= {"key": f"{self._name}-{uuid4().hex}", "pure": False}
@@ -113,9 +113,9 @@ class RemoteFunction:
                 f"{type(error).__name__}: {error}; its workers need this package and the tool's code, as they are here"
             )
             raise ToolTransferError(msg) from error
-        return cast("Outcome", outcome)
+        return cast("CallResult", outcome)
 
-    def _read(self, outcome: Outcome) -> Any:
+    def _read(self, outcome: CallResult) -> Any:
         tool = f"tool {self._name!r}"
         match outcome.kind:
             case "returned":
@@ -133,7 +133,7 @@ class RemoteFunction:
                     raise raised
                 msg = f"{tool} raised {outcome.text} (the exception itself cannot be carried back from its executor)"
                 raise ToolTransferError(msg)
-            case "untold":
+            case "unserializable":
                 msg = f"{tool} returned what cannot be carried back from its executor: {outcome.text}"
                 raise ToolTransferError(msg)
             case "unloadable":

@@ -56,7 +56,7 @@ __all__ = ("ToolExecutor", "in_executor", "runs_in_executor")
 ToolExecutor: TypeAlias = Executor | Mapping[str, Executor]
 """One executor for every tool that is only synchronous, or one by name for any tool that has a synchronous side."""
 
-_ABROAD = ("configurable", "max_concurrency", "metadata", "recursion_limit", "run_id", "run_name", "tags")
+_SENT_CONFIG_KEYS = ("configurable", "max_concurrency", "metadata", "recursion_limit", "run_id", "run_name", "tags")
 """What other processes get of a `RunnableConfig`."""
 
 
@@ -74,7 +74,7 @@ def in_executor(tools: Sequence[BaseTool], specs: Iterable[ToolSpec], executor: 
     if executor is None:
         return list(tools)
     by_name = executor if isinstance(executor, Mapping) else {t.name: executor for t in tools if not _is_async(t)}
-    check_names("executor", by_name, [tool.name for tool in tools])
+    check_names("tool_executor", by_name, [tool.name for tool in tools])
     repeatable = {spec.name for spec in specs if spec.repeatable or spec.idempotent}
     return [
         _moved(tool, by_name[tool.name], repeatable=tool.name in repeatable) if tool.name in by_name else tool
@@ -89,7 +89,7 @@ def runs_in_executor(tool: BaseTool) -> bool:
 
 def _moved(tool: BaseTool, executor: Any, *, repeatable: bool) -> BaseTool:
     if not isinstance(executor, Executor):  # a Dask client, say
-        msg = f"executor must be a concurrent.futures.Executor (of Dask: client.get_executor()), not {executor!r}"
+        msg = f"tool_executor must be a concurrent.futures.Executor (of Dask: client.get_executor()), not {executor!r}"
         raise ConfigurationError(msg)
     function = getattr(tool, "func", None)
     if function is None and _is_of_function(tool):
@@ -146,15 +146,15 @@ def _in_processes(tool: BaseTool, executor: Executor, *, repeatable: bool) -> Ca
         kwargs.pop("run_manager", None)
         config = kwargs.pop("config") if of_function else kwargs.get(config_parameter or "")
         if config_parameter is not None:
-            kwargs[config_parameter] = _abroad(config or {})
+            kwargs[config_parameter] = _sent_config(config or {})
         return await remote.call(args, kwargs)
 
     return run
 
 
-def _abroad(config: Mapping[str, Any]) -> dict[str, Any]:
+def _sent_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A `RunnableConfig` as other processes get it: without callbacks, and without what LangGraph keeps in it."""
-    kept = {key: value for key, value in config.items() if key in _ABROAD}
+    kept = {key: value for key, value in config.items() if key in _SENT_CONFIG_KEYS}
     kept["configurable"] = {k: v for k, v in config.get("configurable", {}).items() if not k.startswith("__")}
     return kept
 
@@ -168,7 +168,7 @@ def _refuse_what_stays_here(tool: BaseTool, function: Callable[..., Any], hints:
         msg = (
             f"tool {tool.name!r} cannot run in another process: it asks for {', '.join(map(repr, refused))}, and "
             "stores, `ToolRuntime` and callbacks belong to this one; take `InjectedState` or `RunnableConfig`, which "
-            "cross, or leave it here: name the tools that are to run there, as in executor={'name': executor}"
+            "cross, or leave it here: name the tools that are to run there, as in tool_executor={'name': executor}"
         )
         raise ConfigurationError(msg)
 

@@ -67,7 +67,7 @@ async def run(calls: int, rounds: int, executor: Executor | None, folder: str = 
     """Run the plan; return the tasks."""
     plan = "\n".join(f'{n}. spin({n}, rounds={rounds}, folder="{folder}")' for n in range(1, calls + 1))
     given = spin.model_copy(update={"metadata": None if hint is None else {"readOnlyHint": hint}})
-    graph = create_llm_compiler(ScriptedModel([plan, "Finish: ok"], chunk_size=0), [given], executor=executor)
+    graph = create_llm_compiler(ScriptedModel([plan, "Finish: ok"], chunk_size=0), [given], tool_executor=executor)
     final = await graph.ainvoke({"messages": [("user", "?")]})
     return final["tasks"]
 

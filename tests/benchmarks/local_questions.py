@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.cli.defaults import default_examples, default_tools
-from llmcompiler_graph.state import TaskRecord, reread
+from llmcompiler_graph.state import TaskRecord, task_from_record
 
 
 class Question(NamedTuple):
@@ -72,7 +72,7 @@ def structurally_right(tasks: list[TaskRecord], entities: set[str]) -> bool:
         return False
     needs: dict[int, set[int]] = {}
     for task in first:
-        dependencies = reread(task).dependencies
+        dependencies = task_from_record(task).dependencies
         needs[task["index"]] = set(dependencies).union(*(needs[n] for n in dependencies))
     return {task["index"] for task in first if task["tool"] == "lookup"} <= needs[first[-1]["index"]]
 

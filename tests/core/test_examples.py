@@ -209,7 +209,7 @@ async def test_no_foreign_tool_in_the_prompt(functions: Any, given: Any) -> None
     names = {each.__name__ for each in functions} | {"join"}
     assert set(re.findall(r"\b(\w+)\(", model.calls[0][0].text)) <= names
     assert ("# Examples" in model.calls[0][0].text) == (given is None and bool(functions))
-    native = system_message(specs(*functions), planner="tools").text
+    native = system_message(specs(*functions), plan_format="tools").text
     assert set(re.findall(r"\b(\w+)\(", native)) <= names
 
 

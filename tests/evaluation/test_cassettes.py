@@ -40,7 +40,7 @@ async def _compiled(sample: Sample, benchmark: Benchmark, model: Model) -> Answe
 
 
 async def _with_tools(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
-    graph = create_llm_compiler(model, benchmark.tools(sample, model), planner="tools")
+    graph = create_llm_compiler(model, benchmark.tools(sample, model), plan_format="tools")
     final = await graph.ainvoke({"messages": [HumanMessage(sample.question)]})
     return Answer(final["messages"][-1].text, tasks=len(final["tasks"]))
 

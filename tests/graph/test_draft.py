@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.models.prompts import conversation
-from llmcompiler_graph.state import reread
+from llmcompiler_graph.state import task_from_record
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.graph.test_planner import Counting, sleeper, timeline
 
@@ -323,7 +323,7 @@ def test_nothing_hangs(plan: str, repairs: list[str], max_repairs: int) -> None:
     started = {each["index"]: each["started"] for each in final["timeline"]}
     for position, task in enumerate(tasks):
         if task["status"] == "done":
-            for n in reread(task).dependencies:
+            for n in task_from_record(task).dependencies:
                 assert n in indices[:position]
                 assert ended[n] <= started[task["index"]]
     sent = [started[task["index"]] for task in tasks if task["tool"] == "send" and task["status"] == "done"]

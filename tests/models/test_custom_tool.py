@@ -10,7 +10,7 @@ from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.models.background import iterate_in_thread
 from llmcompiler_graph.models.custom_tool import reply_tool, with_streamed_input
 from llmcompiler_graph.models.lazy import LazyModel
-from llmcompiler_graph.models.replies import spoken
+from llmcompiler_graph.models.replies import visible_text
 from llmcompiler_graph.testing import ScriptedModel
 from llmcompiler_graph.tools import calculate
 from tests.scripted_server import ScriptedServer
@@ -49,7 +49,7 @@ async def test_the_reply(server: ScriptedServer, sync: bool, settings: dict[str,
     model = with_streamed_input(chat_model(server, **settings).bind(tools=[]))
     asked = reply_tool("lark", 'start: "a"')
     stream = iterate_in_thread(lambda: model.stream("?", **asked)) if sync else model.astream("?", **asked)
-    chunks = [chunk async for chunk in spoken(stream, LazyModel("local"))]
+    chunks = [chunk async for chunk in visible_text(stream, LazyModel("local"))]
     assert [chunk.text for chunk in chunks if chunk.text] == pieces
     assert [chunk.usage_metadata["output_tokens"] for chunk in chunks if chunk.usage_metadata] == [6]
 

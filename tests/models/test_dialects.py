@@ -55,7 +55,7 @@ def run(
 ) -> dict[str, Any]:
     """Run a graph whose planner calls tools, on a virtual clock if it is asked asynchronously."""
     model = replies if isinstance(replies, ScriptedModel) else ScriptedModel(replies)
-    graph = create_llm_compiler(model, tools, planner="tools", **settings)
+    graph = create_llm_compiler(model, tools, plan_format="tools", **settings)
     final: dict[str, Any] = graph.invoke(QUESTION) if sync else run_virtual(lambda: graph.ainvoke(QUESTION))
     return final
 
@@ -93,7 +93,7 @@ def test_calls_start_while_others_are_written() -> None:
 
     async def main() -> dict[str, Any]:
         model = ScriptedModel([PLAN, "Finish: ok"], chunk_size=1, seconds_per_reply=100)
-        result: dict[str, Any] = await create_llm_compiler(model, TOOLS, planner="tools").ainvoke(QUESTION)
+        result: dict[str, Any] = await create_llm_compiler(model, TOOLS, plan_format="tools").ainvoke(QUESTION)
         return result
 
     lengths = [len(json.dumps(call["args"])) for call in PLAN.tool_calls]
@@ -223,11 +223,11 @@ def test_arguments_that_are_no_json() -> None:
 
 
 def test_a_model_that_calls_no_tools() -> None:
-    """`planner="tools"` with a model that calls none is refused when the graph is made."""
-    with pytest.raises(ConfigurationError, match="needs a model that calls tools, FakeListChatModel does not"):
-        create_llm_compiler(FakeListChatModel(responses=[]), TOOLS, planner="tools")
-    with pytest.raises(ConfigurationError, match="planner must be 'text' or 'tools', not 'gpt-5'"):
-        create_llm_compiler(ScriptedModel(), TOOLS, planner="gpt-5")  # type: ignore[arg-type]
+    """`plan_format="tools"` with a model that calls none is refused when the graph is made."""
+    with pytest.raises(ConfigurationError, match="needs a model that calls tools, not FakeListChatModel"):
+        create_llm_compiler(FakeListChatModel(responses=[]), TOOLS, plan_format="tools")
+    with pytest.raises(ConfigurationError, match="plan_format must be 'text' or 'tools', not 'gpt-5'"):
+        create_llm_compiler(ScriptedModel(), TOOLS, plan_format="gpt-5")  # type: ignore[arg-type]
     assert run([AIMessage("nothing to do"), "Finish: ok"], tools=[])["tasks"] == []
 
 
@@ -311,7 +311,7 @@ async def test_over_http(sync: bool, streaming: bool) -> None:
             stream_usage=True,
             disable_streaming=not streaming,
         )
-        graph = create_llm_compiler(model, TOOLS, planner="tools")
+        graph = create_llm_compiler(model, TOOLS, plan_format="tools")
         final = await asyncio.to_thread(graph.invoke, QUESTION) if sync else await graph.ainvoke(QUESTION)
     assert final["tasks"][2]["value"] == 238.0
     first, second = server.requests

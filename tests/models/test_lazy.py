@@ -33,7 +33,7 @@ async def test_equal_names_are_one_model(monkeypatch: pytest.MonkeyPatch) -> Non
             monkeypatch.setenv(name, value)
         joiner = "".join(["openai:", "scripted"])  # not the same string object
         graph = create_llm_compiler(
-            "local", [lookup], planner_model="openai:scripted", joiner_model=joiner, planner="tools"
+            "local", [lookup], planner_model="openai:scripted", joiner_model=joiner, plan_format="tools"
         )
         await graph.ainvoke({"messages": [HumanMessage("hi")]})
     first, second = server.requests

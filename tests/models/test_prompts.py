@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from llmcompiler_graph.core.examples import PlanExample
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.models.prompts import conversation, question_position, repair_request, signature, system_message
-from llmcompiler_graph.state import Round, TaskRecord, planned
+from llmcompiler_graph.state import Round, TaskRecord, new_record
 
 SYSTEM = SystemMessage("system")
 SEARCH = ToolSpec(
@@ -16,7 +16,7 @@ SEARCH = ToolSpec(
 
 def done(index: int, value: Any, round_number: int = 0, **arguments: Any) -> TaskRecord:
     """Make the record of a task that is done."""
-    record = planned(Task(index, "search", arguments), round_number, f"call_{index}")
+    record = new_record(Task(index, "search", arguments), round_number, f"call_{index}")
     return {**record, "status": "done", "value": value, "arguments": [arguments]}
 
 
@@ -231,7 +231,7 @@ def test_observations_are_json() -> None:
 
 def test_resolved_arguments_are_shown() -> None:
     """A task with references is shown with what they stood for, cut if long."""
-    record = planned(Task(2, "search", {"query": "x"}), 0, "call")
+    record = new_record(Task(2, "search", {"query": "x"}), 0, "call")
     record = {
         **record,
         "text": "2. search(query=$1)",
@@ -247,7 +247,7 @@ def test_resolved_arguments_are_shown() -> None:
 
 def test_failures_are_shown() -> None:
     """Failed and skipped tasks are shown with why."""
-    record = planned(Task(1, "search", {"query": "x"}), 0, "call")
+    record = new_record(Task(1, "search", {"query": "x"}), 0, "call")
     text = told(
         {**record, "status": "failed", "error": "no\nluck"}, {**record, "status": "skipped", "error": "it needs 1"}
     )
@@ -259,7 +259,7 @@ def test_missing_results_are_named() -> None:
     """Which tasks returned nothing is said where the joiner decides, and nothing of the kind if all returned."""
 
     def missing(index: int, status: Literal["failed", "skipped"]) -> TaskRecord:
-        return {**planned(Task(index, "search"), 0, "call"), "status": status, "error": "no luck"}
+        return {**new_record(Task(index, "search"), 0, "call"), "status": status, "error": "no luck"}
 
     failed = [missing(2, "failed"), missing(3, "skipped"), missing(5, "failed")]
     assert "\n\nTasks 2, 3 and 5 returned nothing: do not guess what.\nFinish" in told(done(1, "a"), *failed)

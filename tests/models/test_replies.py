@@ -77,7 +77,7 @@ async def test_thinking_before_tool_calls() -> None:
     """It is no thought of the plan either."""
     call = {"name": "look", "args": {"task": 1, "text": "a"}, "id": "1"}
     model = ScriptedModel([AIMessage(THOUGHT, tool_calls=[call]), "Finish: done"])
-    final = await create_llm_compiler(model, [look], planner="tools").ainvoke(QUESTION)
+    final = await create_llm_compiler(model, [look], plan_format="tools").ainvoke(QUESTION)
     assert final["rounds"][0]["plan"] == '1. look(text="a")\n'
     assert [task["value"] for task in final["tasks"]] == ["saw a"]
 

@@ -107,7 +107,7 @@ async def test_tools_run_in_another_process(processes: Executor, sync: bool) -> 
     plan = '1. process_of("a")\n2. process_of("b") after $1\n3. plus(1, 2)\n4. scaled($3)\n5. point($3)\n6. here()\n'
     plan += '7. shout("a")'
     given = [tools.process_of, tools.plus, tools.Scaled(factor=5), tools.point, here, shout]
-    values = await outcomes(plan, given, executor=processes, sync=sync)
+    values = await outcomes(plan, given, tool_executor=processes, sync=sync)
     first, second, three, scaled, point, process, loud = values
     assert process == os.getpid()
     assert first["process"] == second["process"] == scaled["process"] != os.getpid()
@@ -121,7 +121,7 @@ async def test_tools_run_in_another_process(processes: Executor, sync: bool) -> 
 @both_ways
 async def test_state_call_id_and_config_cross(processes: Executor, sync: bool) -> None:
     """`InjectedState` (all or a key) and the call's id are there; of the config, what is the caller's."""
-    final = await run('1. injected("a")', [tools.injected], executor=processes, sync=sync)
+    final = await run('1. injected("a")', [tools.injected], tool_executor=processes, sync=sync)
     (record,) = final["tasks"]
     assert record["value"] == ["a", "what?", 7, record["tool_call_id"], {"user": "ann"}, False]
 
@@ -147,7 +147,7 @@ async def test_state_call_id_and_config_cross(processes: Executor, sync: bool) -
 async def test_errors_cross(processes: Executor, how: str, error: str) -> None:
     """An exception comes back with its type and message; what cannot come back is said, and the pool goes on."""
     failed, fine = await outcomes(
-        f'1. fail("{how}")\n2. plus(1, 2)', [tools.fail, tools.plus], executor=processes, tool_timeout=60
+        f'1. fail("{how}")\n2. plus(1, 2)', [tools.fail, tools.plus], tool_executor=processes, tool_timeout=60
     )
     assert failed.startswith(error)
     assert fine == 3
@@ -156,7 +156,7 @@ async def test_errors_cross(processes: Executor, how: str, error: str) -> None:
 async def test_an_error_that_is_not_handled_says_where_it_was_raised(processes: Executor) -> None:
     """With `handle_tool_errors=False` the tool's own exception is raised, with the traceback of over there."""
     with pytest.raises(ValueError, match="no such value") as raised:
-        await run('1. fail("value")', [tools.fail], executor=processes, handle_tool_errors=False)
+        await run('1. fail("value")', [tools.fail], tool_executor=processes, handle_tool_errors=False)
     assert "executor_tools.py" in raised.value.__notes__[0]
 
 
@@ -173,7 +173,7 @@ async def test_an_argument_that_cannot_cross_is_named(processes: Executor) -> No
         func=tools.fail.func,  # type: ignore[attr-defined]
         args_schema={"type": "object", "properties": {"how": {}}},
     )
-    (error,) = await outcomes('1. fail("x")', [anything], executor=processes, wrap_tool_call=wrap)
+    (error,) = await outcomes('1. fail("x")', [anything], tool_executor=processes, wrap_tool_call=wrap)
     told = "ToolTransferError: tool 'fail': the argument 'how' cannot be carried to its executor: "
     assert error == f"{told}cannot pickle '_thread.lock' object"
 
@@ -183,7 +183,7 @@ async def test_code_that_is_not_there_is_said(processes: Executor, monkeypatch: 
     module = types.ModuleType("only_here")
     exec("def far() -> int:\n    'Be far.'\n    return 1", vars(module))
     monkeypatch.setitem(sys.modules, "only_here", module)
-    error, fine = await outcomes("1. far()\n2. plus(1, 2)", [vars(module)["far"], tools.plus], executor=processes)
+    error, fine = await outcomes("1. far()\n2. plus(1, 2)", [vars(module)["far"], tools.plus], tool_executor=processes)
     told = "ToolTransferError: tool 'far': its executor's worker cannot load it: ModuleNotFoundError: "
     assert error == f"{told}No module named 'only_here'; the same code must be there"
     assert fine == 3
@@ -198,7 +198,7 @@ async def test_an_executor_that_fails_by_itself_is_named() -> None:
             future.set_exception(ModuleNotFoundError("No module named 'llmcompiler_graph'"))
             return future
 
-    (error,) = await outcomes("1. plus(1, 2)", [tools.plus], executor=Bare())
+    (error,) = await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=Bare())
     assert error.startswith("ToolTransferError: tool 'plus': Bare could not make the call: ModuleNotFoundError: No mod")
     assert error.endswith("its workers need this package and the tool's code, as they are here")
 
@@ -214,19 +214,19 @@ async def test_wrappers_and_tools_own_error_handling_stay_here(processes: Execut
         return message
 
     lenient = tools.fail.model_copy(update={"handle_tool_error": True})
-    await run('1. fail("tool")', [lenient], executor=processes, wrap_tool_call=wrap)
+    await run('1. fail("tool")', [lenient], tool_executor=processes, wrap_tool_call=wrap)
     assert seen == [(os.getpid(), "the tool says no")]
 
 
 async def test_calls_that_have_not_begun_are_taken_back(processes: Executor, tmp_path: Path) -> None:
     """Out of time, a call in the queue never begins; the one that runs goes on, and the pool serves others after it."""
-    warm = await outcomes("1. plus(1, 2)", [tools.plus], executor=processes)
+    warm = await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=processes)
     assert warm == [3]
     plan = "\n".join(f'{n}. note("{n}", folder="{tmp_path}")' for n in range(1, 7))
-    errors = await outcomes(plan, [tools.note], executor=processes, tool_timeout=0.3)
+    errors = await outcomes(plan, [tools.note], tool_executor=processes, tool_timeout=0.3)
     assert errors == ["TimeoutError: no result within 0.3 s"] * 6
     (tmp_path / "go").touch()
-    assert await outcomes("1. plus(1, 2)", [tools.plus], executor=processes) == [3]
+    assert await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=processes) == [3]
     assert 1 <= len(noted(tmp_path)) <= 3  # one runs, two are in the process's pipe
 
 
@@ -238,17 +238,17 @@ async def test_a_broken_pool_says_what_to_do(tmp_path: Path) -> None:
         died, skipped, other = await outcomes(
             plan,
             [tools.die, tools.plus],
-            executor=pool,
+            tool_executor=pool,
             tool_retry_policy=RetryPolicy(initial_interval=0, jitter=False),
         )
-        later = await outcomes("1. plus(1, 2)", [tools.plus], executor=pool)
+        later = await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=pool)
     told = "a worker of ProcessPoolExecutor died (killed, out of memory, crashed), and it takes no more calls; "
     assert died.startswith(f"WorkerLostError: tool 'die': {told}whether the tool did its work is not known. Make")
     assert "task 1" in skipped
     assert other == 4 or told in other
     assert told in later[0]
     assert len(noted(tmp_path, "died")) == 1
-    closed = await outcomes("1. plus(1, 2)", [tools.plus], executor=pool)
+    closed = await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=pool)
     assert closed[0].startswith("WorkerLostError: tool 'plus'")
 
 
@@ -259,7 +259,7 @@ async def test_a_closed_executor_is_an_error_of_the_call() -> None:
     told = (
         "WorkerLostError: tool 'plus': ThreadPoolExecutor takes no calls (cannot schedule new futures after shutdown)"
     )
-    assert await outcomes("1. plus(1, 2)", [tools.plus], executor=pool) == [
+    assert await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=pool) == [
         f"{told}; keep it open while the graph runs"
     ]
 
@@ -290,23 +290,23 @@ def test_what_cannot_cross_is_refused_when_the_graph_is_made(given: BaseTool, me
     """The error names the tool and the reason, and how to leave that tool here; named others may cross."""
     with ProcessPoolExecutor(1) as pool:  # no process is started before the first call
         with pytest.raises(ConfigurationError, match=message) as raised:
-            create_llm_compiler(ScriptedModel(), [given], executor=pool)
-        assert "executor={'name': executor}" in str(raised.value)
-        create_llm_compiler(ScriptedModel(), [given, tools.plus], executor={"plus": pool})
+            create_llm_compiler(ScriptedModel(), [given], tool_executor=pool)
+        assert "tool_executor={'name': executor}" in str(raised.value)
+        create_llm_compiler(ScriptedModel(), [given, tools.plus], tool_executor={"plus": pool})
 
 
 @pytest.mark.parametrize(
     ("executor", "message"),
     [
-        ({"minus": ThreadPoolExecutor(1)}, "executor names 'minus', but there is no such tool"),
+        ({"minus": ThreadPoolExecutor(1)}, "tool_executor names 'minus', but there is no such tool"),
         ({"only_async": ThreadPoolExecutor(1)}, "'only_async' is asynchronous only"),
-        (4, r"executor must be a concurrent\.futures\.Executor \(of Dask: client\.get_executor\(\)\), not 4"),
+        (4, r"tool_executor must be a concurrent\.futures\.Executor \(of Dask: client\.get_executor\(\)\), not 4"),
     ],
 )
 def test_an_executor_that_cannot_be_used(executor: Any, message: str) -> None:
-    """What `executor` holds must be executors, for tools that exist and have a synchronous side."""
+    """What `tool_executor` holds must be executors, for tools that exist and have a synchronous side."""
     with pytest.raises(ConfigurationError, match=message):
-        create_llm_compiler(ScriptedModel(), [only_async, tools.plus], executor=executor)
+        create_llm_compiler(ScriptedModel(), [only_async, tools.plus], tool_executor=executor)
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ async def test_in_threads_everything_is_as_it_is_here(sync: bool) -> None:
         first, second, third = await outcomes(
             plan,
             [thread, sides, tools.Scaled()],
-            executor={"thread": pool, "sides": pool, "scaled": pool},
+            tool_executor={"thread": pool, "sides": pool, "scaled": pool},
             store=store,
             sync=sync,
         )
@@ -347,7 +347,7 @@ async def test_in_threads_everything_is_as_it_is_here(sync: bool) -> None:
         assert second == "b mine_0"
         assert third == {"n": 2, "user": "ann", "elsewhere": False, "process": os.getpid()}
         if not sync:
-            assert await outcomes('1. other("b")', [other], executor=pool) == ["b on the loop"]
+            assert await outcomes('1. other("b")', [other], tool_executor=pool) == ["b on the loop"]
 
 
 async def test_a_tool_that_interrupts_does_so_in_a_thread() -> None:
@@ -360,7 +360,7 @@ async def test_a_tool_that_interrupts_does_so_in_a_thread() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         graph = create_llm_compiler(
-            ScriptedModel(['1. ask("sure?")', "Finish: ok"]), [ask], executor=pool, checkpointer=InMemorySaver()
+            ScriptedModel(['1. ask("sure?")', "Finish: ok"]), [ask], tool_executor=pool, checkpointer=InMemorySaver()
         )
         config: Any = {"configurable": {"thread_id": "1"}}
         paused = await graph.ainvoke({"messages": [("user", "?")]}, config)
@@ -372,7 +372,7 @@ async def test_a_tool_that_interrupts_does_so_in_a_thread() -> None:
 async def test_a_thread_that_raises_stop_iteration_does_not_hang() -> None:
     """A tool that raises `StopIteration` in a thread fails, though no future takes that exception."""
     with ThreadPoolExecutor(1) as pool:
-        assert await outcomes('1. fail("stop")', [tools.fail], executor=pool) == [
+        assert await outcomes('1. fail("stop")', [tools.fail], tool_executor=pool) == [
             "RuntimeError: the tool raised StopIteration"
         ]
 
@@ -392,7 +392,7 @@ async def test_a_plan_on_dask(dask: Executor) -> None:
     plan = '1. closure(1)\n2. plus(1, 2)\n3. injected("a")\n4. fail("value")\n5. process_of("a") after $2\n'
     plan += '6. process_of("a") after $5'
     given = [closure, tools.plus, tools.injected, tools.fail, tools.process_of]
-    (six, process), three, there, failed, fifth, sixth = await outcomes(plan, given, executor=dask)
+    (six, process), three, there, failed, fifth, sixth = await outcomes(plan, given, tool_executor=dask)
     assert (six, three, failed) == (6, 3, "ValueError: no such value")
     assert process != os.getpid()
     assert there[:3] == ["a", "what?", 7]
@@ -402,7 +402,7 @@ async def test_a_plan_on_dask(dask: Executor) -> None:
 async def test_a_worker_is_killed_and_the_plan_still_finishes_right(dask: Executor, tmp_path: Path) -> None:
     """Read-only calls of the dead worker are made again on another: every value is there, and none is its."""
     plan = "\n".join(f'{n}. look("{n}", folder="{tmp_path}")' for n in range(1, 7)) + "\n7. plus($6, 0)"
-    running = asyncio.create_task(run(plan, [tools.look, tools.plus], executor=dask))
+    running = asyncio.create_task(run(plan, [tools.look, tools.plus], tool_executor=dask))
     first, second = await asyncio.to_thread(await_noted, tmp_path, 2)
     killed, other = int(first.read_text()), int(second.read_text())
     assert killed != other
@@ -420,7 +420,7 @@ async def test_a_worker_is_killed_and_the_plan_still_finishes_right(dask: Execut
 async def test_a_worker_is_killed_and_nothing_that_may_have_effects_runs_twice(dask: Executor, tmp_path: Path) -> None:
     """The call under way there fails with a named error, and began once; all others are made, once."""
     plan = "\n".join(f'{n}. note("{n}", folder="{tmp_path}")' for n in range(1, 7))
-    running = asyncio.create_task(run(plan, [tools.note], executor=dask))
+    running = asyncio.create_task(run(plan, [tools.note], tool_executor=dask))
     first, _ = await asyncio.to_thread(await_noted, tmp_path, 2)
     os.kill(int(first.read_text()), signal.SIGKILL)
     (tmp_path / "go").touch()
@@ -442,7 +442,7 @@ async def test_dask_gives_up_on_a_call_that_kills_its_workers(
     scheduler: Any = cluster.scheduler
     before, scheduler.allowed_failures = scheduler.allowed_failures, 0
     try:
-        (error,) = await outcomes(f'1. die("{tmp_path}")', [die], executor=dask)
+        (error,) = await outcomes(f'1. die("{tmp_path}")', [die], tool_executor=dask)
     finally:
         scheduler.allowed_failures = before
     assert error.startswith("WorkerLostError: tool 'die': Attempted to run task 'die-")
@@ -464,14 +464,14 @@ async def test_calls_on_dask_that_have_not_begun_are_taken_back(dask: Executor, 
 
     before = await asyncio.to_thread(client.run_on_scheduler, held)
     plan = "\n".join(f'{n}. note("{n}", folder="{tmp_path}")' for n in range(1, 7))
-    running = asyncio.create_task(run(plan, [tools.note], executor=dask))
+    running = asyncio.create_task(run(plan, [tools.note], tool_executor=dask))
     await asyncio.to_thread(await_noted, tmp_path, 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     await asyncio.to_thread(await_nothing_more, before)
     (tmp_path / "go").touch()
-    assert await outcomes("1. plus(1, 2)", [tools.plus], executor=dask) == [3]
+    assert await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=dask) == [3]
     assert len(noted(tmp_path)) == 2
 
 
@@ -479,7 +479,7 @@ async def test_an_asynchronous_client_is_refused(cluster: LocalCluster) -> None:
     """An asynchronous Dask client is refused, and the error says what to make instead."""
     async with Client(cluster.scheduler_address, asynchronous=True) as client:
         with pytest.raises(ConfigurationError, match="asynchronous Dask client: make one with Client"):
-            create_llm_compiler(ScriptedModel(), [tools.plus], executor=client.get_executor())
+            create_llm_compiler(ScriptedModel(), [tools.plus], tool_executor=client.get_executor())
 
 
 SCRIPT = """
@@ -499,7 +499,7 @@ def main():
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool, Client(sys.argv[1]) as client:
         for executor in (pool, client.get_executor()):
             model = ScriptedModel(["1. twice(21)", "Finish: ok"])
-            final = create_llm_compiler(model, [twice], executor=executor).invoke({"messages": [("user", "?")]})
+            final = create_llm_compiler(model, [twice], tool_executor=executor).invoke({"messages": [("user", "?")]})
             value = final["tasks"][0]["value"] or final["tasks"][0]["error"]
             print(value[0], value[1] != os.getpid())
 

@@ -158,7 +158,7 @@ async def test_a_replan_adds_tools() -> None:
 async def test_native_calls() -> None:
     """A model that calls tools natively is bound to what was picked so far."""
     model = ScriptedModel(["none", "Replan: river", "none", "Finish: ok"])
-    await create_llm_compiler(model, TOOLS, select_tools=1, planner="tools").ainvoke(QUESTION)
+    await create_llm_compiler(model, TOOLS, select_tools=1, plan_format="tools").ainvoke(QUESTION)
     bound = [[tool["function"]["name"] for tool in each["tools"]] for each in model.settings if "tools" in each]
     assert bound == [["find_mountain"], ["find_mountain", "find_river"]]
 

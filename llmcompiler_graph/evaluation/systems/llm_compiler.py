@@ -23,7 +23,7 @@ from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sampl
 from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.lazy import LazyModel
-from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, reread
+from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, task_from_record
 
 __all__ = ("llm_compiler", "without_return_types")
 
@@ -123,8 +123,8 @@ def _answer(final: Mapping[str, Any], sample: Sample, benchmark: Benchmark, *, p
     timeline: Sequence[TimelineEntry] = final.get("timeline", [])
     readable = [task for task in tasks if task["text"]]
     calls = None if plan_only else {task["index"]: len(task["arguments"]) for task in readable}
-    width, depth = width_and_depth(map(reread, readable), calls)
-    first = Plan(tuple(reread(task) for task in readable if task["round"] == 0))
+    width, depth = width_and_depth(map(task_from_record, readable), calls)
+    first = Plan(tuple(task_from_record(task) for task in readable if task["round"] == 0))
     diagnostics = tuple(_said(each) for one in rounds for each in one["diagnostics"])
     parsed = not rounds[0]["diagnostics"] and "join(" in rounds[0]["plan"]
     judged = None
