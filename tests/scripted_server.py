@@ -1,7 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that speaks OpenAI's chat completions and replies from a script.
-
-Of the Responses API it speaks what a custom tool needs: the reply is the tool's input.
-"""
+"""A real HTTP server on 127.0.0.1 that speaks OpenAI's chat completions and replies from a script."""
 
 from __future__ import annotations
 
@@ -98,9 +95,6 @@ class _Handler(BaseHTTPRequestHandler):
                 reply = reply if isinstance(reply, AIMessage) else AIMessage(reply)
                 usage = _usage(body, reply)
                 with suppress(BrokenPipeError, ConnectionResetError):  # the client has read enough
-                    if self.path.endswith("/responses"):
-                        self._respond(body, reply, usage)
-                        return
                     self._stream(body, reply, usage) if body.get("stream") else self._whole(body, reply, usage)
             case int():
                 self._fail(reply, f"scripted status {reply}")
@@ -136,30 +130,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._event({**_chunk(body), "choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
 
-    def _respond(self, body: dict[str, Any], reply: AIMessage, usage: dict[str, int]) -> None:
-        item = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": body["tools"][0]["name"]}
-        whole = {**item, "status": "completed", "input": reply.text}
-        response = _response(body, [whole], usage)
-        if not body.get("stream"):
-            self._send(200, response)
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        where = {"item_id": "ctc_1", "output_index": 0}
-        name, size = "response.custom_tool_call_input", self.script.chunk_size
-        events: list[dict[str, Any]] = [
-            {"type": "response.created", "response": _response(body, [], None)},
-            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "input": ""}},
-            *({"type": f"{name}.delta", "delta": each["content"], **where} for each in _text_deltas(reply, size)),
-            {"type": f"{name}.done", "input": reply.text, **where},
-            {"type": "response.output_item.done", "output_index": 0, "item": whole},
-            {"type": "response.completed", "response": response},
-        ]
-        for number, event in enumerate(events):
-            self.wfile.write(f"event: {event['type']}\n".encode())
-            self._event({**event, "sequence_number": number})
-
     def _event(self, data: dict[str, Any]) -> None:
         self.wfile.write(b"data: " + json.dumps(data).encode() + b"\n\n")
 
@@ -183,17 +153,6 @@ def _chunk(body: dict[str, Any]) -> dict[str, Any]:
     return {**_head(body), "object": "chat.completion.chunk"}
 
 
-def _response(body: dict[str, Any], output: list[Any], usage: dict[str, int] | None) -> dict[str, Any]:
-    asked = {key: body[key] for key in ("model", "tools", "tool_choice", "parallel_tool_calls")}
-    about = {"id": "resp_1", "object": "response", "created_at": 0, "status": "completed" if usage else "in_progress"}
-    if usage is None:
-        return {**asked, **about, "output": output}
-    cached, thought = {"input_tokens_details": {"cached_tokens": 0}}, {"output_tokens_details": {"reasoning_tokens": 0}}
-    counted = {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
-    counted["total_tokens"] = usage["total_tokens"]
-    return {**asked, **about, "output": output, "usage": {**counted, **cached, **thought}}
-
-
 def _call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call["name"], "arguments": json.dumps(call["args"])}
     return {"id": call["id"], "type": "function", "function": function}
@@ -214,6 +173,6 @@ def _call_deltas(reply: AIMessage, size: int) -> Iterator[dict[str, Any]]:
 
 def _usage(body: dict[str, Any], reply: AIMessage) -> dict[str, int]:
     """A token is a word here."""
-    prompt = sum(len(str(message["content"]).split()) for message in body.get("messages") or body["input"])
+    prompt = sum(len(str(message["content"]).split()) for message in body["messages"])
     completion = len(reply.text.split()) + sum(len(str(call["args"]).split()) for call in reply.tool_calls)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -107,7 +107,7 @@ def create_llm_compiler(
             number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
             `tool_selection`). A call of a tool that was not shown is still a call.
         constrain: Which grammars to hold the models to: those of the server they run on (`"llama.cpp"`, `"vllm"`,
-            `"sglang"`, `"openai"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded
+            `"sglang"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded
             model only. A joiner that is held must replan once if nothing came of a first plan, unless a human rejected
             it. Plans are then limited: see `max_tasks`. A model whose server refuses a grammar goes on without any, and
             a warning says so.

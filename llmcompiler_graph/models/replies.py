@@ -16,14 +16,13 @@ from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.background import iterate_in_thread
-from llmcompiler_graph.models.custom_tool import tool_input, with_streamed_input
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 
 __all__ = ("reply_stream", "visible_text")
 
 
 async def visible_text(chunks: AsyncIterator[AIMessage], source: LazyModel) -> AsyncIterator[AIMessage]:
-    """Make the text of a reply's chunks what the model says: also through a tool, and without what it thinks.
+    """Make the text of a reply's chunks what the model says, without what it thinks.
 
     Args:
         chunks: The reply.
@@ -32,7 +31,7 @@ async def visible_text(chunks: AsyncIterator[AIMessage], source: LazyModel) -> A
     reply = WithoutThinking(opened=source.think_tag_in_prompt)
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
-            text = reply.feed(chunk.text or tool_input(chunk))
+            text = reply.feed(chunk.text)
             source.think_tag_in_prompt |= reply.opened  # other replies may be under way
             yield chunk if text == chunk.text else chunk.model_copy(update={"content": text})
     if rest := reply.close():
@@ -48,7 +47,7 @@ async def reply_stream(
 
     Args:
         model: The model; for a synchronous caller it is streamed in a thread.
-        prompt: What it is asked.
+        prompt: What it is model.
         sync: Whether the graph was called synchronously.
         grammar: What holds the reply to a grammar, passed to the model; empty if nothing does.
         source: What the model was got from; it is noted there that its server takes no grammars, or how it thinks.
@@ -60,10 +59,9 @@ async def reply_stream(
         grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
     def ask(grammar: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
-        asked = with_streamed_input(model) if "tools" in grammar else model
         if sync:
-            return visible_text(iterate_in_thread(lambda: asked.stream(prompt, config, **grammar)), source)
-        return visible_text(asked.astream(prompt, config, **grammar), source)
+            return visible_text(iterate_in_thread(lambda: model.stream(prompt, config, **grammar)), source)
+        return visible_text(model.astream(prompt, config, **grammar), source)
 
     begun = False
     try:

@@ -132,48 +132,25 @@ def test_a_repair() -> None:
         assert not accepts(repair["grammar"], "lark", wrong)
 
 
-@pytest.mark.parametrize(("form", "field"), [("gbnf", "grammar"), ("lark", "grammar"), ("regex", "regex")])
-def test_vllm(server: ScriptedServer, form: Any, field: str) -> None:
+@pytest.mark.parametrize("form", ["gbnf", "lark"])
+def test_vllm(server: ScriptedServer, form: Any) -> None:
     """A vLLM server is sent structured outputs of one sort."""
     for request, text in zip(asked(server, Constraint("vllm", form)), [PLAN, REPLY], strict=True):
-        assert list(request["structured_outputs"]) == [field]
-        assert accepts(request["structured_outputs"][field], form, text)
+        assert list(request["structured_outputs"]) == ["grammar"]
+        assert accepts(request["structured_outputs"]["grammar"], form, text)
 
 
-@pytest.mark.parametrize(("form", "field"), [("gbnf", "ebnf"), ("lark", "ebnf"), ("regex", "regex")])
-def test_sglang(server: ScriptedServer, form: Any, field: str) -> None:
-    """SGLang is sent EBNF or a regular expression."""
+@pytest.mark.parametrize("form", ["gbnf", "lark"])
+def test_sglang(server: ScriptedServer, form: Any) -> None:
+    """SGLang is sent a grammar as EBNF, whatever its form."""
     for request, text in zip(asked(server, Constraint("sglang", form)), [PLAN, REPLY], strict=True):
-        assert accepts(request[field], form, text)
-
-
-@pytest.mark.parametrize(("constrain", "form"), [("openai", "lark"), (Constraint("openai", "regex"), "regex")])
-def test_openai(server: ScriptedServer, constrain: Constrain, form: Any) -> None:
-    """It must call a tool whose input has the grammar; it is plain Lark, or a regular expression."""
-    for request, text in zip(asked(server, constrain), [PLAN, REPLY], strict=True):
-        (tool,) = request["tools"]
-        assert request["tool_choice"] == {"type": "custom", "name": tool["name"]}
-        assert request["parallel_tool_calls"] is False
-        assert (tool["type"], tool["format"]["type"], tool["format"]["syntax"]) == ("custom", "grammar", form)
-        grammar = tool["format"]["definition"]
-        assert accepts(grammar, form, text)
-        assert not accepts(grammar, form, f"{text}\n3. calculat(expression=1)" if text == PLAN else "2")
-        rules = [line.partition(":")[0] for line in grammar.splitlines()]
-        assert form == "regex" or all(re.fullmatch("[a-z][a-z0-9_]*", rule) for rule in rules)
-
-
-def test_openai_refuses() -> None:
-    """A grammar that is too complex for it: the model is asked for plain text."""
-    with ScriptedServer([ValueError("too complex"), PLAN, REPLY]) as server:
-        with pytest.warns(UserWarning, match="too complex"):
-            asked(server, "openai")
-        assert ["tools" in request for request in server.requests] == [True, False, False]
+        assert accepts(request["ebnf"], form, text)
 
 
 @pytest.mark.parametrize("constrain", ["auto", None])
 def test_nothing_is_sent_to_who_may_not_take_it(server: ScriptedServer, constrain: Constrain) -> None:
     """A model that is not known to take grammars gets none unless told so."""
-    fields = {"grammar", "structured_outputs", "ebnf", "regex"}
+    fields = {"grammar", "structured_outputs", "ebnf"}
     assert all(fields.isdisjoint(request) for request in asked(server, constrain))
 
 
@@ -274,14 +251,13 @@ def test_a_prompt_too_long(message: str, kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("server", "form", "message"),
     [
-        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', 'openai', not 'tgi'"),
-        ("vllm", "json", "a constraint's form must be 'gbnf', 'lark', 'regex', not 'json'"),
-        ("llama.cpp", "regex", "llama.cpp takes no regular expression"),
-        ("openai", "gbnf", "OpenAI takes no GBNF"),
+        ("tgi", "gbnf", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', not 'tgi'"),
+        ("vllm", "json", "a constraint's form must be 'gbnf', 'lark', not 'json'"),
+        ("openai", "lark", "a constraint's server must be 'llama.cpp', 'vllm', 'sglang', not 'openai'"),
     ],
 )
 def test_what_no_server_takes(server: Any, form: Any, message: str) -> None:
-    """A form that the server does not take is refused when the constraint is made."""
+    """A server or a form that is not known is refused when the constraint is made."""
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         Constraint(server, form)
 
@@ -299,14 +275,8 @@ def test_what_the_model_sends_anyway_is_kept() -> None:
 def test_an_unknown_server() -> None:
     """Of a server that nobody knows, the error names the known ones."""
     unknown: Any = "lama.cpp"
-    with pytest.raises(ConfigurationError, match=r"'openai', a Constraint or None, not 'lama\.cpp'"):
+    with pytest.raises(ConfigurationError, match=r"'sglang', a Constraint or None, not 'lama\.cpp'"):
         create_llm_compiler("openai:x", [lookup], constrain=unknown)
-
-
-def test_a_large_expression_is_typed_as_far_as_fits() -> None:
-    """A plan that is too large for a typed regular expression is held to an untyped one."""
-    body = Constraint("vllm", "regex").plan([tool_spec(lookup), tool_spec(calculate)])["extra_body"]
-    assert re.fullmatch(body["structured_outputs"]["regex"], PLAN)
 
 
 async def test_the_loop_goes_on_while_a_grammar_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

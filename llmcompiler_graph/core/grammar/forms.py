@@ -1,4 +1,4 @@
-r"""The three written forms of a grammar: GBNF, Lark (of llguidance) and one regular expression.
+r"""The two written forms of a grammar: GBNF, and Lark as llguidance reads it.
 
 >>> line = Alt((Seq(("a", Use("line", bits=1))), When(0, 1, frozenset({1}), "b")))  # `b` only after an `a`
 >>> print(gbnf({"root": Use("line"), "line": line}))
@@ -33,20 +33,15 @@ from llmcompiler_graph.core.grammar.rules import (
     in_use,
     parts,
     pruned,
-    reached,
     stateful,
 )
 
-__all__ = ("gbnf", "lark", "regex", "write")
+__all__ = ("gbnf", "lark", "write")
 
 
 def write(rules: Rules, form: Form) -> str:
-    """Write a grammar down.
-
-    Raises:
-        ValueError: It is too large for a regular expression.
-    """
-    return {"gbnf": gbnf, "lark": lark, "regex": regex}[form](rules)
+    """Write a grammar down."""
+    return {"gbnf": gbnf, "lark": lark}[form](rules)
 
 
 _GBNF = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -105,13 +100,13 @@ def gbnf(rules: Rules) -> str:
     return "\n".join(f"{name} ::= {_body(node, leaf, top=True)}" for name, node in expanded(rules).items())
 
 
-def lark(rules: Rules, *, plain: bool = False) -> str:
-    """Write a grammar in llguidance's dialect of Lark, states included; or without that, in what other Larks know."""
-    rules = expanded(rules) if plain else in_use(pruned(rules))
+def lark(rules: Rules) -> str:
+    """Write a grammar in llguidance's dialect of Lark, states included."""
+    rules = in_use(pruned(rules))
     depending = stateful(rules)
 
     def named(rule: str) -> str:
-        return "start" if rule == "root" else rule.replace("-", "_") if plain else rule
+        return "start" if rule == "root" else rule
 
     def lines(name: str, rule: Node) -> str:
         def leaf(node: Node) -> str | None:
@@ -127,10 +122,7 @@ def lark(rules: Rules, *, plain: bool = False) -> str:
                 case Repeat(inner, 0, most) if most != 1 and _regular(node):  # a lexer needs something to match
                     return f"({leaf(Repeat(inner, 1, most))})?"
                 case _ if _regular(node) and not _nullable(node):
-                    return "/" + str(_pattern(node, _no_rule)).replace("/", "\\/") + "/"
-                case Repeat(inner, least, most) if plain and max(least, most or 1) > 1:
-                    one = f"({_body(inner, leaf)})"
-                    return f"{one}~{least} {one}*" if most is None else f"{one}~{least}..{most}"
+                    return "/" + _pattern(node).replace("/", "\\/") + "/"
                 case _:
                     return None
 
@@ -148,7 +140,7 @@ def lark(rules: Rules, *, plain: bool = False) -> str:
         body = whole if whole is not None else " | ".join(map(alternative, alternatives(rule)))
         return f"{named(name)}{'::_' if name in depending else ''}: {body}"
 
-    return "\n".join([*([] if plain else ["%llguidance {}"]), *(lines(name, node) for name, node in rules.items())])
+    return "\n".join(["%llguidance {}", *(lines(name, node) for name, node in rules.items())])
 
 
 def _nullable(node: Node) -> bool:
@@ -171,70 +163,22 @@ def _regular(node: Node) -> bool:
 
 
 _SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
-_LONGEST = 400_000  # characters
 
 
-def _pattern(node: Node, rule: Callable[[str], str | None]) -> str | None:
-    """Write a node as a regular expression; `None` if it holds a rule that `rule` does not write."""
+def _pattern(node: Node) -> str:
+    """Write a node that uses no rule as a regular expression."""
     match node:
         case str():
             return _SPECIAL.sub(r"\\\g<0>", node).replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
         case Chars():
             return f"[{node.inside}]"
-        case Use():
-            return rule(node.rule)
         case Seq(nodes):
-            parts = [_pattern(each, rule) for each in nodes]
-            return None if None in parts else "".join(each for each in parts if each is not None)
+            return "".join(map(_pattern, nodes))
         case Alt(nodes):
-            found = [each for each in (_pattern(each, rule) for each in nodes) if each is not None]
-            if not found:
-                return None
-            return found[0] if len(found) == 1 else f"(?:{'|'.join(found)})"
+            return _pattern(nodes[0]) if len(nodes) == 1 else f"(?:{'|'.join(map(_pattern, nodes))})"
         case Repeat():
-            inner = _pattern(node.node, rule)
-            if inner is None:
-                return "" if not node.least else None
+            inner = _pattern(node.node)
             single = isinstance(node.node, Chars) or (isinstance(node.node, str) and len(node.node) == 1)
             return (inner if single else f"(?:{inner})") + _count(node)
-        case When():
+        case Use() | When():
             raise AssertionError(node)
-
-
-def regex(rules: Rules, depth: int = 2) -> str:
-    """Write a grammar as a regular expression: what nests in itself deeper than `depth` is left out.
-
-    Raises:
-        ValueError: It is longer than any server should be sent.
-    """
-    plain = expanded(rules)
-    written: dict[tuple[str, tuple[str, ...]], str | None] = {}
-    total = 0
-    recursive = {name for name in plain if name in reached(plain, name)}
-
-    def inside(name: str, stack: tuple[str, ...]) -> str | None:
-        nonlocal total
-        if name in recursive:
-            if stack.count(name) >= depth:
-                return None
-            stack = (*stack, name)
-        key = name, tuple(sorted(stack))
-        if key not in written:
-            text = written[key] = _pattern(plain[name], lambda other: inside(other, stack))
-            total += len(text or "")
-            if total > 20 * _LONGEST:
-                raise ValueError(_TOO_LARGE)
-        return written[key]
-
-    text = inside("root", ())
-    assert text is not None
-    if len(text) > _LONGEST:
-        raise ValueError(_TOO_LARGE)
-    return text
-
-
-_TOO_LARGE = "the grammar of these tools is too large for a regular expression: allow fewer tasks, or use another form"
-
-
-def _no_rule(name: str) -> str | None:
-    raise AssertionError(name)

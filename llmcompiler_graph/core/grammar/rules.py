@@ -1,7 +1,7 @@
 """Grammars as rules: what they are made of, and what follows from them.
 
 A rule's alternatives may depend on a *state*: an integer that begins at 0 at the root and into which a use of a rule
-may set bits for that use. llguidance knows such rules; for the other forms, `expanded` makes a rule of every rule and
+may set bits for that use. llguidance knows such rules; for GBNF, `expanded` makes a rule of every rule and
 state that can occur, which are many more.
 
 >>> line = Alt((Seq(("a", Use("line", bits=1))), When(0, 1, frozenset({1}), "b")))  # `b` only after an `a`
@@ -36,12 +36,11 @@ __all__ = (
     "optional",
     "parts",
     "pruned",
-    "reached",
     "stateful",
 )
 
-Form: TypeAlias = Literal["gbnf", "lark", "regex"]
-"""How a grammar is written: llama.cpp's GBNF, llguidance's Lark, or a regular expression."""
+Form: TypeAlias = Literal["gbnf", "lark"]
+"""How a grammar is written: llama.cpp's GBNF or llguidance's Lark."""
 
 Node: TypeAlias = "str | Chars | Use | Seq | Alt | Repeat | When"
 """A rule's body or a part of it; a string is that text."""
@@ -55,7 +54,7 @@ class Chars:
     """One character of a class."""
 
     inside: str
-    """What stands in the brackets, the same in all three forms: escape backslash, quote and brackets."""
+    """What stands in the brackets, the same in both forms: escape backslash, quote and brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,16 +268,3 @@ def _each_use(node: Node, tell: Callable[[str], None]) -> None:
         tell(node.rule)
     for part in parts(node):
         _each_use(part, tell)
-
-
-def reached(rules: Rules, name: str) -> set[str]:
-    """The rules that a rule uses, directly or not."""
-    found: set[str] = set()
-    pending: list[str] = []
-    _each_use(rules[name], pending.append)
-    while pending:
-        each = pending.pop()
-        if each not in found:
-            found.add(each)
-            _each_use(rules[each], pending.append)
-    return found

@@ -11,7 +11,7 @@ from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decis
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from tests.grammar_engine import accepts, sentence
 
-FORMS: list[Form] = ["lark", "gbnf", "regex"]
+FORMS: list[Form] = ["lark", "gbnf"]
 
 
 @pytest.mark.parametrize("form", FORMS)

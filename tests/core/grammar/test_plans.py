@@ -1,5 +1,4 @@
 import math
-import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -20,7 +19,7 @@ from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
-from llmcompiler_graph.core.grammar.forms import lark, write
+from llmcompiler_graph.core.grammar.forms import write
 from llmcompiler_graph.core.grammar.plans import plan_grammar
 from llmcompiler_graph.core.grammar.rules import Form
 from llmcompiler_graph.core.language.parser import PlanParser
@@ -166,7 +165,7 @@ def solve(expression: Annotated[str, WithJsonSchema({"type": "string", "format":
 
 
 FUNCTIONS: list[Callable[..., Any]] = [nothing, hits, distance, total, book, bounded, long, lengths, keys, items, solve]
-FORMS: list[Form] = ["lark", "gbnf", "regex"]
+FORMS: list[Form] = ["lark", "gbnf"]
 REAL = [*TOOLS, *(tool_spec(tool(function)) for function in FUNCTIONS)]
 
 names = st.sampled_from(["a", "first-name", "class", "ünï", "with space", "höhe_m", "x1"])
@@ -220,19 +219,6 @@ def test_what_the_gbnf_accepts_is_right(tools: list[ToolSpec], seed: int) -> Non
     assert accepts(grammar(tools, max_tasks=3), "lark", text)
 
 
-@given(few, seeds)
-@settings(max_examples=30, deadline=None)
-def test_what_the_regular_expression_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
-    """Random plans of the regular expression have no diagnostics, like those of the other forms."""
-    try:
-        pattern = grammar(tools, "regex", max_tasks=2)
-    except ValueError:
-        return
-    text = sentence(pattern, "regex", Random(seed))
-    assert re.fullmatch(pattern, text)
-    assert diagnostics(text, tools) == []
-
-
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from([each.name for each in REAL]), max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_after_other_plans(seed: int, called: list[str]) -> None:
@@ -250,8 +236,8 @@ def test_every_range_is_exact() -> None:
     for least, most in product([-120, -10, -1, 0, 1, 9, 10, 37], [-99, -3, 0, 5, 10, 99, 100, 1234]):
         if least <= most:
             spec = ToolSpec("f", {"a": {"type": "integer", "minimum": least, "maximum": most}}, frozenset({"a"}))
-            pattern = re.compile(grammar([spec], "regex", max_tasks=1))
-            taken = [n for n in range(-200, 1500) if pattern.fullmatch(plan(f"f(a={n})"))]
+            one_task = grammar([spec], max_tasks=1)
+            taken = [n for n in range(-200, 1500) if accepts(one_task, "lark", plan(f"f(a={n})"))]
             assert taken == list(range(least, most + 1))
 
 
@@ -278,7 +264,7 @@ def test_every_range_of_decimals_is_exact(bounds: dict[str, JSON], whole: bool) 
     A range that holds none has a wrong one, so that there is a way to go on.
     """
     schema: JSON = {"type": "integer" if whole else "number", **bounds}
-    pattern = re.compile(grammar([ToolSpec("f", {"a": schema})], "regex", max_tasks=1))
+    one_task = grammar([ToolSpec("f", {"a": schema})], max_tasks=1)
     limits = {name: Decimal(str(bound)) for name, bound in bounds.items()}
     ends = ("", ".0", ".00", ".1", ".10", ".15", ".2", ".5", ".50", ".8", ".87", ".90", ".95", ".99", f".{'1' * 17}")
     numbers = (0, 1, 9, 10, 11, 89, 90, 91, 99, 100, 180)
@@ -293,21 +279,21 @@ def test_every_range_of_decimals_is_exact(bounds: dict[str, JSON], whole: bool) 
             and not (whole and "." in text)
         )
 
-    taken = [text for text in texts if pattern.fullmatch(plan(f"f(a={text})"))]
+    taken = [text for text in texts if accepts(one_task, "lark", plan(f"f(a={text})"))]
     right = list(filter(inside, texts))
     assert taken == right or (not right and len(taken) == 1)
 
 
 def test_every_date_is_there() -> None:
     """Also the last days of the months, and those of leap years only."""
-    pattern = re.compile(grammar([ToolSpec("f", {"a": {"type": "string", "format": "date"}})], "regex", max_tasks=1))
+    one_task = grammar([ToolSpec("f", {"a": {"type": "string", "format": "date"}})], max_tasks=1)
     for year, month, day in product([1000, 1582, 1900, 1996, 2000, 2023, 2024, 2400], range(14), range(33)):
         text = f"{year}-{month:02}-{day:02}"
         try:
             there = str(date.fromisoformat(text)) == text
         except ValueError:
             there = False
-        assert bool(pattern.fullmatch(plan(f'f(a="{text}")'))) is there, text
+        assert accepts(one_task, "lark", plan(f'f(a="{text}")')) is there, text
 
 
 @pytest.mark.parametrize("when", ["2026-12-31T10:00:00", "2026-12-31T10:00:00.5Z", "2024-02-29T23:59:59+05:30"])
@@ -498,7 +484,7 @@ def test_phases(calls: list[str], expected: bool) -> None:
         ("", False),
     ],
 )
-@pytest.mark.parametrize("form", ["lark", "gbnf", "regex"])
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
 def test_a_plan_is_numbered_calls_and_a_join(form: Form, text: str, expected: bool) -> None:
     """A thought may come first; the numbers go on from the first."""
     assert accepts(grammar([ANY], form, first=3, max_tasks=2), form, text) is expected
@@ -519,17 +505,6 @@ def test_untyped() -> None:
     untyped = grammar([LOOK, ADD], "gbnf", typed=False)
     assert accepts(untyped, "gbnf", plan("add(a=$7, b=${9.x[0].y})", 'look(name="$1 $5")'))
     assert not accepts(untyped, "gbnf", plan('add(a="1", b=2)'))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_plain_lark(seed: int) -> None:
-    """It holds the same plans as the other forms, without what only llguidance knows."""
-    rules = plan_grammar(REAL, typed=False)
-    plain = lark(rules, plain=True)
-    assert "%" not in plain.replace('"%"', "")
-    assert all(re.match("[a-z][a-z0-9_]*: ", line) for line in plain.splitlines())
-    assert accepts(write(rules, "gbnf"), "gbnf", sentence(plain, "lark", Random(seed)))
-    assert accepts(plain, "lark", sentence(write(rules, "lark"), "lark", Random(seed)))
 
 
 def test_many_tools_stay_small() -> None:

@@ -1,14 +1,12 @@
-import re
 from random import Random
 
 import pytest
 
-from llmcompiler_graph.core.grammar.forms import lark, write
+from llmcompiler_graph.core.grammar.forms import write
 from llmcompiler_graph.core.grammar.rules import (
     Alt,
     Chars,
     Form,
-    Node,
     Repeat,
     Rules,
     Seq,
@@ -19,7 +17,7 @@ from llmcompiler_graph.core.grammar.rules import (
 )
 from tests.grammar_engine import accepts, sentence
 
-FORMS: tuple[Form, ...] = ("gbnf", "lark", "regex")
+FORMS: tuple[Form, ...] = ("gbnf", "lark")
 AFTER_A = frozenset({1})
 RULES: dict[str, tuple[Rules, list[str], list[str]]] = {
     "text": ({"root": 'a"b\\c/d\n[e].{f}'}, ['a"b\\c/d\n[e].{f}'], ["", 'a"b']),
@@ -61,46 +59,12 @@ RULES: dict[str, tuple[Rules, list[str], list[str]]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", RULES)
-def test_three_forms_of_one_grammar(name: str, form: Form) -> None:
-    """GBNF, Lark and regular expression of one grammar accept the same texts."""
+def test_two_forms_of_one_grammar(name: str, form: Form) -> None:
+    """GBNF and Lark of one grammar accept the same texts."""
     rules, right, wrong = RULES[name]
     grammar = write(rules, form)
     assert [text for text in right if not accepts(grammar, form, text)] == []
     assert [text for text in wrong if accepts(grammar, form, text)] == []
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_plain_lark(name: str) -> None:
-    """It accepts the same texts too, with nothing in it but rules."""
-    rules, right, wrong = RULES[name]
-    grammar = lark(rules, plain=True)
-    assert [text for text in right if not accepts(grammar, "lark", text)] == []
-    assert [text for text in wrong if accepts(grammar, "lark", text)] == []
-    assert "%" not in grammar
-    assert "::" not in grammar
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_a_regular_expression_is_pythons_too(name: str) -> None:
-    """`re` reads a grammar's regular expression as the servers' engines do."""
-    rules, right, wrong = RULES[name]
-    pattern = re.compile(write(rules, "regex"))
-    assert [text for text in right if not pattern.fullmatch(text)] == []
-    assert [text for text in wrong if pattern.fullmatch(text)] == []
-
-
-def test_a_regular_expression_ends_where_nesting_goes_on() -> None:
-    """What nests deeper than twice is left out of a regular expression."""
-    rules: Rules = {"root": Alt(("a", Seq(("(", Use("root"), ")"))))}
-    assert re.fullmatch(write(rules, "regex"), "(a)")
-    assert not re.fullmatch(write(rules, "regex"), "((a))")
-
-
-def test_a_regular_expression_has_a_limit() -> None:
-    """A grammar that would be too long for one is an error, found before it is written."""
-    rules: dict[str, Node] = {f"r{n}": Seq((Use(f"r{n + 1}"),) * 4) for n in range(20)}
-    with pytest.raises(ValueError, match="too large for a regular expression"):
-        write({"root": Use("r0"), **rules, "r20": "x"}, "regex")
 
 
 def test_equal_rules_are_one() -> None:
