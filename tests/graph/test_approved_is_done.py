@@ -99,7 +99,7 @@ async def test_approved_is_done_once(store: str, sync: bool, limit: int | None, 
             break
         given = shop.answer(state)
     assert state["messages"][-1].text == "done"
-    assert shop.paid == shop.approved
+    assert sorted(shop.paid) == sorted(shop.approved)  # calls of a fan-out run in parallel
     assert len(shop.paid) == (1 if plan == "plain" else 2)
     assert shop.sent == ["hello"]
 
