@@ -9,8 +9,8 @@
 >>> spec.parameters["mountain"], sorted(spec.required), spec.returns
 ({'title': 'Mountain', 'type': 'string'}, ['mountain'], {'type': 'number'})
 
-Hints are read from `tool.metadata`, under MCP's annotation names `readOnlyHint`, `idempotentHint`, `destructiveHint`; a
-return schema from `outputSchema` there, else from the return annotation.
+Hints are found in `tool.metadata`, wherever an adapter has put them (see `hints`); a return schema in `outputSchema`
+there, else in the return annotation.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema
 
+from llmcompiler_graph.calls.hints import hints, named_like_an_action
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -93,6 +94,7 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         ConfigurationError: Its arguments have no JSON Schema.
     """
     metadata = tool.metadata or {}
+    said = hints(metadata)
     arguments = tool.tool_call_schema
     if isinstance(tool, Tool) and tool.args_schema is None:  # of one text; its own schema is that of `*args, **kwargs`
         arguments = {"properties": tool.args, "required": list(tool.args)}
@@ -106,9 +108,10 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         definitions={**{f"#/$defs/{name}": each for name, each in schema.get("$defs", {}).items()}, **definitions},
         open_arguments=bool(schema.get("additionalProperties", False)),
         description=tool.description,
-        read_only=metadata.get("readOnlyHint"),
-        idempotent=metadata.get("idempotentHint"),
-        destructive=metadata.get("destructiveHint"),
+        read_only=said.read_only,
+        idempotent=said.idempotent,
+        destructive=said.destructive,
+        acts=not (said.read_only or said.idempotent) and named_like_an_action(tool.name),
         sees_state=_sees_state(tool),
         validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
     )

@@ -211,7 +211,11 @@ def create_llm_compiler(
         max_observation_chars=max_observation_chars,
         deadline=limit,
         # who pauses between planning and running wants to see the plan before anything is done
-        held=frozenset(spec.name for spec in specs) if _pauses(interrupt_before, interrupt_after) else approval.tools,
+        held=frozenset(
+            spec.name
+            for spec in specs
+            if spec.waits_for_plan or spec.name in approval.tools or _pauses(interrupt_before, interrupt_after)
+        ),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,

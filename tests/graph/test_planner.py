@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -10,6 +10,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import BaseTool, tool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 from openai import APIError
 from pydantic import SecretStr
 
@@ -17,6 +18,7 @@ from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 QUESTION: Any = {"messages": [HumanMessage("?")]}
+THREAD: Any = {"configurable": {"thread_id": "1"}}
 
 
 def sleeper(name: str, seconds: float, log: list[tuple[str, float]] | None = None, **hints: bool) -> BaseTool:
@@ -197,6 +199,39 @@ def test_effects_of_a_broken_plan_never_happen() -> None:
 
     run_virtual(main)
     assert log == []
+
+
+@pytest.mark.parametrize("name", ["send_email", "gmail_sendEmail", "mail.delete-draft", "payInvoice"])
+def test_actions_without_hints_are_done_once(name: str) -> None:
+    """A plan breaks off after the line of a tool that is named like an action, and is asked for again: it acts once."""
+    log: list[tuple[str, float]] = []
+
+    async def main() -> dict[str, Any]:
+        plan = f'1. {name}("a")\n2. look("b")\n3. join()'
+        tools = [sleeper(name, 1, log), sleeper("look", 1, log)]
+        saver = InMemorySaver()
+        model = Breaking(replies=[plan], chunk_size=0, seconds_per_reply=3)
+        with pytest.raises(ConnectionError):
+            await create_llm_compiler(model, tools, checkpointer=saver).ainvoke(QUESTION, THREAD)
+        again: Any = create_llm_compiler(ScriptedModel([plan, "Finish: sent"]), tools, checkpointer=saver)
+        return cast("dict[str, Any]", await again.ainvoke(None, THREAD))
+
+    final = run_virtual(main)
+    assert [task["status"] for task in final["tasks"]] == ["done", "done"]
+    assert [what for what, _ in log if what.startswith(name)] == [f"{name} starts", f"{name} ends"]
+    assert [what for what, _ in log if what == "look starts"] == ["look starts"] * 2
+
+
+def test_actions_without_hints_overlap() -> None:
+    """Tools that are only named like actions wait for the whole plan, but not for each other."""
+
+    async def main() -> dict[str, Any]:
+        model = ScriptedModel(
+            ['1. send_sms("a")\n2. send_sms("a")\n3. join()', "Finish: ok"], chunk_size=0, seconds_per_reply=3
+        )
+        return await create_llm_compiler(model, [sleeper("send_sms", 1)]).ainvoke(QUESTION)
+
+    assert timeline(run_virtual(main)) == {1: (1, 3, 4), 2: (2, 3, 4)}
 
 
 # -- plans that end badly ----------------------------------------------------------------------------------------------

@@ -149,6 +149,8 @@ class ToolSpec:
     """MCP `idempotentHint`."""
     destructive: bool | None = None
     """MCP `destructiveHint`."""
+    acts: bool = False
+    """Whether its name says that it changes something, and no hint that a second call does no harm."""
     sees_state: bool = False
     """Whether it is given the graph's state besides its arguments: equal calls may then return different things."""
     validate: Callable[[str, JSON], str | None] | None = field(default=None, compare=False)
@@ -158,6 +160,11 @@ class ToolSpec:
     def has_effects(self) -> bool:
         """Whether it is known to change something: such calls wait for the whole plan and keep its order."""
         return self.destructive is True or self.read_only is False
+
+    @property
+    def waits_for_plan(self) -> bool:
+        """Whether calls may only start once the plan is complete: if it is written again, none is made twice."""
+        return self.has_effects or self.acts
 
     @property
     def repeatable(self) -> bool:
