@@ -27,6 +27,7 @@ __all__ = (
     "Repair",
     "Round",
     "Selected",
+    "Span",
     "TaskEvent",
     "TaskRecord",
     "TaskResult",
@@ -63,6 +64,8 @@ class TaskRecord(TypedDict):
     """What the tool returned, as a JSON value; `None` unless done, or some calls of a fan-out returned something."""
     error: str
     """What went wrong; empty if done."""
+    planned_at: float | None
+    """When its line was written, in seconds since the turn began; `None` if it could not be read."""
 
 
 class TimelineEntry(TypedDict):
@@ -72,6 +75,8 @@ class TimelineEntry(TypedDict):
     """The task."""
     tool: str
     """Its tool."""
+    planned: float | None
+    """Its line was written."""
     released: float | None
     """Its inputs existed."""
     started: float | None
@@ -82,6 +87,15 @@ class TimelineEntry(TypedDict):
     """Whether it was started before its plan was complete."""
     status: str
     """What became of it."""
+
+
+class Span(TypedDict):
+    """When a model was at work, in seconds since the turn began."""
+
+    started: float
+    """It was asked."""
+    finished: float
+    """Its reply was complete."""
 
 
 class DiagnosticRecord(TypedDict):
@@ -110,6 +124,8 @@ class Repair(TypedDict):
     """What was wrong with the tasks it was to write again."""
     plan: str
     """The tasks it wrote again, as it wrote them."""
+    writing: NotRequired[Span]
+    """When it wrote them."""
 
 
 class Round(TypedDict):
@@ -123,6 +139,10 @@ class Round(TypedDict):
     """What was done about the tasks that could not be used."""
     diagnostics: list[DiagnosticRecord]
     """What is wrong with it all the same."""
+    planning: NotRequired[Span]
+    """When the planner model wrote the plan; not given if the joiner wrote it."""
+    joining: NotRequired[Span]
+    """When the joiner model replied, structured output included; not given until it has."""
     reply: str
     """The joiner's reply, as the model wrote it; empty until it has replied."""
     usage: dict[str, Any]
@@ -269,7 +289,7 @@ def task_from_record(record: TaskRecord) -> Task:
     return Task(record["index"], record["tool"], arguments.named, ordered)
 
 
-def new_record(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:
+def new_record(task: Task, round_number: int, tool_call_id: str, planned_at: float | None = None) -> TaskRecord:
     """Make the record of a task that is yet to run."""
     return TaskRecord(
         index=task.index,
@@ -281,6 +301,7 @@ def new_record(task: Task, round_number: int, tool_call_id: str) -> TaskRecord:
         arguments=[],
         value=None,
         error="",
+        planned_at=planned_at,
     )
 
 

@@ -102,6 +102,8 @@ class Draft:
         self._round = len(state["rounds"])
         self._id = plan_id or uuid4().hex[:12]
         now = turn_clock(state)
+        self.now = now
+        """Tells the seconds since the turn began."""
         self._teller = Teller(get_stream_writer(), now)
         unit = settings.unit(shared.interrupting)
         self._lost = {record["index"] for record in state["tasks"] if record["status"] in {"failed", "skipped"}}
@@ -225,7 +227,7 @@ class Draft:
         if problems and index in self._doubtful:  # it was better as it stood
             self._checker.check(self._doubtful[index])
             return
-        record = new_record(task, self._round, f"call_{self._id}_{index}")
+        record = new_record(task, self._round, f"call_{self._id}_{index}", self.now())
         if index in self._by_index and self._asked:
             self.records[self.records.index(self._by_index[index])] = record
         else:

@@ -303,6 +303,7 @@ def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:
     return TimelineEntry(
         index=record["index"],
         tool=record["tool"],
+        planned=record["planned_at"],
         released=result["released"] if result else None,
         started=result["started"] if result else None,
         finished=result["finished"] if result else None,

@@ -26,7 +26,7 @@ from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import reply_stream
-from llmcompiler_graph.state import LLMCompilerState, Round, task_from_record
+from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record
 
 __all__ = ("Joiner", "Strategy")
 
@@ -90,7 +90,8 @@ class Joiner:
         rounds = state["rounds"]
         last = len(rounds) > self._settings.max_replans or self._overdue(state)
         prompt = self._settings.conversation(state, last=last)
-        teller = Teller(get_stream_writer(), turn_clock(state))
+        now = turn_clock(state)
+        began, teller = now(), Teller(get_stream_writer(), now)
 
         def begin(replan: str) -> Draft:
             teller.replanning(_feedback(replan))
@@ -108,6 +109,7 @@ class Joiner:
             if isinstance(decision, Replan):
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
+        one["joining"] = Span(started=began, finished=now())
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
         if isinstance(decision, Replan):
             plan = ""
@@ -129,6 +131,7 @@ class Joiner:
         if self._response_format is not None:
             update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
             one["usage"] = _counted(one, add_usage(reply.usage, used) if used else reply.usage)
+            one["joining"] = Span(started=began, finished=now())
         return update
 
     def _overdue(self, state: LLMCompilerState) -> bool:

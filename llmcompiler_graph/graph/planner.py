@@ -20,7 +20,7 @@ from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import LazyModel
 from llmcompiler_graph.models.prompts import plan_or_join, question_position, repair_request
 from llmcompiler_graph.models.replies import reply_stream
-from llmcompiler_graph.state import LLMCompilerState, Repair, Round, plan_text
+from llmcompiler_graph.state import LLMCompilerState, Repair, Round, Span, plan_text
 
 __all__ = ("Planner",)
 
@@ -67,8 +67,10 @@ class Planner:
         begun = self._shared.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
         draft = begun if isinstance(begun, Draft) else Draft(self._settings, self._shared, state, sync=sync)
         adopted = state.get("next_plan", "")
+        began = draft.now()
         try:
             plan, repairs, usage = await self._plan_and_mend(draft, state, adopted, sync=sync)
+            ended = draft.now()
             draft.settle()
         except BaseException:
             await draft.executor.aclose()
@@ -80,6 +82,9 @@ class Planner:
         one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}
+        if not adopted:
+            repairing = next((each["writing"]["started"] for each in repairs), ended)
+            one["planning"] = Span(started=began, finished=repairing)
         one["usage"] |= {"planner": usage} if usage is not None else {}
         return {
             **update,
@@ -112,16 +117,19 @@ class Planner:
                         prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else plan)))
                     prompt.append(HumanMessage(request))
                     told = [recorded(each) for one in broken for each in one.diagnostics]
-                    repairs.append(Repair(request=request, diagnostics=told, plan=""))
+                    span = Span(started=draft.now(), finished=draft.now())
+                    repairs.append(Repair(request=request, diagnostics=told, plan="", writing=span))
                     more = await self._write(draft, prompt, state, broken, sync=sync)
                     usage = add_usage(usage, more) if usage or more else None
                     repairs[-1]["plan"] = draft.text
+                    span["finished"] = draft.now()
         except TimeoutError:
             if not timer.expired():
                 raise
             draft.close()
             if repairs:
                 repairs[-1]["plan"] = draft.text
+                repairs[-1]["writing"]["finished"] = draft.now()
             else:
                 plan = draft.text
         return plan, repairs, usage
