@@ -2,24 +2,31 @@
 
 A planner model writes a plan of tool calls, a task fetching unit releases each the moment its inputs exist, they run in
 parallel, and a joiner answers or asks for another plan.
+
+A name is imported when it is first used, so that the command line and whoever only reads plans do not wait for
+LangGraph.
 """
 
-from llmcompiler_graph.core.errors import (
-    ConfigurationError,
-    Diagnostic,
-    LLMCompilerError,
-    PlanCheckError,
-    PlanError,
-    PlanSyntaxError,
-    ToolTransferError,
-    WorkerLostError,
-)
-from llmcompiler_graph.core.examples import Outcome, PlanExample
-from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.plan import Observation, Plan, Task
-from llmcompiler_graph.graph.create import create_llm_compiler
-from llmcompiler_graph.models.constraints import Constraint
-from llmcompiler_graph.state import LLMCompilerState
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmcompiler_graph.core.errors import (
+        ConfigurationError,
+        Diagnostic,
+        LLMCompilerError,
+        PlanCheckError,
+        PlanError,
+        PlanSyntaxError,
+        ToolTransferError,
+        WorkerLostError,
+    )
+    from llmcompiler_graph.core.examples import Outcome, PlanExample
+    from llmcompiler_graph.core.language.parser import parse_plan
+    from llmcompiler_graph.core.language.plan import Observation, Plan, Task
+    from llmcompiler_graph.graph.create import create_llm_compiler
+    from llmcompiler_graph.models.constraints import Constraint
+    from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (
     "ConfigurationError",
@@ -40,3 +47,35 @@ __all__ = (
     "create_llm_compiler",
     "parse_plan",
 )
+
+_DEFINED_IN = {
+    "ConfigurationError": "core.errors",
+    "Constraint": "models.constraints",
+    "Diagnostic": "core.errors",
+    "LLMCompilerError": "core.errors",
+    "LLMCompilerState": "state",
+    "Observation": "core.language.plan",
+    "Outcome": "core.examples",
+    "Plan": "core.language.plan",
+    "PlanCheckError": "core.errors",
+    "PlanError": "core.errors",
+    "PlanExample": "core.examples",
+    "PlanSyntaxError": "core.errors",
+    "Task": "core.language.plan",
+    "ToolTransferError": "core.errors",
+    "WorkerLostError": "core.errors",
+    "create_llm_compiler": "graph.create",
+    "parse_plan": "core.language.parser",
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of the package's
+
+    def __getattr__(name: str) -> object:
+        if name not in _DEFINED_IN:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(importlib.import_module(f"{__name__}.{_DEFINED_IN[name]}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -3,6 +3,8 @@
 What was asked for goes to stdout, everything else to stderr: a live view if both are terminals, else plain lines. So
 `llmcompiler ask … | cat` shows what happens as lines of plain text, and `answer=$(llmcompiler ask …)` holds the answer.
 
+This module parses arguments and nothing else, so that `--help` is there at once: what a command needs, it imports.
+
 Exit codes: 0 done, 1 failed (what went wrong is on stderr), 2 wrong usage, 130 interrupted.
 """
 
@@ -13,28 +15,19 @@ import io
 import json
 import os
 import sys
-import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from langchain_core.tools import BaseTool
-from langgraph.prebuilt.tool_node import ToolCallRequest
 
-from llmcompiler_graph.cli.defaults import default_tools, examples_for
-from llmcompiler_graph.cli.plan_only import plan_only
-from llmcompiler_graph.cli.progress import printable
-from llmcompiler_graph.cli.watch import watch
 from llmcompiler_graph.core.errors import LLMCompilerError
-from llmcompiler_graph.graph.create import create_llm_compiler
-from llmcompiler_graph.models.lazy import is_local
-from llmcompiler_graph.models.local import DEFAULT_MODEL, find_weights
-from llmcompiler_graph.models.local.server import require_runtime
-from llmcompiler_graph.tools import ToolLoadError, load_tools
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
 
 __all__ = ("app", "main")
 
@@ -140,23 +133,26 @@ def ask(
 
     The answer goes to stdout, all else to stderr: a live view on a terminal, plain lines when either is piped.
     """
+    from llmcompiler_graph.cli import agent
+
     loaded = _load_tools(tools)
     with _reported(debug):
-        _fetch_weights(
-            model if planner_model is None else planner_model, model if joiner_model is None else joiner_model
+        agent.fetch_weights(*(model if each is None else each for each in (planner_model, joiner_model)))
+        report = _run(
+            agent.ask(
+                question,
+                model,
+                loaded,
+                answer=not as_json,
+                timeline=show_timeline,
+                latency=tool_latency,
+                planner_model=planner_model,
+                joiner_model=joiner_model,
+                max_replans=max_replans,
+                max_concurrency=max_concurrency,
+                deadline=deadline,
+            )
         )
-        graph = create_llm_compiler(
-            model,
-            loaded,
-            planner_model=planner_model,
-            joiner_model=joiner_model,
-            examples=examples_for(loaded),
-            max_replans=max_replans,
-            max_concurrency=max_concurrency,
-            deadline=deadline,
-            **_latency(tool_latency),
-        )
-        report = _run(watch(graph, question, answer=not as_json, timeline=show_timeline))
         if as_json:
             typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
 
@@ -167,10 +163,13 @@ def plan(question: Question, *, model: Model = "local", tools: Tools = None, deb
 
     The plan goes to stdout, in its canonical form; what is wrong with it to stderr, and then the exit code is 1.
     """
+    from llmcompiler_graph.cli import agent
+    from llmcompiler_graph.cli.progress import printable
+
     loaded = _load_tools(tools)
     with _reported(debug):
-        _fetch_weights(model)
-        text, made, diagnostics = _run(plan_only(question, model, loaded, examples_for(loaded)))
+        agent.fetch_weights(model)
+        text, made, diagnostics = _run(agent.plan(question, model, loaded))
     typer.echo(str(made))
     lines = text.split("\n")
     for diagnostic in diagnostics:
@@ -182,7 +181,9 @@ def plan(question: Question, *, model: Model = "local", tools: Tools = None, deb
 @app.command()
 def graph() -> None:
     """Print the agent graph as a Mermaid diagram."""
-    typer.echo(create_llm_compiler("local", default_tools()).get_graph().draw_mermaid().rstrip())
+    from llmcompiler_graph.cli import agent
+
+    typer.echo(agent.mermaid())
 
 
 @app.command(
@@ -202,35 +203,13 @@ def bench(context: typer.Context) -> None:
 
 
 def _load_tools(names: list[str] | None) -> list[BaseTool]:
+    from llmcompiler_graph.cli.defaults import default_tools
+    from llmcompiler_graph.tools import ToolLoadError, load_tools
+
     try:
         return load_tools(names) if names else default_tools()
     except ToolLoadError as error:
         raise typer.BadParameter(str(error), param_hint="'--tools'") from error
-
-
-def _fetch_weights(*models: str) -> None:
-    """Download what is missing now: it shows its own progress, and takes minutes."""
-    for name in filter(is_local, dict.fromkeys(models)):
-        require_runtime()
-        find_weights(name.partition(":")[2] or DEFAULT_MODEL)
-
-
-def _latency(least: float) -> dict[str, Any]:
-    """Make tool calls take this many seconds at least: `wrap_tool_call` for tools in threads, and its twin."""
-
-    def wrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Any]) -> Any:
-        over = time.monotonic() + least
-        result = execute(request)
-        time.sleep(max(0.0, over - time.monotonic()))
-        return result
-
-    async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
-        over = time.monotonic() + least
-        result = await execute(request)
-        await asyncio.sleep(max(0.0, over - time.monotonic()))
-        return result
-
-    return {"wrap_tool_call": wrap, "awrap_tool_call": awrap} if least else {}
 
 
 def _run(main: Coroutine[Any, Any, T]) -> T:
@@ -253,6 +232,8 @@ def _reported(debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         raise  # whoever read the output has gone: typer exits quietly
     except Exception as error:
+        from llmcompiler_graph.cli.progress import printable
+
         if debug:
             traceback.print_exc()
         kind = "" if isinstance(error, LLMCompilerError) else f"{type(error).__name__}: "

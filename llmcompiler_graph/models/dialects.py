@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import ConfigurationError
@@ -108,7 +108,7 @@ class ToolCallDialect:
 
     def bind_without_calling(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Bind the model to the same tools, but let it call none; only OpenAI's interface can surely say that."""
-        schemas = self._schemas(tools) if isinstance(model, BaseChatOpenAI) else []
+        schemas = self._schemas(tools) if _speaks_openai(model) else []
         return model.bind_tools(schemas, tool_choice="none") if schemas else model
 
     def _schemas(self, tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
@@ -118,6 +118,15 @@ class ToolCallDialect:
     def reader(self, first: int) -> Reader:
         """Make a reader that writes each call as a line of plan text."""
         return _ToolCallReader(ToolCallText(first, *self.numbered_by, names=self._names))
+
+
+def _speaks_openai(model: BaseChatModel) -> bool:
+    """Whether a model is of LangChain's class for OpenAI's interface, or of one made from it.
+
+    Its package takes most of a second to import; where there is such a model, somebody has done so.
+    """
+    openai = sys.modules.get("langchain_openai.chat_models.base")
+    return openai is not None and isinstance(model, openai.BaseChatOpenAI)
 
 
 class _ToolCallReader:

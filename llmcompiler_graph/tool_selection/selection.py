@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool
-from langchain_core.vectorstores import InMemoryVectorStore
 
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.core.arguments import check_count, refused
@@ -29,6 +28,9 @@ from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.models.prompts import listing
 from llmcompiler_graph.state import LLMCompilerState, Selected
 from llmcompiler_graph.tool_selection.ranking import Ranking, split_words, words
+
+if TYPE_CHECKING:
+    from langchain_core.vectorstores import InMemoryVectorStore
 
 __all__ = ("SelectTools", "ToolSelection", "tool_documents", "tool_text", "tool_words")
 
@@ -146,6 +148,8 @@ class ToolSelection:
 
     async def _embedded(self, model: Embeddings) -> tuple[InMemoryVectorStore, InMemoryVectorStore]:
         if self._stores is None:
+            from langchain_core.vectorstores import InMemoryVectorStore  # it loads NumPy
+
             stores = InMemoryVectorStore(model), InMemoryVectorStore(model)
             await stores[0].aadd_documents([_document(tool) for tool in self._tools.values()])
             if questions := [Document(text, metadata={"example": n}) for n, text in enumerate(self._questions)]:

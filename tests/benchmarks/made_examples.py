@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 
 from typing_extensions import TypedDict
 
-from llmcompiler_graph.calls.specs import as_tools
-from llmcompiler_graph.cli.plan_only import plan_only
-from llmcompiler_graph.core.examples import PlanExample
-from llmcompiler_graph.core.language.plan import Plan
+from llmcompiler_graph import Plan, PlanExample, create_llm_compiler
+from llmcompiler_graph.state import Round, task_from_record
 
 
 class Product(TypedDict):
@@ -107,6 +105,13 @@ def is_right(question: Question, plan: Plan) -> bool:
     )
 
 
+async def planned(question: Question, model: str, examples: tuple[PlanExample, ...] | None) -> tuple[Round, Plan]:
+    """Let the planner plan once, and run nothing."""
+    graph = create_llm_compiler(model, question.tools, examples=examples, max_repairs=0, interrupt_after=["planner"])
+    final = await graph.ainvoke({"messages": [("user", question.text)]})
+    return final["rounds"][-1], Plan(tuple(task_from_record(task) for task in final["tasks"] if task["text"]))
+
+
 async def main() -> None:
     """Plan for every question, with and without made examples."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,10 +121,10 @@ async def main() -> None:
     right = dict.fromkeys(ways, 0)
     for question in QUESTIONS:
         for way, examples in ways.items():
-            planned = await plan_only(question.text, given.model, as_tools(question.tools), examples)
-            good = not planned.diagnostics and is_right(question, planned.plan)
+            written, plan = await planned(question, given.model, examples)
+            good = not written["diagnostics"] and is_right(question, plan)
             right[way] += good
-            shown = planned.text.strip().replace("\n", " ⏎ ")
+            shown = written["plan"].strip().replace("\n", " ⏎ ")
             print(f"{'✓' if good else '✗'} {way:4} {question.text} → {shown}", flush=True)
     for way, count in right.items():
         print(f"{given.model}, examples {way}: {count} of {len(QUESTIONS)} plans right")

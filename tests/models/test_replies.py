@@ -6,7 +6,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 
 from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.cli.plan_only import plan_only
 from llmcompiler_graph.testing import ScriptedModel
 
 QUESTION: Any = {"messages": [HumanMessage("?")]}
@@ -87,10 +86,3 @@ async def test_nothing_but_thinking() -> None:
     model = ScriptedModel(['<think>1. look("never")', "<think>Finish: never"])
     final = await create_llm_compiler(model, [look]).ainvoke(QUESTION)
     assert (final["tasks"], final["messages"][-1].content) == ([], "")
-
-
-async def test_a_plan_that_is_not_run() -> None:
-    """It is read like those that are."""
-    planned = await plan_only("?", ScriptedModel([THOUGHT + '1. look("a")\n2. join()']), [look], [])
-    assert planned.text == '1. look("a")\n2. join()'
-    assert [task.arguments for task in planned.plan.tasks] == [{"text": "a"}]
