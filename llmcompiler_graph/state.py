@@ -15,15 +15,15 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from llmcompiler_graph.core.language.call_syntax import parse_arguments
-from llmcompiler_graph.core.language.plan import Observation, Task
+from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import JSON, joined_surrogates
 
 __all__ = (
     "PARTIAL_RESULTS",
     "Clock",
     "DiagnosticRecord",
-    "ElementResult",
     "LLMCompilerState",
+    "ObservationRecord",
     "Repair",
     "Round",
     "Selected",
@@ -32,8 +32,8 @@ __all__ = (
     "TaskRecord",
     "TaskResult",
     "TimelineEntry",
+    "TimingRecord",
     "new_record",
-    "observation_of",
     "plan_text",
     "storable",
     "task_from_record",
@@ -43,7 +43,33 @@ PARTIAL_RESULTS = "partial_results"
 """The key, in the artifact of a failed task's `ToolMessage`, of what its other calls returned."""
 
 
-class TaskRecord(TypedDict):
+class ObservationRecord(TypedDict):
+    """An observation as the state and the checkpointer keep it."""
+
+    status: Literal["planned", "done", "failed", "skipped"]
+    """That of the observation; `planned` as long as there is none."""
+    arguments: list[Any]
+    """The arguments of the task's calls, references resolved: one dict per call (several if it fanned out)."""
+    value: Any
+    """What the tool returned, as a JSON value; `None` unless done, or some calls of a fan-out returned something."""
+    error: str
+    """What went wrong; empty if done."""
+
+
+class TimingRecord(TypedDict):
+    """When a task's life changed, in seconds since the turn began; `None` for what did not happen."""
+
+    released: float | None
+    """Its inputs existed."""
+    started: float | None
+    """Its tool was called."""
+    finished: float | None
+    """It had an observation."""
+    early: bool
+    """Whether it was started before its plan was complete."""
+
+
+class TaskRecord(ObservationRecord):
     """One task of the current turn."""
 
     index: int
@@ -56,37 +82,31 @@ class TaskRecord(TypedDict):
     """Its line of plan text, arguments by name; empty if its line could not be read."""
     tool_call_id: str
     """The id of its tool call and its `ToolMessage`."""
-    status: Literal["planned", "done", "failed", "skipped"]
-    """What became of it."""
-    arguments: list[Any]
-    """The arguments it was called with, references resolved: one dict per call (several if it fanned out)."""
-    value: Any
-    """What the tool returned, as a JSON value; `None` unless done, or some calls of a fan-out returned something."""
-    error: str
-    """What went wrong; empty if done."""
     planned_at: float | None
     """When its line was written, in seconds since the turn began; `None` if it could not be read."""
 
 
-class TimelineEntry(TypedDict):
-    """When a task's life changed, in seconds since the turn began; `None` for what did not happen."""
+class TaskResult(ObservationRecord, TimingRecord):
+    """What a `@task` gives and the checkpointer keeps: the `@task` of a task, or of one call of a task that fans out.
+
+    That of one call has no arguments and no times: they are the task's. It is `planned` if the call was not made.
+    """
+
+    attached: list[Any]
+    """The messages and commands that the tool gave."""
+
+
+class TimelineEntry(TimingRecord):
+    """When a task ran."""
 
     index: int
     """The task."""
     tool: str
     """Its tool."""
     planned: float | None
-    """Its line was written."""
-    released: float | None
-    """Its inputs existed."""
-    started: float | None
-    """Its tool was called."""
-    finished: float | None
-    """It had an observation."""
-    early: bool
-    """Whether it was started before its plan was complete."""
+    """When its line was written, in seconds since the turn began; `None` if it could not be read."""
     status: str
-    """What became of it."""
+    """As in its record."""
 
 
 class Span(TypedDict):
@@ -200,39 +220,6 @@ class LLMCompilerState(TypedDict):
     """When the turn began."""
 
 
-class TaskResult(TypedDict):
-    """What the `@task` of a task gives, and the checkpointer keeps, once it is finished."""
-
-    status: Literal["done", "failed", "skipped"]
-    """What became of it."""
-    value: Any
-    """What the tool returned, as a JSON value."""
-    error: str
-    """What went wrong."""
-    arguments: list[Any]
-    """What it was called with, one dict per call."""
-    attached: list[Any]
-    """The messages and commands the tool gave."""
-    released: float | None
-    """As in `TimelineEntry`, and so on."""
-    started: float | None
-    finished: float | None
-    early: bool
-
-
-class ElementResult(TypedDict):
-    """What the `@task` of one call of a task that fans out gives."""
-
-    status: Literal["done", "failed", "skipped"]
-    """What became of it."""
-    value: Any
-    """What the tool returned, as a JSON value."""
-    error: str
-    """What went wrong."""
-    attached: list[Any]
-    """The messages and commands the tool gave."""
-
-
 class TaskEvent(TypedDict):
     """What `stream_mode="custom"` yields: one moment in the life of a task or of the turn."""
 
@@ -309,11 +296,3 @@ def plan_text(records: Sequence[TaskRecord]) -> str:
     """Write a plan from the records of its tasks, arguments by name, without the lines that could not be read."""
     join = max((record["index"] for record in records), default=0) + 1
     return "\n".join([*(record["text"] for record in records if record["text"]), f"{join}. join()"])
-
-
-def observation_of(record: TaskRecord) -> Observation | None:
-    """What became of a recorded task; `None` if it is yet to run."""
-    if record["status"] == "planned":
-        return None
-    value: JSON = record["value"]
-    return Observation(record["status"], value, record["error"])

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcompiler_graph.core.language.plan import Observation, Task
+from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import ALL, Reference, Template
-from llmcompiler_graph.state import new_record, observation_of, storable, task_from_record
+from llmcompiler_graph.state import new_record, storable, task_from_record
 
 TASKS = [
     Task(1, "search", {"query": "K2"}),
@@ -33,14 +33,6 @@ def test_a_thought_is_not_part_of_the_line() -> None:
     """The record's line is the call; the thought stays in the round's plan text."""
     record = new_record(Task(1, "search", {"query": "x"}, thought="why\nnot"), 0, "call_1")
     assert record["text"] == '1. search(query="x")'
-
-
-def test_observations_of_records() -> None:
-    """A record says what became of its task, once it is known."""
-    record = new_record(TASKS[0], 0, "call_1")
-    assert observation_of(record) is None
-    assert observation_of({**record, "status": "done", "value": 3}) == Observation("done", 3)
-    assert observation_of({**record, "status": "skipped", "error": "why"}) == Observation("skipped", None, "why")
 
 
 json_values = st.recursive(

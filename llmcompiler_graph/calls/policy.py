@@ -11,7 +11,7 @@ import asyncio
 import random
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -22,23 +22,13 @@ from llmcompiler_graph.core.arguments import check_names, refused, seconds
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
 
-__all__ = ("Attempt", "Retry", "Timeout", "ToolPolicy")
+__all__ = ("Retry", "Timeout", "ToolPolicy")
 
 Retry: TypeAlias = RetryPolicy | Mapping[str, RetryPolicy]
 """One policy for all tools, or one for each by name."""
 
 Timeout: TypeAlias = float | timedelta | TimeoutPolicy | Mapping[str, float | timedelta | TimeoutPolicy]
 """One limit for all tools, or one for each by name; numbers are seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one call gave."""
-
-    observation: Observation
-    """What became of it."""
-    error: Exception | None = None
-    """What the tool raised, if it did, also if the observation hides it."""
 
 
 class ToolPolicy:
@@ -75,8 +65,8 @@ class ToolPolicy:
         else:
             self._timeout = {}
 
-    async def apply(self, tool: str, call: Callable[[], Awaitable[Attempt]]) -> Observation:
-        """Make a call within its limits; return what the last attempt gave.
+    async def apply(self, tool: str, call: Callable[[], Awaitable[Observation]]) -> Observation:
+        """Make a call within its limits; return the observation of the last attempt.
 
         A call out of time is a failed one. A synchronous tool cannot be stopped: its thread ends when the tool does.
         """
@@ -85,20 +75,20 @@ class ToolPolicy:
         while True:
             retry = policy if policy is not None and number < policy.max_attempts else None
             try:
-                attempt = await self._in_time(tool, call)
+                observation = await self._in_time(tool, call)
             except GraphBubbleUp:
                 raise
             except Exception as error:
                 if retry is None or not _retries(retry, error):
                     raise
             else:
-                if attempt.error is None or retry is None or not _retries(retry, attempt.error):
-                    return attempt.observation
+                if observation.raised is None or retry is None or not _retries(retry, observation.raised):
+                    return replace(observation, raised=None)  # its traceback would keep the tool's values alive
             wait = min(retry.max_interval, retry.initial_interval * retry.backoff_factor ** (number - 1))
             await asyncio.sleep(wait + (random.uniform(0, 1) if retry.jitter else 0))
             number += 1
 
-    async def _in_time(self, tool: str, call: Callable[[], Awaitable[Attempt]]) -> Attempt:
+    async def _in_time(self, tool: str, call: Callable[[], Awaitable[Observation]]) -> Observation:
         limit = self._timeout.get(tool)
         if limit is None:
             return await call()
@@ -109,7 +99,7 @@ class ToolPolicy:
         except TimeoutError as error:
             if not timer.expired():
                 raise  # the tool's own
-            return Attempt(Observation("failed", error=f"TimeoutError: no result within {limit:g} s"), error)
+            return Observation("failed", error=f"TimeoutError: no result within {limit:g} s", raised=error)
 
 
 def _retry(what: str, given: object) -> RetryPolicy:

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -30,7 +30,6 @@ from langgraph.types import Command
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from llmcompiler_graph.calls.policy import Attempt
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON, as_text
 from llmcompiler_graph.remote.tool_executor import runs_in_executor
@@ -130,10 +129,12 @@ class ToolRunner:
             awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
         )
 
-    async def attempt(
+    async def call(
         self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool
-    ) -> Attempt:
+    ) -> Observation:
         """Call a tool; the observation's `attachment` is the list of messages and commands it gave.
+
+        What the tool raised is noted in the observation, also if the message hides it.
 
         Args:
             tool: Its name.
@@ -163,7 +164,7 @@ class ToolRunner:
                 output = await self._node.ainvoke(request, config)
         finally:
             _current.reset(token)
-        return Attempt(_observation(output, call_id, noted), noted.error)
+        return replace(_observation(output, call_id, noted), raised=noted.error)
 
 
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:

@@ -132,7 +132,7 @@ class Settings:
         """
         call_id = self.call_id(task, start.element)
         config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
-        attempt = partial(self.runner.attempt, task["tool"], start.arguments, call_id, state, config, sync=sync)
+        attempt = partial(self.runner.call, task["tool"], start.arguments, call_id, state, config, sync=sync)
         return await self.policy.apply(task["tool"], attempt)
 
 

@@ -28,12 +28,12 @@ from llmcompiler_graph.core.language.references import JSON, references
 from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.records import from_record
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
     TaskRecord,
     new_record,
-    observation_of,
     storable,
     task_from_record,
 )
@@ -108,7 +108,7 @@ class Draft:
         unit = settings.unit(shared.interrupting)
         self._lost = {record["index"] for record in state["tasks"] if record["status"] in {"failed", "skipped"}}
         for record in state["tasks"]:
-            if (observation := observation_of(record)) is not None:
+            if (observation := from_record(record)) is not None:
                 unit.restore(record["index"], observation, record["arguments"], record["tool"])
             if record["text"]:
                 task = task_from_record(record)

@@ -27,20 +27,17 @@ from langgraph.func import entrypoint
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command
 
-from llmcompiler_graph.core.language.plan import Observation
-from llmcompiler_graph.core.language.references import as_text
-from llmcompiler_graph.core.schedule.executor import Executor, Moment, Timing
+from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
 from llmcompiler_graph.graph.revision import revised
 from llmcompiler_graph.graph.task_body import Answers, TaskBody, one_interrupt
 from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.state import (
-    PARTIAL_RESULTS,
     LLMCompilerState,
     TaskRecord,
     TaskResult,
     TimelineEntry,
-    observation_of,
     task_from_record,
 )
 
@@ -230,7 +227,7 @@ class _Run:
     def _rebuild(self) -> None:
         """Fill the plan's executor from the state: what was under way is gone."""
         for record in self._records:
-            if (observation := observation_of(record)) is None:
+            if (observation := from_record(record)) is None:
                 self.executor.add(task_from_record(record))
             else:
                 self.executor.restore_earlier(record["index"], observation, record["arguments"], record["tool"])
@@ -253,9 +250,9 @@ class _Run:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
 
         def restore(result: TaskResult) -> None:
-            timing = Timing(result["released"], result["started"], result["finished"], result["early"])
-            observation = Observation(result["status"], result["value"], result["error"])
-            self.executor.restore(record["index"], observation, timing, result["arguments"])
+            observation = from_record(result)
+            assert observation is not None, "a `@task` ends with an observation"
+            self.executor.restore(record["index"], observation, timing_of(result), result["arguments"])
 
         def done(future: Any) -> None:
             if not future.cancelled() and future.exception() is None:
@@ -273,19 +270,13 @@ class _Run:
         for planned in self._records:
             record, result = planned, done.get(planned["index"])
             if result is not None:
-                record = {
-                    **planned,
-                    "status": result["status"],
-                    "value": result["value"],
-                    "error": result["error"],
-                    "arguments": result["arguments"],
-                }
+                record = finished(planned, result)
                 commands += [each for each in result["attached"] if isinstance(each, Command)]
             records.append(record)
             if planned["round"] == self._round:
-                timeline.append(_entry(record, result))
+                timeline.append(timeline_entry(record, result))
                 if record["text"]:
-                    messages.append(_message(record, result))
+                    messages.append(tool_message(record, result))
         update = {
             **self._revised,
             "messages": [*self._revised.get("messages", ()), *messages],
@@ -297,31 +288,3 @@ class _Run:
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
             self._teller.moment(moment, record, self.executor.observation(index))
-
-
-def _entry(record: TaskRecord, result: TaskResult | None) -> TimelineEntry:
-    return TimelineEntry(
-        index=record["index"],
-        tool=record["tool"],
-        planned=record["planned_at"],
-        released=result["released"] if result else None,
-        started=result["started"] if result else None,
-        finished=result["finished"] if result else None,
-        early=result["early"] if result else False,
-        status=record["status"],
-    )
-
-
-def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
-    """The task's `ToolMessage`: the tool's own if it made exactly one, else one that says what became of it."""
-    given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
-    own = {"tool_call_id": record["tool_call_id"], "id": f"{record['tool_call_id']}_result"}
-    if len(given) == 1 and record["status"] != "skipped":
-        if given[0].tool_call_id == record["tool_call_id"]:
-            return given[0]  # under its own id: a command may write it too
-        return given[0].model_copy(update=own)
-    status = "success" if record["status"] == "done" else "error"
-    content = as_text(record["value"]) if record["status"] == "done" else record["error"]
-    partial = record["status"] != "done" and record["value"] is not None
-    artifact = {PARTIAL_RESULTS: record["value"]} if partial else None
-    return ToolMessage(content, name=record["tool"], status=status, artifact=artifact, **own)

@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
-from langchain_core.messages import ToolCall, ToolMessage
+from langchain_core.messages import ToolCall
 from langgraph._internal._constants import CONFIG_KEY_RESUME_MAP, CONFIG_KEY_SCRATCHPAD
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task as langgraph_task
-from langgraph.types import Command, Interrupt
+from langgraph.types import Interrupt
 
 from llmcompiler_graph.approval import ApprovalRequest, Decision
 from llmcompiler_graph.core.language.plan import Observation
@@ -33,8 +33,9 @@ from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.graph.context import Settings
+from llmcompiler_graph.graph.records import from_record, to_record
 from llmcompiler_graph.models.background import run_in_background
-from llmcompiler_graph.state import ElementResult, LLMCompilerState, TaskRecord, TaskResult, storable
+from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult, storable
 
 __all__ = ("Answers", "TaskBody", "one_interrupt")
 
@@ -137,22 +138,7 @@ class TaskBody:
             for begin, _ in self._elements.values():
                 if not begin.done():  # nobody else would, and the `@task` would wait for ever
                     begin.set_result(None)
-        timing = self._executor.timings[index]
-        attached = observation.attachment
-        if isinstance(attached, tuple):  # of a task that fanned out; its one message is made of its value
-            commands = [each for given in attached for each in given or () if isinstance(each, Command)]
-            attached = [_without_message(each) for each in commands]
-        return TaskResult(
-            status=observation.status,
-            value=observation.value,
-            error=observation.error,
-            arguments=[storable(dict(each)) for each in self._arguments()],
-            attached=attached if isinstance(attached, list) else [],
-            released=timing.released,
-            started=timing.started,
-            finished=timing.finished,
-            early=timing.early,
-        )
+        return to_record(observation, self._arguments(), self._executor.timings[index])
 
     # -- one call -----------------------------------------------------------------------------------------------
 
@@ -255,10 +241,8 @@ class TaskBody:
         begin, made = self._elements[element]
         if not begin.done():  # else the task has ended
             begin.set_result(start)
-        result: ElementResult = await made
-        if result["status"] == "skipped":  # by a run that failed meanwhile
-            return await self._made(start)
-        return Observation(result["status"], result["value"], result["error"], attachment=result["attached"])
+        observation = from_record(await made)
+        return await self._made(start) if observation is None else observation  # a run that failed did not make it
 
     def _element(
         self, n: int, early: asyncio.Future[Observation | None] | None = None
@@ -271,11 +255,11 @@ class TaskBody:
 
         Returns:
             What lets the call begin, `None` if the task ended without it, cancelled if it was suspended; the `@task`.
-            That gives a `skipped` result if the call was not made.
+            That gives a record of no observation if the call was not made.
         """
         begin: asyncio.Future[Start | None] = asyncio.get_running_loop().create_future()
 
-        async def element() -> ElementResult:
+        async def element() -> TaskResult:
             made = None
             if early is not None:
                 try:
@@ -291,7 +275,7 @@ class TaskBody:
                         raise
                     raise GraphInterrupt from None  # a cancellation from here would pass for a failure
                 if start is None:
-                    return ElementResult(status="skipped", value=None, error="not called", attached=[])
+                    return to_record(None)
                 try:
                     made = await self._made(start)
                 except asyncio.CancelledError:
@@ -299,8 +283,7 @@ class TaskBody:
                         raise
                     # the tool cancelled itself: LangGraph would take it for the end of the run
                     made = Observation("failed", error="the tool's call was cancelled")
-            attached = cast("list[Any] | None", made.attachment)
-            return ElementResult(status=made.status, value=made.value, error=made.error, attached=attached or [])
+            return to_record(made)
 
         return begin, self._own_task(f"{self._record['tool']}[{n}]", element)
 
@@ -346,11 +329,3 @@ def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:
 def _scratchpad() -> Any:
     """LangGraph's notes on the node or `@task` this runs in, its answers among them."""
     return get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
-
-
-def _without_message(given: Command[Any]) -> Command[Any]:
-    """A command of one call of a task that fans out, without the call's `ToolMessage`: the task has one of its own."""
-    if not isinstance(given.update, dict) or "messages" not in given.update:
-        return given
-    messages = [each for each in given.update["messages"] if not isinstance(each, ToolMessage)]
-    return replace(given, update={**given.update, "messages": messages})

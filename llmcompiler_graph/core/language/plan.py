@@ -93,7 +93,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What became of a task."""
+    """What a task returned, or why it returned nothing; also of one call of a task that fans out."""
 
     status: Status
     """`done`, `failed` (the tool raised, or the task could not be used) or `skipped` (something it needs failed)."""
@@ -106,6 +106,8 @@ class Observation:
     """What went wrong; empty if done."""
     attachment: object = field(default=None, compare=False)
     """Whatever the caller that ran the tool wants carried along; a tuple of them if the task fanned out."""
+    raised: Exception | None = field(default=None, compare=False)
+    """What the tool raised, if the caller that ran it noted that."""
 
 
 def gathered(results: Mapping[int, Observation]) -> Observation:

@@ -1,0 +1,134 @@
+"""Turns observations into the records that the state and the checkpointer keep of them, and records into observations.
+
+A record holds JSON values, messages and commands only, so that it survives any checkpointer. Whoever needs one of these
+forms makes it here:
+
+    Observation  --to_record-->    TaskResult   what a `@task` gives: that of a task, or of a call of its own
+    TaskResult   --finished-->     TaskRecord   the task in the state
+    any record   --from_record-->  Observation
+    TaskRecord   --tool_message--> ToolMessage  the task in the conversation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from langchain_core.messages import ToolMessage
+from langgraph.types import Command
+
+from llmcompiler_graph.core.language.plan import Observation
+from llmcompiler_graph.core.language.references import JSON, as_text
+from llmcompiler_graph.core.schedule.executor import Timing
+from llmcompiler_graph.state import (
+    PARTIAL_RESULTS,
+    ObservationRecord,
+    TaskRecord,
+    TaskResult,
+    TimelineEntry,
+    storable,
+)
+
+__all__ = ("finished", "from_record", "timeline_entry", "timing_of", "to_record", "tool_message")
+
+
+def to_record(
+    observation: Observation | None, arguments: Iterable[Mapping[str, JSON]] = (), timing: Timing | None = None
+) -> TaskResult:
+    """Record an observation of a task, or of one call of a task that fans out.
+
+    Args:
+        observation: The observation; `None` if the call was not made.
+        arguments: What the task was called with, by call.
+        timing: When the task ran.
+    """
+    timing = timing or Timing()
+    return TaskResult(
+        status=observation.status if observation else "planned",
+        arguments=[storable(dict(given)) for given in arguments],
+        value=observation.value if observation else None,
+        error=observation.error if observation else "",
+        attached=_attached(observation.attachment) if observation else [],
+        released=timing.released,
+        started=timing.started,
+        finished=timing.finished,
+        early=timing.early,
+    )
+
+
+def from_record(record: ObservationRecord) -> Observation | None:
+    """Make the observation of a record again; `None` if the task is yet to run, or the call was not made."""
+    if record["status"] == "planned":
+        return None
+    value: JSON = record["value"]
+    return Observation(record["status"], value, record["error"], attachment=record.get("attached"))
+
+
+def timing_of(result: TaskResult) -> Timing:
+    """When a task ran."""
+    return Timing(result["released"], result["started"], result["finished"], result["early"])
+
+
+def finished(task: TaskRecord, result: TaskResult) -> TaskRecord:
+    """The record of a task that was planned, now that its `@task` has ended."""
+    return {
+        **task,
+        "status": result["status"],
+        "arguments": result["arguments"],
+        "value": result["value"],
+        "error": result["error"],
+    }
+
+
+def timeline_entry(task: TaskRecord, result: TaskResult | None) -> TimelineEntry:
+    """When a task ran, for the state; `result` is `None` if it never did."""
+    timing = timing_of(result) if result else Timing()
+    return TimelineEntry(
+        index=task["index"],
+        tool=task["tool"],
+        planned=task["planned_at"],
+        released=timing.released,
+        started=timing.started,
+        finished=timing.finished,
+        early=timing.early,
+        status=task["status"],
+    )
+
+
+def tool_message(task: TaskRecord, result: TaskResult | None) -> ToolMessage:
+    """The `ToolMessage` of a finished task: the tool's own if it made exactly one, else one that gives its observation.
+
+    Args:
+        task: The task's record in the state.
+        result: The result of its `@task`, if it had one.
+    """
+    given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
+    own = {"tool_call_id": task["tool_call_id"], "id": f"{task['tool_call_id']}_result"}
+    if len(given) == 1 and task["status"] != "skipped":
+        if given[0].tool_call_id == task["tool_call_id"]:
+            return given[0]  # under its own id: a command may write it too
+        return given[0].model_copy(update=own)
+    done = task["status"] == "done"
+    content = as_text(task["value"]) if done else task["error"]
+    artifact = {PARTIAL_RESULTS: task["value"]} if not done and task["value"] is not None else None
+    return ToolMessage(content, name=task["tool"], status="success" if done else "error", artifact=artifact, **own)
+
+
+def _attached(attachment: object) -> list[Any]:
+    """The messages and commands that a tool gave; of a task that fanned out, the commands of its calls.
+
+    The one message of such a task is made of its value.
+    """
+    if not isinstance(attachment, tuple):
+        return cast("list[Any]", attachment or [])
+    commands = [each for given in attachment for each in given or () if isinstance(each, Command)]
+    return [_without_message(each) for each in commands]
+
+
+def _without_message(given: Command[Any]) -> Command[Any]:
+    """A command of one call of a task that fans out, without the call's `ToolMessage`: the task has one of its own."""
+    if not isinstance(given.update, dict) or "messages" not in given.update:
+        return given
+    messages = [each for each in given.update["messages"] if not isinstance(each, ToolMessage)]
+    return replace(given, update={**given.update, "messages": messages})
