@@ -37,6 +37,7 @@ __all__ = (
     "plan_text",
     "storable",
     "task_from_record",
+    "think_tag",
 )
 
 PARTIAL_RESULTS = "partial_results"
@@ -167,6 +168,8 @@ class Round(TypedDict):
     """The joiner's reply, as the model wrote it; empty until it has replied."""
     usage: dict[str, Any]
     """Tokens used, by `planner` and `joiner` (LangChain's `UsageMetadata`)."""
+    think_tag: NotRequired[str]
+    """What ended a thought that had begun in a prompt: replies of this turn are held back up to it from then on."""
 
 
 class Selected(TypedDict):
@@ -239,6 +242,11 @@ class TaskEvent(TypedDict):
     """What it returned, once done."""
     error: NotRequired[str]
     """What went wrong; when repairing, what with; when replanning, what is still needed."""
+
+
+def think_tag(rounds: Sequence[Round]) -> str:
+    """What ended a thought in this turn that had begun in a prompt; empty if nothing did."""
+    return next((one["think_tag"] for one in rounds if "think_tag" in one), "")
 
 
 def storable(value: JSON) -> JSON:

@@ -7,7 +7,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast, get_args, get_type_hints
@@ -72,6 +72,7 @@ def create_llm_compiler(
     tool_executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_observation_chars: int = 4000,
+    thinking_tags: Sequence[tuple[str, str]] = (),
     response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
@@ -133,6 +134,9 @@ def create_llm_compiler(
             `llmcompiler_graph.approval`); it needs a checkpointer. Each task asks by itself: if several do, answer by
             the interrupt's id.
         max_observation_chars: How much of each observation the models are shown.
+        thinking_tags: Pairs of tags between which models think in their replies, such as `("<mine>", "</mine>")`,
+            besides those of all families (see `core.language.thinking`): what is between is neither plan nor answer.
+            `("", "</think>")` where thoughts begin in the prompt: replies are then held back up to the tag.
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
             `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
             `schema` is taken.
@@ -162,10 +166,10 @@ def create_llm_compiler(
             check_count(what, number, 1)
     if not isinstance(system_prompt, str | SystemMessage | None):
         raise refused("system_prompt", "text or a SystemMessage", system_prompt)
+    tags = _check_tags(thinking_tags)
     limit = None if deadline is None else seconds("deadline", deadline)
     if plan_format not in get_args(PlanFormat):
-        msg = f"plan_format must be 'text' or 'tools', not {plan_format!r}"
-        raise ConfigurationError(msg)
+        raise refused("plan_format", "'text' or 'tools'", plan_format)
     if plan_format == "tools" and fuse_replan:
         msg = "fuse_replan needs plan_format='text': the joiner writes the next plan into its reply"
         raise ConfigurationError(msg)
@@ -220,9 +224,9 @@ def create_llm_compiler(
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
     )
-    lazy = LazyModel(planner_model)
+    lazy = LazyModel(planner_model, tags)
     one = planner_model is joiner_model or (isinstance(planner_model, str) and planner_model == joiner_model)
-    joining = lazy if one else LazyModel(joiner_model)
+    joining = lazy if one else LazyModel(joiner_model, tags)
     planning = Planner(
         settings,
         shared,
@@ -269,6 +273,17 @@ def _check_concurrency(limits: Mapping[str, int], tools: Sequence[str]) -> None:
     check_names("tool_concurrency", limits, tools)
     for tool, limit in limits.items():
         check_count(f"tool_concurrency[{tool!r}]", limit, 1)
+
+
+def _check_tags(given: object) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for pair in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        match pair:
+            case [str(first), str(last)] if last:
+                pairs.append((first, last))
+            case _:
+                raise refused("thinking_tags", "pairs of text such as ('<think>', '</think>')", pair)
+    return pairs
 
 
 def _check_pauses(what: str, given: object) -> None:

@@ -19,14 +19,13 @@ from langgraph.graph.message import push_message
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
-from llmcompiler_graph.core.language.thinking import without_thinking
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import reply_stream
-from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record
+from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
 
 __all__ = ("Joiner", "Strategy")
 
@@ -98,7 +97,7 @@ class Joiner:
             return Draft(self._settings, self._shared, state, sync=sync)
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
-        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, begin_plan)
+        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, think_tag(rounds), begin_plan)
         decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
@@ -110,6 +109,7 @@ class Joiner:
                 decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
         one["joining"] = Span(started=began, finished=now())
+        one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
         if isinstance(decision, Replan):
             plan = ""
@@ -190,17 +190,24 @@ class _Reply:
         message_id: The id of the answer.
         name: Whose it is.
         source: What the model is got from.
+        think_tag: What ends its thoughts if they are known to begin in its prompt.
         begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
     """
 
     def __init__(
-        self, message_id: str, name: str, source: LazyModel, begin: Callable[[str], Draft] | None = None
+        self,
+        message_id: str,
+        name: str,
+        source: LazyModel,
+        think_tag: str = "",
+        begin: Callable[[str], Draft] | None = None,
     ) -> None:
         self.id = message_id
         self.text = ""
         self.usage: UsageMetadata | None = None
         self.metadata: dict[str, Any] = {}
         self.draft: Draft | None = None
+        self.think_tag = think_tag
         self._name = name
         self._source = source
         self._begin = begin
@@ -214,14 +221,28 @@ class _Reply:
         self.text, self.metadata = "", {}
         usage: UsageMetadata | None = None
         try:
-            chunks = reply_stream(model, prompt, sync=sync, grammar=grammar, source=self._source)
-            async with aclosing(chunks):  # type: ignore[type-var]
-                async for chunk in chunks:
-                    usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
-                    self.metadata |= chunk.response_metadata
-                    self.text += chunk.text
-                    self._show(parser.feed(chunk.text))
-                    self._plan(parser.plan_start)
+            pieces = reply_stream(
+                model,
+                prompt,
+                sync=sync,
+                grammar=grammar,
+                source=self._source,
+                think_tag=self.think_tag,
+                answers=True,
+            )
+            async with aclosing(pieces):  # type: ignore[type-var]
+                async for piece in pieces:
+                    message, text = piece.message, str(piece.message.text)
+                    if piece.unopened is not None:
+                        self._take(parser, piece.unopened)
+                        if self._shown:  # cannot be taken back: the tag belongs to the answer
+                            text = f"\n{text}"
+                        else:
+                            self.think_tag = piece.think_tag
+                            parser = await self._begin_anew()
+                    usage = add_usage(usage, message.usage_metadata) if message.usage_metadata else usage
+                    self.metadata |= message.response_metadata
+                    self._take(parser, text)
             if self.draft is not None:
                 self.draft.close()
         except BaseException:
@@ -229,12 +250,22 @@ class _Reply:
             raise
         if usage is not None:
             self.usage = add_usage(self.usage, usage)
-        if not self._shown and self.draft is None and (visible := without_thinking(self.text)) != self.text:
-            self.text, parser = visible, DecisionParser()
-            self._show(parser.feed(visible))
         decision, rest = parser.close()
         self._show(rest)
         return decision
+
+    def _take(self, parser: DecisionParser, text: str) -> None:
+        self.text += text
+        self._show(parser.feed(text))
+        self._plan(parser.plan_start)
+
+    async def _begin_anew(self) -> DecisionParser:
+        """Give up what was read so far: it was a thought."""
+        self.text, self._drafted = "", 0
+        if self.draft is not None:
+            await self.draft.executor.aclose()
+            self.draft = None
+        return DecisionParser(plans=self._begin is not None)
 
     async def drop_plan(self) -> None:
         """Cancel what was begun of a plan, and read no other."""

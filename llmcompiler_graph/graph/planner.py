@@ -6,8 +6,9 @@ What the draft cannot use is asked for again, in the same conversation, while th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -20,7 +21,7 @@ from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import LazyModel
 from llmcompiler_graph.models.prompts import plan_or_join, question_position, repair_request
 from llmcompiler_graph.models.replies import reply_stream
-from llmcompiler_graph.state import LLMCompilerState, Repair, Round, Span, plan_text
+from llmcompiler_graph.state import LLMCompilerState, Repair, Round, Span, plan_text, think_tag
 
 __all__ = ("Planner",)
 
@@ -65,16 +66,18 @@ class Planner:
         update |= await self._settings.select({**state, **update})  # type: ignore[typeddict-item]
         state = {**state, **update}  # type: ignore[typeddict-item]
         begun = self._shared.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
-        draft = begun if isinstance(begun, Draft) else Draft(self._settings, self._shared, state, sync=sync)
+        make = partial(Draft, self._settings, self._shared, state, sync=sync)
+        written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]))
         adopted = state.get("next_plan", "")
-        began = draft.now()
+        began = written.draft.now()
         try:
-            plan, repairs, usage = await self._plan_and_mend(draft, state, adopted, sync=sync)
-            ended = draft.now()
-            draft.settle()
+            plan, repairs, usage = await self._plan_and_mend(written, state, adopted, sync=sync)
+            ended = written.draft.now()
+            written.draft.settle()
         except BaseException:
-            await draft.executor.aclose()
+            await written.draft.executor.aclose()
             raise
+        draft = written.draft
         messages = []
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages = [draft.message(usage)]
@@ -85,6 +88,7 @@ class Planner:
         if not adopted:
             repairing = next((each["writing"]["started"] for each in repairs), ended)
             one["planning"] = Span(started=began, finished=repairing)
+        one |= {"think_tag": written.think_tag} if written.think_tag else {}
         one["usage"] |= {"planner": usage} if usage is not None else {}
         return {
             **update,
@@ -96,7 +100,7 @@ class Planner:
         }
 
     async def _plan_and_mend(
-        self, draft: Draft, state: LLMCompilerState, adopted: str, *, sync: bool
+        self, written: _Written, state: LLMCompilerState, adopted: str, *, sync: bool
     ) -> tuple[str, list[Repair], UsageMetadata | None]:
         """Fill a draft, until the deadline at most: what is written by then counts."""
         prompt = self._settings.conversation(state)
@@ -105,38 +109,38 @@ class Planner:
         timer = asyncio.timeout(self._settings.time_left(state))
         try:
             async with timer:
-                if adopted and not draft.text:  # else it was begun while the joiner wrote it
-                    draft.feed(adopted)
-                    draft.close()
+                if adopted and not written.draft.text:  # else it was begun while the joiner wrote it
+                    written.draft.feed(adopted)
+                    written.draft.close()
                 elif not adopted:
-                    usage = await self._write(draft, prompt, state, sync=sync)
-                plan = draft.text
-                while broken := draft.mend():
+                    usage = await self._write(written, prompt, state, sync=sync)
+                plan = written.draft.text
+                while broken := written.draft.mend():
                     request = repair_request(state, broken)
                     if repairs or not adopted:
                         prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else plan)))
                     prompt.append(HumanMessage(request))
                     told = [recorded(each) for one in broken for each in one.diagnostics]
-                    span = Span(started=draft.now(), finished=draft.now())
+                    span = Span(started=written.draft.now(), finished=written.draft.now())
                     repairs.append(Repair(request=request, diagnostics=told, plan="", writing=span))
-                    more = await self._write(draft, prompt, state, broken, sync=sync)
+                    more = await self._write(written, prompt, state, broken, sync=sync)
                     usage = add_usage(usage, more) if usage or more else None
-                    repairs[-1]["plan"] = draft.text
-                    span["finished"] = draft.now()
+                    repairs[-1]["plan"] = written.draft.text
+                    span["finished"] = written.draft.now()
         except TimeoutError:
             if not timer.expired():
                 raise
-            draft.close()
+            written.draft.close()
             if repairs:
-                repairs[-1]["plan"] = draft.text
-                repairs[-1]["writing"]["finished"] = draft.now()
+                repairs[-1]["plan"] = written.draft.text
+                repairs[-1]["writing"]["finished"] = written.draft.now()
             else:
-                plan = draft.text
+                plan = written.draft.text
         return plan, repairs, usage
 
     async def _write(
         self,
-        draft: Draft,
+        written: _Written,
         prompt: list[BaseMessage],
         state: LLMCompilerState,
         broken: Sequence[Broken] = (),
@@ -146,30 +150,58 @@ class Planner:
         """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
         shown = self._settings.shown(state)
         model = self._dialect.bind(await self._model.aget(), shown)
-        reader = self._dialect.reader(draft.first)
+        reader = self._dialect.reader(written.draft.first)
         grammar: dict[str, Any] = {}
         if self._constraint is not None and self._model.takes_grammars:
             grammar = await asyncio.to_thread(  # a large grammar takes seconds
                 self._constraint.plan,
                 shown,
-                first=draft.first,
+                first=written.draft.first,
                 max_tasks=self._settings.max_tasks,
                 again=[each.task for each in broken],
-                earlier=draft.referable,
+                earlier=written.draft.referable,
             )
         usage: UsageMetadata | None = None
         left = _CHUNKS_AFTER_JOIN
-        chunks = reply_stream(model, prompt, sync=sync, grammar=grammar, source=self._model)
-        async with aclosing(chunks):  # type: ignore[type-var]
-            async for chunk in chunks:
-                usage = add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
-                draft.feed(reader.feed(chunk))
-                left -= draft.finished
+        pieces = reply_stream(
+            model, prompt, sync=sync, grammar=grammar, source=self._model, think_tag=written.think_tag
+        )
+        async with aclosing(pieces):  # type: ignore[type-var]
+            async for piece in pieces:
+                message = piece.message
+                if piece.unopened is not None:
+                    written.think_tag = piece.think_tag
+                    if not broken:  # else the draft has more than this reply
+                        await written.begin_anew()
+                    reader, left = self._dialect.reader(written.draft.first), _CHUNKS_AFTER_JOIN
+                usage = add_usage(usage, message.usage_metadata) if message.usage_metadata else usage
+                written.draft.feed(reader.feed(message))
+                left -= written.draft.finished
                 if left < 0:
                     break
-        draft.feed(reader.close())
-        draft.close()
+        written.draft.feed(reader.close())
+        written.draft.close()
         return usage
+
+
+class _Written:
+    """The draft that a run of the node writes.
+
+    Args:
+        draft: The one to begin with.
+        make: Makes another.
+        think_tag: What ends the model's thoughts if they are known to begin in its prompt.
+    """
+
+    def __init__(self, draft: Draft, make: Callable[[], Draft], think_tag: str) -> None:
+        self.draft = draft
+        self.think_tag = think_tag
+        self._make = make
+
+    async def begin_anew(self) -> None:
+        """Give up what was written: it was a thought."""
+        await self.draft.executor.aclose()
+        self.draft = self._make()
 
 
 def _turn(state: LLMCompilerState) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
 from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.language.thinking import THINKING_TAGS
 
 __all__ = ("ChatModel", "LazyModel", "is_local")
 
@@ -37,16 +38,17 @@ class LazyModel:
 
     Args:
         model: A chat model, or its name.
+        thinking_tags: Pairs of tags between which it thinks in its replies, besides those of all families.
 
     Raises:
         ConfigurationError: It is neither.
     """
 
-    def __init__(self, model: str | BaseChatModel | object) -> None:
+    def __init__(self, model: str | BaseChatModel | object, thinking_tags: Iterable[tuple[str, str]] = ()) -> None:
+        self.thinking_tags = (*THINKING_TAGS, *thinking_tags)
+        """Pairs of tags between which it may think in its replies."""
         self.takes_grammars = True
         """Whether its server has refused none so far."""
-        self.think_tag_in_prompt = False
-        """Whether a reply had only the end of a thought: its beginning then stands in the prompt (see `thinking`)."""
         self._lock = threading.Lock()
         self._model: BaseChatModel | None = None
         self._make: Callable[[], BaseChatModel] | None = None

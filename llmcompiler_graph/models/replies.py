@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -18,39 +18,68 @@ from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.background import iterate_in_thread
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 
-__all__ = ("reply_stream", "visible_text")
+__all__ = ("ReplyPiece", "reply_stream", "visible_text")
 
 
-async def visible_text(chunks: AsyncIterator[AIMessage], source: LazyModel) -> AsyncIterator[AIMessage]:
+class ReplyPiece(NamedTuple):
+    """A piece of a reply."""
+
+    message: AIMessage
+    """What the model says, without what it thinks."""
+    given: AIMessage | None
+    """The same as it came; `None` for text that was held back up to the end of the reply."""
+    unopened: str | None = None
+    """What ended a thought of which all belongs that came before (see `thinking`), if something did."""
+
+    @property
+    def think_tag(self) -> str:
+        """The tag at the end of it."""
+        return (self.unopened or "").rpartition("\n")[2].strip()
+
+
+async def visible_text(
+    chunks: AsyncIterator[AIMessage], thinking_tags: Iterable[tuple[str, str]], *, answers: bool = False
+) -> AsyncIterator[ReplyPiece]:
     """Make the text of a reply's chunks what the model says, without what it thinks.
 
     Args:
         chunks: The reply.
-        source: What the model was got from; it is noted there if its thoughts begin before its replies.
+        thinking_tags: What stands before and after a thought.
+        answers: Whether it is the joiner's reply.
     """
-    reply = WithoutThinking(opened=source.think_tag_in_prompt)
+    reply = WithoutThinking(thinking_tags, answers=answers)
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             text = reply.feed(chunk.text)
-            source.think_tag_in_prompt |= reply.opened  # other replies may be under way
-            yield chunk if text == chunk.text else chunk.model_copy(update={"content": text})
-    if rest := reply.close():
-        yield AIMessageChunk(content=rest)
+            message = chunk if text == chunk.text else chunk.model_copy(update={"content": text})
+            yield ReplyPiece(message, chunk, reply.unopened)
+    rest = reply.close()
+    if rest or reply.unopened is not None:
+        yield ReplyPiece(AIMessageChunk(content=rest), None, reply.unopened)
 
 
 async def reply_stream(
-    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, grammar: Mapping[str, Any], source: LazyModel
-) -> AsyncIterator[AIMessage]:
+    model: ChatModel,
+    prompt: list[BaseMessage],
+    *,
+    sync: bool,
+    grammar: Mapping[str, Any],
+    source: LazyModel,
+    think_tag: str = "",
+    answers: bool = False,
+) -> AsyncIterator[ReplyPiece]:
     """Stream a model's reply, hidden from `stream_mode="messages"`.
 
     A server that refuses what holds the reply to a grammar is asked again without it. A warning says so.
 
     Args:
         model: The model; for a synchronous caller it is streamed in a thread.
-        prompt: What it is model.
+        prompt: What it is asked.
         sync: Whether the graph was called synchronously.
         grammar: What holds the reply to a grammar, passed to the model; empty if nothing does.
-        source: What the model was got from; it is noted there that its server takes no grammars, or how it thinks.
+        source: What the model was got from; it is noted there that its server takes no grammars.
+        think_tag: What ended a thought in this turn that had begun in the model's prompt, if one had.
+        answers: Whether it is the joiner's reply.
     """
     config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
 
@@ -58,17 +87,21 @@ async def reply_stream(
     if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
         grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
-    def ask(grammar: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
+    tags = [*source.thinking_tags, *([("", think_tag)] if think_tag else [])]
+
+    def ask(grammar: Mapping[str, Any]) -> AsyncIterator[ReplyPiece]:
         if sync:
-            return visible_text(iterate_in_thread(lambda: model.stream(prompt, config, **grammar)), source)
-        return visible_text(model.astream(prompt, config, **grammar), source)
+            chunks = iterate_in_thread(lambda: model.stream(prompt, config, **grammar))
+        else:
+            chunks = model.astream(prompt, config, **grammar)
+        return visible_text(chunks, tags, answers=answers)
 
     begun = False
     try:
         async with aclosing(ask(grammar)) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
+            async for piece in chunks:
                 begun = True
-                yield chunk
+                yield piece
     except Exception as error:
         if begun or not grammar or not _may_refuse_grammar(error):
             raise
@@ -76,11 +109,11 @@ async def reply_stream(
     else:
         return
     async with aclosing(ask({})) as chunks:  # type: ignore[type-var]
-        async for chunk in chunks:
+        async for piece in chunks:
             if source.takes_grammars:  # else it was not the grammar that was refused
                 source.takes_grammars = False
                 warnings.warn(refusal, stacklevel=2)
-            yield chunk
+            yield piece
 
 
 _TOO_LONG = re.compile("context.(size|length|window)")  # what servers say whose errors LangChain does not know
