@@ -27,10 +27,9 @@ from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import dataset_directory
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
-from llmcompiler_graph.evaluation.webshop.environment import RESULTS_PER_PAGE
 from llmcompiler_graph.evaluation.webshop.products import TEST_GOALS, Goal, Product, Shop, read_full_shop, read_shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
-from llmcompiler_graph.evaluation.webshop.search import SearchEngine
+from llmcompiler_graph.evaluation.webshop.search import RESULTS_PER_PAGE, SearchEngine
 
 __all__ = ("WEBSHOP", "WEBSHOP_FULL", "Hit", "Page")
 

@@ -27,10 +27,9 @@ from langchain_core.tools import BaseTool, tool
 from typing_extensions import TypedDict  # on Python 3.11 pydantic wants this one
 
 from llmcompiler_graph.evaluation.deterministic.rows import Row
-from llmcompiler_graph.evaluation.webshop.environment import RESULTS_PER_PAGE
 from llmcompiler_graph.evaluation.webshop.products import Goal, Product, Shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
-from llmcompiler_graph.evaluation.webshop.search import SearchEngine
+from llmcompiler_graph.evaluation.webshop.search import RESULTS_PER_PAGE, SearchEngine
 from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 

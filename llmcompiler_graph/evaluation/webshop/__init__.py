@@ -1,1 +1,1 @@
-"""WebShop as a text environment with the official reward: products and goals, search, pages, purchases."""
+"""WebShop: products and goals, search, and what a purchase is worth (the official reward)."""

@@ -53,8 +53,6 @@ class Product:
     """The points of its feature page."""
     price: float
     """US dollars; where the catalogue has two, drawn between them with `PRICE_SEED`."""
-    shown_price: str
-    """The price as the pages show it."""
     department: str
     """One of five."""
     categories: tuple[str, ...]
@@ -173,7 +171,6 @@ def _product(raw: Mapping[str, Any], nouns: Iterable[str], prices: random.Random
         description=raw["full_description"],
         features=tuple(raw["BulletPoints"]),
         price=price,
-        shown_price=raw["Price"],
         department=raw["category"],
         categories=tuple(each.strip() for each in raw["product_category"].split("\u203a")),
         query=raw["query"],

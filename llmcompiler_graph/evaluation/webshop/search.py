@@ -8,7 +8,10 @@ from typing import Any
 
 from llmcompiler_graph.evaluation.webshop.products import Product
 
-__all__ = ("SearchEngine",)
+__all__ = ("RESULTS_PER_PAGE", "SearchEngine")
+
+RESULTS_PER_PAGE = 10
+"""How many hits the original shows at a time, and the tools named `search` return."""
 
 _K1, _B = 0.9, 0.4
 _MOST_HITS = 50
