@@ -22,7 +22,7 @@ from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.entities import Entities
 from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
-from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.parser import NOT_A_TASK, PlanParser
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, render_value
 from llmcompiler_graph.core.language.references import JSON, references
 from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
@@ -42,12 +42,12 @@ __all__ = ("Broken", "Draft", "recorded", "referable")
 
 
 class Broken(NamedTuple):
-    """A task that is to be written again."""
+    """A task that is to be written again, or the whole plan if nothing in it could be read."""
 
-    task: int
-    """Its index."""
+    task: int | None
+    """Its index; `None` for the whole plan."""
     line: str
-    """The line as it was written."""
+    """The line as it was written; empty for the whole plan."""
     diagnostics: list[Diagnostic]
     """What is wrong with it."""
 
@@ -84,8 +84,8 @@ class Draft:
         """Its tasks, each after those it needs."""
         self.diagnostics: list[Diagnostic] = []
         """What is wrong with it and stays so."""
-        self._parser = PlanParser(self._earlier)
-        self._tools = {spec.name for spec in settings.specs}
+        self._tools = frozenset(spec.name for spec in settings.specs)
+        self._parser = PlanParser(self._earlier, tools=self._tools)
         self._effects = {spec.name for spec in settings.specs if spec.has_effects}
         self._checker = Checker(settings.specs, settings.max_tasks)
         self._entities = Entities()
@@ -147,9 +147,9 @@ class Draft:
         self.text += text
         self._take(self._parser.feed(text))
 
-    def close(self) -> None:
-        """Say that the text is complete."""
-        self._take(self._parser.close())
+    def close(self, *, cut: bool = False) -> None:
+        """Say that the text is complete, and whether the model was not allowed to write more."""
+        self._take(self._parser.close(cut=cut))
 
     def mend(self) -> list[Broken]:
         """Go on with the tasks to be written again; empty if there are none, or no more chances."""
@@ -162,17 +162,28 @@ class Draft:
         ]
         following = max([self.first - 1, *self._by_index]) + 1
         lost = [] if self._asked else [each for each in self._loose if self._is_lost_call(each)]
+        if not self._by_index and any(each.code == NOT_A_TASK for each in lost):
+            return self._begin_again(lost)
         broken += [Broken(n, self._line(each), [replace(each, index=n)]) for n, each in enumerate(lost, following)]
         if not broken:
             return []
-        self._asked = {each.task: each for each in sorted(broken, key=lambda each: each.task)}
+        asked = {each.task: each for each in broken if each.task is not None}
+        self._asked = dict(sorted(asked.items()))
         self._loose = [each for each in self._loose if each not in lost]
         usable = [n for n in self._by_index if n not in self._open]
         self._open = {n: [] for n in self._asked}
-        self._parser = PlanParser([*self._earlier, *usable], self._asked)
+        self._parser = PlanParser([*self._earlier, *usable], self._asked, self._tools)
         self.text = ""
         self._teller.repairing("; ".join(str(each) for one in broken for each in one.diagnostics))
         return list(self._asked.values())
+
+    def _begin_again(self, lost: list[Diagnostic]) -> list[Broken]:
+        """Forget a reply that calls tools and in which nothing could be read: the whole plan is written again."""
+        self._loose = []
+        self._parser = PlanParser(self._earlier, tools=self._tools)
+        self.text = ""
+        self._teller.repairing("; ".join(map(str, lost)))
+        return [Broken(None, "", lost)]
 
     def settle(self) -> None:
         """Say that nothing is written again: what is open fails, or is taken as it stands."""
@@ -367,6 +378,8 @@ class Draft:
 
     def _is_lost_call(self, diagnostic: Diagnostic) -> bool:
         """Whether a line that became no task is a call of a tool that stands nowhere else."""
+        if diagnostic.code == NOT_A_TASK:
+            return True
         line = self._line(diagnostic)
         call = line[diagnostic.column - 1 :].partition(". ")[2] or line
         known = any(f"{tool}(" in call for tool in self._tools)

@@ -116,7 +116,7 @@ class Planner:
                     usage = await self._write(written, prompt, state, sync=sync)
                 plan = written.draft.text
                 while broken := written.draft.mend():
-                    request = repair_request(state, broken)
+                    request = repair_request(state, broken, self._settings.plan_format)
                     if repairs or not adopted:
                         prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else plan)))
                     prompt.append(HumanMessage(request))
@@ -158,7 +158,7 @@ class Planner:
                 shown,
                 first=written.draft.first,
                 max_tasks=self._settings.max_tasks,
-                again=[each.task for each in broken],
+                again=[each.task for each in broken if each.task is not None],
                 earlier=written.draft.referable,
             )
         usage: UsageMetadata | None = None
@@ -180,7 +180,7 @@ class Planner:
                 if left < 0:
                     break
         written.draft.feed(reader.close())
-        written.draft.close()
+        written.draft.close(cut=reader.cut)
         return usage
 
 

@@ -30,6 +30,9 @@ __all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "function_sche
 class Reader(Protocol):
     """Reads one reply as it arrives."""
 
+    cut: bool
+    """Whether the model was not allowed to write more, as its provider says."""
+
     def feed(self, chunk: AIMessage) -> str:
         """Take a piece of the reply; return the plan text it completes."""
 
@@ -71,7 +74,11 @@ class TextDialect:
 
 
 class _TextReader:
+    def __init__(self) -> None:
+        self.cut = False
+
     def feed(self, chunk: AIMessage) -> str:
+        self.cut = self.cut or _is_cut(chunk)
         return str(chunk.text)
 
     def close(self) -> str:
@@ -134,8 +141,10 @@ class _ToolCallReader:
         self._calls = calls
         self._said = ""  # text that was not returned yet: a thought, if calls follow
         self._called = False
+        self.cut = False
 
     def feed(self, chunk: AIMessage) -> str:
+        self.cut = self.cut or _is_cut(chunk)
         self._said += chunk.text
         return self._with_thoughts("".join(map(self._call, _pieces(chunk))))
 
@@ -154,6 +163,20 @@ class _ToolCallReader:
             return ""
         lines, self._said = _thoughts(self._said) + lines, ""
         return lines
+
+
+_WHY_IT_ENDED = ("finish_reason", "stop_reason", "done_reason", "stopReason")
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
+
+
+def _is_cut(message: AIMessage) -> bool:
+    """Whether a message, or the last piece of one, ends because its model may write no more."""
+    if not (said := message.response_metadata):
+        return False
+    incomplete = said.get("incomplete_details")
+    reasons = [said.get(key) for key in _WHY_IT_ENDED]
+    reasons += [incomplete.get("reason")] if isinstance(incomplete, dict) else []
+    return any(str(getattr(each, "name", each)).lower() in _CUT for each in reasons)
 
 
 def _pieces(message: AIMessage) -> Iterator[Piece]:

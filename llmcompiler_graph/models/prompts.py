@@ -91,6 +91,10 @@ _REPLAN_WITH_PLAN = """
 Below `Replan: …`, write that plan at once."""
 
 _ASK: dict[PlanFormat, str] = {"text": "Write the plan.", "tools": "Call the tools that are needed."}
+_HOW: dict[PlanFormat, str] = {
+    "text": " Each call is a line of its own, as `1. tool(argument=…)`; if no tool is needed, write `1. join()`.",
+    "tools": " If none is needed, say so.",
+}
 _DECIDE = "Finish with the answer, or replan if something needed is missing."
 _DECIDE_FUSED = (
     "Finish with the answer, or if something needed is missing, replan and write the next plan below, numbered from "
@@ -280,21 +284,30 @@ def plan_or_join(plan: str) -> str:
     return plan.strip() or "1. join()"
 
 
-def repair_request(state: LLMCompilerState, broken: Sequence[tuple[int, str, Sequence[Diagnostic]]]) -> str:
-    """Ask the planner to write some tasks again.
+def repair_request(
+    state: LLMCompilerState,
+    broken: Sequence[tuple[int | None, str, Sequence[Diagnostic]]],
+    plan_format: PlanFormat = "text",
+) -> str:
+    """Ask the planner to write some tasks again, or the whole plan.
 
     Args:
         state: Its `messages` hold the question.
-        broken: The index of each, its line as it was written, and what is wrong with it.
+        broken: The index of each, `None` for the whole plan, its line as it was written, and what is wrong with it.
+        plan_format: How the planner model writes plans.
     """
+    question = _again(state["messages"][_turn_position(state)].text)
+    if any(index is None for index, *_ in broken):
+        listed = "\n".join(f"- line {each.line}: {each.message}" for *_, diagnostics in broken for each in diagnostics)
+        return f"No task could be read in this reply:\n{listed}\n\n{question}{_ASK[plan_format]}{_HOW[plan_format]}"
     lines = []
     for index, line, diagnostics in broken:
         lines.append(f"task {index}, written as `{line}`:")
         lines += [f"- {each.message}" + (f" ({each.hint})" if each.hint else "") for each in diagnostics]
     listed = "\n".join(lines)
     return (
-        f"Part of the plan cannot be used:\n{listed}\n\n{_again(state['messages'][_turn_position(state)].text)}"
-        f"Write only {_numbered([index for index, *_ in broken])} again, corrected, "
+        f"Part of the plan cannot be used:\n{listed}\n\n{question}"
+        f"Write only {_numbered([index for index, *_ in broken if index is not None])} again, corrected, "
         f"with the same number{'s' * (len(broken) > 1)}. "
         "The other tasks are running."
     )

@@ -1,11 +1,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import httpx
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import BaseTool, tool
@@ -465,3 +465,39 @@ def test_events() -> None:
     assert events[5]["error"].startswith("no tool is named 'nothing'")
     assert events[10]["error"] == "not run: it needs task 3, which failed"
     assert events[12]["error"] == "more"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "cut"),
+    [
+        ({"finish_reason": "length"}, True),
+        ({"stop_reason": "max_tokens"}, True),
+        ({"finish_reason": "MAX_TOKENS"}, True),
+        ({"done_reason": "length"}, True),
+        ({"incomplete_details": {"reason": "max_output_tokens"}}, True),
+        ({"finish_reason": "stop"}, False),
+        ({"incomplete_details": None}, False),
+    ],
+)
+@pytest.mark.parametrize("plan_format", ["text", "tools"])
+@pytest.mark.parametrize("chunk_size", [0, 7])
+async def test_a_plan_that_was_cut_off(
+    metadata: dict[str, Any], cut: bool, plan_format: Literal["text", "tools"], chunk_size: int
+) -> None:
+    """A plan that ends because the model may write no more says so, whatever its provider calls that."""
+    replies: list[Any] = [AIMessage('1. work("a")\n', response_metadata=metadata), "Finish: ok"]
+    model = ScriptedModel(replies, chunk_size=chunk_size)
+    final = await create_llm_compiler(model, [sleeper("work", 0)], plan_format=plan_format).ainvoke(QUESTION)
+    assert [task["status"] for task in final["tasks"]] == ["done"]
+    assert [each["code"] for each in final["rounds"][0]["diagnostics"]] == ["cut-off"] * cut
+    assert ("the plan was cut off here" in model.calls[1][-1].text) == cut
+
+
+async def test_a_plan_is_whole_at_its_join() -> None:
+    """What is cut off behind `join()` is no loss."""
+    replies: list[Any] = [
+        AIMessage('1. work("a")\n2. join()\nNow', response_metadata={"finish_reason": "length"}),
+        "Finish: ok",
+    ]
+    final = await create_llm_compiler(ScriptedModel(replies), [sleeper("work", 0)]).ainvoke(QUESTION)
+    assert final["rounds"][0]["diagnostics"] == []

@@ -18,23 +18,28 @@ when it needs more text. Text is let go of as it is read, so the work is linear 
 not swallow the rest of the plan: at a line that is the head of a later index, the open call is given up. Only a
 triple-quoted string may hold such lines, and text inside one that is never closed is never run as a plan.
 
-May know: `errors`, `plan`; `lines` and `numbering` for what stands before a call, `call_syntax` for its arguments.
+May know: `errors`, `plan`; `lines` and `numbering` for what stands before a call, `call_syntax` for its arguments,
+`notations` for calls that are written in another way.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError, parse_arguments
+from llmcompiler_graph.core.language.notations.mentions import Mentions, call_key
 from llmcompiler_graph.core.language.numbering import Numbering
 from llmcompiler_graph.core.language.plan import Plan, Task
 
-__all__ = ("Event", "PlanParser", "parse_plan")
+__all__ = ("NOT_A_TASK", "Event", "PlanParser", "parse_plan")
+
+NOT_A_TASK = "not-a-task"
+"""The code of a complaint about a call that is written in no way that can be read as a task."""
 
 Event: TypeAlias = Task | Diagnostic
 """What the parser says: a task to run, or a complaint.
@@ -55,12 +60,15 @@ class PlanParser:
         used: Indices of this question's earlier plans: they stay referable.
         again: If given, the text writes just these tasks anew, under their own numbers. They may refer to each other
             and to all `used` ones, wherever those stand; a task of any other number is a `duplicate-index`.
+        tools: The names of the tools, if they are known: lines that call one in another way are complained about.
     """
 
-    def __init__(self, used: Iterable[int] = (), again: Iterable[int] = ()) -> None:
+    def __init__(self, used: Iterable[int] = (), again: Iterable[int] = (), tools: Collection[str] = ()) -> None:
         self.finished = False
         """Whether `join()` was read: what follows is ignored."""
         self._numbers = Numbering(used, again)
+        self._mentions = Mentions(tools)
+        self._calls: set[int] = set()  # of each task, the hash of its call as it was written
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
         self._thoughts: list[str] = []
         self._mentioned: list[tuple[int, str, int]] = []  # calls in thoughts: index, tool, place
@@ -94,17 +102,28 @@ class PlanParser:
             return []
         return self._run(final=False)
 
-    def close(self) -> list[Event]:
-        """Say that the text is complete; return what was left."""
-        return self._run(final=True)
+    def close(self, *, cut: bool = False) -> list[Event]:
+        """Say that the text is complete; return what was left.
+
+        Args:
+            cut: Whether it ends where it does because the model was not allowed to write more.
+        """
+        finished = self.finished
+        events = self._run(final=True)
+        if cut and not finished:
+            line, column = self._locate(self._length)
+            message = "the plan was cut off here: the model had reached the number of tokens it may write"
+            hint = "tasks may be missing"
+            events.append(Diagnostic("cut-off", message, line, column, hint))
+        return events
 
     def _run(self, final: bool) -> list[Event]:
         self._text += "".join(self._chunks)
         self._chunks.clear()
         while not self.finished and self._state(final):
             pass
-        if final:
-            self._settle()
+        if final and not self.finished:
+            self._end()
         self._text = self._text[self._position :]
         self._offset += self._position
         self._position = 0
@@ -131,6 +150,7 @@ class PlanParser:
             return self._finish()
         if thought := lines.THOUGHT.match(line):
             self._thoughts.append(thought["thought"].strip())
+            self._mentions.read(thought["thought"], self._offset + start + thought.start("thought"), thought=True)
             for head in lines.heads_within(line, thought.start("thought")):
                 if head["tool"].lower() != "join":
                     where = self._offset + start + head.start("index")
@@ -146,14 +166,27 @@ class PlanParser:
         elif call := lines.UNNUMBERED.match(line):
             if call["tool"].lower() == "join":
                 return self._finish()
+            if self._mentions.is_talk(line, call.end()):
+                return True
             tool, where = call["tool"], self._offset + start + call.start("tool")
             self._complain("missing-index", f"the call of {tool!r} has no index", where, f"number it: `N. {tool}(…)`")
+        else:
+            self._mentions.read(line, self._offset + start)
         return True
 
     def _finish(self) -> bool:
-        self._settle()
+        self._end()
         self.finished = True
         return False
+
+    def _end(self) -> None:
+        """Complain about what was no task, now that the plan has ended."""
+        self._settle()
+        for mention in self._mentions.take(self._calls, nothing_read=not self._calls):
+            what = f"the call of {mention.tool!r}" if mention.tool else "a call of a tool"
+            message = f"{what} is not written as a task: {_quoted(mention.text)}"
+            hint = "write each call on a line of its own, as `N. tool(argument=…)`"
+            self._complain(NOT_A_TASK, message, mention.where, hint)
 
     def _settle(self, following: int | None = None) -> None:
         """Complain about lines that may have meant tasks, now that the plan has ended or goes on with a task.
@@ -322,6 +355,7 @@ class PlanParser:
         place = self._locate(self._place)
         task = Task(index, self._tool, arguments.named, ordered, arguments.positional, self._thought, *place)
         self._numbers.take(written)
+        self._calls.add(call_key(self._tool, "".join(self._walked)))
         self._events.append(task)
         for n in dict.fromkeys(arguments.literal_dollars):
             if n != written:

@@ -1,0 +1,258 @@
+r"""Lines that call a known tool in a way that the plan language does not have: they must not vanish.
+
+A line is *lost* if it is laid out as a call: `Schritt 2: search("K2")`, `| 1 | search | query="K2" |`, or
+`"tool": "search"`. A sentence that announces a call is *meant* as one: `I will call search("K2") first`. That counts
+only where a reply has no task at all. What merely talks about tools is neither:
+
+>>> mentions = Mentions(["search"])
+>>> for line in ['Schritt 2: search("K2")', 'search("K2") returned 8611 m.', "You can call search(query) for that."]:
+...     mentions.read(line, 0)
+>>> [(mention.tool, mention.text) for mention in mentions.lost]
+[('search', 'Schritt 2: search("K2")')]
+
+May know: nothing of the package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = ("Mention", "Mentions", "call_key")
+
+_LONGEST_LINE = 2_000  # characters looked at; a longer line is no call that someone wrote by hand
+_LONGEST_LABEL = 60
+_VALUE = (
+    r"""\s*(?:[^\W\d][\w-]*\s*(?:=|:|：|＝)\s*)?"""
+    r"""(?:["'“”‘«「『$＄{\[#<]|[-+]?\d|[rf]["']|(?:true|false|null)\b)"""
+)
+_RECOUNT = re.compile(
+    r"""[\s`*_"'.,)]*(?:=(?![=>])|:\s*["'\d]|(?:->|→|=>)\s*["'\d]|\b(?:returned|returns?|gave|gives?|has|had|was|were"""
+    r"""|is|are|did|does|would|will|can|could|may|might|already|failed|found|showed|shows|says|said|told|yields?|yielded)\b)""",
+    re.IGNORECASE,
+)
+"""What behind a call says what came of it."""
+_TALK = re.compile(
+    r"""\b(?:examples?|e\.g|i\.e|usage|syntax|format|signature|note|results?|outputs?|observations?|returned|previous(?:ly)?"""
+    r"""|earlier|already|like|such|instead|not|without|never|no|could|would|can|might|may|if|beispiel|z\.\s?b|ejemplo"""
+    r"""|exemple|esempio|exemplo)\b|n['’]t\b|例|比如|已""",
+    re.IGNORECASE,
+)
+"""What before a call says that it is only spoken of."""
+_ORDER = re.compile(
+    r"\b(?:call|run|use|execute|invoke|do|then|first|next|finally|now|and|action|plan)\W*\Z", re.IGNORECASE
+)
+_LABEL_ENDS = tuple(":：=→>-–—|.。)）(（[,，、;；*`")
+_INTENT = (
+    r"(?:\bi(?:['’]ll| will| shall| am going to|['’]m going to| need to| must| have to)|\blet me(?! know)|\blet['’]?s"
+    r"|\bwe(?:['’]ll| will| need to| must| have to)|^\W*(?:first|next|now|then))\b"
+)
+_VERB = r"(?:use|call|run|invoke|query|execute|try|apply|start with|begin with)"
+_ING = r"^\W*(?:(?:now|first|next)\W+)?(?:calling|running|invoking|executing|using)"
+_DOUBTS = re.compile(
+    r"\b(?:not|without|no|never|unless|if|already|instead|once you|when you|after you|would|could)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"""\W*(?:(?:tool|function)(?:[_ ]name)?|api)\s*\d*\W*[:：=]\s*["'`*]*(?P<tool>[^\W\d][\w.\-/]*)["'`*,\s]*\Z""",
+    re.IGNORECASE,
+)
+_PARAMETERS = re.compile(
+    r"""\W*(?:args?|arguments?|param(?:eter)?s?|(?:tool[_ ]|action[_ ])?inputs?|with|kwargs)\W*[:：=]""", re.IGNORECASE
+)
+_PARAMETERS_WITHIN = 4  # lines
+_CELL_OF_ARGUMENTS = re.compile(r"""["“「$={]|\A\s*\d+\s*\Z""")
+_HEAD_OF_ARGUMENTS = re.compile(r"arg|param|input|query|depend|after", re.IGNORECASE)
+_TAG = re.compile(
+    r"\s*(?:<[|｜]?/?(?:tool|function)[\w▁ ]*call[\w▁ ]*[|｜]?>|\[TOOL_CALLS?\]|<function=)", re.IGNORECASE
+)
+
+
+class Mention(NamedTuple):
+    """A line that looks like a call and is no task."""
+
+    tool: str
+    """The tool; empty where only a tag says that one is called."""
+    text: str
+    """The line."""
+    where: int
+    """Where the call stands in the whole text."""
+    key: int | None
+    """Its `call_key`, to find out if it stands elsewhere as a task; `None` if it is not written out."""
+
+
+def call_key(tool: str, arguments: str) -> int:
+    """A call's text in a form that can be compared and kept."""
+    return hash((tool, "".join(arguments.split())))
+
+
+@lru_cache(maxsize=64)
+def _patterns(tools: frozenset[str]) -> dict[str, re.Pattern[str]]:
+    one = "|".join(map(re.escape, sorted(tools, key=lambda name: (-len(name), name))))
+    tool = rf"(?<![\w.$/-])(?:functions?\.|tools?\.|default_api\.)?(?P<tool>{one})(?![\w-])"
+    flags = re.IGNORECASE
+    return {
+        "call": re.compile(rf"{tool}[`*_]{{0,2}}[ \t]*[(（](?={_VALUE})"),
+        "key": re.compile(
+            rf"""["']?\b(?:tool|tool_?name|function|function_name|action|name|recipient_name|api|call)["']?\s*[:=]\s*"""
+            rf"""["'](?:functions?\.)?(?P<tool>{one})["']""",
+            flags,
+        ),
+        "tag": re.compile(
+            rf"<(?:function=|tool=|(?:tool|invoke|function)\s+name=)?[\"']?(?P<tool>{one})[\"']?(?:\s[^<>]*)?/?>"
+        ),
+        "action": re.compile(rf"""\W*(?:action|✿function✿)\s*\d*\W*[:：]\W*{tool}""", flags),
+        "quoted": re.compile(rf"""[\W\d]*{tool}[`*_]*\s*(?:[:：=]|->|→|[-–])?\s*["“「『].*["”」』]\W*\Z"""),
+        "bracket": re.compile(rf"""[\W\d]*{tool}\s*\[[^\]]+\]\W*\Z""", flags),
+        "meant": re.compile(
+            rf"""(?:{_INTENT}\s+(?:\w+,?\s+){{0,3}}?{_VERB}|{_ING})\s+(?:the\s+|a\s+|my\s+)?[`'"*]*{tool}""", flags
+        ),
+        "cell": re.compile(rf"""[\s`*]*{tool}[\s`*]*(?:[(（].*)?\Z""", flags),
+    }
+
+
+class Mentions:
+    """Reads the lines of one reply that are no tasks.
+
+    Args:
+        tools: The names of the tools; without any, nothing is noticed.
+    """
+
+    def __init__(self, tools: Collection[str]) -> None:
+        self.lost: list[Mention] = []
+        """Lines laid out as calls, so far."""
+        self.meant: list[Mention] = []
+        """Sentences that announce calls, so far."""
+        self._tools = frozenset(tools)
+        self._patterns = _patterns(self._tools) if tools else {}
+        self._named: tuple[int, Mention] | None = None  # `tool: search`, until its arguments follow
+        self._head, self._row_before = "", 0  # the first row of the table that is being read, and its last row so far
+        self._lines = 0
+
+    def read(self, line: str, where: int, *, thought: bool = False) -> None:
+        """Take note of a line that became no task.
+
+        Args:
+            line: The line.
+            where: Where it begins in the whole text.
+            thought: Whether it stands in a thought, where a call is only thought of.
+        """
+        if not self._patterns or len(line) > _LONGEST_LINE:
+            return
+        self._lines += 1
+        found = self._call(line, where) or self._layout(line, where)
+        if found is not None:
+            (self.meant if thought else self.lost).append(found)
+        elif meant := self._sentence(line, where):
+            self.meant.append(meant)
+
+    def is_talk(self, line: str, start: int) -> bool:
+        """Whether a line that begins with a call speaks of it; told where its arguments start.
+
+        Without tools to know, it is always taken for a call.
+        """
+        if not self._patterns:
+            return False
+        inside, rest = _closed(line[:_LONGEST_LINE], start)
+        valued = not inside.strip() or bool(re.match(_VALUE, inside))
+        return bool(_RECOUNT.match(rest)) or (not valued and any(map(str.isalnum, rest)))
+
+    def take(self, tasks: Collection[int], *, nothing_read: bool) -> list[Mention]:
+        """Take what was noticed.
+
+        Args:
+            tasks: The `call_key`s of the tasks: what stands there as well is not lost.
+            nothing_read: Whether the reply has no task: then sentences that announce calls count too.
+        """
+        found = self.lost + self.meant if nothing_read else self.lost
+        self.lost, self.meant = [], []
+        return sorted((each for each in found if each.key not in tasks), key=lambda each: each.where)
+
+    def _call(self, line: str, where: int) -> Mention | None:
+        """A call that is written out: with values, and not in the middle of a sentence."""
+        found = self._patterns["call"].search(line)
+        if found is None:
+            return None
+        label, (inside, rest) = line[: found.start()], _closed(line, found.end())
+        if _RECOUNT.match(rest) or not _is_label(label):
+            return None
+        start = found.start("tool")
+        return Mention(found["tool"], line.strip(), where + start, call_key(found["tool"], inside))
+
+    def _layout(self, line: str, where: int) -> Mention | None:
+        """A call that is laid out: keys and values, tags, a row of a table."""
+        if "|" in line and (row := self._row(line, where)):
+            return row
+        for kind in ("key", "tag"):
+            if (found := self._patterns[kind].search(line)) and _is_label(line[: found.start()]):
+                return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
+        named, self._named = self._named, None
+        if named and self._lines <= named[0]:
+            if _PARAMETERS.match(line):
+                return named[1]
+            self._named = named
+        if (name := _NAMED.match(line)) and name["tool"].rpartition(".")[2] in self._tools:
+            mention = Mention(name["tool"], line.strip(), where + name.start("tool"), None)
+            self._named = self._lines + _PARAMETERS_WITHIN, mention
+            return None
+        for kind in ("action", "quoted", "bracket"):
+            if found := self._patterns[kind].match(line):
+                return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
+        if tag := _TAG.match(line):
+            return Mention("", line.strip(), where + tag.start(), None)
+        return None
+
+    def _row(self, line: str, where: int) -> Mention | None:
+        """A row of a table that has a tool in one cell and arguments or a number in another."""
+        cells = line.split("|")
+        if self._lines - self._row_before > 1:
+            self._head = line
+        self._row_before = self._lines
+        position = 0
+        for cell in cells:
+            if found := self._patterns["cell"].match(cell):
+                others = [other for other in cells if other is not cell]
+                called = "(" in cell and _CELL_OF_ARGUMENTS.search(cell)
+                if called or any(map(_CELL_OF_ARGUMENTS.search, others)) or _HEAD_OF_ARGUMENTS.search(self._head):
+                    return Mention(found["tool"], line.strip(), where + position + found.start("tool"), None)
+            position += len(cell) + 1
+        return None
+
+    def _sentence(self, line: str, where: int) -> Mention | None:
+        found = self._patterns["meant"].search(line)
+        if found is None:
+            return None
+        begin = max(line.rfind(mark, 0, found.start() + 1) for mark in ".!?;") + 1
+        ends = [end for mark in (". ", "! ", "? ", "; ") if (end := line.find(mark, found.end())) >= 0]
+        sentence = line[begin : min(ends, default=len(line))]
+        if _DOUBTS.search(sentence):
+            return None
+        return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
+
+
+def _is_label(text: str) -> bool:
+    """Whether what stands before a call leads to it: nothing, marks, a label, an order; not a sentence."""
+    text = text.rstrip()
+    if len(text) > _LONGEST_LABEL or _TALK.search(text):
+        return False
+    return not any(map(str.isalnum, text)) or text.endswith(_LABEL_ENDS) or bool(_ORDER.search(text))
+
+
+def _closed(line: str, start: int) -> tuple[str, str]:
+    """What stands in a call's brackets, and behind them; all of the line if they are not closed in it."""
+    depth, quote = 1, ""
+    for position in range(start, len(line)):
+        char = line[position]
+        if quote:
+            quote = "" if char == quote and line[position - 1] != "\\" else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "([{（":
+            depth += 1
+        elif char in ")]}）":
+            depth -= 1
+            if depth == 0:
+                return line[start:position], line[position + 1 :]
+    return line[start:], ""
