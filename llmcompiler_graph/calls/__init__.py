@@ -1,5 +1,6 @@
 """One tool call, wherever it runs: turns a LangChain tool and its arguments into an observation.
 
-It may know `core`, `state` and `remote`, and LangGraph's `ToolNode`, but nothing of models or of the graph's nodes.
-Others use `specs` (what the core may know of a tool), `policy` (timeouts and retries) and `runner` (the call itself).
+It may know `core` and `state`, and LangGraph's `ToolNode`, but nothing of models or of the graph's nodes.
+Others use `specs` (what the core may know of a tool), `introspection` (what a tool says of itself in code), `policy`
+(timeouts and retries) and `runner` (the call itself).
 """

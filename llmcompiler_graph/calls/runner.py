@@ -30,9 +30,10 @@ from langgraph.types import Command
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, runs_in_executor
+from llmcompiler_graph.core.errors import described
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON, as_text
-from llmcompiler_graph.remote.tool_executor import runs_in_executor
 from llmcompiler_graph.state import storable
 
 __all__ = ("ToolRunner",)
@@ -80,9 +81,9 @@ class _Call:
 _current: ContextVar[_Call | None] = ContextVar("llmcompiler_call", default=None)
 
 
-def describe_error(error: Exception) -> str:
-    """Say what a tool raised: what `handle_tool_errors=True` puts in the observation."""
-    return f"{type(error).__name__}: {error}"
+def _describe_error(error: Exception) -> str:
+    """Say what a tool raised; `ToolNode` gives it errors of the type in this signature, and no others."""
+    return described(error)
 
 
 class ToolRunner:
@@ -123,7 +124,7 @@ class ToolRunner:
 
         self._node = ToolNode(
             [_noting_copy(tool) for tool in tools],
-            handle_tool_errors=describe_error if handle_tool_errors is True else handle_tool_errors,
+            handle_tool_errors=_describe_error if handle_tool_errors is True else handle_tool_errors,
             # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
             wrap_tool_call=wrap if wrap_tool_call or awrap_tool_call else None,
             awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
@@ -170,9 +171,7 @@ class ToolRunner:
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
     if runs_in_executor(tool):  # the loop only waits for it
         return True
-    has_sync = getattr(tool, "func", tool) is not None
-    has_async = type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
-    return has_async and not (sync and has_sync)
+    return has_async_side(tool) and not (sync and has_sync_side(tool))
 
 
 async def _in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -15,10 +15,9 @@ there, else in the return annotation.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, Tool
@@ -36,6 +35,13 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 
 from llmcompiler_graph.calls.hints import hints, named_like_an_action
+from llmcompiler_graph.calls.introspection import (
+    argument_annotations,
+    field_annotation,
+    function_annotations,
+    function_of,
+    mentions,
+)
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -123,25 +129,9 @@ def _sees_state(tool: BaseTool) -> bool:
     It looks at the arguments and, as these may be given without what is injected, at the function. A function's
     parameter that is only called `runtime` is not counted: all MCP tools have one, for their interceptors.
     """
-    fields = cast("type[BaseModel]", tool.get_input_schema()).model_fields
-    written = [hint for field in fields.values() for hint in (field.annotation, *field.metadata)]
-    return "runtime" in fields or any(map(_holds_state, (*written, *_hints(tool).values())))
-
-
-def _hints(tool: BaseTool) -> dict[str, Any]:
-    """The annotations of a tool's function."""
-    function = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool._run
-    try:
-        return get_type_hints(inspect.unwrap(function), include_extras=True)
-    except (NameError, TypeError):  # names only known to a type checker
-        return {}
-
-
-def _holds_state(hint: Any) -> bool:
-    kind = get_origin(hint) or hint
-    if isinstance(hint, InjectedState) or (isinstance(kind, type) and issubclass(kind, InjectedState | ToolRuntime)):
-        return True
-    return any(_holds_state(part) for part in get_args(hint))
+    arguments = argument_annotations(tool)
+    written = (*arguments.values(), *function_annotations(function_of(tool)).values())
+    return "runtime" in arguments or any(mentions(each, InjectedState, ToolRuntime) for each in written)
 
 
 def _written(arguments: type[Any], tool: str) -> dict[str, Any]:
@@ -173,8 +163,7 @@ def _validator(arguments: type[Any], own: Any) -> Callable[[str, JSON], str | No
     for name, field in arguments.model_fields.items():
         if not unchecked.isdisjoint((name, "*")):
             continue
-        annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        adapters[field.alias or name] = TypeAdapter(annotation)
+        adapters[field.alias or name] = TypeAdapter(field_annotation(field))
 
     def validate(name: str, value: JSON) -> str | None:
         if (adapter := adapters.get(name)) is None:
@@ -196,10 +185,10 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
     if isinstance(declared, dict):
         renamed = _apart(declared)
         return renamed, {f"#/$returns/{name}": each for name, each in renamed.get("$defs", {}).items()}
-    annotation = _hints(tool).get("return", Any)
+    annotation = function_annotations(function_of(tool)).get("return", Any)
     if tool.response_format != "content" or annotation is Any:
         return None, {}
-    if _is_for_the_graph(annotation):
+    if mentions(annotation, BaseMessage, Command):  # the observation is what the message says
         return None, {}
     try:
         schema = TypeAdapter(annotation).json_schema(
@@ -229,11 +218,3 @@ def _apart(schema: Any) -> Any:
             return [_apart(each) for each in schema]
         case _:
             return schema
-
-
-def _is_for_the_graph(annotation: Any) -> bool:
-    """Whether a tool may return messages or commands: the observation is then what the message says."""
-    kind = get_origin(annotation) or annotation
-    if isinstance(kind, type) and issubclass(kind, BaseMessage | Command):
-        return True
-    return any(_is_for_the_graph(part) for part in get_args(annotation))

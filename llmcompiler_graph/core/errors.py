@@ -32,6 +32,7 @@ __all__ = (
     "PlanSyntaxError",
     "ToolTransferError",
     "WorkerLostError",
+    "described",
 )
 
 
@@ -105,3 +106,12 @@ class WorkerLostError(LLMCompilerError, ConnectionError):
 
     LangGraph's default `RetryPolicy` makes such a call again, as any after a `ConnectionError`.
     """
+
+
+def described(error: BaseException) -> str:
+    """Say what was raised, as the last line of a traceback does: what models are told of a tool's exception.
+
+    >>> described(ValueError("no such city"))
+    'ValueError: no such city'
+    """
+    return f"{type(error).__name__}: {error}"

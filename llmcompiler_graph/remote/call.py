@@ -7,7 +7,7 @@ error of that one call, with the reason; a process pool that meets it by itself 
 >>> unpack(make(pack(Located.of(add)), pack(((1, 2), {})), by_value=False).packed)
 3
 
-May know: nothing else of the package.
+May know: `errors`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from langchain_core.tools import BaseTool
+
+from llmcompiler_graph.core.errors import described
 
 __all__ = ("CallResult", "Located", "make", "pack", "unpack")
 
@@ -106,7 +108,7 @@ def make(function: bytes, arguments: bytes, *, by_value: bool, once: str | None 
         call = _function(function)
         args, kwargs = unpack(arguments)
     except Exception as error:
-        return CallResult("unloadable", text=_described(error))
+        return CallResult("unloadable", text=described(error))
     if once is not None and not _first_time(once):
         return CallResult("repeated")
     try:
@@ -120,19 +122,15 @@ def make(function: bytes, arguments: bytes, *, by_value: bool, once: str | None 
 
 
 def _raised(error: BaseException, *, by_value: bool) -> CallResult:
-    told = _described(error)
+    told = described(error)
     try:
         error.add_note(f"It was raised in another process:\n{traceback.format_exc()}")
         packed = pack(error, by_value=by_value)
         again = unpack(packed)  # many exceptions can be packed but not unpacked, or say something else then
     except Exception:
         return CallResult("raised", text=told)
-    same = type(again) is type(error) and _described(again) == told
+    same = type(again) is type(error) and described(again) == told
     return CallResult("raised", packed if same else b"", told)
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _first_time(name: str) -> bool:

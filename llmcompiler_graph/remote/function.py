@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, cast
 from uuid import uuid4
 
-from llmcompiler_graph.core.errors import ConfigurationError, ToolTransferError, WorkerLostError
+from llmcompiler_graph.core.errors import ConfigurationError, ToolTransferError, WorkerLostError, described
 from llmcompiler_graph.remote.call import CallResult, Located, make, pack, unpack
 
 __all__ = ("RemoteFunction", "awaited")
@@ -110,7 +110,7 @@ class RemoteFunction:
         except Exception as error:
             msg = (
                 f"tool {self._name!r}: {type(self._executor).__name__} could not make the call: "
-                f"{type(error).__name__}: {error}; its workers need this package and the tool's code, as they are here"
+                f"{described(error)}; its workers need this package and the tool's code, as they are here"
             )
             raise ToolTransferError(msg) from error
         return cast("CallResult", outcome)

@@ -38,20 +38,27 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial, wraps
-from typing import Any, TypeAlias, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, Tool
-from langchain_core.tools.base import get_all_basemodel_annotations
+from langchain_core.tools import BaseTool
 from langgraph.prebuilt import InjectedStore, ToolRuntime
 from langgraph.store.base import BaseStore
 
+from llmcompiler_graph.calls.introspection import (
+    argument_annotations,
+    function_annotations,
+    has_async_side,
+    is_of_function,
+    mentions,
+    sync_function_of,
+)
 from llmcompiler_graph.core.arguments import check_names
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.remote.function import RemoteFunction, awaited
 
-__all__ = ("ToolExecutor", "in_executor", "runs_in_executor")
+__all__ = ("ToolExecutor", "in_executor")
 
 ToolExecutor: TypeAlias = Executor | Mapping[str, Executor]
 """One executor for every tool that is only synchronous, or one by name for any tool that has a synchronous side."""
@@ -73,7 +80,7 @@ def in_executor(tools: Sequence[BaseTool], specs: Iterable[ToolSpec], executor: 
     """
     if executor is None:
         return list(tools)
-    by_name = executor if isinstance(executor, Mapping) else {t.name: executor for t in tools if not _is_async(t)}
+    by_name = executor if isinstance(executor, Mapping) else {t.name: executor for t in tools if not has_async_side(t)}
     check_names("tool_executor", by_name, [tool.name for tool in tools])
     repeatable = {spec.name for spec in specs if spec.repeatable or spec.idempotent}
     return [
@@ -82,17 +89,12 @@ def in_executor(tools: Sequence[BaseTool], specs: Iterable[ToolSpec], executor: 
     ]
 
 
-def runs_in_executor(tool: BaseTool) -> bool:
-    """Whether a tool is one that `in_executor` made."""
-    return "_arun" in vars(tool)
-
-
 def _moved(tool: BaseTool, executor: Any, *, repeatable: bool) -> BaseTool:
     if not isinstance(executor, Executor):  # a Dask client, say
         msg = f"tool_executor must be a concurrent.futures.Executor (of Dask: client.get_executor()), not {executor!r}"
         raise ConfigurationError(msg)
     function = getattr(tool, "func", None)
-    if function is None and _is_of_function(tool):
+    if function is None and is_of_function(tool):
         msg = f"tool {tool.name!r} is asynchronous only: it runs on the event loop and not in an executor"
         raise ConfigurationError(msg)
     if isinstance(executor, ThreadPoolExecutor):
@@ -108,14 +110,6 @@ def _moved(tool: BaseTool, executor: Any, *, repeatable: bool) -> BaseTool:
     copy = tool.model_copy(update={"func": None, "coroutine": function} if function is not None else {})
     copy.__dict__["_arun"] = arun
     return copy
-
-
-def _is_of_function(tool: BaseTool) -> bool:
-    return type(tool)._run in (StructuredTool._run, Tool._run)
-
-
-def _is_async(tool: BaseTool) -> bool:
-    return type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
 
 
 def _in_threads(tool: BaseTool, executor: Executor) -> Callable[..., Awaitable[Any]]:
@@ -135,12 +129,12 @@ def _in_threads(tool: BaseTool, executor: Executor) -> Callable[..., Awaitable[A
 
 
 def _in_processes(tool: BaseTool, executor: Executor, *, repeatable: bool) -> Callable[..., Awaitable[Any]]:
-    of_function = _is_of_function(tool)
-    function: Callable[..., Any] = cast("Any", tool).func if of_function else tool._run
-    hints = _hints(function)
-    _refuse_what_stays_here(tool, function, {**hints, **get_all_basemodel_annotations(tool.get_input_schema())})
+    of_function = is_of_function(tool)
+    function = sync_function_of(tool)
+    written = function_annotations(function)
+    _refuse_what_stays_here(tool, function, {**written, **argument_annotations(tool)})
     remote = RemoteFunction(tool.name, function, executor, repeatable=repeatable)
-    config_parameter = next((name for name, hint in hints.items() if hint is RunnableConfig), None)
+    config_parameter = next((name for name, each in written.items() if each is RunnableConfig), None)
 
     async def run(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop("run_manager", None)
@@ -159,8 +153,9 @@ def _sent_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _refuse_what_stays_here(tool: BaseTool, function: Callable[..., Any], hints: Mapping[str, Any]) -> None:
-    refused = [name for name, hint in hints.items() if name == "runtime" or _mentions(hint)]
+def _refuse_what_stays_here(tool: BaseTool, function: Callable[..., Any], written: Mapping[str, Any]) -> None:
+    here = (BaseStore, InjectedStore, ToolRuntime)
+    refused = [name for name, each in written.items() if name == "runtime" or mentions(each, *here)]
     for name, parameter in inspect.signature(function).parameters.items():
         if name in {"callbacks", "run_manager"} and parameter.default is inspect.Parameter.empty:
             refused.append(name)
@@ -171,20 +166,3 @@ def _refuse_what_stays_here(tool: BaseTool, function: Callable[..., Any], hints:
             "cross, or leave it here: name the tools that are to run there, as in tool_executor={'name': executor}"
         )
         raise ConfigurationError(msg)
-
-
-def _mentions(hint: Any) -> bool:
-    """Whether an annotation asks for a store or a runtime."""
-    kind = get_origin(hint) or hint
-    if isinstance(hint, InjectedStore):
-        return True
-    if isinstance(kind, type) and issubclass(kind, ToolRuntime | InjectedStore | BaseStore):
-        return True
-    return any(_mentions(part) for part in get_args(hint))
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # names only known to a type checker; a partial or a callable object
-        return {}

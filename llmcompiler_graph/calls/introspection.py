@@ -1,0 +1,101 @@
+"""What a LangChain tool says of itself in code: its functions, and the annotations of what it takes and gives.
+
+>>> from langchain_core.tools import tool
+>>> from langgraph.prebuilt import InjectedState
+>>> from langgraph.types import Command
+>>> @tool
+... def note(text: str, state: Annotated[dict, InjectedState]) -> Command:
+...     '''Note a text.'''
+...     return Command()
+>>> written = function_annotations(function_of(note))
+>>> mentions(written["state"], InjectedState), mentions(written["return"], Command)
+(True, True)
+>>> has_sync_side(note), has_async_side(note), is_of_function(note)
+(True, False, True)
+
+What an MCP server says of its tools is read in `hints`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+
+from langchain_core.tools import BaseTool, StructuredTool, Tool
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+__all__ = (
+    "argument_annotations",
+    "field_annotation",
+    "function_annotations",
+    "function_of",
+    "has_async_side",
+    "has_sync_side",
+    "is_of_function",
+    "mentions",
+    "runs_in_executor",
+    "sync_function_of",
+)
+
+
+def is_of_function(tool: BaseTool) -> bool:
+    """Whether a tool is made of functions, as `@tool` makes it, and has no `_run` of its own."""
+    return type(tool)._run in (StructuredTool._run, Tool._run)
+
+
+def has_sync_side(tool: BaseTool) -> bool:
+    """Whether a tool can be called synchronously."""
+    return getattr(tool, "func", tool) is not None
+
+
+def has_async_side(tool: BaseTool) -> bool:
+    """Whether a tool is called on the event loop; LangChain calls any other in a thread there."""
+    return type(tool)._arun is not BaseTool._arun and getattr(tool, "coroutine", tool) is not None
+
+
+def runs_in_executor(tool: BaseTool) -> bool:
+    """Whether a tool is one that `remote` has moved: a `_arun` of its own awaits the executor."""
+    return "_arun" in vars(tool)
+
+
+def function_of(tool: BaseTool) -> Callable[..., Any]:
+    """The function that a tool calls: the asynchronous one if there are two."""
+    return getattr(tool, "coroutine", None) or sync_function_of(tool)
+
+
+def sync_function_of(tool: BaseTool) -> Callable[..., Any]:
+    """The function that a tool calls synchronously: the one it is made of, else its `_run`."""
+    return getattr(tool, "func", None) or tool._run
+
+
+def function_annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, `return` among them; none if some are names that only a type checker knows."""
+    try:
+        return get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError):  # TypeError: a partial or a callable object
+        return {}
+
+
+def argument_annotations(tool: BaseTool) -> dict[str, Any]:
+    """The annotations of a tool's argument schema, by argument; what is injected may stand there or in the function."""
+    fields = cast("type[BaseModel]", tool.get_input_schema()).model_fields
+    return {name: field_annotation(field) for name, field in fields.items()}
+
+
+def field_annotation(field: FieldInfo) -> Any:
+    """A field's annotation as it was written: pydantic keeps apart what `Annotated` added to it."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+
+
+def mentions(annotation: Any, *kinds: type) -> bool:
+    """Whether an annotation is one of these classes, or holds one, or an instance of one.
+
+    >>> mentions(list[int | None], int), mentions(Annotated[str, 7], int), mentions(list[str], int)
+    (True, True, False)
+    """
+    kind = get_origin(annotation) or annotation
+    if isinstance(annotation, kinds) or (isinstance(kind, type) and issubclass(kind, kinds)):
+        return True
+    return any(mentions(part, *kinds) for part in get_args(annotation))
