@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, Required
+from typing import Annotated, Any, Generic, Literal, NotRequired, Required
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, MessageLikeRepresentation
 from langgraph.graph.message import add_messages
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, TypeVar
 
 from llmcompiler_graph.core.language.call_syntax import parse_arguments
 from llmcompiler_graph.core.language.plan import Task
@@ -22,9 +22,12 @@ __all__ = (
     "PARTIAL_RESULTS",
     "Clock",
     "DiagnosticRecord",
+    "LLMCompilerInput",
+    "LLMCompilerOutput",
     "LLMCompilerState",
     "ObservationRecord",
     "Repair",
+    "ResponseT",
     "Round",
     "Selected",
     "Span",
@@ -39,6 +42,9 @@ __all__ = (
     "task_from_record",
     "think_tag",
 )
+
+ResponseT = TypeVar("ResponseT", default=Any)
+"""The type of `structured_response`."""
 
 PARTIAL_RESULTS = "partial_results"
 """The key, in the artifact of a failed task's `ToolMessage`, of what its other calls returned."""
@@ -194,8 +200,15 @@ class Clock(TypedDict):
     """On the wall clock, in seconds since 1970."""
 
 
-class LLMCompilerState(TypedDict):
-    """What the graph takes (`messages`) and gives, and what its nodes note for each other."""
+class LLMCompilerInput(TypedDict):
+    """What a run takes, besides the caller's own keys."""
+
+    messages: Required[Annotated[Sequence[MessageLikeRepresentation], add_messages]]
+    """What is new in the conversation, the question last."""
+
+
+class LLMCompilerOutput(TypedDict, Generic[ResponseT]):
+    """What a run gives, besides the caller's own keys."""
 
     messages: Required[Annotated[list[AnyMessage], add_messages]]
     """The conversation: questions, plans (an `AIMessage` with a tool call per task), `ToolMessage`s, answers."""
@@ -203,18 +216,23 @@ class LLMCompilerState(TypedDict):
     """The tasks of the turn, in plan order."""
     rounds: NotRequired[list[Round]]
     """The plans of the turn, in order."""
-    selected: NotRequired[list[Selected]]
-    """The tools and examples that were picked for the turn's plans, if they are picked."""
     timeline: NotRequired[list[TimelineEntry]]
     """When the turn's tasks ran."""
-    decision: NotRequired[Literal["finish", "replan"]]
-    """What the joiner decided last."""
     plan_text: NotRequired[str]
     """The last plan as it stands; changed while the run is paused before it runs, it is read again (see `revision`)."""
+    structured_response: NotRequired[ResponseT]
+    """The answer in the form of `response_format`, if one was given."""
+
+
+class LLMCompilerState(LLMCompilerOutput[ResponseT], Generic[ResponseT]):
+    """The graph's state: what a run gives, and what its nodes note for each other."""
+
+    selected: NotRequired[list[Selected]]
+    """The tools and examples that were picked for the turn's plans, if they are picked."""
+    decision: NotRequired[Literal["finish", "replan"]]
+    """What the joiner decided last."""
     next_plan: NotRequired[str]
     """The plan that the joiner wrote when it decided to replan (`fuse_replan`); empty if it wrote none."""
-    structured_response: NotRequired[Any]
-    """The answer in the form of `response_format`, if one was given."""
     turn: NotRequired[str]
     """The id of the message that the turn answers."""
     decided_after: NotRequired[str]

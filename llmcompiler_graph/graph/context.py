@@ -17,6 +17,8 @@ from langgraph.config import get_config
 from llmcompiler_graph.approval import Approval
 from llmcompiler_graph.calls.policy import ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.core.arguments import check_count, check_names, refused
+from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Moment
 from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
@@ -64,6 +66,27 @@ class Settings:
     """How many calls of a tool may run at a time, by name."""
     selection: ToolSelection | None
     """Picks the tools and examples of each question; `None` to show all."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot be used.
+
+        Raises:
+            ConfigurationError: One of them is none, or they contradict each other.
+        """
+        check_count("max_replans", self.max_replans, 0)
+        check_count("max_repairs", self.max_repairs, 0)
+        check_count("max_observation_chars", self.max_observation_chars, 1)
+        for what, number in (("max_tasks", self.max_tasks), ("max_concurrency", self.max_concurrency)):
+            if number is not None:
+                check_count(what, number, 1)
+        if not isinstance(self.tool_concurrency, Mapping):
+            raise refused("tool_concurrency", "numbers by tool name", self.tool_concurrency)
+        check_names("tool_concurrency", self.tool_concurrency, [spec.name for spec in self.specs])
+        for tool, limit in self.tool_concurrency.items():
+            check_count(f"tool_concurrency[{tool!r}]", limit, 1)
+        if self.plan_format == "tools" and self.fuse_replan:
+            msg = "fuse_replan needs plan_format='text': the joiner writes the next plan into its reply"
+            raise ConfigurationError(msg)
 
     def unit(self, held: Iterable[str] = ()) -> TaskFetchingUnit:
         """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, overload
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import SystemMessage
@@ -22,31 +22,117 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
-from typing_extensions import TypedDict
+from langgraph.typing import ContextT, StateT
+from typing_extensions import TypedDict, TypeVar, Unpack
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
-from llmcompiler_graph.core.arguments import check_count, check_names, refused, seconds
-from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching
-from llmcompiler_graph.graph.joiner import Joiner, Strategy
+from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
 from llmcompiler_graph.graph.planner import Planner
+from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
-from llmcompiler_graph.models.dialects import Dialect, TextDialect, ToolCallDialect
+from llmcompiler_graph.models.dialects import dialect_for
 from llmcompiler_graph.models.lazy import LazyModel, is_local
 from llmcompiler_graph.models.prompts import PlanFormat, system_message
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
-from llmcompiler_graph.state import LLMCompilerState
+from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState, ResponseT
 from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
 
 __all__ = ("create_llm_compiler",)
 
-_INSIDE = frozenset({"clock", "decided_after", "decision", "next_plan", "selected", "turn"})
+_StateT = TypeVar("_StateT", bound=LLMCompilerState[Any])
+
+
+class _Options(TypedDict, total=False):
+    """The arguments that say nothing of the result's type, for the overloads: `create_llm_compiler` describes them."""
+
+    system_prompt: str | SystemMessage | None
+    planner_model: str | BaseChatModel | None
+    joiner_model: str | BaseChatModel | None
+    examples: Sequence[PlanExample] | None
+    plan_format: PlanFormat
+    select_tools: SelectTools | None
+    constrain: Constrain
+    thinking_tags: Sequence[tuple[str, str]]
+    max_replans: int
+    fuse_replan: bool
+    max_repairs: int
+    max_tasks: int | None
+    max_concurrency: int | None
+    tool_concurrency: Mapping[str, int] | None
+    tool_timeout: Timeout | None
+    tool_retry_policy: Retry | None
+    deadline: float | timedelta | None
+    tool_executor: ToolExecutor | None
+    interrupt_on: Mapping[str, bool | InterruptOnConfig] | None
+    max_observation_chars: int
+    handle_tool_errors: Any
+    wrap_tool_call: ToolCallWrapper | None
+    awrap_tool_call: AsyncToolCallWrapper | None
+    checkpointer: Checkpointer
+    store: BaseStore | None
+    interrupt_before: list[str] | None
+    interrupt_after: list[str] | None
+    debug: bool
+    name: str | None
+    cache: BaseCache[Any] | None
+
+
+@overload
+def create_llm_compiler(
+    model: str | BaseChatModel,
+    tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
+    *,
+    response_format: type[ResponseT] | Strategy[ResponseT] | None = None,
+    state_schema: None = None,
+    context_schema: type[ContextT] | None = None,
+    **options: Unpack[_Options],
+) -> CompiledStateGraph[LLMCompilerState[ResponseT], ContextT, LLMCompilerInput, LLMCompilerOutput[ResponseT]]: ...
+
+
+@overload
+def create_llm_compiler(
+    model: str | BaseChatModel,
+    tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
+    *,
+    response_format: Mapping[str, Any],  # JSON Schema
+    state_schema: None = None,
+    context_schema: type[ContextT] | None = None,
+    **options: Unpack[_Options],
+) -> CompiledStateGraph[
+    LLMCompilerState[dict[str, Any]], ContextT, LLMCompilerInput, LLMCompilerOutput[dict[str, Any]]
+]: ...
+
+
+@overload
+def create_llm_compiler(
+    model: str | BaseChatModel,
+    tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
+    *,
+    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
+    state_schema: type[_StateT],  # extends `LLMCompilerState`
+    context_schema: type[ContextT] | None = None,
+    **options: Unpack[_Options],
+) -> CompiledStateGraph[_StateT, ContextT, Any, _StateT]: ...
+
+
+@overload
+def create_llm_compiler(
+    model: str | BaseChatModel,
+    tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
+    *,
+    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
+    state_schema: type[StateT],  # has only the caller's keys: no type has both these and the graph's
+    context_schema: type[ContextT] | None = None,
+    **options: Unpack[_Options],
+) -> CompiledStateGraph[StateT, ContextT, Any, Any]: ...
 
 
 def create_llm_compiler(
@@ -143,7 +229,8 @@ def create_llm_compiler(
         handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it.
         wrap_tool_call: As in `ToolNode`.
         awrap_tool_call: As in `ToolNode`.
-        state_schema: A TypedDict with further state keys.
+        state_schema: A TypedDict with further state keys, which a run takes and gives too. Keys may be marked with
+            LangChain's `OmitFromInput`, `OmitFromOutput` and `PrivateStateAttr`.
         context_schema: The schema of the run's `context`.
         checkpointer: As in `StateGraph.compile`: keeps threads, and each task as it finishes.
         store: Given to tools that ask for it.
@@ -158,54 +245,37 @@ def create_llm_compiler(
     Raises:
         ConfigurationError: An argument cannot be used; the message says which and why.
     """
-    check_count("max_replans", max_replans, 0)
-    check_count("max_repairs", max_repairs, 0)
-    check_count("max_observation_chars", max_observation_chars, 1)
-    for what, number in (("max_tasks", max_tasks), ("max_concurrency", max_concurrency)):
-        if number is not None:
-            check_count(what, number, 1)
-    if not isinstance(system_prompt, str | SystemMessage | None):
-        raise refused("system_prompt", "text or a SystemMessage", system_prompt)
-    tags = _check_tags(thinking_tags)
-    limit = None if deadline is None else seconds("deadline", deadline)
-    if plan_format not in get_args(PlanFormat):
-        raise refused("plan_format", "'text' or 'tools'", plan_format)
-    if plan_format == "tools" and fuse_replan:
-        msg = "fuse_replan needs plan_format='text': the joiner writes the next plan into its reply"
-        raise ConfigurationError(msg)
-    made = as_tools(tools or ())
-    specs = [tool_spec(tool) for tool in made]
-    _check_concurrency(tool_concurrency or {}, [spec.name for spec in specs])
-    dialect: Dialect = TextDialect() if plan_format == "text" else ToolCallDialect(specs)
+    toolset = as_tools(tools or ())
+    specs = [tool_spec(tool) for tool in toolset]
+    names = [spec.name for spec in specs]
     planner_model = model if planner_model is None else planner_model
     joiner_model = model if joiner_model is None else joiner_model
+    dialect = dialect_for(plan_format, specs)
     if isinstance(planner_model, BaseChatModel):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     check_examples(examples or (), specs)
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
+    approval = Approval(interrupt_on or {}, names)
     write = partial(
         system_message,
-        system_prompt=system_prompt or "",
+        system_prompt="" if system_prompt is None else system_prompt,
         fused=fuse_replan,
         plan_format=plan_format,
         numbered_by=dialect.numbered_by,
     )
-    selection = None
-    if select_tools is not None:
-        selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
-    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
-    shared = Shared()
     settings = Settings(
         specs=specs,
         runner=ToolRunner(
-            in_executor(made, specs, tool_executor),
+            in_executor(toolset, specs, tool_executor),
             handle_tool_errors=handle_tool_errors,
             wrap_tool_call=wrap_tool_call,
             awrap_tool_call=awrap_tool_call,
         ),
         system=write(specs, made_examples(specs) if examples is None else examples),
-        selection=selection,
+        selection=select_tools
+        if select_tools is None
+        else ToolSelection(select_tools, specs, examples, partial(write, tools_last=True)),
         plan_format=plan_format,
         max_replans=max_replans,
         fuse_replan=fuse_replan,
@@ -213,7 +283,7 @@ def create_llm_compiler(
         max_tasks=max_tasks,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
-        deadline=limit,
+        deadline=None if deadline is None else seconds("deadline", deadline),
         # who pauses between planning and running wants to see the plan before anything is done
         held=frozenset(
             spec.name
@@ -224,37 +294,27 @@ def create_llm_compiler(
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
     )
-    lazy = LazyModel(planner_model, tags)
-    one = planner_model is joiner_model or (isinstance(planner_model, str) and planner_model == joiner_model)
-    joining = lazy if one else LazyModel(joiner_model, tags)
-    planning = Planner(
+    shared = Shared()
+    planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
+    form = answer_form(response_format)
+    planner = Planner(
         settings,
         shared,
-        lazy,
+        planning,
         constraint_for(constrain, planner_model) if plan_format == "text" else None,
         dialect,
         joiner=None if is_local(joiner_model) else joining,
     )
-    fetching = Fetching(settings, shared)
     joiner = Joiner(
         settings,
         shared,
         joining,
         constraint_for(constrain, joiner_model),
         name=name or "joiner",
-        response_format=response_format,
-        dialect=dialect if one else None,
+        form=form,
+        dialect=dialect if joining is planning else None,
     )
-    schema = _schema(state_schema)
-    interface = _shared(schema, structured=response_format is not None)
-    graph = StateGraph(schema, context_schema=context_schema, input_schema=interface, output_schema=interface)
-    graph.add_node("planner", _node("planner", planning.plan))
-    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
-    graph.add_node("joiner", _node("joiner", joiner.join))
-    graph.add_edge(START, "planner")
-    graph.add_edge("planner", "task_fetching_unit")
-    graph.add_edge("task_fetching_unit", "joiner")
-    graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
+    graph = _wired(graph_schemas(state_schema, form), context_schema, planner, Fetching(settings, shared), joiner)
     compiled = graph.compile(
         checkpointer=checkpointer,
         store=store,
@@ -267,12 +327,30 @@ def create_llm_compiler(
     return compiled.with_config(callbacks=[shared.inflight])
 
 
-def _check_concurrency(limits: Mapping[str, int], tools: Sequence[str]) -> None:
-    if not isinstance(limits, Mapping):
-        raise refused("tool_concurrency", "numbers by tool name", limits)
-    check_names("tool_concurrency", limits, tools)
-    for tool, limit in limits.items():
-        check_count(f"tool_concurrency[{tool!r}]", limit, 1)
+def _wired(
+    schemas: Schemas, context_schema: type[Any] | None, planner: Planner, fetching: Fetching, joiner: Joiner
+) -> StateGraph[Any, Any, Any, Any]:
+    """Connect the three nodes."""
+    graph = StateGraph(
+        schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
+    )
+    graph.add_node("planner", _node("planner", planner.plan))
+    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
+    graph.add_node("joiner", _node("joiner", joiner.join))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    graph.add_edge("task_fetching_unit", "joiner")
+    graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
+    return graph
+
+
+def _lazy_models(
+    planner: str | BaseChatModel, joiner: str | BaseChatModel, tags: Sequence[tuple[str, str]]
+) -> tuple[LazyModel, LazyModel]:
+    """The models that plan and join; the same object twice, if they are one model."""
+    planning = LazyModel(planner, tags)
+    same = planner is joiner or (isinstance(planner, str) and planner == joiner)
+    return planning, planning if same else LazyModel(joiner, tags)
 
 
 def _check_tags(given: object) -> list[tuple[str, str]]:
@@ -309,26 +387,3 @@ def _node(name: str, run: Callable[..., Any]) -> RunnableLambda[Any, Any]:
         return run_in_background(run(state, sync=True))
 
     return RunnableLambda(invoke, partial(run, sync=False), name=name)
-
-
-def _schema(state_schema: type[Any] | None) -> type[Any]:
-    """The graph's state: ours, with the caller's keys."""
-    if state_schema is None or state_schema is LLMCompilerState:
-        return LLMCompilerState
-    if not hasattr(state_schema, "__total__"):
-        msg = f"state_schema must be a TypedDict, not {state_schema!r}"
-        raise ConfigurationError(msg)
-    ours = get_type_hints(LLMCompilerState, include_extras=True)
-    theirs = get_type_hints(state_schema, include_extras=True)
-    for key in sorted(ours.keys() & theirs.keys() - {"messages", "structured_response"}):
-        if ours[key] != theirs[key]:
-            msg = f"state_schema cannot have a key {key!r} of its own: the graph has one"
-            raise ConfigurationError(msg)
-    return cast("type[Any]", TypedDict(state_schema.__name__, {**ours, **theirs}))  # type: ignore[operator]
-
-
-def _shared(schema: type[Any], *, structured: bool) -> type[Any]:
-    """What is shared with callers and a parent graph: without what the nodes note for each other."""
-    inside = _INSIDE if structured else _INSIDE | {"structured_response"}
-    keys = {key: kind for key, kind in get_type_hints(schema, include_extras=True).items() if key not in inside}
-    return cast("type[Any]", TypedDict(schema.__name__, keys))  # type: ignore[operator]

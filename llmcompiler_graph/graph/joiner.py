@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from types import UnionType
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.config import get_config, get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.message import push_message
+from typing_extensions import TypeVar
 
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
@@ -27,18 +29,34 @@ from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
 
-__all__ = ("Joiner", "Strategy")
+__all__ = ("Joiner", "Strategy", "answer_form")
+
+ResponseT_co = TypeVar("ResponseT_co", covariant=True, default=Any)
 
 _NO_MORE_PLANS = "No other plan is possible. Write the answer to the question now, from what is known."
 _STRUCTURED = "Give the answer in the form asked for."
 
 
-class Strategy(Protocol):
+class Strategy(Protocol[ResponseT_co]):
     """How an answer gets its form, such as LangChain's `ToolStrategy` and `ProviderStrategy`."""
 
     @property
-    def schema(self) -> Any:
+    def schema(self) -> type[ResponseT_co] | UnionType | dict[str, Any]:
         """The form."""
+
+
+def answer_form(response_format: object) -> type[Any] | Mapping[str, Any] | None:
+    """Read what form an answer is to have; of a strategy its `schema`.
+
+    Raises:
+        ConfigurationError: It is no pydantic model, TypedDict or JSON Schema.
+    """
+    what, form = "response_format", response_format
+    if not isinstance(form, type | Mapping | None) and hasattr(form, "schema"):
+        what, form = f"the schema of response_format's {type(form).__name__}", form.schema
+    if not isinstance(form, type | Mapping | None):
+        raise refused(what, "one pydantic model, TypedDict or JSON Schema", form)
+    return form
 
 
 class Joiner:
@@ -50,12 +68,8 @@ class Joiner:
         model: The model that decides.
         constraint: What to hold the model to, if it takes a grammar.
         name: Whose the answer is: the name of its message.
-        response_format: The form of `structured_response`: a pydantic model, TypedDict or JSON Schema, or a strategy,
-            whose `schema` is taken.
+        form: The form of `structured_response`, if it is to give one: a pydantic model, TypedDict or JSON Schema.
         dialect: How the same model writes plans; plan text if not given.
-
-    Raises:
-        ConfigurationError: The form is none of these.
     """
 
     def __init__(
@@ -66,20 +80,15 @@ class Joiner:
         constraint: Constraint | None = None,
         *,
         name: str = "joiner",
-        response_format: Any = None,
+        form: type[Any] | Mapping[str, Any] | None = None,
         dialect: Dialect | None = None,
     ) -> None:
-        what, form = "response_format", response_format
-        if not isinstance(form, type | Mapping | None) and hasattr(form, "schema"):
-            what, form = f"the schema of response_format's {type(form).__name__}", form.schema
-        if not isinstance(form, type | Mapping | None):
-            raise refused(what, "one pydantic model, TypedDict or JSON Schema", form)
         self._settings = settings
         self._shared = shared
         self._model = model
         self._constraint = constraint
         self._name = name
-        self._response_format: Any = form
+        self._form: Any = form
         self._dialect = dialect or TextDialect()
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
@@ -128,7 +137,7 @@ class Joiner:
             response_metadata=reply.metadata,
         )
         update |= {"decision": "finish", "messages": [answer]}
-        if self._response_format is not None:
+        if self._form is not None:
             update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
             one["usage"] = _counted(one, add_usage(reply.usage, used) if used else reply.usage)
             one["joining"] = Span(started=began, finished=now())
@@ -171,7 +180,7 @@ class Joiner:
         self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool
     ) -> tuple[Any, UsageMetadata | None]:
         """Ask for the answer in the form asked for; return it and the tokens that took."""
-        structured = model.with_structured_output(self._response_format, include_raw=True)
+        structured = model.with_structured_output(self._form, include_raw=True)
         config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
         messages = [*prompt, HumanMessage(_STRUCTURED)]
         if sync:

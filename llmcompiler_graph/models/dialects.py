@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 
+from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
@@ -23,8 +24,9 @@ from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.models.lazy import ChatModel
+from llmcompiler_graph.models.prompts import PlanFormat
 
-__all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "function_schemas")
+__all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "dialect_for", "function_schemas")
 
 
 class Reader(Protocol):
@@ -55,6 +57,21 @@ class Dialect(Protocol):
 
     def reader(self, first: int) -> Reader:
         """Make the reader of one reply, whose first task is expected to have this index."""
+
+
+def dialect_for(plan_format: PlanFormat, tools: Iterable[ToolSpec]) -> Dialect:
+    """Make what reads a model's plans.
+
+    Raises:
+        ConfigurationError: There is no such format.
+    """
+    match plan_format:
+        case "text":
+            return TextDialect()
+        case "tools":
+            return ToolCallDialect(tools)
+        case _:
+            raise refused("plan_format", "'text' or 'tools'", plan_format)
 
 
 class TextDialect:

@@ -33,6 +33,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.examples import PlanExample, shown_tasks
@@ -143,7 +144,12 @@ def system_message(
         plan_format: How the planner model writes plans.
         numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
         tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
+
+    Raises:
+        ConfigurationError: `system_prompt` is neither text nor a message.
     """
+    if not isinstance(system_prompt, str | SystemMessage):
+        raise refused("system_prompt", "text or a SystemMessage", system_prompt)
     decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
     if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")

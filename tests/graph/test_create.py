@@ -1,13 +1,16 @@
+import inspect
 import json
 import os
 import subprocess
 import sys
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, get_args, get_overloads, get_type_hints
 
 import pytest
 from inline_snapshot import snapshot
+from langchain.agents import AgentState
+from langchain.agents.middleware.types import OmitFromInput, OmitFromOutput, PrivateStateAttr
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
@@ -655,8 +658,50 @@ async def test_what_is_given_back() -> None:
     final = await graph.ainvoke(QUESTION, thread())
     assert set(final) == {"messages", "tasks", "rounds", "timeline", "plan_text"}
     assert (await graph.aget_state(thread())).values["decision"] == "finish"
-    keys = {"messages", "tasks", "rounds", "timeline", "plan_text"}
-    assert set(graph.get_output_jsonschema()["properties"]) == set(graph.get_input_jsonschema()["properties"]) == keys
+    assert set(graph.get_output_jsonschema()["properties"]) == set(final)
+
+
+@pytest.mark.parametrize("state_schema", [None, LLMCompilerState, "own", "create_agent's"])
+@pytest.mark.parametrize("response_format", [None, Answer])
+def test_what_is_asked_for(state_schema: Any, response_format: Any) -> None:
+    """Forms, MCP tools and A2A cards ask for `messages` and the caller's own keys; marked keys are left out."""
+
+    class Own(TypedDict):
+        user: str
+        seen: NotRequired[Annotated[int, OmitFromInput]]
+        secret: NotRequired[Annotated[str, PrivateStateAttr]]
+        note: Annotated[str, OmitFromOutput]
+
+    class Agent(AgentState[Any]):
+        user: str
+
+    schema = {"own": Own, "create_agent's": Agent}.get(state_schema, state_schema)
+    graph = create_llm_compiler(ScriptedModel(), TOOLS, state_schema=schema, response_format=response_format)
+    taken, given = graph.get_input_jsonschema(), graph.get_output_jsonschema()
+    own = {"own": ({"user", "note"}, {"user", "seen"}), "create_agent's": ({"user"}, {"user"})}.get(state_schema)
+    asked, told = own or (set(), set())
+    formed = {"structured_response"} if response_format else set()
+    assert set(taken["properties"]) == {"messages"} | asked
+    assert set(given["properties"]) == {"messages", "tasks", "rounds", "timeline", "plan_text"} | formed | told
+    assert set(taken["required"]) == {"messages"} | asked
+    if response_format:
+        assert given["properties"]["structured_response"] == {"$ref": "#/$defs/Answer"}
+
+
+async def test_what_is_not_asked_for_changes_nothing() -> None:
+    """Keys of the graph's own in a run's input are none of its input."""
+    graph = create_llm_compiler(ScriptedModel([PLAN, FINISH]), TOOLS, checkpointer=InMemorySaver())
+    given: Any = {**QUESTION, "tasks": [{"index": 7}], "decision": "replan", "plan_text": '1. search("other")'}
+    check_final(await graph.ainvoke(given, thread()))
+
+
+def test_all_arguments_have_types() -> None:
+    """The overloads, which type checkers read, take what the function takes."""
+    taken = set(inspect.signature(create_llm_compiler).parameters)
+    for overload in get_overloads(create_llm_compiler):
+        hints = inspect.signature(overload).parameters
+        (options,) = get_args(get_type_hints(overload)["options"])
+        assert set(hints) - {"options"} | set(options.__annotations__) == taken
 
 
 async def test_as_a_tool_of_another_agent() -> None:

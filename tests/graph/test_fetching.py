@@ -704,12 +704,9 @@ async def test_pausing_at_a_node(node: str, when: str, sync: bool) -> None:
         """Return at once."""
         return text
 
-    graph = create_llm_compiler(
-        ScriptedModel(replies),
-        [quick.model_copy(update={"name": "work"}), quick],
-        checkpointer=InMemorySaver(),
-        **{when: [node]},  # type: ignore[arg-type]
-    )
+    pause: Any = {when: [node]}
+    work = quick.model_copy(update={"name": "work"})
+    graph = create_llm_compiler(ScriptedModel(replies), [work, quick], checkpointer=InMemorySaver(), **pause)
     state = await ask(graph, QUESTION, sync=sync, config=THREAD)
     pauses = 0
     while (await graph.aget_state(THREAD)).next:

@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from langchain.agents import AgentState
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
@@ -11,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph import LLMCompilerState, create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.scripted_server import ScriptedServer
 
@@ -299,6 +300,18 @@ async def test_the_typed_answer_is_the_turns() -> None:
     with pytest.raises(ConnectionError):
         await graph.ainvoke({"messages": [("user", "and Everest?")]}, THREAD)
     assert (await graph.aget_state(THREAD)).values["structured_response"] is None
+
+
+@both_ways
+@pytest.mark.parametrize("state_schema", [None, AgentState, AgentState[Height], LLMCompilerState[Height]])
+@pytest.mark.parametrize("form", [Height, ToolStrategy(Height)], ids=lambda f: type(f).__name__)
+async def test_the_typed_answer_comes_back_from_a_checkpoint(form: Any, state_schema: Any, sync: bool) -> None:
+    """A checkpointer that keeps only types named in the state keeps the answer's, whoever wrote the state's schema."""
+    model = ScriptedModel(["1. join()", "Finish: K2", TYPED])
+    saver = InMemorySaver()
+    graph = create_llm_compiler(model, [look], response_format=form, state_schema=state_schema, checkpointer=saver)
+    graph.invoke(QUESTION, THREAD) if sync else await graph.ainvoke(QUESTION, THREAD)
+    assert graph.get_state(THREAD).values["structured_response"] == Height(metres=8611, of="K2")
 
 
 # -- what the joiner is shown ------------------------------------------------------------------------------------------

@@ -227,7 +227,7 @@ def test_a_model_that_calls_no_tools() -> None:
     with pytest.raises(ConfigurationError, match="needs a model that calls tools, not FakeListChatModel"):
         create_llm_compiler(FakeListChatModel(responses=[]), TOOLS, plan_format="tools")
     with pytest.raises(ConfigurationError, match="plan_format must be 'text' or 'tools', not 'gpt-5'"):
-        create_llm_compiler(ScriptedModel(), TOOLS, plan_format="gpt-5")  # type: ignore[arg-type]
+        create_llm_compiler(ScriptedModel(), TOOLS, plan_format="gpt-5")  # type: ignore[call-overload]
     assert run([AIMessage("nothing to do"), "Finish: ok"], tools=[])["tasks"] == []
 
 

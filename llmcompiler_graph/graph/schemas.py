@@ -1,0 +1,99 @@
+"""What the graph's state holds, what a run takes and what it gives: the package's keys, and the caller's.
+
+    state    all keys
+    input    `messages` and the caller's keys: what a form, an MCP tool or an A2A card asks for
+    output   the documented keys and the caller's: what a run returns, and what a parent graph may share
+
+The caller's keys may be marked as in `create_agent`: `OmitFromInput`, `OmitFromOutput`, `PrivateStateAttr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, TypeVar, cast, get_origin, get_type_hints
+
+from typing_extensions import TypedDict
+
+from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState
+
+__all__ = ("Schemas", "graph_schemas")
+
+_RESPONSE = "structured_response"
+
+
+class Schemas(NamedTuple):
+    """What `StateGraph` takes: TypedDicts."""
+
+    state: type[Any]
+    """What the nodes share."""
+    input: type[Any]
+    """What a run takes."""
+    output: type[Any]
+    """What a run gives."""
+
+
+def graph_schemas(state_schema: type[Any] | None, form: type[Any] | Mapping[str, Any] | None) -> Schemas:
+    """Make the schemas of a graph.
+
+    Args:
+        state_schema: The caller's keys; `messages` and `structured_response` among them count instead of the package's.
+        form: The form of `structured_response`, if the graph gives one.
+
+    Raises:
+        ConfigurationError: It is no TypedDict, or has a key of the package's with another type.
+    """
+    state, given, returned = map(_hints, (LLMCompilerState, LLMCompilerInput, LLMCompilerOutput))
+    state_schema = get_origin(state_schema) or state_schema  # `AgentState[Answer]`
+    own = _own_keys(state_schema, state)
+    keys = {**state, **own}
+    if isinstance(keys_form := form, type) and isinstance(_bare(keys[_RESPONSE]), TypeVar):
+        keys[_RESPONSE] = NotRequired[keys_form]  # checkpointers keep only types that the schema names
+    taken = {key for key in own.keys() - state.keys() if not _omits(own[key], "input")} | given.keys()
+    told = {key for key in own.keys() - state.keys() if not _omits(own[key], "output")} | returned.keys()
+    if form is None:
+        told.discard(_RESPONSE)
+    name = "LLMCompilerState" if state_schema is None else state_schema.__name__
+    return Schemas(
+        _typed_dict(name, keys),
+        _typed_dict(f"{name.removesuffix('State')}Input", {key: keys[key] for key in keys if key in taken}),
+        _typed_dict(f"{name.removesuffix('State')}Output", {key: keys[key] for key in keys if key in told}),
+    )
+
+
+def _own_keys(state_schema: type[Any] | None, state: Mapping[str, Any]) -> dict[str, Any]:
+    if state_schema is None:
+        return {}
+    if not hasattr(state_schema, "__total__"):
+        msg = f"state_schema must be a TypedDict, not {state_schema!r}"
+        raise ConfigurationError(msg)
+    own = _hints(state_schema)
+    for key in sorted(own.keys() & state.keys() - {"messages", _RESPONSE}):
+        if own[key] != state[key]:
+            msg = f"state_schema cannot have a key {key!r} of its own: the graph has one"
+            raise ConfigurationError(msg)
+    return own
+
+
+def _hints(schema: type[Any]) -> dict[str, Any]:
+    return get_type_hints(schema, include_extras=True)
+
+
+def _typed_dict(name: str, keys: Mapping[str, Any]) -> type[Any]:
+    return cast("type[Any]", TypedDict(name, dict(keys)))  # type: ignore[operator]
+
+
+def _omits(hint: Any, side: Literal["input", "output"]) -> bool:
+    """Whether a key is marked to be left out, by LangChain's `OmitFromSchema`."""
+    marks = getattr(_in_dict(hint), "__metadata__", ())
+    return any(type(mark).__name__ == "OmitFromSchema" and getattr(mark, side) for mark in marks)
+
+
+def _bare(hint: Any) -> Any:
+    """A key's type, without what is said of the key."""
+    hint = _in_dict(hint)
+    return hint.__origin__ if get_origin(hint) is Annotated else hint
+
+
+def _in_dict(hint: Any) -> Any:
+    return hint.__args__[0] if get_origin(hint) in (Required, NotRequired) else hint
