@@ -11,6 +11,8 @@ the built-in ones and those which the operator names in `LLMCOMPILER_TOOLS`; it 
 
 import asyncio
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -31,12 +33,15 @@ _DEFAULT_TOOLS = _OPERATOR_TOOLS or ["lookup", "calculate"]
 _OFFERED_TOOLS = list(dict.fromkeys([*BUILT_IN, *_OPERATOR_TOOLS]))
 
 
+_RESERVED_KEYS = ("thread_id", "checkpoint_", "langgraph_", "__")  # LangGraph's, in `configurable`
+
+
 def _shown_at(*nodes: str, **more: str) -> dict[str, Any]:
     """Say which nodes of the drawn graph a field belongs to, in Studio's words."""
     return {"langgraph_nodes": list(nodes), **more}
 
 
-class Context(BaseModel):
+class Context(BaseModel, extra="forbid"):
     """What an assistant or a run may set."""
 
     model: str = Field(
@@ -89,21 +94,33 @@ class Context(BaseModel):
     )
 
 
-async def make_graph(config: RunnableConfig, runtime: ServerRuntime[Context]) -> CompiledStateGraph[Any, Any, Any, Any]:
+async def make_graph(config: RunnableConfig, runtime: ServerRuntime[Context]) -> CompiledStateGraph[Any, Context, Any, Any]:
     """Make the agent graph that a run's context asks for, or without a run, the default one.
 
     Raises:
-        ConfigurationError: The context names a tool that is not on offer.
+        ConfigurationError: The context has a key that it does not have, or names a tool that is not on offer.
         pydantic.ValidationError: Another value of the context cannot be used.
     """
     # servers keep `configurable` in step with the context; older ones do not give the context itself to factories
-    given: dict[str, Any] = dict(config.get("configurable", {}))
+    given: dict[str, Any] = dict(config.get("configurable", {}))  # with much else, which is the server's
     if execution := runtime.execution_runtime:
-        given |= cast("dict[str, Any] | None", execution.context) or {}  # as the client sent it
-    return await asyncio.to_thread(_build, Context.model_validate(given))  # loading tools reads files
+        context = cast("dict[str, Any] | None", execution.context) or {}  # as the client sent it
+        _check_keys(context)
+        given |= context
+    settings = {key: value for key, value in given.items() if key in Context.model_fields}
+    return await asyncio.to_thread(_build, Context.model_validate(settings))  # loading tools reads files
 
 
-def _build(context: Context) -> CompiledStateGraph[Any, Any, Any, Any]:
+def _check_keys(context: Iterable[str]) -> None:
+    for key in context:
+        if key not in Context.model_fields and not key.startswith(_RESERVED_KEYS):
+            near = get_close_matches(key, Context.model_fields, 1)
+            advice = f"; did you mean {near[0]!r}?" if near else f", only {', '.join(Context.model_fields)}"
+            msg = f"the context has no key {key!r}{advice}"
+            raise ConfigurationError(msg)
+
+
+def _build(context: Context) -> CompiledStateGraph[Any, Context, Any, Any]:
     for name in context.tools:
         if name not in _OFFERED_TOOLS:
             msg = (

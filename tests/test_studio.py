@@ -79,6 +79,7 @@ def studio(provider: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(directory),
+        "PYTHONPATH": str(ROOT),  # this checkout, whatever is installed
         **provider.environment,
         "LLMCOMPILER_MODEL": "openai:scripted",
         "LLMCOMPILER_TOOLS": "lookup, calculate, waiting:wait, waiting:fate",
@@ -189,7 +190,9 @@ async def test_an_assistant_s_context_is_used_and_a_run_s_context_goes_before_it
 async def test_a_run_configured_the_old_way_is_understood(studio: Studio, client: LangGraphClient) -> None:
     """`config.configurable` sets the same as `context`."""
     requests = studio.script("1. join()", "Finish: Hello.")
-    async for _ in run(client, None, "Hello?", config={"configurable": {"model": "openai:own"}}):
+    thread = (await client.threads.create())["thread_id"]
+    configurable = {"model": "openai:own", "thread_id": thread}  # clients repeat the thread there
+    async for _ in run(client, thread, "Hello?", config={"configurable": configurable}):
         pass
     assert [request["model"] for request in requests] == ["own", "own"]
 
@@ -199,6 +202,8 @@ async def test_a_run_configured_the_old_way_is_understood(studio: Studio, client
     [
         ({"tools": ["os:system"]}, "ConfigurationError", "the tool 'os:system' is not on offer here, only lookup, "),
         ({"max_replans": -1}, "ValidationError", "greater than or equal to 0"),
+        ({"max_replan": 1}, "ConfigurationError", "the context has no key 'max_replan'; did you mean 'max_replans'?"),
+        ({"temperature": 1, "model": "openai:own"}, "ConfigurationError", "no key 'temperature', only model, planner_"),
     ],
 )
 async def test_a_context_that_cannot_be_used_is_an_error_that_says_so(
