@@ -94,7 +94,9 @@ class Context(BaseModel, extra="forbid"):
     )
 
 
-async def make_graph(config: RunnableConfig, runtime: ServerRuntime[Context]) -> CompiledStateGraph[Any, Context, Any, Any]:
+async def make_graph(
+    config: RunnableConfig, runtime: ServerRuntime[Context]
+) -> CompiledStateGraph[Any, Context, Any, Any]:
     """Make the agent graph that a run's context asks for, or without a run, the default one.
 
     Raises:

@@ -7,7 +7,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, overload
@@ -230,7 +230,8 @@ def create_llm_compiler(
         wrap_tool_call: As in `ToolNode`.
         awrap_tool_call: As in `ToolNode`.
         state_schema: A TypedDict with further state keys, which a run takes and gives too. Keys may be marked with
-            LangChain's `OmitFromInput`, `OmitFromOutput` and `PrivateStateAttr`.
+            LangChain's `OmitFromInput`, `OmitFromOutput` and `PrivateStateAttr`. Or a pydantic model: then the state is
+            checked before each node, and tools see it, still as a dict, with the model's conversions and defaults.
         context_schema: The schema of the run's `context`.
         checkpointer: As in `StateGraph.compile`: keeps threads, and each task as it finishes.
         store: Given to tools that ask for it.
@@ -334,9 +335,19 @@ def _wired(
     graph = StateGraph(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
     )
-    graph.add_node("planner", _node("planner", planner.plan))
-    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
-    graph.add_node("joiner", _node("joiner", joiner.join))
+
+    def add_node(name: str, run: Callable[[Any], Any], arun: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+        def invoke(state: Any) -> Any:
+            return run(schemas.checked(state))
+
+        async def ainvoke(state: Any) -> Any:
+            return await arun(schemas.checked(state))
+
+        graph.add_node(name, RunnableLambda(invoke, ainvoke, name=name))
+
+    add_node("planner", *_both_ways(planner.plan))
+    add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
+    add_node("joiner", *_both_ways(joiner.join))
     graph.add_edge(START, "planner")
     graph.add_edge("planner", "task_fetching_unit")
     graph.add_edge("task_fetching_unit", "joiner")
@@ -380,10 +391,10 @@ def _next(state: Any) -> str:  # an annotation would be a second schema beside t
     return str(state.get("decision", "finish"))
 
 
-def _node(name: str, run: Callable[..., Any]) -> RunnableLambda[Any, Any]:
-    """One node for both worlds: a coroutine, which synchronous callers run in the background."""
+def _both_ways(run: Callable[..., Coroutine[Any, Any, Any]]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """A node's coroutine for both worlds: synchronous callers run it in the background."""
 
     def invoke(state: Any) -> Any:
         return run_in_background(run(state, sync=True))
 
-    return RunnableLambda(invoke, partial(run, sync=False), name=name)
+    return invoke, partial(run, sync=False)

@@ -9,11 +9,25 @@ The caller's keys may be marked as in `create_agent`: `OmitFromInput`, `OmitFrom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, TypeVar, cast, get_origin, get_type_hints
+from collections.abc import Callable, Collection, Mapping
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    Required,
+    TypeGuard,
+    TypeVar,
+    cast,
+    get_origin,
+    get_type_hints,
+)
 
-from typing_extensions import TypedDict
+from pydantic import BaseModel
+from typing_extensions import TypedDict, is_typeddict
 
+from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState
 
@@ -31,6 +45,8 @@ class Schemas(NamedTuple):
     """What a run takes."""
     output: type[Any]
     """What a run gives."""
+    checked: Callable[[Any], Any]
+    """Reads the state as the caller's pydantic model has it, if the schema is one: converted, with defaults."""
 
 
 def graph_schemas(state_schema: type[Any] | None, form: type[Any] | Mapping[str, Any] | None) -> Schemas:
@@ -41,32 +57,35 @@ def graph_schemas(state_schema: type[Any] | None, form: type[Any] | Mapping[str,
         form: The form of `structured_response`, if the graph gives one.
 
     Raises:
-        ConfigurationError: It is no TypedDict, or has a key of the package's with another type.
+        ConfigurationError: It is neither a TypedDict nor a pydantic model, or has a key of the package's with another
+            type.
     """
     state, given, returned = map(_hints, (LLMCompilerState, LLMCompilerInput, LLMCompilerOutput))
     state_schema = get_origin(state_schema) or state_schema  # `AgentState[Answer]`
     own = _own_keys(state_schema, state)
     keys = {**state, **own}
-    if isinstance(keys_form := form, type) and isinstance(_bare(keys[_RESPONSE]), TypeVar):
-        keys[_RESPONSE] = NotRequired[keys_form]  # checkpointers keep only types that the schema names
-    taken = {key for key in own.keys() - state.keys() if not _omits(own[key], "input")} | given.keys()
-    told = {key for key in own.keys() - state.keys() if not _omits(own[key], "output")} | returned.keys()
+    if isinstance(form, type) and isinstance(_bare(keys[_RESPONSE]), TypeVar):
+        keys[_RESPONSE] = NotRequired[form]  # checkpointers keep only types that the schema names
     if form is None:
-        told.discard(_RESPONSE)
+        del returned[_RESPONSE]
+    callers = own.keys() - state.keys()
+    taken = {key for key in callers if not _omits(own[key], "input")} | given.keys()
+    told = {key for key in callers if not _omits(own[key], "output")} | returned.keys()
     name = "LLMCompilerState" if state_schema is None else state_schema.__name__
+    short = name.removesuffix("State")
     return Schemas(
         _typed_dict(name, keys),
-        _typed_dict(f"{name.removesuffix('State')}Input", {key: keys[key] for key in keys if key in taken}),
-        _typed_dict(f"{name.removesuffix('State')}Output", {key: keys[key] for key in keys if key in told}),
+        _typed_dict(f"{short}Input", {key: keys[key] for key in keys if key in taken}),
+        _typed_dict(f"{short}Output", {key: keys[key] for key in keys if key in told}),
+        _checked(state_schema, callers),
     )
 
 
 def _own_keys(state_schema: type[Any] | None, state: Mapping[str, Any]) -> dict[str, Any]:
     if state_schema is None:
         return {}
-    if not hasattr(state_schema, "__total__"):
-        msg = f"state_schema must be a TypedDict, not {state_schema!r}"
-        raise ConfigurationError(msg)
+    if not (is_typeddict(state_schema) or _is_model(state_schema)):
+        raise refused("state_schema", "a TypedDict or a pydantic model", state_schema)
     own = _hints(state_schema)
     for key in sorted(own.keys() & state.keys() - {"messages", _RESPONSE}):
         if own[key] != state[key]:
@@ -76,7 +95,28 @@ def _own_keys(state_schema: type[Any] | None, state: Mapping[str, Any]) -> dict[
 
 
 def _hints(schema: type[Any]) -> dict[str, Any]:
-    return get_type_hints(schema, include_extras=True)
+    """The keys of a schema with their types."""
+    hints = get_type_hints(schema, include_extras=True)
+    if is_typeddict(schema):
+        return hints
+    fields = schema.model_fields.items()
+    return {key: hints[key] if field.is_required() else NotRequired[hints[key]] for key, field in fields}
+
+
+def _checked(schema: type[Any] | None, keys: Collection[str]) -> Callable[[Any], Any]:
+    if not _is_model(schema):
+        return lambda state: state
+
+    def checked(state: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the state. Raises `pydantic.ValidationError`, as LangGraph does for states that are models."""
+        model = schema.model_validate({key: state[key] for key in schema.model_fields if key in state})
+        return {**state, **{key: getattr(model, key) for key in keys}}
+
+    return checked
+
+
+def _is_model(schema: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(schema, type) and issubclass(schema, BaseModel)
 
 
 def _typed_dict(name: str, keys: Mapping[str, Any]) -> type[Any]:

@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 from langchain.agents import AgentState
 from langchain.agents.middleware.types import OmitFromInput, OmitFromOutput, PrivateStateAttr
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -20,10 +20,10 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.prebuilt import ToolRuntime
+from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError, LLMCompilerState, PlanExample, create_llm_compiler
@@ -170,7 +170,8 @@ class Other(BaseModel):
         ),
         ({"interrupt_before": "planner"}, r"interrupt_before must be '\*' or a list of nodes, .*, not 'planner'"),
         ({"interrupt_after": ["tools"]}, r"'planner', 'task_fetching_unit', 'joiner', not \['tools'\]"),
-        ({"state_schema": BaseModel}, "state_schema must be a TypedDict"),
+        ({"state_schema": dict}, "state_schema must be a TypedDict or a pydantic model, not <class 'dict'>"),
+        ({"state_schema": Answer(text="")}, "state_schema must be a TypedDict or a pydantic model, not Answer"),
     ],
 )
 def test_unusable_arguments(arguments: dict[str, Any], message: str) -> None:
@@ -308,6 +309,39 @@ async def test_state_schema_with_a_reducer_of_its_own(sync: bool) -> None:
     final = graph.invoke(QUESTION) if sync else await graph.ainvoke(QUESTION)
     assert sorted(calls) == ["a", "b"]
     assert [each.type for each in final["messages"]] == ["ai", "tool", "tool", "ai"]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_state_schema_that_is_a_model(sync: bool) -> None:
+    """A pydantic model's keys are the state's; tools see its conversions and defaults, which are written nowhere."""
+
+    class State(BaseModel):
+        messages: Annotated[list[AnyMessage], add_messages]
+        year: int
+        user: Annotated[str, Field(max_length=5)] = Field("ann", description="Who asks.")
+        notes: Annotated[list[str], lambda old, new: old + new] = []
+
+    @tool
+    def tell(runtime: ToolRuntime, notes: Annotated[list[str], InjectedState("notes")]) -> str:
+        """Tell the state."""
+        return f"{runtime.state['year'] + 1} {runtime.state['user']} {notes}"
+
+    model = ScriptedModel(["1. tell()\n2. join()", FINISH] * 3)
+    graph = create_llm_compiler(model, [tell], state_schema=State, checkpointer=InMemorySaver())
+
+    async def ask(**given: Any) -> dict[str, Any]:
+        asked: Any = {"messages": [("user", "?")], **given}
+        return graph.invoke(asked, thread()) if sync else await graph.ainvoke(asked, thread())
+
+    assert set(graph.get_input_jsonschema()["required"]) == {"messages", "year"}
+    with pytest.raises(ValidationError, match="year"):
+        await ask(year="soon")
+    assert model.calls == []
+    assert (await ask(year="2025"))["tasks"][0]["value"] == "2026 ann []"
+    final = await ask(user="bob", notes=["a"])
+    assert (final["tasks"][0]["value"], final["year"]) == ("2026 bob ['a']", "2025")
+    final = await ask(notes=["b"])
+    assert (final["tasks"][0]["value"], final["user"]) == ("2026 bob ['a', 'b']", "bob")
 
 
 async def test_state_schema_of_the_whole_state() -> None:
