@@ -19,6 +19,7 @@ from langchain_core.tools import BaseTool
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolCallTransformer
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
@@ -324,6 +325,7 @@ def create_llm_compiler(
         debug=debug,
         name=name or "llm_compiler",
         cache=cache,
+        transformers=[ToolCallTransformer],  # `stream_events(version="v3")` then has `.tool_calls`
     )
     return compiled.with_config(callbacks=[shared.inflight])
 

@@ -7,15 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from types import UnionType
 from typing import Any, Protocol
-from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
-from langchain_core.runnables.config import merge_configs
-from langgraph.config import get_config, get_stream_writer
-from langgraph.constants import TAG_NOSTREAM
-from langgraph.graph.message import push_message
+from langgraph.config import get_stream_writer
 from typing_extensions import TypeVar
 
 from llmcompiler_graph.core.arguments import refused
@@ -27,6 +23,7 @@ from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import reply_stream
+from llmcompiler_graph.models.streaming import AnswerStream, unstreamed_config
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
 
 __all__ = ("Joiner", "Strategy", "answer_form")
@@ -106,7 +103,7 @@ class Joiner:
             return Draft(self._settings, self._shared, state, sync=sync)
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
-        reply = _Reply(f"answer_{uuid4().hex[:12]}", self._name, self._model, think_tag(rounds), begin_plan)
+        reply = _Reply(self._name, self._model, think_tag(rounds), begin_plan)
         decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and (last or self._overdue(state)):
             # asked to answer with what there is, it asked for more: ask once again, and take what it says
@@ -129,6 +126,7 @@ class Joiner:
                 self._shared.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
             return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
+        await reply.answered(decision.answer)
         answer = AIMessage(
             decision.answer,
             id=reply.id,
@@ -181,7 +179,7 @@ class Joiner:
     ) -> tuple[Any, UsageMetadata | None]:
         """Ask for the answer in the form asked for; return it and the tokens that took."""
         structured = model.with_structured_output(self._form, include_raw=True)
-        config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
+        config = unstreamed_config()
         messages = [*prompt, HumanMessage(_STRUCTURED)]
         if sync:
             given: Any = await asyncio.to_thread(structured.invoke, messages, config)
@@ -196,8 +194,7 @@ class _Reply:
     """A reply while it is read: what belongs to the answer is shown at once in `stream_mode="messages"`.
 
     Args:
-        message_id: The id of the answer.
-        name: Whose it is.
+        name: Whose the answer is.
         source: What the model is got from.
         think_tag: What ends its thoughts if they are known to begin in its prompt.
         begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
@@ -205,19 +202,19 @@ class _Reply:
 
     def __init__(
         self,
-        message_id: str,
         name: str,
         source: LazyModel,
         think_tag: str = "",
         begin: Callable[[str], Draft] | None = None,
     ) -> None:
-        self.id = message_id
         self.text = ""
         self.usage: UsageMetadata | None = None
         self.metadata: dict[str, Any] = {}
         self.draft: Draft | None = None
         self.think_tag = think_tag
-        self._name = name
+        self._stream = AnswerStream(name)
+        self.id = self._stream.message_id
+        """The id of the answer."""
         self._source = source
         self._begin = begin
         self._shown = False
@@ -256,12 +253,19 @@ class _Reply:
                 self.draft.close()
         except BaseException:
             await self.drop_plan()
+            await self._stream.abandon()
             raise
         if usage is not None:
             self.usage = add_usage(self.usage, usage)
         decision, rest = parser.close()
         self._show(rest)
         return decision
+
+    async def answered(self, answer: str) -> None:
+        """Say that this is the answer; it is shown if it was not while it was written."""
+        if not self._shown:
+            self._stream.put(answer)
+        await self._stream.aclose(self.usage)
 
     def _take(self, parser: DecisionParser, text: str) -> None:
         self.text += text
@@ -294,7 +298,7 @@ class _Reply:
     def _show(self, piece: str) -> None:
         if piece:
             self._shown = True
-            push_message(AIMessageChunk(content=piece, id=self.id, name=self._name), state_key=None)
+            self._stream.put(piece)
 
 
 def _counted(one: Round, joiner: UsageMetadata | None) -> dict[str, Any]:

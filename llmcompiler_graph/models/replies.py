@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.runnables.config import merge_configs
-from langgraph.config import get_config
-from langgraph.constants import TAG_NOSTREAM
 
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.background import iterate_in_thread
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.streaming import unstreamed_config
 
 __all__ = ("ReplyPiece", "reply_stream", "visible_text")
 
@@ -68,7 +66,7 @@ async def reply_stream(
     think_tag: str = "",
     answers: bool = False,
 ) -> AsyncIterator[ReplyPiece]:
-    """Stream a model's reply, hidden from `stream_mode="messages"`.
+    """Stream a model's reply, which no stream shows.
 
     A server that refuses what holds the reply to a grammar is asked again without it. A warning says so.
 
@@ -81,7 +79,7 @@ async def reply_stream(
         think_tag: What ended a thought in this turn that had begun in the model's prompt, if one had.
         answers: Whether it is the joiner's reply.
     """
-    config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
+    config = unstreamed_config()
 
     own = getattr(model, "extra_body", None)
     if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
