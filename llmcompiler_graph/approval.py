@@ -204,7 +204,7 @@ def _decisions(answer: Any, count: int, allowed: Sequence[DecisionType], tool: s
         case [*listed] if len(listed) == count and all(isinstance(each, dict) for each in listed):
             decisions = listed
         case _:
-            msg = f'expected {{"decisions": [{{"type": "approve"}}, …]}} with {count} decisions, not {answer!r}'
+            msg = f'expected {{"decisions": [{{"type": "approve"}}, …]}} with {count} decisions, not {answer!r:.500}'
             raise ValueError(msg)
     for decision in decisions:
         if decision.get("type") not in allowed:
@@ -217,6 +217,6 @@ def _decisions(answer: Any, count: int, allowed: Sequence[DecisionType], tool: s
                     pass
                 case edited:
                     expected = f"edited_action: {{'name': {tool!r}, 'args': {{…}}}}"
-                    msg = f"the decision 'edit' about {tool!r} needs {expected}, not {edited!r}"
+                    msg = f"the decision 'edit' about {tool!r} needs {expected}, not {edited!r:.500}"
                     raise ValueError(msg)
     return decisions

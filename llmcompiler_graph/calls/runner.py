@@ -2,36 +2,36 @@
 
 `ToolNode` gives validation, error handling, `wrap_tool_call`, `ToolRuntime`, `InjectedState` and `InjectedStore`; it
 also turns what a tool returns into text. References need the value, so each tool is called through a copy that notes
-it. If a `wrap_tool_call` changes the message, what it made of it counts, not the tool's own value.
+it, as JSON (see `values`), and gives `ToolNode` that. If a `wrap_tool_call` changes the message, what it made of it
+counts, not the tool's own value. A value that cannot be an observation fails the task, with the reason; nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import ToolMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
-from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, runs_in_executor
-from llmcompiler_graph.core.errors import described
+from llmcompiler_graph.calls.storability import check_command, keep_message
+from llmcompiler_graph.calls.values import awritten, shortened, written
+from llmcompiler_graph.core.errors import ObservationError, described
+from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON, as_text
 from llmcompiler_graph.state import storable
@@ -71,11 +71,25 @@ class _Call:
     wrapped: bool
     """Whether a wrapper may change the message."""
     value: Any = _Unknown
-    """What the tool returned; of content and artifact, the content."""
+    """What the tool returned, as JSON; of content and artifact, the content."""
     error: Exception | None = None
     """What the tool raised."""
+    refused: str = ""
+    """Why what it returned cannot be an observation."""
+    given_up: threading.Event = field(default_factory=threading.Event)
+    """Set when nobody waits for it any more."""
     content: Any = _Unknown
     """What `ToolNode` made of it, before any wrapper saw it."""
+
+    def note(self, value: JSON, rest: tuple[Any, ...]) -> Any:
+        """Keep what a tool returned; give what it is to return instead."""
+        self.value = _plain(value) if rest else value
+        return (value, *rest) if rest else value
+
+    def refuse(self, error: ObservationError, rest: tuple[Any, ...]) -> Any:
+        """Keep why what a tool returned cannot be an observation; give what it is to return instead."""
+        self.refused = f"{type(error).__name__}: the tool has run, but what it returned cannot be kept: {error}"
+        return (self.refused, *rest) if rest else self.refused
 
 
 _current: ContextVar[_Call | None] = ContextVar("llmcompiler_call", default=None)
@@ -164,8 +178,9 @@ class ToolRunner:
             else:
                 output = await self._node.ainvoke(request, config)
         finally:
+            noted.given_up.set()
             _current.reset(token)
-        return replace(_observation(output, call_id, noted), raised=noted.error)
+        return replace(await _observation(output, call_id, noted, config), raised=noted.error)
 
 
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
@@ -212,12 +227,28 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     @functools.wraps(run)
     def noting_run(*args: Any, **kwargs: Any) -> Any:
         with _staying():
-            return _note_value(run(*args, **kwargs), tool)
+            value = run(*args, **kwargs)
+        call = _current.get()
+        if call is None or _is_for_the_graph(value):
+            return value
+        content, rest = _content_and_artifact(value, tool)
+        try:
+            return call.note(written(content, call.given_up), rest)
+        except ObservationError as error:
+            return call.refuse(error, rest)
 
     @functools.wraps(arun)
     async def noting_arun(*args: Any, **kwargs: Any) -> Any:
         with _staying():
-            return _note_value(await arun(*args, **kwargs), tool)
+            value = await arun(*args, **kwargs)
+        call = _current.get()
+        if call is None or _is_for_the_graph(value):
+            return value
+        content, rest = _content_and_artifact(value, tool)
+        try:
+            return call.note(await awritten(content), rest)
+        except ObservationError as error:
+            return call.refuse(error, rest)
 
     @functools.wraps(ainvoke)
     async def invoke_where_it_runs(*args: Any, **kwargs: Any) -> Any:
@@ -231,23 +262,41 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
 
 @contextmanager
 def _staying() -> Iterator[None]:
-    """Make a tool's `sys.exit()` an error of the tool: it would take the event loop with it, and other runs."""
+    """Make what would end more than the call an error of the tool, and note what it raised.
+
+    `sys.exit()` would take the event loop with it, and other runs; so would what a library in another language raises
+    when it breaks, which is no `Exception`. `StopIteration` never comes out of a thread.
+    """
     try:
         yield
     except SystemExit as leaving:
         msg = f"the tool called sys.exit({leaving.code!r})"
         raise RuntimeError(msg) from leaving
+    except StopIteration:
+        msg = "the tool raised StopIteration"
+        raise RuntimeError(msg) from None  # with it as the cause, `contextmanager` would raise that
     except Exception as error:
         if (call := _current.get()) is not None:
             call.error = error
         raise
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        msg = f"the tool raised {described(error)}"
+        raise RuntimeError(msg) from error
 
 
-def _note_value(value: Any, tool: BaseTool) -> Any:
-    if (call := _current.get()) is not None:
-        pair = tool.response_format == "content_and_artifact" and isinstance(value, tuple) and len(value) == 2
-        call.value = _plain(value[0]) if pair else value
-    return value
+def _is_for_the_graph(value: Any) -> bool:
+    """Whether a tool made messages or commands of its own."""
+    given = value if isinstance(value, list) else [value]
+    return any(isinstance(each, ToolMessage | Command) for each in given)
+
+
+def _content_and_artifact(value: Any, tool: BaseTool) -> tuple[Any, tuple[Any, ...]]:
+    """What is to be written of what a tool returned, and what it returned besides: its artifact, if it gives one."""
+    if tool.response_format == "content_and_artifact" and isinstance(value, tuple) and len(value) == 2:
+        return value[0], value[1:]
+    return value, ()
 
 
 def _plain(content: Any) -> Any:
@@ -259,100 +308,76 @@ def _plain(content: Any) -> Any:
 
 def _note_message(response: Any) -> Any:
     if (call := _current.get()) is not None and isinstance(response, ToolMessage):
+        if call.refused:
+            response.status = "error"
         call.content = deepcopy(response.content)  # a wrapper may change it in place
     return response
 
 
-def _observation(output: Any, call_id: str, call: _Call) -> Observation:
+async def _observation(output: Any, call_id: str, call: _Call, config: RunnableConfig) -> Observation:
     messages: list[ToolMessage] = []
     commands: list[Command[Any]] = []
     for each in output if isinstance(output, list) else [output]:
         if isinstance(each, Command):
-            commands.append(each)
-            if isinstance(each.update, dict):
-                messages += [m for m in each.update.get("messages", ()) if isinstance(m, ToolMessage)]
+            commands.append(command := _with_messages(each))
+            if isinstance(command.update, dict):
+                messages += [m for m in command.update.get("messages", ()) if isinstance(m, ToolMessage)]
         else:
             messages += each["messages"]
     message = next((m for m in messages if m.tool_call_id == call_id), None)
-    if message is not None:
-        message.id = message.id or f"{call_id}_result"  # known before it reaches the state, so that it is streamed once
-        message.content = cast("str | list[str | dict[Any, Any]]", storable(cast("JSON", message.content)))
-    attachment = [message, *commands] if message is not None else list(commands)
+    value: JSON = None
+    try:
+        if message is not None:
+            message.id = message.id or f"{call_id}_result"  # known before it is in the state: so it is streamed once
+            value = await _value(message, call)
+            keep_message(message, config)
+        for command in commands:
+            check_command(command, config)
+    except ObservationError as error:
+        call.refuse(error, ())
+        message = message or ToolMessage("", tool_call_id=call_id, id=f"{call_id}_result")
+        message.status, message.content, commands = "error", call.refused, []
     if message is None:
-        return Observation("done", None, attachment=attachment)
+        return Observation("done", None, attachment=commands)
+    attachment = [message, *commands]
     if message.status == "error":
         return Observation("failed", error=str(message.text), attachment=attachment)
-    return Observation("done", _value(message, call), attachment=attachment)
+    return Observation("done", value, attachment=attachment)
 
 
-def _value(message: ToolMessage, call: _Call) -> JSON:
+def _with_messages(command: Command[Any]) -> Command[Any]:
+    """A command whose messages are messages: tools may also write them as dictionaries."""
+    if not isinstance(command.update, dict) or "messages" not in command.update:
+        return command
+    return replace(command, update={**command.update, "messages": convert_to_messages(command.update["messages"])})
+
+
+async def _value(message: ToolMessage, call: _Call) -> JSON:
     """What the tool returned, as JSON, unless its message says something else by now; the message then says it too."""
+    if call.refused and message.content == call.refused:
+        message.status = "error"
+    if message.status == "error":
+        said = message.content
+        message.content = shortened(said) if isinstance(said, str) else cast("Any", await awritten(said))
+        return None
     if call.wrapped and message.content != call.content:
-        return _rewritten(message, call)
+        return await _rewritten(message, call)
     artifact = message.artifact
     if isinstance(artifact, dict) and "structured_content" in artifact:  # an MCP tool's structured content
-        return _json(artifact["structured_content"], message)
-    value = call.value
-    given = value if isinstance(value, list) else [value]
-    if any(each is _Unknown or isinstance(each, ToolMessage | Command) for each in given):
-        return _json(message.content, message)
-    written = _json(value, message)
-    if isinstance(message.content, str):  # `ToolNode` writes as Python does what is no JSON, such as a pydantic model
-        message.content = as_text(written)
-    return written
+        return await awritten(artifact["structured_content"])
+    if call.value is _Unknown:
+        content: JSON = await awritten(message.content)
+        message.content = cast("Any", content)
+        return content
+    if isinstance(message.content, str):  # where `ToolNode` makes something else of a list of texts
+        message.content = as_text(call.value)
+    return cast("JSON", call.value)
 
 
-def _rewritten(message: ToolMessage, call: _Call) -> JSON:
+async def _rewritten(message: ToolMessage, call: _Call) -> JSON:
     """What a wrapper made of a message; JSON again if the tool's value had been written as JSON."""
-    if isinstance(message.content, str) and not (call.value is _Unknown or isinstance(call.value, str)):
+    content = message.content = cast("Any", await awritten(message.content))
+    if isinstance(content, str) and not (call.value is _Unknown or isinstance(call.value, str)):
         with suppress(ValueError):
-            return _json(json.loads(message.content), message)
-    content = _plain(message.content) if isinstance(call.value, str) else message.content
-    return _json(content, message)
-
-
-_ANY: TypeAdapter[Any] = TypeAdapter(Any)
-
-
-def _json(value: Any, message: ToolMessage) -> JSON:
-    try:
-        written: JSON = to_jsonable_python(value, fallback=_held)
-        if not _is_json(value):
-            written = _with_floats(written, _ANY.dump_python(value, by_alias=True, warnings=False))
-        return storable(written)
-    except (ValueError, RecursionError):  # it goes round in circles, is nested without end, or holds bytes, not text
-        return storable(str(message.text))
-
-
-def _is_json(value: Any) -> bool:
-    """Whether a value holds nothing but what JSON has: found out far faster than what else it holds."""
-    if isinstance(value, str):  # which may be long
-        return True
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _with_floats(written: JSON, value: Any) -> JSON:
-    """Make floats of the `Decimal`s in a value, which are written as text; what its own serializers write stays."""
-    match written, value:
-        case str(), Decimal() if written == str(value):
-            return float(value)
-        case dict(), dict() if len(written) == len(value):
-            return {key: _with_floats(each, value[of]) for (key, each), of in zip(written.items(), value, strict=True)}
-        case list(), Set():  # may be written in another order
-            texts = [(to_jsonable_python(each, fallback=_held), each) for each in value]
-            numbers = {json.dumps(text): _with_floats(text, each) for text, each in texts}
-            return [numbers.get(json.dumps(each), each) for each in written]
-        case list(), Sequence() if len(written) == len(value):
-            return [_with_floats(each, of) for each, of in zip(written, value, strict=True)]
-        case _:
-            return written
-
-
-def _held(value: Any) -> Any:
-    """What an object that JSON does not know holds, if it is an array or a number of NumPy; else what it says."""
-    as_list = getattr(value, "tolist", None)
-    return as_list() if callable(as_list) else str(value)
+            return storable(read_json(content))
+    return cast("JSON", _plain(content) if isinstance(call.value, str) else content)

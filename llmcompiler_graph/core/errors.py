@@ -5,6 +5,7 @@ LLMCompilerError
 │   ├── PlanSyntaxError                the text is not a plan
 │   └── PlanCheckError                 the plan does not fit the tools
 ├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
+├── ObservationError(ValueError)       what a tool or a human gave cannot be an observation
 ├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
 ├── ToolTransferError(TypeError)       what a tool takes, gives or raises cannot be carried to its executor or back
 ├── WorkerLostError(ConnectionError)   the executor's worker died, or the executor was closed, during a call
@@ -26,6 +27,7 @@ __all__ = (
     "ConfigurationError",
     "Diagnostic",
     "LLMCompilerError",
+    "ObservationError",
     "ObservationPathError",
     "PlanCheckError",
     "PlanError",
@@ -93,6 +95,10 @@ class ObservationPathError(LLMCompilerError, LookupError):
     """A reference's path leads nowhere in the observation it points into."""
 
 
+class ObservationError(LLMCompilerError, ValueError):
+    """What a tool or a human gave cannot be an observation: the message says why, and which limit there is."""
+
+
 class ConfigurationError(LLMCompilerError, ValueError):
     """The caller's arguments cannot make a graph; the message says which and what was expected."""
 
@@ -111,7 +117,13 @@ class WorkerLostError(LLMCompilerError, ConnectionError):
 def described(error: BaseException) -> str:
     """Say what was raised, as the last line of a traceback does: what models are told of a tool's exception.
 
+    Also of one that cannot say it itself.
+
     >>> described(ValueError("no such city"))
     'ValueError: no such city'
     """
-    return f"{type(error).__name__}: {error}"
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception as other:
+        return f"{kind} (its text cannot be had: its own __str__ raised {type(other).__name__})"

@@ -28,6 +28,7 @@ from langgraph.func import task as langgraph_task
 from langgraph.types import Interrupt
 
 from llmcompiler_graph.approval import ApprovalRequest, Decision
+from llmcompiler_graph.calls.values import awritten
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
@@ -35,7 +36,7 @@ from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.records import from_record, to_record
 from llmcompiler_graph.models.background import run_in_background
-from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult, storable
+from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("Answers", "TaskBody", "one_interrupt")
 
@@ -181,7 +182,7 @@ class TaskBody:
                 reason = rest.get("message")
                 return Observation("failed", error=f"a human rejected it{f': {reason}' if reason else ''}")
             case {"type": "respond", **rest}:
-                return Observation("done", storable(cast("JSON", rest.get("message"))))
+                return Observation("done", cast("JSON", rest.get("message")))
             case {"type": "edit", "edited_action": {"args": arguments}}:
                 return replace(start, arguments=arguments)
             case _:
@@ -204,7 +205,7 @@ class TaskBody:
                 error = _CHANGED
                 continue
             try:
-                return request.decisions(answer)
+                return [await _within_limits(each) for each in request.decisions(answer)]
             except ValueError as wrong:
                 error = str(wrong)
         return request.decisions(None)
@@ -315,6 +316,21 @@ class TaskBody:
                 case {"type": "edit", "edited_action": {"args": edited}}:
                     made[n] = edited
         return made
+
+
+async def _within_limits(decision: Decision | None) -> Decision | None:
+    """A decision with what the human wrote in it as an observation may be.
+
+    Raises:
+        ObservationError: It may not.
+    """
+    match decision:
+        case {"type": "respond" | "reject" as kind, **rest}:
+            return Decision(type=kind, message=await awritten(rest.get("message")))
+        case {"type": "edit", "edited_action": {"args": arguments}}:
+            return Decision(type="edit", edited_action={"args": await awritten(arguments)})
+        case _:
+            return decision
 
 
 def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:

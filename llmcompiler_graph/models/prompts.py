@@ -37,6 +37,7 @@ from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.examples import PlanExample, shown_tasks
+from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
 from llmcompiler_graph.core.language.references import parse_template
 from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord
@@ -361,7 +362,7 @@ def _returned(message: ToolMessage, limit: int) -> str:
         partial = message.artifact.get(PARTIAL_RESULTS) if isinstance(message.artifact, dict) else None
         return f"{_quoted(partial, limit)} (null: that call failed)" if partial is not None else ""
     try:
-        return _quoted(json.loads(message.text), limit)
+        return _quoted(read_json(message.text), limit)
     except ValueError:
         return _quoted(message.text, limit)
 

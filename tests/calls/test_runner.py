@@ -135,13 +135,6 @@ class Odd:
         return "<odd>"
 
 
-circular: list[Any] = []
-circular.append(circular)
-nested: list[Any] = []
-for _ in range(300):
-    nested = [nested]
-
-
 @pytest.mark.parametrize(
     ("given", "value"),
     [
@@ -160,8 +153,8 @@ for _ in range(300):
         (-(2**63) - 1, "-9223372036854775809"),
         (float("inf"), float("inf")),
         (b"text", "text"),
-        (b"\xff\x00", "b'\\xff\\x00'"),
-        ([b"\xfe"], "[b'\\xfe']"),
+        (b"\xff\x00", "/wA="),
+        ([b"\xfe", bytearray(b"a")], ["/g==", "a"]),
         ("half \ud83d", "half \ufffd"),
         ({"a": "\ud83d\ude00"}, {"a": "😀"}),
         (Point(x=1, day=datetime.date(2020, 1, 2)), {"x": 1, "day": "2020-01-02"}),
@@ -174,8 +167,6 @@ for _ in range(300):
         ({"a": [np.float32(2.5), np.bool_(True)]}, {"a": [2.5, True]}),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         ({"a": Odd()}, {"a": "<odd>"}),
-        (circular, "[[...]]"),
-        (nested, "[" * 301 + "]" * 301),
     ],
     ids=lambda value: type(value).__name__,
 )

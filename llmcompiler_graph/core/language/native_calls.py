@@ -15,7 +15,7 @@ to earlier tasks as they may in plan text.
 A call is complete, and can start, at the brace that closes its arguments; else when the next one begins. What is no
 JSON (`{"a": $1}`, or a string that is never closed) is written as it stands: the parser reads it or says what is wrong.
 
-May know: `references`.
+May know: `json_text`, `references`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.references import IDENTIFIER, joined_surrogates
 
 __all__ = ("Piece", "ToolCallText")
@@ -130,8 +131,8 @@ class ToolCallText:
 def _read(text: str) -> Any:
     """Read JSON in which strings may hold line breaks; `None` if it is none."""
     try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+        return read_json(text, strict=False)
+    except ValueError:
         return None
 
 

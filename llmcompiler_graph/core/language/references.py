@@ -10,7 +10,7 @@ observations are data, and a `$1` inside one is never expanded.
 >>> substitute(Reference(1), {1: {"height_m": 8848.86}})
 {'height_m': 8848.86}
 
-May know: `errors` only.
+May know: `errors` and `json_text`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby, islice
 from typing import NamedTuple, TypeAlias
 
 from llmcompiler_graph.core.errors import ObservationPathError
+from llmcompiler_graph.core.language.json_text import JSON, read_json
 
 __all__ = (
     "ALL",
@@ -44,9 +44,6 @@ __all__ = (
     "select",
     "substitute",
 )
-
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
-"""A JSON value: what observations and resolved arguments are."""
 
 
 class _All(Enum):
@@ -257,9 +254,14 @@ def select(observation: JSON, reference: Reference) -> JSON:
 
 
 def _children(value: JSON, key: str | int | _All, reference: Reference, done: Path) -> list[JSON]:
+    unread = ""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        with suppress(ValueError, RecursionError):  # plain text after all: reported below
-            value = json.loads(value)
+        try:
+            value = read_json(value)
+        except json.JSONDecodeError:  # plain text after all
+            pass
+        except ValueError as error:
+            unread = f": {error}"
     match key, value:
         case str(), dict() if key in value:
             return [value[key]]
@@ -271,12 +273,12 @@ def _children(value: JSON, key: str | int | _All, reference: Reference, done: Pa
     wanted = _path_text((key,))
     match value:
         case dict():
-            keys = [*map(repr, islice(value, 20)), *["…"][: len(value) > 20]]
+            keys = [*(f"{name!r:.80}" for name in islice(value, 20)), *["…"][: len(value) > 20]]
             found = "an object with " + (", ".join(keys) or "no keys")
         case list():
             found = f"a list of {len(value)}"
         case str():
-            found = "text"
+            found = f"text{unread}"
         case _:
             found = json.dumps(value)
     msg = f"{reference} leads nowhere: {here} has no {wanted}, it is {found}"

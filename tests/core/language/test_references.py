@@ -216,7 +216,16 @@ def test_selecting_from_an_empty_list() -> None:
         ([{"a": 1}, {}], (ALL, "a"), "${3[*].a} leads nowhere: ${3[*]} has no .a, it is an object with no keys"),
         ("plain", ("a",), "${3.a} leads nowhere: $3 has no .a, it is text"),
         ("{not JSON", ("a",), "${3.a} leads nowhere: $3 has no .a, it is text"),
-        ("[" * 100_000, (0,), "${3[0]} leads nowhere: $3 has no [0], it is text"),
+        (
+            "[" * 100_000,
+            (0,),
+            "${3[0]} leads nowhere: $3 has no [0], it is text: JSON nested more than 100 deep",
+        ),
+        (
+            "[" * 101 + "]" * 101,
+            (0, 0),
+            "${3[0][0]} leads nowhere: $3 has no [0], it is text: JSON nested more than 100 deep",
+        ),
         ("[1]", (1,), "${3[1]} leads nowhere: $3 has no [1], it is a list of 1"),
         (None, ("a",), "${3.a} leads nowhere: $3 has no .a, it is null"),
         (True, ("a",), "${3.a} leads nowhere: $3 has no .a, it is true"),
