@@ -32,6 +32,7 @@ from llmcompiler_graph.calls.runner import ToolRunner
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
+from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
@@ -180,8 +181,8 @@ def create_llm_compiler(
     message. Besides, the final state holds `tasks` (each with arguments and typed value), `timeline` and `rounds`.
 
     Args:
-        model: A chat model, `"provider:name"`, or `"local"` for the embedded one. A named one is made when a run first
-            needs it: that is when a wrong name or a missing key is found.
+        model: A chat model, `"provider:name"`, or `"local"` for the embedded model. A named model is made when a run
+            first needs it; a wrong name or a missing key is found then.
         tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
             `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
         system_prompt: What the models are told before everything else; content blocks of a message are kept, such as
@@ -191,32 +192,31 @@ def create_llm_compiler(
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
         plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
-        select_tools: For many tools: what picks those that a question's prompt shows, with the examples that match. A
-            number for so many by BM25 (extra `retrieval`), an embedding model, a retriever or a function (see
-            `tool_selection`). A call of a tool that was not shown is still a call.
-        constrain: Which grammars to hold the models to: those of the server they run on (`"llama.cpp"`, `"vllm"`,
-            `"sglang"`) or a `Constraint`, for both models; `None` for none; `"auto"`, for the embedded
-            model only. A joiner that is held must replan once if nothing came of a first plan, unless a human rejected
-            it. Plans are then limited: see `max_tasks`. A model whose server refuses a grammar goes on without any, and
-            a warning says so.
+        select_tools: For many tools: what picks the tools and examples that a question's prompt shows. A number (that
+            many, by BM25; extra `retrieval`), an embedding model, a retriever or a function (see `tool_selection`). The
+            model may still call a tool that was not shown.
+        constrain: Whether grammars limit what the models write: the name of the server that both run on
+            (`"llama.cpp"`, `"vllm"`, `"sglang"`), a `Constraint`, or `None`; `"auto"` limits the embedded model only.
+            A plan then has fewer tasks (see `max_tasks`), and if nothing came of the first plan, the joiner must
+            replan, unless a human rejected it. If a server refuses grammars, a warning says so, and its model goes on
+            without them.
         max_replans: How many plans may follow the first in one turn; 0 for none.
         fuse_replan: Whether the joiner model, when it decides to replan, writes the next plan in the same reply: one
             model call per replan instead of two. For `plan_format="text"` only.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
-        max_tasks: How many tasks one plan may have. A grammar allows 24 if nothing is said, or 16 if it is not in the
-            form `"lark"`, and 64 at most; more are left to a replan.
+        max_tasks: How many tasks a plan may have. A grammar allows 24 by default, or 16 if its form is not `"lark"`,
+            and 64 at most; more are left to a replan.
         max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `langgraph.types.RetryPolicy` for all read-only and
-            idempotent tools, or one by name for any tool.
+            idempotent tools, or policies by name, for any tool.
         deadline: How long a turn may take, in seconds or a timedelta, counted from its question. Then planning is cut
             short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
             time that a human takes counts.
-        tool_executor: Where tools that are only synchronous run: any `concurrent.futures.Executor`, such as a
-            `ProcessPoolExecutor` or Dask's `client.get_executor()`, or one by tool name (see
-            `llmcompiler_graph.remote.tool_executor`).
+        tool_executor: Where synchronous tools run: any `concurrent.futures.Executor`, such as a `ProcessPoolExecutor`
+            or Dask's `client.get_executor()`, or executors by tool name (see `llmcompiler_graph.remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
             `llmcompiler_graph.approval`); it needs a checkpointer. Each task asks by itself: if several do, answer by
             the interrupt's id.
@@ -247,18 +247,18 @@ def create_llm_compiler(
     Raises:
         ConfigurationError: An argument cannot be used; the message says which and why.
     """
+    # each part checks what it is given: the tools, the prompt, the limits, the models, the schemas
     toolset = as_tools(tools or ())
     specs = [tool_spec(tool) for tool in toolset]
-    names = [spec.name for spec in specs]
+    check_examples(examples or (), specs)
+    _check_pauses("interrupt_before", interrupt_before)
+    _check_pauses("interrupt_after", interrupt_after)
     planner_model = model if planner_model is None else planner_model
     joiner_model = model if joiner_model is None else joiner_model
     dialect = dialect_for(plan_format, specs)
     if isinstance(planner_model, BaseChatModel):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
-    check_examples(examples or (), specs)
-    _check_pauses("interrupt_before", interrupt_before)
-    _check_pauses("interrupt_after", interrupt_after)
-    approval = Approval(interrupt_on or {}, names)
+    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
     write = partial(
         system_message,
         system_prompt="" if system_prompt is None else system_prompt,
@@ -266,6 +266,9 @@ def create_llm_compiler(
         plan_format=plan_format,
         numbered_by=dialect.numbered_by,
     )
+    selection = None
+    if select_tools is not None:
+        selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
     settings = Settings(
         specs=specs,
         runner=ToolRunner(
@@ -275,9 +278,7 @@ def create_llm_compiler(
             awrap_tool_call=awrap_tool_call,
         ),
         system=write(specs, made_examples(specs) if examples is None else examples),
-        selection=select_tools
-        if select_tools is None
-        else ToolSelection(select_tools, specs, examples, partial(write, tools_last=True)),
+        selection=selection,
         plan_format=plan_format,
         max_replans=max_replans,
         fuse_replan=fuse_replan,
@@ -286,19 +287,15 @@ def create_llm_compiler(
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
-        # who pauses between planning and running wants to see the plan before anything is done
-        held=frozenset(
-            spec.name
-            for spec in specs
-            if spec.waits_for_plan or spec.name in approval.tools or _pauses(interrupt_before, interrupt_after)
-        ),
+        held=_held(specs, approval, interrupt_before, interrupt_after),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
     )
     shared = Shared()
-    planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
     form = answer_form(response_format)
+    schemas = graph_schemas(state_schema, form)
+    planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
     planner = Planner(
         settings,
         shared,
@@ -316,8 +313,7 @@ def create_llm_compiler(
         form=form,
         dialect=dialect if joining is planning else None,
     )
-    graph = _wired(graph_schemas(state_schema, form), context_schema, planner, Fetching(settings, shared), joiner)
-    compiled = graph.compile(
+    compiled = _wired(schemas, context_schema, planner, Fetching(settings, shared), joiner).compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -384,9 +380,15 @@ def _check_pauses(what: str, given: object) -> None:
         raise refused(what, f"'*' or a list of nodes, {', '.join(map(repr, nodes))}", given)
 
 
-def _pauses(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
-    """Whether runs stop between the planner and the task fetching unit."""
-    return not {"task_fetching_unit", "*"}.isdisjoint(before or ()) or not {"planner", "*"}.isdisjoint(after or ())
+def _held(
+    specs: Iterable[ToolSpec], approval: Approval, before: Iterable[str] | None, after: Iterable[str] | None
+) -> frozenset[str]:
+    """The tools that are not called before the plan is complete.
+
+    All of them, if runs pause between planning and fetching: who asks for that wants to see the plan first.
+    """
+    pauses = {"task_fetching_unit", "*"}.intersection(before or ()) or {"planner", "*"}.intersection(after or ())
+    return frozenset(spec.name for spec in specs if pauses or spec.waits_for_plan or spec.name in approval.tools)
 
 
 def _next(state: Any) -> str:  # an annotation would be a second schema beside the caller's
