@@ -113,7 +113,7 @@ class Settings:
             fused=self.fuse_replan,
             max_observation_chars=self.max_observation_chars,
             plan_format=self.plan_format,
-            more={one["round"]: self.selection.more(one) for one in selected[1:]} if self.selection else {},
+            more={picked["round"]: self.selection.more(picked) for picked in selected[1:]} if self.selection else {},
         )
 
     async def select(self, state: LLMCompilerState) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Settings:
         """The tools that the planner model is shown."""
         if self.selection is None:
             return self.specs
-        names = {name for one in state.get("selected", []) for name in one["tools"]}
+        names = {name for picked in state.get("selected", []) for name in picked["tools"]}
         return [spec for spec in self.specs if spec.name in names]
 
     def time_left(self, state: LLMCompilerState) -> float | None:
@@ -138,7 +138,7 @@ class Settings:
 
     @staticmethod
     def call_id(task: TaskRecord, element: int | None) -> str:
-        """The `tool_call_id` of a task's call; of a task that fans out, one for each element."""
+        """The `tool_call_id` of a task's call; where the task fans out, that of the element's call."""
         return task["tool_call_id"] if element is None else f"{task['tool_call_id']}_{element}"
 
     async def call(

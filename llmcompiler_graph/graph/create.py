@@ -375,7 +375,7 @@ def _check_tags(given: object) -> list[tuple[str, str]]:
 
 def _check_pauses(what: str, given: object) -> None:
     nodes = ("planner", "task_fetching_unit", "joiner")
-    listed = isinstance(given, Collection) and not isinstance(given, str) and all(each in nodes for each in given)
+    listed = isinstance(given, Collection) and not isinstance(given, str) and all(node in nodes for node in given)
     if not (listed or given is None or given == "*"):
         raise refused(what, f"'*' or a list of nodes, {', '.join(map(repr, nodes))}", given)
 

@@ -127,8 +127,8 @@ def constraint_for(constrain: Constrain, model: object) -> Constraint | None:
     """What to hold a model to.
 
     Args:
-        constrain: A server's name or a constraint; `"auto"` for one where the model is known to take it, the embedded
-            one that is; `None` for none.
+        constrain: A server's name or a constraint; `"auto"` for a constraint if the model is the embedded one; `None`
+            for none.
         model: What `create_llm_compiler` was given.
 
     Raises:

@@ -136,7 +136,7 @@ class ToolCallDialect:
         return model.bind_tools(schemas, tool_choice="none") if schemas else model
 
     def _schemas(self, tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
-        shown = {name: each for each, name in self._names.items()}
+        shown = {tool: name for name, tool in self._names.items()}
         return function_schemas(tools, *self.numbered_by, shown=shown)
 
     def reader(self, first: int) -> Reader:
@@ -193,7 +193,7 @@ def _is_cut(message: AIMessage) -> bool:
     incomplete = said.get("incomplete_details")
     reasons = [said.get(key) for key in _WHY_IT_ENDED]
     reasons += [incomplete.get("reason")] if isinstance(incomplete, dict) else []
-    return any(str(getattr(each, "name", each)).lower() in _CUT for each in reasons)
+    return any(str(getattr(reason, "name", reason)).lower() in _CUT for reason in reasons)
 
 
 def _pieces(message: AIMessage) -> Iterator[Piece]:
@@ -216,7 +216,7 @@ def _holds_tasks(text: str) -> bool:
     """Whether a text has lines that are meant as tasks; a numbered list of prose is an answer."""
     parser = PlanParser()
     events = [*parser.feed(text), *parser.close()]
-    return any(isinstance(each, Task) or each.code not in {"not-a-call", "missing-index"} for each in events)
+    return any(isinstance(event, Task) or event.code not in {"not-a-call", "missing-index"} for event in events)
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
@@ -254,9 +254,9 @@ def _function(tool: ToolSpec, task: str, after: str, name: str) -> dict[str, Any
         },
         "required": [task, *(parameter for parameter in tool.parameters if parameter in tool.required)],
     }
-    own = {pointer: each for pointer, each in tool.definitions.items() if pointer.startswith("#/$defs/")}
+    own = {pointer: schema for pointer, schema in tool.definitions.items() if pointer.startswith("#/$defs/")}
     if own:
-        parameters["$defs"] = {pointer.removeprefix("#/$defs/"): _inside(each) for pointer, each in own.items()}
+        parameters["$defs"] = {pointer.removeprefix("#/$defs/"): _inside(schema) for pointer, schema in own.items()}
     description = "\n".join(filter(None, [tool.description.strip(), returns]))
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
@@ -278,21 +278,21 @@ def _widened(schema: JSON) -> JSON:
         return kept  # anything
     options = inner["anyOf"] if inner.keys() == {"anyOf"} else [inner]
     assert isinstance(options, list)
-    return {**kept, "anyOf": [*(each for each in options if each != _TEXT), _TEXT]}
+    return {**kept, "anyOf": [*(option for option in options if option != _TEXT), _TEXT]}
 
 
 def _inside(schema: JSON) -> JSON:
     """Widen what is inside a list or an object, and leave titles out: they repeat the names."""
     if not isinstance(schema, dict):
         return schema
-    inner = {key: each for key, each in schema.items() if key != "title"}
+    inner = {key: value for key, value in schema.items() if key != "title"}
     if "items" in inner:
         inner["items"] = _widened(inner["items"])
     if isinstance(extra := inner.get("additionalProperties"), dict):
         inner["additionalProperties"] = _widened(extra)
     if isinstance(properties := inner.get("properties"), dict):
-        inner["properties"] = {name: _widened(each) for name, each in properties.items()}
+        inner["properties"] = {name: _widened(field) for name, field in properties.items()}
     for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
         if isinstance(options := inner.get(key), list):
-            inner[key] = [_inside(each) for each in options]
+            inner[key] = [_inside(option) for option in options]
     return inner

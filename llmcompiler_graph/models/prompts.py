@@ -161,7 +161,9 @@ def system_message(
         calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1])
         sections = [_TASK, calls, decisions]
     if examples:
-        sections.append("# Examples" + "".join(f"\n{_example(each, plan_format, fused=fused)}\n" for each in examples))
+        sections.append(
+            "# Examples" + "".join(f"\n{_example(example, plan_format, fused=fused)}\n" for example in examples)
+        )
     given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
     if isinstance(given.content, str):
         content: Any = "\n\n".join(filter(None, [given.content.strip(), *sections]))
@@ -239,20 +241,20 @@ def conversation(
     findings = _findings(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
     prompt.append(HumanMessage(_with_text(question, own, [*findings, _ASK[plan_format]])))
     following = 1
-    for number, one in enumerate(rounds):
-        if not one.get("adopted"):
+    for number, round_ in enumerate(rounds):
+        if not round_.get("adopted"):
             goes_on = _go_on(following, plan_format, question.text, more.get(number, ""))
             prompt += [HumanMessage(goes_on)] if number else []
-            prompt.append(AIMessage(plan_or_join(one["plan"])))
-        for repair in one.get("repairs", ()):
+            prompt.append(AIMessage(plan_or_join(round_["plan"])))
+        for repair in round_.get("repairs", ()):
             prompt += [HumanMessage(repair["request"]), AIMessage(plan_or_join(repair["plan"]))]
         mine = [task for task in tasks if task["round"] == number]
         following = max([following - 1, *(task["index"] for task in mine)]) + 1
         is_last = last and number == len(rounds) - 1
         decide = _DECIDE_LAST if is_last else _decide(following, fused=fused)
-        prompt.append(HumanMessage(_observations(mine, one, decide, max_observation_chars)))
-        if one["reply"]:
-            prompt.append(AIMessage(one["reply"].strip()))
+        prompt.append(HumanMessage(_observations(mine, round_, decide, max_observation_chars)))
+        if round_["reply"]:
+            prompt.append(AIMessage(round_["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
         prompt.append(HumanMessage(_go_on(following, plan_format, question.text, more.get(len(rounds), ""))))
     return prompt
@@ -305,12 +307,13 @@ def repair_request(
     """
     question = _again(state["messages"][_turn_position(state)].text)
     if any(index is None for index, *_ in broken):
-        listed = "\n".join(f"- line {each.line}: {each.message}" for *_, diagnostics in broken for each in diagnostics)
+        problems = [problem for *_, diagnostics in broken for problem in diagnostics]
+        listed = "\n".join(f"- line {problem.line}: {problem.message}" for problem in problems)
         return f"No task could be read in this reply:\n{listed}\n\n{question}{_ASK[plan_format]}{_HOW[plan_format]}"
     lines = []
     for index, line, diagnostics in broken:
         lines.append(f"task {index}, written as `{line}`:")
-        lines += [f"- {each.message}" + (f" ({each.hint})" if each.hint else "") for each in diagnostics]
+        lines += [f"- {problem.message}" + (f" ({problem.hint})" if problem.hint else "") for problem in diagnostics]
     listed = "\n".join(lines)
     return (
         f"Part of the plan cannot be used:\n{listed}\n\n{question}"
@@ -376,8 +379,9 @@ def _is_said(message: AnyMessage) -> bool:
 
 def _findings(following: Iterable[AnyMessage], calls: Collection[str]) -> list[str]:
     """What agents of a larger graph have said since the question, before the turn's first plan, which has `calls`."""
-    theirs = takewhile(lambda m: not any(each["id"] in calls for each in getattr(m, "tool_calls", ())), following)
-    return [f"{each.name or 'assistant'}: {each.text}" for each in theirs if isinstance(each, AIMessage) and each.text]
+    theirs = takewhile(lambda m: not any(call["id"] in calls for call in getattr(m, "tool_calls", ())), following)
+    said = [message for message in theirs if isinstance(message, AIMessage) and message.text]
+    return [f"{message.name or 'assistant'}: {message.text}" for message in said]
 
 
 def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str]) -> str | list[str | dict[Any, Any]]:
@@ -387,9 +391,10 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
     return [*({"type": "text", "text": t} for t in before), *content, *({"type": "text", "text": t} for t in after)]
 
 
-def _observations(tasks: Sequence[TaskRecord], one: Round, decide: str, limit: int) -> str:
+def _observations(tasks: Sequence[TaskRecord], round_: Round, decide: str, limit: int) -> str:
     lines = [_observation(task, limit) for task in tasks]
-    lines += [f"line {each['line']} of the plan: {each['message']}" for each in one["diagnostics"] if not each["index"]]
+    of_no_task = [problem for problem in round_["diagnostics"] if not problem["index"]]
+    lines += [f"line {problem['line']} of the plan: {problem['message']}" for problem in of_no_task]
     missing = [task["index"] for task in tasks if task["status"] != "done" and task["value"] is None]
     return _told(lines, missing, decide)
 
