@@ -1,1 +1,12 @@
-"""The paper's evaluations, its baselines and today's rivals: `python -m llmcompiler_graph.evaluation`."""
+"""The paper's evaluations, its baselines and today's rivals: `python -m llmcompiler_graph.evaluation`.
+
+It may know what users know: the public names of `llmcompiler_graph`, `.state`, `.testing` and `.tools`. As its
+rivals plan too, it may also use, of the other folders:
+
+- `core`: what a plan is made of (`language.plan`, `language.references`), how it is read (`language.parser`,
+  `language.decision`, `checking.checker`), `examples.shown_tasks` and `schedule.unit.resolved`;
+- `calls.specs.tool_spec`, `models.lazy` and `models.prompts.listing`;
+- `tools`: `facts`, `lookup.find`, `arithmetic.evaluate` and `exact.CalculationError`.
+
+Others use `command` only.
+"""

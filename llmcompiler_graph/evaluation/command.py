@@ -23,12 +23,11 @@ from typing import Annotated, Any
 import typer
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
-from llmcompiler_graph.core.errors import ConfigurationError, LLMCompilerError
+from llmcompiler_graph import ConfigurationError, LLMCompilerError, create_llm_compiler
 from llmcompiler_graph.evaluation.cassettes import Cassette, recording, replaying
 from llmcompiler_graph.evaluation.prices import PRICES, read_prices
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, Sample, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
-from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.models.lazy import LazyModel, is_local
 
 __all__ = ("BENCHMARKS", "SYSTEMS", "app", "main")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmcompiler_graph.core.errors import LLMCompilerError
+from llmcompiler_graph import LLMCompilerError
 
 __all__ = (
     "BFCL_CATEGORIES",

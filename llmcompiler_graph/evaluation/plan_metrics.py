@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from llmcompiler_graph import Diagnostic, Plan, Task
 from llmcompiler_graph.core.checking.checker import Checker, collect
-from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.parser import PlanParser
-from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
+from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.core.language.references import Reference, Template, Value
 
 __all__ = ("Overlap", "PlanComparison", "compare", "isomorphic", "levels", "read_plan", "width_and_depth")
@@ -115,7 +115,7 @@ def read_plan(text: str, tools: Sequence[ToolSpec] = ()) -> tuple[Plan, list[Dia
 def levels(tasks: Iterable[Task]) -> list[list[Task]]:
     r"""Group tasks by the length of the longest chain that leads to them; those without dependencies come first.
 
-    >>> from llmcompiler_graph.core.language.parser import parse_plan
+    >>> from llmcompiler_graph import parse_plan
     >>> [[task.index for task in level] for level in levels(parse_plan("1. a()\n2. a()\n3. b($1, $2)"))]
     [[1, 2], [3]]
     """
@@ -135,7 +135,7 @@ def width_and_depth(tasks: Iterable[Task], calls: Mapping[int, int] | None = Non
         tasks: The tasks of a plan.
         calls: How many calls each task made, `{index: number}`; one, where that is not known.
 
-    >>> from llmcompiler_graph.core.language.parser import parse_plan
+    >>> from llmcompiler_graph import parse_plan
     >>> width_and_depth(parse_plan("1. a()\n2. a()\n3. b($1, $2)"))
     (2, 2)
     """

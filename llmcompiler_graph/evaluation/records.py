@@ -20,8 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.core.examples import PlanExample
-from llmcompiler_graph.core.language.plan import Plan
+from llmcompiler_graph import Plan, PlanExample
 from llmcompiler_graph.core.language.references import JSON
 
 __all__ = ("Answer", "Benchmark", "Model", "Record", "Sample", "Score", "Setting", "System", "Tier")

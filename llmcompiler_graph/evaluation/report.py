@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph import ConfigurationError
 from llmcompiler_graph.evaluation.records import Record, Setting
 from llmcompiler_graph.evaluation.runner import read_records
 from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from llmcompiler_graph.core.errors import ConfigurationError, LLMCompilerError
+from llmcompiler_graph import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.failures import RETRIED, failed_answer, provider_status
 from llmcompiler_graph.evaluation.prices import PRICES, Price, cost, price_of
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, Setting, System, Tier

@@ -1,5 +1,8 @@
 """The built-in tools: `lookup` and `calculate` work offline; others are made: `extract_with()`, `wikipedia()`, ….
 
+They know nothing of the rest. Others use the names below; the evaluation and the studio also use what `facts` and
+`loading` list, `find` of `lookup`, `evaluate` of `arithmetic`, and `CalculationError`.
+
 >>> everest = lookup.invoke("Mount Everest")
 >>> calculate.invoke(f"{everest['height_m']} - 8611")
 237.86

@@ -21,7 +21,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
 
-from llmcompiler_graph.core.examples import PlanExample
+from llmcompiler_graph import PlanExample
 from llmcompiler_graph.evaluation.data import dataset_file
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Sample, Score
 from llmcompiler_graph.models.lazy import LazyModel

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.core.examples import Outcome, PlanExample
-from llmcompiler_graph.core.language.plan import Plan
+from llmcompiler_graph import Outcome, Plan, PlanExample
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import searches_exactly
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT

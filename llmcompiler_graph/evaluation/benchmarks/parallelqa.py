@@ -16,8 +16,7 @@ from typing import Any, Required, cast
 from langchain_core.tools import BaseTool, StructuredTool
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
 
-from llmcompiler_graph.core.examples import Outcome, PlanExample
-from llmcompiler_graph.core.language.plan import Plan
+from llmcompiler_graph import Outcome, Plan, PlanExample
 from llmcompiler_graph.evaluation.benchmarks import metrics
 from llmcompiler_graph.evaluation.benchmarks.plan_checks import combines_all, named_in
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT

@@ -1,6 +1,6 @@
 r"""Whether a plan has the structure its question asks for; no model and no observation is needed to say.
 
->>> from llmcompiler_graph.core.language.parser import parse_plan
+>>> from llmcompiler_graph import parse_plan
 >>> plan = parse_plan('1. search("K2")\n2. search("Mount Everest")\n3. calculate("${1.height_m} - ${2.height_m}")')
 >>> searched(plan), combines_all(plan, {"k2": "K2", "mount everest": "Mount Everest"}, {"K2", "Mount Everest"})
 (['K2', 'Mount Everest'], True)
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph import Plan, Task
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, references
 from llmcompiler_graph.tools.facts import normalise
 

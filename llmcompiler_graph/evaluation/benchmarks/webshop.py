@@ -22,7 +22,7 @@ from pathlib import Path
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict only from Python 3.12 on
 
-from llmcompiler_graph.core.examples import Outcome, PlanExample
+from llmcompiler_graph import Outcome, PlanExample
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.benchmarks.react_prompt import REACT
 from llmcompiler_graph.evaluation.data import dataset_directory

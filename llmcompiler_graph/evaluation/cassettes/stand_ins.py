@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_core.tools import BaseTool, StructuredTool
 
-from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph import ConfigurationError
 
 __all__ = ("StandInModel", "function_of", "with_function")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.core.errors import LLMCompilerError
+from llmcompiler_graph import LLMCompilerError
 from llmcompiler_graph.evaluation.cassettes.player import Player, replaying_tool
 from llmcompiler_graph.evaluation.cassettes.recorder import RecordingModel, recording_tool
 from llmcompiler_graph.evaluation.cassettes.tape import Cassette, CassetteError, Take

@@ -13,7 +13,7 @@ from uuid import uuid4
 from langchain_core.messages import BaseMessage, ToolMessage
 from pydantic_core import to_jsonable_python
 
-from llmcompiler_graph.core.errors import LLMCompilerError
+from llmcompiler_graph import LLMCompilerError
 from llmcompiler_graph.evaluation.records import Benchmark, Sample, System
 
 __all__ = ("TOOL_NAMES", "Cassette", "CassetteError", "Take", "asked_model", "asked_tool")

@@ -28,14 +28,13 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
-from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph import Plan, Task, create_llm_compiler
 from llmcompiler_graph.core.language.references import Reference, Value
 from llmcompiler_graph.evaluation.benchmarks.game24 import GAME24
 from llmcompiler_graph.evaluation.data import json_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.records import Model, Sample
 from llmcompiler_graph.evaluation.systems.tree_of_thoughts import tree_of_thoughts
-from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 __all__ = (

@@ -17,14 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmcompiler_graph.core.checking.checker import check_plan
-from llmcompiler_graph.core.errors import PlanError
-from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
+from llmcompiler_graph import Plan, PlanError, Task, parse_plan
+from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.core.language.references import JSON, Reference, Value
 from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES, json_lines_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
-from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
+from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 
 __all__ = ("GoldCalls", "Refused", "read_bfcl", "read_nestools", "refused", "rows")
 
@@ -189,13 +187,8 @@ def rows(name: str, samples: Iterable[GoldCalls]) -> list[Row]:
 
 def refused(samples: Iterable[GoldCalls]) -> list[Refused]:
     """The samples whose calls do not fit their own tools' schemas, with what is wrong."""
-    found = []
-    for each in samples:
-        try:
-            check_plan(parse_plan(str(each.plan)), each.tools)
-        except PlanError as error:
-            found.append(Refused(each.id, str(error)))
-    return found
+    checked = [(each.id, read_plan(str(each.plan), each.tools)[1]) for each in samples]
+    return [Refused(sample, "\n".join(map(str, diagnostics))) for sample, diagnostics in checked if diagnostics]
 
 
 def _read(each: GoldCalls) -> Plan | None:

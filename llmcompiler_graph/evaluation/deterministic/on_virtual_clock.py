@@ -19,7 +19,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from llmcompiler_graph.graph.create import create_llm_compiler
+from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.state import TaskRecord
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 

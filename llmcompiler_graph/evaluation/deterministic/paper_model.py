@@ -29,12 +29,10 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, tool
 
-from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph import Plan, Task, create_llm_compiler, parse_plan
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.records import Benchmark, Sample, Score
 from llmcompiler_graph.evaluation.systems.react import react
-from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 __all__ = ("GIVEN", "PAPER", "Published", "Seconds", "bound", "fitted", "llm_compiler_seconds", "react_seconds", "rows")

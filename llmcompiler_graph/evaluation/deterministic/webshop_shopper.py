@@ -26,11 +26,11 @@ from typing import Literal, TypeAlias
 from langchain_core.tools import BaseTool, tool
 from typing_extensions import TypedDict  # on Python 3.11 pydantic wants this one
 
+from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.webshop.products import Goal, Product, Shop
 from llmcompiler_graph.evaluation.webshop.reward import reward
 from llmcompiler_graph.evaluation.webshop.search import RESULTS_PER_PAGE, SearchEngine
-from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 __all__ = ("PAGE_SECONDS", "Hit", "Page", "Purchase", "Shopper", "choose", "plan_text", "query_of", "rows", "shop_for")

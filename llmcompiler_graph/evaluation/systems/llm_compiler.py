@@ -15,13 +15,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
-from llmcompiler_graph.core.errors import ConfigurationError
-from llmcompiler_graph.core.language.plan import Plan
+from llmcompiler_graph import ConfigurationError, Constraint, Plan, create_llm_compiler
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.graph.create import create_llm_compiler
-from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.lazy import LazyModel
 from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, task_from_record
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from llmcompiler_graph.core.examples import PlanExample
-from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph import PlanExample, parse_plan
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import agent_turns
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled

@@ -1,6 +1,6 @@
 r"""A benchmark's examples in the forms of other systems: with references spelled otherwise, worked out.
 
->>> from llmcompiler_graph.core.language.parser import parse_plan
+>>> from llmcompiler_graph import parse_plan
 >>> plan = parse_plan('1. lookup("K2")\n2. lookup("Everest")\n3. calculate("${1.height} - $2")')
 >>> respelled(plan.tasks[2], lambda index, path: f"#E{index}{path}")
 'calculate("#E1.height - #E2")'
@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from llmcompiler_graph.core.examples import PlanExample, shown_tasks
+from llmcompiler_graph import Plan, PlanExample, Task
+from llmcompiler_graph.core.examples import shown_tasks
 from llmcompiler_graph.core.language.decision import Replan, parse_decision
-from llmcompiler_graph.core.language.plan import Plan, Task, render_call
+from llmcompiler_graph.core.language.plan import render_call
 from llmcompiler_graph.core.language.references import Reference, references
 from llmcompiler_graph.evaluation.records import Benchmark
 

@@ -29,8 +29,7 @@ from pydantic_monty import (
     ResourceLimits,
 )
 
-from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph import Plan, Task, parse_plan
 from llmcompiler_graph.core.language.references import ALL, Path, Reference, Template, Value
 from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System

@@ -17,10 +17,7 @@ import re
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from llmcompiler_graph.core.errors import Diagnostic, ObservationPathError
-from llmcompiler_graph.core.examples import PlanExample
-from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph import Diagnostic, LLMCompilerError, Plan, PlanExample, Task, parse_plan
 from llmcompiler_graph.core.language.references import JSON, as_text
 from llmcompiler_graph.core.schedule.unit import resolved
 from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
@@ -103,7 +100,7 @@ async def _found(task: Task, evidence: dict[int, JSON], calls: ToolCalls) -> JSO
     spec = next((each for each in calls.specs if each.name == task.tool), None)
     try:
         arguments, fans_out = resolved(task, spec, evidence)
-    except ObservationPathError as error:
+    except LLMCompilerError as error:
         return calls.failed(str(error))
     except KeyError as error:
         return calls.failed(f"there is no evidence #E{error.args[0]}")

@@ -18,12 +18,9 @@ from langgraph.errors import GraphBubbleUp
 from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.calls.specs import tool_spec
-from llmcompiler_graph.core.checking.checker import Checker
-from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.decision import Finish, parse_decision
-from llmcompiler_graph.core.language.parser import PlanParser
-from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.evaluation.plan_metrics import read_plan
 from llmcompiler_graph.evaluation.records import Answer, Model
 from llmcompiler_graph.models.lazy import LazyModel
 
@@ -131,13 +128,8 @@ def read_call(text: str, calls: ToolCalls) -> tuple[str, dict[str, JSON]]:
         return spec.name, {next(iter(spec.parameters)): match["argument"].strip().strip("\"'")}
     written = text.partition("(")[0].strip()
     name = names[written.lower()].name if written.lower() in names else written
-    parser = PlanParser()
-    events = [*parser.feed(f"{_LONE}. {name}{text[len(text.partition('(')[0]) :]}\n"), *parser.close()]
-    problems = [event for event in events if isinstance(event, Diagnostic)]
-    task = next((event for event in events if isinstance(event, Task)), None)
-    if task is not None:
-        task, found = Checker(calls.specs).check(task)
-        problems += found
+    plan, problems = read_plan(f"{_LONE}. {name}{text[len(text.partition('(')[0]) :]}\n", calls.specs)
+    task = next(iter(plan), None)
     if problems or task is None:
         said = "; ".join(f"{each.message} ({each.hint})" if each.hint else each.message for each in problems)
         msg = f"{text!r} is no call: {said or 'expected `tool(arguments)`'}"

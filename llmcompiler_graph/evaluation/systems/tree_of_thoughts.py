@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph import ConfigurationError
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls

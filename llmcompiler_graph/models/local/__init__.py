@@ -2,6 +2,8 @@
 
     name  --weights-->  file  --server-->  http://127.0.0.1:…/v1  --chat-->  ChatOpenAI
 
+It may know `core.errors`. Others use the names below, and `require_runtime` of `server`.
+
 Needs the extra `llmcompiler-graph[local]`, on Linux or macOS.
 """
 
