@@ -19,7 +19,7 @@ not swallow the rest of the plan: at a line that is the head of a later index, t
 triple-quoted string may hold such lines, and text inside one that is never closed is never run as a plan.
 
 May know: `errors`, `plan`; `lines` and `numbering` for what stands before a call, `call_syntax` for its arguments,
-`notations` for calls that are written in another way.
+`mentions` for calls that are written in another way.
 """
 
 from __future__ import annotations
