@@ -6,7 +6,7 @@ All are frozen. `Record` is one line of a JSONL file and survives the way there 
 >>> Record.from_json(record.to_json()) == record
 True
 
-May know: `examples`, `plan`, `references`, and LangChain's types; nothing of the rest of the evaluation.
+May know: `Plan`, `PlanExample`, `references`, and LangChain's types; nothing of the rest of the evaluation.
 """
 
 from __future__ import annotations
