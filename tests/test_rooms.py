@@ -68,14 +68,15 @@ def test_others_use_what_a_folder_says(folder: str) -> None:
     package = importlib.import_module(folder)
     names = said((inspect.getdoc(package) or "").partition("Others use")[2])
     listed = set(getattr(package, "__all__", ()))
-    assert [
-        use
+    reached_into = [
+        f"{use.by} uses {use.name} of {use.module}"
         for use in USES
         if use.folder == folder
         and not (use.by.startswith(EVALUATION) and folder.startswith(EVALUATION))  # its layers are a contract
         and not (use.module == folder and use.name in listed)
         and not is_said(use, names)
-    ] == []
+    ]
+    assert not reached_into, f"say in {folder}/__init__.py that others use it, or use what it lists: {reached_into}"
 
 
 def test_the_evaluation_uses_what_it_says() -> None:
@@ -86,6 +87,6 @@ def test_the_evaluation_uses_what_it_says() -> None:
         for use in USES
         if use.by.startswith(EVALUATION) and not use.folder.startswith(EVALUATION) and use.module not in PUBLIC
     ]
-    assert [use for use in inside if not is_said(use, names)] == []
+    assert [f"{use.by} uses {use.name} of {use.module}" for use in inside if not is_said(use, names)] == []
     rooms = {use.folder.split(".")[1] for use in inside}
     assert {name for name in names - rooms if not any(is_said(use, {name}) for use in inside)} == {"command"}
