@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, overload
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
@@ -41,7 +40,7 @@ from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
 from llmcompiler_graph.models.dialects import dialect_for
-from llmcompiler_graph.models.lazy import LazyModel, is_local
+from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local
 from llmcompiler_graph.models.prompts import PlanFormat, system_message
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState, ResponseT
@@ -56,8 +55,8 @@ class _Options(TypedDict, total=False):
     """The arguments that say nothing of the result's type, for the overloads: `create_llm_compiler` describes them."""
 
     system_prompt: str | SystemMessage | None
-    planner_model: str | BaseChatModel | None
-    joiner_model: str | BaseChatModel | None
+    planner_model: ModelLike | None
+    joiner_model: ModelLike | None
     examples: Sequence[PlanExample] | None
     plan_format: PlanFormat
     select_tools: SelectTools | None
@@ -89,7 +88,7 @@ class _Options(TypedDict, total=False):
 
 @overload
 def create_llm_compiler(
-    model: str | BaseChatModel,
+    model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
     response_format: type[ResponseT] | Strategy[ResponseT] | None = None,
@@ -101,7 +100,7 @@ def create_llm_compiler(
 
 @overload
 def create_llm_compiler(
-    model: str | BaseChatModel,
+    model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
     response_format: Mapping[str, Any],  # JSON Schema
@@ -115,7 +114,7 @@ def create_llm_compiler(
 
 @overload
 def create_llm_compiler(
-    model: str | BaseChatModel,
+    model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
     response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
@@ -127,7 +126,7 @@ def create_llm_compiler(
 
 @overload
 def create_llm_compiler(
-    model: str | BaseChatModel,
+    model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
     response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
@@ -138,12 +137,12 @@ def create_llm_compiler(
 
 
 def create_llm_compiler(
-    model: str | BaseChatModel,
+    model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
     system_prompt: str | SystemMessage | None = None,
-    planner_model: str | BaseChatModel | None = None,
-    joiner_model: str | BaseChatModel | None = None,
+    planner_model: ModelLike | None = None,
+    joiner_model: ModelLike | None = None,
     examples: Sequence[PlanExample] | None = None,
     plan_format: PlanFormat = "text",
     select_tools: SelectTools | None = None,
@@ -181,8 +180,9 @@ def create_llm_compiler(
     message. Besides, the final state holds `tasks` (each with arguments and typed value), `timeline` and `rounds`.
 
     Args:
-        model: A chat model, `"provider:name"`, or `"local"` for the embedded model. A named model is made when a run
-            first needs it; a wrong name or a missing key is found then.
+        model: A chat model, also with `bind`, `with_config`, `with_retry` or `with_fallbacks`, or `init_chat_model()`;
+            `"provider:name"`, or `"local"` for the embedded one. A named one is made when a run first needs it: that is
+            when a wrong name or a missing key is found.
         tools: LangChain tools or documented callables. Their return annotations let plans be checked; MCP's
             `readOnlyHint`, `idempotentHint` and `destructiveHint` in `tool.metadata` say what may be done with them.
         system_prompt: What the models are told before everything else; content blocks of a message are kept, such as
@@ -255,8 +255,9 @@ def create_llm_compiler(
     _check_pauses("interrupt_after", interrupt_after)
     planner_model = model if planner_model is None else planner_model
     joiner_model = model if joiner_model is None else joiner_model
+    planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
     dialect = dialect_for(plan_format, specs)
-    if isinstance(planner_model, BaseChatModel):
+    if not isinstance(planner_model, str):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
     write = partial(
@@ -353,9 +354,7 @@ def _wired(
     return graph
 
 
-def _lazy_models(
-    planner: str | BaseChatModel, joiner: str | BaseChatModel, tags: Sequence[tuple[str, str]]
-) -> tuple[LazyModel, LazyModel]:
+def _lazy_models(planner: ModelLike, joiner: ModelLike, tags: Sequence[tuple[str, str]]) -> tuple[LazyModel, LazyModel]:
     """The models that plan and join; the same object twice, if they are one model."""
     planning = LazyModel(planner, tags)
     same = planner is joiner or (isinstance(planner, str) and planner == joiner)

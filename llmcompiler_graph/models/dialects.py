@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from llmcompiler_graph.core.arguments import refused
@@ -23,7 +22,7 @@ from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
-from llmcompiler_graph.models.lazy import ChatModel
+from llmcompiler_graph.models.lazy import ChatModel, innermost, with_tools
 from llmcompiler_graph.models.prompts import PlanFormat
 
 __all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "dialect_for", "function_schemas")
@@ -49,10 +48,10 @@ class Dialect(Protocol):
     def numbered_by(self) -> tuple[str, str]:
         """The arguments of a native call that hold its index and the tasks it waits for."""
 
-    def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind(self, model: ChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Give the model what it needs to plan with these tools."""
 
-    def bind_without_calling(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind_without_calling(self, model: ChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Give the model what keeps the beginning of a joiner's prompt that of the planner's."""
 
     def reader(self, first: int) -> Reader:
@@ -79,7 +78,7 @@ class TextDialect:
 
     numbered_by = ("", "")
 
-    def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind(self, model: ChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Leave the model as it is."""
         return model
 
@@ -117,7 +116,7 @@ class ToolCallDialect:
         for tool in listed:
             self._names[_free(re.sub(r"[^a-zA-Z0-9_-]", "_", tool.name)[:60], self._names)] = tool.name
 
-    def bind(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind(self, model: ChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Bind the model to the tools, their schemas widened.
 
         Raises:
@@ -125,15 +124,15 @@ class ToolCallDialect:
         """
         schemas = self._schemas(tools)
         try:
-            return model.bind_tools(schemas) if schemas else model
+            return with_tools(model, schemas) if schemas else model
         except NotImplementedError as error:
             msg = f"plan_format='tools' needs a model that calls tools, not {type(model).__name__}; leave it at 'text'"
             raise ConfigurationError(msg) from error
 
-    def bind_without_calling(self, model: BaseChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
+    def bind_without_calling(self, model: ChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Bind the model to the same tools, but let it call none; only OpenAI's interface can surely say that."""
         schemas = self._schemas(tools) if _speaks_openai(model) else []
-        return model.bind_tools(schemas, tool_choice="none") if schemas else model
+        return with_tools(model, schemas, tool_choice="none") if schemas else model
 
     def _schemas(self, tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
         shown = {tool: name for name, tool in self._names.items()}
@@ -144,13 +143,13 @@ class ToolCallDialect:
         return _ToolCallReader(ToolCallText(first, *self.numbered_by, names=self._names))
 
 
-def _speaks_openai(model: BaseChatModel) -> bool:
+def _speaks_openai(model: ChatModel) -> bool:
     """Whether a model is of LangChain's class for OpenAI's interface, or of one made from it.
 
     Its package takes most of a second to import; where there is such a model, somebody has done so.
     """
     openai = sys.modules.get("langchain_openai.chat_models.base")
-    return openai is not None and isinstance(model, openai.BaseChatOpenAI)
+    return openai is not None and isinstance(innermost(model), openai.BaseChatOpenAI)
 
 
 class _ToolCallReader:

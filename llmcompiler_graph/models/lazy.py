@@ -1,5 +1,8 @@
 """From what the caller gives as a model to a chat model: an instance, `"provider:name"`, or `"local"`.
 
+A chat model may have LangChain's wrappers around it: `bind`, `with_config`, `with_retry`, `with_fallbacks`, and what
+`init_chat_model()` makes where the run's config names the model. They hold for every call.
+
 `"local"` (or `"local:NAME"`) is the embedded default: a language model on this machine's CPU, made at first use.
 """
 
@@ -7,21 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
 
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.thinking import THINKING_TAGS
 
-__all__ = ("ChatModel", "LazyModel", "is_local")
+__all__ = ("ChatModel", "LazyModel", "ModelLike", "innermost", "is_local", "with_tools")
 
 ChatModel: TypeAlias = Runnable[LanguageModelInput, AIMessage]
-"""A chat model, or one bound to tools."""
+"""A chat model, or one with wrappers around it, such as tools that are bound to it."""
+
+ModelLike: TypeAlias = str | ChatModel
+"""What callers give: `"provider:name"`, `"local"`, or a chat model, also with wrappers around it."""
 
 _OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
 _LANGCHAINS_ADVICE = "Please specify 'model_provider' directly."  # an argument of `init_chat_model`
@@ -30,7 +37,39 @@ _ADVICE = "Write 'provider:name', such as 'openai:gpt-5-mini', or 'local'."
 
 def is_local(model: object) -> bool:
     """Whether a model is the embedded one, whose replies can be held to a grammar, or stands for it (as `local`)."""
-    return model.partition(":")[0] == "local" if isinstance(model, str) else getattr(model, "local", False) is True
+    if isinstance(model, str):
+        return model.partition(":")[0] == "local"
+    return getattr(innermost(model), "local", False) is True
+
+
+def innermost(model: object) -> object:
+    """Take off what LangChain puts around a chat model; of one with fallbacks, return the one that is asked first."""
+    while True:
+        match model:
+            case RunnableBindingBase():
+                model = model.bound
+            case RunnableWithFallbacks():
+                model = model.runnable
+            case _:
+                return model
+
+
+def with_tools(model: Any, tools: Sequence[Mapping[str, Any]], **settings: Any) -> ChatModel:
+    """Bind tools to a chat model, inside what is around it, so that all of that still holds.
+
+    Raises:
+        NotImplementedError: The model cannot call tools.
+    """
+    match model:
+        case RunnableBindingBase():
+            return model.model_copy(update={"bound": with_tools(model.bound, tools, **settings)})
+        case RunnableWithFallbacks():
+            first = with_tools(model.runnable, tools, **settings)
+            others = [with_tools(each, tools, **settings) for each in model.fallbacks]
+            return model.model_copy(update={"runnable": first, "fallbacks": others})
+        case _:
+            bound: ChatModel = model.bind_tools(tools, **settings)
+            return bound
 
 
 class LazyModel:
@@ -44,7 +83,7 @@ class LazyModel:
         ConfigurationError: It is neither.
     """
 
-    def __init__(self, model: str | BaseChatModel | object, thinking_tags: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, model: ModelLike, thinking_tags: Iterable[tuple[str, str]] = ()) -> None:
         self.thinking_tags = (*THINKING_TAGS, *thinking_tags)
         """Pairs of tags between which it may think in its replies."""
         self.takes_grammars = True
@@ -52,13 +91,13 @@ class LazyModel:
         self._lock = threading.Lock()
         self._model: BaseChatModel | None = None
         self._make: Callable[[], BaseChatModel] | None = None
-        if isinstance(model, str):
-            self._make = partial(_make, model)
-        elif isinstance(model, BaseChatModel):
-            self._model = model
+        given: object = model  # callers without a type checker give anything
+        if isinstance(given, str):
+            self._make = partial(_make, given)
+        elif isinstance(given, Runnable) and hasattr(innermost(given), "bind_tools"):
+            self._model = cast("BaseChatModel", given)  # it answers to the same calls
         else:
-            bound = " (bind tools or settings in the model's constructor)" if isinstance(model, Runnable) else ""
-            msg = f"a model must be a chat model or a 'provider:name' string, not {type(model).__name__}{bound}"
+            msg = f"a model must be a chat model or a 'provider:name' string, not {type(model).__name__}"
             raise ConfigurationError(msg)
 
     def get(self) -> BaseChatModel:

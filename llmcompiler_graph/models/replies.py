@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import re
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.retry import RunnableRetry
 
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.background import iterate_in_thread
-from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
 from llmcompiler_graph.models.streaming import unstreamed_config
 
 __all__ = ("ReplyPiece", "reply_stream", "visible_text")
@@ -81,7 +85,7 @@ async def reply_stream(
     """
     config = unstreamed_config()
 
-    own = getattr(model, "extra_body", None)
+    own = getattr(innermost(model), "extra_body", None)
     if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
         grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
@@ -94,24 +98,55 @@ async def reply_stream(
             chunks = model.astream(prompt, config, **grammar)
         return visible_text(chunks, tags, answers=answers)
 
-    begun = False
-    try:
-        async with aclosing(ask(grammar)) as chunks:  # type: ignore[type-var]
-            async for piece in chunks:
-                begun = True
-                yield piece
-    except Exception as error:
-        if begun or not grammar or not _may_refuse_grammar(error):
-            raise
-        refusal = f"a model's server refused a request with a grammar, it is asked without one from now on: {error}"
-    else:
-        return
-    async with aclosing(ask({})) as chunks:  # type: ignore[type-var]
-        async for piece in chunks:
-            if source.takes_grammars:  # else it was not the grammar that was refused
-                source.takes_grammars = False
-                warnings.warn(refusal, stacklevel=2)
-            yield piece
+    waits = _waits(model)
+    refusal = ""
+    while True:
+        begun = False
+        try:
+            async with aclosing(ask(grammar)) as chunks:  # type: ignore[type-var]
+                async for piece in chunks:
+                    if refusal and source.takes_grammars:  # else it was not the grammar that was refused
+                        source.takes_grammars = False
+                        warnings.warn(refusal, stacklevel=2)
+                    begun = True
+                    yield piece
+        except Exception as error:
+            if begun:
+                raise
+            if grammar and _may_refuse_grammar(error):
+                what = "a model's server refused a request with a grammar, it is asked without one from now on"
+                refusal, grammar = f"{what}: {error}", {}
+            elif (wait := waits(error)) is not None:
+                await asyncio.sleep(wait)
+            else:
+                raise
+        else:
+            return
+
+
+def _waits(model: object) -> Callable[[Exception], float | None]:
+    """How long to wait after an error before a model is asked again, as its `with_retry` says; `None` for not at all.
+
+    LangChain's own retry leaves streams alone.
+    """
+    retry = model
+    while isinstance(retry, RunnableBindingBase) and not isinstance(retry, RunnableRetry):
+        retry = retry.bound
+    attempts = 0
+
+    def wait(error: Exception) -> float | None:
+        nonlocal attempts
+        attempts += 1
+        if not isinstance(retry, RunnableRetry) or attempts >= retry.max_attempt_number:
+            return None
+        wanted = retry.retry_exception_types
+        if not (isinstance(error, wanted) if isinstance(wanted, tuple) else wanted(error)):
+            return None
+        jitter = retry.exponential_jitter_params or {}
+        seconds = min(jitter.get("initial", 1) * jitter.get("exp_base", 2) ** (attempts - 1), jitter.get("max", 60))
+        return seconds + random.uniform(0, jitter.get("jitter", 1)) if retry.wait_exponential_jitter else 0
+
+    return wait
 
 
 _TOO_LONG = re.compile("context.(size|length|window)")  # what servers say whose errors LangChain does not know
