@@ -317,16 +317,17 @@ def _note_message(response: Any) -> Any:
 async def _observation(output: Any, call_id: str, call: _Call, config: RunnableConfig) -> Observation:
     messages: list[ToolMessage] = []
     commands: list[Command[Any]] = []
-    for each in output if isinstance(output, list) else [output]:
-        if isinstance(each, Command):
-            commands.append(command := _with_messages(each))
-            if isinstance(command.update, dict):
-                messages += [m for m in command.update.get("messages", ()) if isinstance(m, ToolMessage)]
-        else:
-            messages += each["messages"]
-    message = next((m for m in messages if m.tool_call_id == call_id), None)
+    message: ToolMessage | None = None
     value: JSON = None
     try:
+        for each in output if isinstance(output, list) else [output]:
+            if isinstance(each, Command):
+                commands.append(command := _with_messages(each))
+                if isinstance(command.update, dict):
+                    messages += [m for m in command.update.get("messages", ()) if isinstance(m, ToolMessage)]
+            else:
+                messages += each["messages"]
+        message = next((m for m in messages if m.tool_call_id == call_id), None)
         if message is not None:
             message.id = message.id or f"{call_id}_result"  # known before it is in the state: so it is streamed once
             value = await _value(message, call)
@@ -346,10 +347,16 @@ async def _observation(output: Any, call_id: str, call: _Call, config: RunnableC
 
 
 def _with_messages(command: Command[Any]) -> Command[Any]:
-    """A command whose messages are messages: tools may also write them as dictionaries."""
+    """A command whose messages are a list of messages: tools may also write dictionaries, or a single one."""
     if not isinstance(command.update, dict) or "messages" not in command.update:
         return command
-    return replace(command, update={**command.update, "messages": convert_to_messages(command.update["messages"])})
+    given = command.update["messages"]
+    try:
+        messages = convert_to_messages(given if isinstance(given, list | tuple) else [given])
+    except Exception as error:
+        msg = f"its command's messages cannot be read: {described(error)}"
+        raise ObservationError(msg) from error
+    return replace(command, update={**command.update, "messages": messages})
 
 
 async def _value(message: ToolMessage, call: _Call) -> JSON:

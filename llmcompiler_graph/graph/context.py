@@ -64,6 +64,8 @@ class Settings:
     """Tools never called before the plan is complete, besides those with effects."""
     tool_concurrency: Mapping[str, int]
     """How many calls of a tool may run at a time, by name."""
+    keys_of_one_value: frozenset[str]
+    """The keys of the state that have no reducer."""
     selection: ToolSelection | None
     """Picks the tools and examples of each question; `None` to show all."""
 

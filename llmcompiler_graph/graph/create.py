@@ -32,6 +32,7 @@ from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
@@ -260,6 +261,8 @@ def create_llm_compiler(
     if not isinstance(planner_model, str):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
+    form = answer_form(response_format)
+    schemas = graph_schemas(state_schema, form)
     write = partial(
         system_message,
         system_prompt="" if system_prompt is None else system_prompt,
@@ -292,10 +295,9 @@ def create_llm_compiler(
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
+        keys_of_one_value=keys_of_one_value(schemas.state),
     )
     shared = Shared()
-    form = answer_form(response_format)
-    schemas = graph_schemas(state_schema, form)
     planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
     planner = Planner(
         settings,

@@ -28,11 +28,13 @@ from langgraph.func import task as langgraph_task
 from langgraph.types import Command
 
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
+from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
 from llmcompiler_graph.graph.revision import revised
 from llmcompiler_graph.graph.task_body import Answers, TaskBody, one_interrupt
 from llmcompiler_graph.models.background import run_in_background
+from llmcompiler_graph.models.prompts import turn_position
 from llmcompiler_graph.state import (
     LLMCompilerState,
     TaskRecord,
@@ -277,9 +279,11 @@ class _Run:
                 timeline.append(timeline_entry(record, result))
                 if record["text"]:
                     messages.append(tool_message(record, result))
+        commands = in_plan_order(commands, self._settings.keys_of_one_value)
+        told, commands = with_messages(messages, commands, self._state["messages"], turn_position(self._state))
         update = {
             **self._revised,
-            "messages": [*self._revised.get("messages", ()), *messages],
+            "messages": [*self._revised.get("messages", ()), *told],
             "tasks": records,
             "timeline": [*self._state.get("timeline", []), *timeline],
         }

@@ -51,6 +51,7 @@ __all__ = (
     "repair_request",
     "signature",
     "system_message",
+    "turn_position",
 )
 
 PlanFormat: TypeAlias = Literal["text", "tools"]
@@ -233,7 +234,7 @@ def conversation(
     """
     more = more or {}
     messages = state["messages"]
-    position = _turn_position(state)
+    position = turn_position(state)
     before, question = messages[:position], messages[position]
     own = [m.text for m in before if isinstance(m, SystemMessage)]
     prompt: list[BaseMessage] = [system, *_earlier(before, min(max_observation_chars, _EARLIER_CHARS))]
@@ -265,7 +266,7 @@ def _decide(following: int, *, fused: bool) -> str:
     return _DECIDE_FUSED.format(following=following) if fused else _DECIDE
 
 
-def _turn_position(state: LLMCompilerState) -> int:
+def turn_position(state: LLMCompilerState) -> int:
     """Where the question of the current turn stands."""
     messages = state["messages"]
     turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
@@ -305,7 +306,7 @@ def repair_request(
         broken: The index of each, `None` for the whole plan, its line as it was written, and what is wrong with it.
         plan_format: How the planner model writes plans.
     """
-    question = _again(state["messages"][_turn_position(state)].text)
+    question = _again(state["messages"][turn_position(state)].text)
     if any(index is None for index, *_ in broken):
         problems = [problem for *_, diagnostics in broken for problem in diagnostics]
         listed = "\n".join(f"- line {problem.line}: {problem.message}" for problem in problems)
