@@ -10,7 +10,13 @@ from llmcompiler_graph import parse_plan
 from tests.scripted_server import ScriptedServer
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/benchmarks/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "tests/benchmarks/README.md",
+    *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md")),
+]
 
 
 def blocks(document: str, language: str) -> list[str]:
