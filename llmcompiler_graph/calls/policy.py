@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import random
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
+from llmcompiler_graph.concurrency.giving_up import TimeIsUpError, within
 from llmcompiler_graph.core.arguments import check_names, refused, seconds
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
@@ -65,10 +66,11 @@ class ToolPolicy:
         else:
             self._timeout = {}
 
-    async def apply(self, tool: str, call: Callable[[], Awaitable[Observation]]) -> Observation:
+    async def apply(self, tool: str, call: Callable[[], Coroutine[Any, Any, Observation]]) -> Observation:
         """Make a call within its limits; return the observation of the last attempt.
 
-        A call out of time is a failed one. A synchronous tool cannot be stopped: its thread ends when the tool does.
+        A call out of time is a failed one. What cannot be stopped is given up: a synchronous tool, which keeps its
+        thread until it returns, and a coroutine that does not end when it is cancelled.
         """
         policy = self._retry.get(tool)
         number = 1
@@ -88,17 +90,11 @@ class ToolPolicy:
             await asyncio.sleep(wait + (random.uniform(0, 1) if retry.jitter else 0))
             number += 1
 
-    async def _in_time(self, tool: str, call: Callable[[], Awaitable[Observation]]) -> Observation:
+    async def _in_time(self, tool: str, call: Callable[[], Coroutine[Any, Any, Observation]]) -> Observation:
         limit = self._timeout.get(tool)
-        if limit is None:
-            return await call()
-        timer = asyncio.timeout(limit)
         try:
-            async with timer:
-                return await call()
-        except TimeoutError as error:
-            if not timer.expired():
-                raise  # the tool's own
+            return await within(limit, f"the tool {tool!r}", call())
+        except TimeIsUpError as error:
             return Observation("failed", error=f"TimeoutError: no result within {limit:g} s", raised=error)
 
 

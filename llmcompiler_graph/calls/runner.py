@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -30,6 +29,7 @@ from langgraph.types import Command
 from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, runs_in_executor
 from llmcompiler_graph.calls.storability import check_command, keep_message
 from llmcompiler_graph.calls.values import awritten, shortened, written
+from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation
@@ -37,23 +37,6 @@ from llmcompiler_graph.core.language.references import JSON, as_text
 from llmcompiler_graph.state import storable
 
 __all__ = ("ToolRunner",)
-
-
-_depth: ContextVar[int] = ContextVar("llmcompiler_depth", default=0)
-
-
-@functools.cache
-def _threads(depth: int) -> ThreadPoolExecutor:
-    """Where synchronous tools run: threads are made as needed, and none waits for another of these.
-
-    Args:
-        depth: How many of the callers are in such threads themselves: a tool that calls a graph waits for its tools.
-    """
-    return ThreadPoolExecutor(max_workers=256, thread_name_prefix="llmcompiler-tool")
-
-
-if hasattr(os, "register_at_fork"):  # its threads stay behind in the parent
-    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 class _Unknown:
@@ -121,12 +104,6 @@ class ToolRunner:
         self._tools = {tool.name: tool for tool in tools}
         self._wrap, self._awrap = wrap_tool_call, awrap_tool_call
 
-        def wrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> Any:
-            def noting(each: ToolCallRequest) -> Any:
-                return _note_message(execute(each))
-
-            return wrap_tool_call(request, noting) if wrap_tool_call else noting(request)
-
         async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
             async def noting(each: ToolCallRequest) -> Any:
                 return _note_message(await execute(each))
@@ -140,7 +117,6 @@ class ToolRunner:
             [_noting_copy(tool) for tool in tools],
             handle_tool_errors=_describe_error if handle_tool_errors is True else handle_tool_errors,
             # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
-            wrap_tool_call=wrap if wrap_tool_call or awrap_tool_call else None,
             awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
         )
 
@@ -169,14 +145,11 @@ class ToolRunner:
             "tool_call": {"name": tool, "args": deepcopy(dict(arguments)), "id": call_id, "type": "tool_call"},
             "state": state,
         }
-        in_thread = not _runs_on_loop(self._tools[tool], sync=sync)
-        noted = _Call(sync, in_thread, wrapped=self._wrap is not None or self._awrap is not None)
+        blocks = not _runs_on_loop(self._tools[tool], sync=sync)
+        noted = _Call(sync, blocks, wrapped=self._wrap is not None or self._awrap is not None)
         token = _current.set(noted)
         try:
-            if noted.in_thread and (self._awrap is None or (sync and self._wrap is not None)):
-                output = await _in_thread(self._node.invoke, request, config)
-            else:
-                output = await self._node.ainvoke(request, config)
+            output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons
         finally:
             noted.given_up.set()
             _current.reset(token)
@@ -187,13 +160,6 @@ def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
     if runs_in_executor(tool):  # the loop only waits for it
         return True
     return has_async_side(tool) and not (sync and has_sync_side(tool))
-
-
-async def _in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    depth, context = _depth.get(), copy_context()
-    context.run(_depth.set, depth + 1)
-    call = functools.partial(context.run, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_threads(depth), call)
 
 
 async def _wrapped_in_thread(
@@ -212,7 +178,7 @@ async def _wrapped_in_thread(
         return future.result()
 
     try:
-        return await _in_thread(wrap, request, execute_on_loop)
+        return await in_thread(request.tool_call["name"], wrap, request, execute_on_loop)
     finally:
         left.set()
         for future in under_way:
@@ -253,7 +219,9 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     @functools.wraps(ainvoke)
     async def invoke_where_it_runs(*args: Any, **kwargs: Any) -> Any:
         call = _current.get()
-        return await (_in_thread(copy.invoke, *args, **kwargs) if call and call.in_thread else ainvoke(*args, **kwargs))
+        if call and call.in_thread:
+            return await in_thread(tool.name, copy.invoke, *args, **kwargs)
+        return await ainvoke(*args, **kwargs)
 
     # in the instance's own dictionary: pydantic would refuse to set a method
     copy.__dict__.update(_run=noting_run, _arun=noting_arun, ainvoke=invoke_where_it_runs)

@@ -29,6 +29,7 @@ from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
+from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -38,7 +39,6 @@ from llmcompiler_graph.graph.fetching import Fetching
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
-from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
 from llmcompiler_graph.models.dialects import dialect_for
 from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local

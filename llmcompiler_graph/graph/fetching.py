@@ -27,13 +27,13 @@ from langgraph.func import entrypoint
 from langgraph.func import task as langgraph_task
 from langgraph.types import Command
 
+from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
 from llmcompiler_graph.graph.revision import revised
 from llmcompiler_graph.graph.task_body import Answers, TaskBody, one_interrupt
-from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.models.prompts import turn_position
 from llmcompiler_graph.state import (
     LLMCompilerState,

@@ -29,13 +29,13 @@ from langgraph.types import Interrupt
 
 from llmcompiler_graph.approval import ApprovalRequest, Decision
 from llmcompiler_graph.calls.values import awritten
+from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.records import from_record, to_record
-from llmcompiler_graph.models.background import run_in_background
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("Answers", "TaskBody", "one_interrupt")

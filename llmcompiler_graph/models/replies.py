@@ -15,8 +15,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.retry import RunnableRetry
 
+from llmcompiler_graph.concurrency.background import iterate_in_thread
 from llmcompiler_graph.core.language.thinking import WithoutThinking
-from llmcompiler_graph.models.background import iterate_in_thread
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
 from llmcompiler_graph.models.streaming import unstreamed_config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.concurrency.giving_up import GRACE
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 RETRY = RetryPolicy(initial_interval=1, backoff_factor=2, max_attempts=3, jitter=False, retry_on=ConnectionError)
@@ -96,6 +98,63 @@ def test_timeout(limit: Any) -> None:
     late = run([slow], "1. slow(60)\n2. join()", tool_timeout=limit)
     assert (late["status"], late["error"]) == ("failed", "TimeoutError: no result within 5 s")
     assert run([slow], "1. slow(4)\n2. join()", tool_timeout=limit)["value"] == 4
+
+
+@tool
+async def stubborn() -> str:
+    """Go on whatever happens."""
+    for _ in range(1000):
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+    return "late"
+
+
+@tool
+async def cleans_up() -> str:
+    """Take an hour to clean up."""
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        await asyncio.sleep(3600)
+    return "late"
+
+
+@pytest.mark.parametrize("late", [stubborn, cleans_up])
+@pytest.mark.parametrize("limits", [{"tool_timeout": 5}, {"deadline": 5}, {"tool_timeout": 7, "deadline": 5}])
+def test_a_tool_that_goes_on_when_it_is_cancelled(late: BaseTool, limits: Any) -> None:
+    """A coroutine that catches its cancellation, or cleans up for long, fails in time; a warning names its tool."""
+
+    async def main() -> tuple[Any, float]:
+        plan = f"1. {late.name}()\n2. slow(8)\n3. join()"
+        by_name: Any = {key: {late.name: value} if key == "tool_timeout" else value for key, value in limits.items()}
+        graph = create_llm_compiler(ScriptedModel([plan, "Finish: done"]), [late, slow], **by_name)
+        final = await graph.ainvoke({"messages": [("user", "?")]})
+        return final, asyncio.get_running_loop().time()
+
+    with pytest.warns(RuntimeWarning, match=rf"the tool '{late.name}' goes on although it was cancelled"):
+        final, end = run_virtual(main)
+    assert final["tasks"][0]["status"] == "failed"
+    assert final["timeline"][0]["finished"] == 5
+    assert final["messages"][-1].text == "done"
+    assert end <= (8 if "deadline" not in limits else 5 + GRACE)
+
+
+def test_a_retry_does_not_wait_for_what_goes_on() -> None:
+    """A call that goes on after its limit is made again in time."""
+    began: list[float] = []
+
+    @tool
+    async def fetch() -> str:
+        """Hang, the first time."""
+        began.append(asyncio.get_running_loop().time())
+        if len(began) == 1:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)
+            await asyncio.sleep(1000)
+        return "fetched"
+
+    task = run([fetch], "1. fetch()\n2. join()", tool_timeout=5, tool_retry_policy={"fetch": RETRY})
+    assert (task["value"], began) == ("fetched", [0, 6])
 
 
 def test_a_timeout_of_the_tools_own() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmcompiler_graph.models.background import iterate_in_thread, run_in_background
+from llmcompiler_graph.concurrency.background import iterate_in_thread, run_in_background
 
 NAME: ContextVar[str] = ContextVar("name", default="nobody")
 
@@ -36,7 +36,7 @@ def test_threads_that_come_first_at_once_share_one_loop() -> None:
     """However many threads call at the same time before there is a loop, one is made."""
     code = """
 import asyncio, sys, threading
-from llmcompiler_graph.models.background import run_in_background
+from llmcompiler_graph.concurrency.background import run_in_background
 sys.setswitchinterval(1e-6)
 loops, together = [], threading.Barrier(20)
 async def which():
