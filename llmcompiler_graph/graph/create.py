@@ -298,7 +298,6 @@ def create_llm_compiler(
         keys_of_one_value=keys_of_one_value(schemas.state),
     )
     shared = Shared()
-    planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
     planner = Planner(
         settings,
         shared,
