@@ -27,6 +27,7 @@ from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, 
 from langgraph.types import Command
 
 from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, runs_in_executor
+from llmcompiler_graph.calls.specs import is_given_state
 from llmcompiler_graph.calls.storability import check_command, keep_message
 from llmcompiler_graph.calls.values import awritten, shortened, written
 from llmcompiler_graph.concurrency.threads import in_thread
@@ -103,6 +104,7 @@ class ToolRunner:
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._wrap, self._awrap = wrap_tool_call, awrap_tool_call
+        self._given_state = {tool.name for tool in tools if wrap_tool_call or awrap_tool_call or is_given_state(tool)}
 
         async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
             async def noting(each: ToolCallRequest) -> Any:
@@ -119,6 +121,10 @@ class ToolRunner:
             # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
             awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
         )
+
+    def shows_state(self, tool: str) -> bool:
+        """Whether the graph's state is shown to a tool, or to what is wrapped around its calls."""
+        return tool in self._given_state
 
     async def call(
         self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool

@@ -47,7 +47,7 @@ from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("as_tools", "tool_spec")
+__all__ = ("as_tools", "is_given_state", "tool_spec")
 
 _NAME = re.compile(r"[^\W\d][\w.\-/]*")
 
@@ -121,6 +121,11 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         sees_state=_sees_state(tool),
         validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
     )
+
+
+def is_given_state(tool: BaseTool) -> bool:
+    """Whether `ToolNode` gives a tool the graph's state, be it in a `runtime` that only an MCP interceptor looks at."""
+    return _sees_state(tool) or "runtime" in function_annotations(function_of(tool))
 
 
 def _sees_state(tool: BaseTool) -> bool:

@@ -1,16 +1,14 @@
 """A plan while it is written: parsed, checked, recorded and begun, task by task, and mended where it is broken.
 
-A task that cannot be used may be written again. Until it was, or will not be, it is *open*: what needs it waits, and
-so does every later task with effects (they keep plan order); all others run meanwhile. A task that can be used but
-reads another thing than it names is open too; if it is not written anew it is taken as it stands.
+A task that cannot be used may be written again, and so may one that reads another thing than it names. Until then
+what needs it waits, and so does every task with effects; all others run meanwhile. `draft_tasks` says what becomes of
+a task, and when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import takewhile
-from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, ToolCall
@@ -23,33 +21,23 @@ from llmcompiler_graph.core.checking.entities import Entities
 from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.parser import NOT_A_TASK, PlanParser
-from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, render_value
-from llmcompiler_graph.core.language.references import JSON, references
+from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.draft_tasks import Broken, DraftTask, DraftTasks
+from llmcompiler_graph.graph.lost_calls import lost_calls
+from llmcompiler_graph.graph.plan_message import plan_message, tool_call
 from llmcompiler_graph.graph.records import from_record
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
     TaskRecord,
     new_record,
-    storable,
     task_from_record,
 )
 
-__all__ = ("Broken", "Draft", "recorded", "referable")
-
-
-class Broken(NamedTuple):
-    """A task that is to be written again, or the whole plan if nothing in it could be read."""
-
-    task: int | None
-    """Its index; `None` for the whole plan."""
-    line: str
-    """The line as it was written; empty for the whole plan."""
-    diagnostics: list[Diagnostic]
-    """What is wrong with it."""
+__all__ = ("Draft", "recorded", "referable")
 
 
 def referable(tools: Iterable[ToolSpec], records: Iterable[TaskRecord]) -> dict[int, tuple[ToolSpec, Schema]]:
@@ -75,36 +63,30 @@ class Draft:
     def __init__(
         self, settings: Settings, shared: Shared, state: LLMCompilerState, *, sync: bool, plan_id: str | None = None
     ) -> None:
+        self._settings = settings
+        self._shared = shared
+        self._state = state
+        self._sync = sync
+        self._id = plan_id or uuid4().hex[:12]
+        self._max_concurrency = get_config().get("max_concurrency")
         self._earlier = [record["index"] for record in state["tasks"]]
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
         self.text = ""
         """What was written last: the plan, or the tasks written again."""
-        self.records: list[TaskRecord] = []
-        """Its tasks, each after those it needs."""
-        self.diagnostics: list[Diagnostic] = []
-        """What is wrong with it and stays so."""
-        self._tools = frozenset(spec.name for spec in settings.specs)
-        self._parser = PlanParser(self._earlier, tools=self._tools)
-        self._effects = {spec.name for spec in settings.specs if spec.has_effects}
+        self._tool_names = frozenset(spec.name for spec in settings.specs)
+        self._parser = PlanParser(self._earlier, tools=self._tool_names)
         self._checker = Checker(settings.specs, settings.max_tasks)
         self._entities = Entities()
-        self._repairable = settings.max_repairs > 0
         self._repairs_left = settings.max_repairs
-        self._asked: dict[int, Broken] = {}  # what is being written again
-        self._open: dict[int, list[Diagnostic]] = {}  # index -> what is wrong with it
-        self._doubtful: dict[int, Task] = {}  # the open ones that can be used as they are
-        self._waiting: dict[int, Task] = {}  # tasks that wait for open ones
-        self._loose: list[Diagnostic] = []  # what is wrong with lines that are no task's
-        self._tasks: dict[int, Task] = {}
-        self._lines: dict[int, str] = {}  # index -> its call as it was written
-        self._by_index: dict[int, TaskRecord] = {}
-        self._round = len(state["rounds"])
-        self._id = plan_id or uuid4().hex[:12]
-        now = turn_clock(state)
-        self.now = now
+        self._rewriting: frozenset[int] = frozenset()  # tasks that the text writes again; none in the plan itself
+        self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
+        self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
+        self._settled = False
+        self._calls: list[ToolCall] | None = []  # of the plan's message so far; `None` if they are to be made anew
+        self.now = turn_clock(state)
         """Tells the seconds since the turn began."""
-        self._teller = Teller(get_stream_writer(), now)
+        self._teller = Teller(get_stream_writer(), self.now)
         unit = settings.unit(shared.interrupting)
         self._lost = {record["index"] for record in state["tasks"] if record["status"] in {"failed", "skipped"}}
         for record in state["tasks"]:
@@ -114,21 +96,10 @@ class Draft:
                 task = task_from_record(record)
                 self._checker.assume(task)
                 self._entities.note(task)
-
-        limit = get_config().get("max_concurrency")
-
-        async def early(start: Start) -> Observation:
-            now = {**state, "messages": [*state["messages"], self.message(None)]}  # as the next node has it
-            try:
-                return await settings.call(start, self._by_index[start.index], now, sync=sync, max_concurrency=limit)
-            except GraphBubbleUp as interrupt:
-                shared.interrupting.add(self._by_index[start.index]["tool"])
-                raise Suspended from interrupt
-
-        self.executor = Executor(unit, early, now=now, on_event=self._tell)
+        self.executor = Executor(unit, self._call_early, now=self.now, on_event=self._tell)
         """Runs its tasks."""
 
-    # -- writing and mending ------------------------------------------------------------------------------------
+    # -- what it comes to ---------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
@@ -136,11 +107,37 @@ class Draft:
         return self._parser.finished
 
     @property
+    def records(self) -> list[TaskRecord]:
+        """Its tasks, each after those it needs."""
+        return [entry.record for entry in self._tasks if entry.record is not None]
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What is wrong with it and stays so."""
+        failed = [problem for entry in self._tasks.within("failed") for problem in entry.problems]
+        return [*failed, *(self._unnumbered if self._settled else ())]
+
+    @property
     def referable(self) -> dict[int, tuple[ToolSpec, Schema]]:
         """What the text may refer to before it has tasks of its own: by index, the tool and what the task returns."""
-        failed = (n for n, record in self._by_index.items() if record["status"] == "failed")
-        lost = self._lost.union(self._open, self._waiting, failed)
+        lost = self._lost.union(each.index for each in self._tasks if each.phase != "scheduled")
         return {n: returned for n, returned in self._checker.returns.items() if n not in lost}
+
+    def message(self, usage: UsageMetadata | None) -> AIMessage:
+        """Make the plan's message."""
+        return plan_message(self._id, self._tool_calls(), usage)
+
+    def validate(self) -> None:
+        """Check what must hold between any two calls of its methods; for tests.
+
+        Raises:
+            AssertionError: Something does not hold.
+        """
+        self._tasks.validate()
+        assert all(self._tasks.must_wait(entry) for entry in self._tasks.within("waiting"))
+        assert all(self.executor.has(entry.index) for entry in self._tasks.within("scheduled", "skipped"))
+
+    # -- writing and mending ------------------------------------------------------------------------------------
 
     def feed(self, text: str) -> None:
         """Take more of the text; start what can be started."""
@@ -156,62 +153,46 @@ class Draft:
         if not self._repairs_left:
             return []
         self._repairs_left -= 1
-        broken = [
-            Broken(n, self._line(problems[0]), problems) if problems else self._asked[n]
-            for n, problems in self._open.items()
-        ]
-        following = max([self.first - 1, *self._by_index]) + 1
-        lost = [] if self._asked else [each for each in self._loose if self._is_lost_call(each)]
-        if not self._by_index and any(each.code == NOT_A_TASK for each in lost):
-            return self._begin_again(lost)
-        broken += [Broken(n, self._line(each), [replace(each, index=n)]) for n, each in enumerate(lost, following)]
-        if not broken:
+        lines = self.text.split("\n")
+        if not self._rewriting:
+            lost = lost_calls(self._unnumbered, self.text, self._tool_names)
+            if any(each.code == NOT_A_TASK for each in lost) and not any(True for _ in self._tasks):
+                return self._begin_again(lost)
+            self._number(lost, lines)
+        asked: list[Broken] = []
+        for entry in sorted(self._tasks.within("broken", "doubted"), key=lambda each: each.index):
+            if entry.problems:
+                entry.asked = Broken(entry.index, _line_of(entry, entry.problems[0], lines), entry.problems)
+                entry.problems = []
+            assert entry.asked is not None, f"task {entry.index} is {entry.phase} for no reason"
+            asked.append(entry.asked)
+        if not asked:
             return []
-        asked = {each.task: each for each in broken if each.task is not None}
-        self._asked = dict(sorted(asked.items()))
-        self._loose = [each for each in self._loose if each not in lost]
-        usable = [n for n in self._by_index if n not in self._open]
-        self._open = {n: [] for n in self._asked}
-        self._parser = PlanParser([*self._earlier, *usable], self._asked, self._tools)
+        self._rewriting = frozenset(entry.index for entry in self._tasks.within("broken", "doubted"))
+        usable = (entry.index for entry in self._tasks if entry.index not in self._rewriting)
+        self._parser = PlanParser([*self._earlier, *usable], self._rewriting, self._tool_names)
         self.text = ""
-        self._teller.repairing("; ".join(str(each) for one in broken for each in one.diagnostics))
-        return list(self._asked.values())
+        self._teller.repairing("; ".join(str(problem) for each in asked for problem in each.diagnostics))
+        return asked
 
     def _begin_again(self, lost: list[Diagnostic]) -> list[Broken]:
         """Forget a reply that calls tools and in which nothing could be read: the whole plan is written again."""
-        self._loose = []
-        self._parser = PlanParser(self._earlier, tools=self._tools)
+        self._unnumbered = []
+        self._parser = PlanParser(self._earlier, tools=self._tool_names)
         self.text = ""
         self._teller.repairing("; ".join(map(str, lost)))
         return [Broken(None, "", lost)]
 
     def settle(self) -> None:
-        """Say that nothing is written again: what is open fails, or is taken as it stands."""
+        """Say that nothing is written again: what is broken fails, what is doubted is taken as it stands."""
         self._repairs_left = 0
-        opened, self._open = self._open, {}
-        for index, problems in opened.items():
-            if index not in self._doubtful:
-                self._fail(problems or self._asked[index].diagnostics)
-        self.diagnostics += self._loose
-        self._waiting |= self._doubtful
-        self._doubtful.clear()
-        for record in list(self.records):
-            if (task := self._waiting.pop(record["index"], None)) is not None:
-                self.executor.add(task)
-
-    def message(self, usage: UsageMetadata | None) -> AIMessage:
-        """The plan as chat UIs know it: a message with a tool call per task."""
-        calls = [
-            ToolCall(
-                name=record["tool"],
-                args=_shown(self._tasks[record["index"]]),
-                id=record["tool_call_id"],
-                type="tool_call",
-            )
-            for record in self.records
-            if record["text"]
-        ]
-        return AIMessage("", tool_calls=calls, id=f"plan_{self._id}", name="planner", usage_metadata=usage)
+        self._settled = True
+        for entry in self._tasks.within("broken"):
+            self._fail(entry, entry.problems or (entry.asked.diagnostics if entry.asked else []))
+        for entry in self._tasks.within("doubted"):
+            self._tasks.wait(entry)
+        for entry in self._tasks.within("waiting"):
+            self._schedule(entry)
 
     def cancel(self) -> None:
         """Cancel its calls under way."""
@@ -225,172 +206,154 @@ class Draft:
             if isinstance(event, Task):
                 self._write(event)
             elif event.index is None:
-                self._loose += [] if self._asked else [event]
-            elif not self._asked or event.index in self._open:  # else nobody asked for it again
-                self._refuse([event])
+                self._unnumbered += [] if self._rewriting else [event]
+            else:
+                self._complain(event.index, event)
 
-    def _write(self, task: Task) -> None:
-        index, written = task.index, task
-        task, problems = self._checker.check(task)
-        anew = index in self._open  # others may have referred to it before it could be used
-        if anew and not problems:
-            problems = self._circular(task)
-        if problems and index in self._doubtful:  # it was better as it stood
-            self._checker.check(self._doubtful[index])
+    def _write(self, written: Task) -> None:
+        known = self._tasks.get(written.index)
+        anew = known is not None and known.phase in ("broken", "doubted")  # others may have referred to it before
+        task, problems = self._checker.check(written)
+        if not problems and (needed := self._tasks.waiting_for(task)) is not None:
+            message = f"task {task.index} refers to task {needed}, which waits for it"
+            hint = "references point only to earlier tasks"
+            problems = [Diagnostic("forward-reference", message, task.line, task.column, hint, task.index)]
+        if problems and known is not None and known.phase == "doubted" and known.task is not None:
+            self._checker.check(known.task)  # it was better as it stood
             return
-        record = new_record(task, self._round, f"call_{self._id}_{index}", self.now())
-        if index in self._by_index and self._asked:
-            self.records[self.records.index(self._by_index[index])] = record
+        entry = self._tasks.write(task.index, in_place=bool(self._rewriting))
+        record = self._new_record(task)
+        self._tasks.take(entry, task, written, record)
+        if self._calls is not None and known is None:
+            self._calls.append(tool_call(task, record))
         else:
-            self._drop_prose_placeholder(index)
-            self.records.append(record)
-        self._by_index[index] = record
-        self._open.pop(index, None)
-        self._doubtful.pop(index, None)
-        self._tasks[index] = task
-        self._lines[index] = new_record(written, 0, "")["text"]
+            self._calls = None
         self._entities.note(task)
         self._teller.planned(task, record)
         if problems:
-            self._refuse(problems)
+            self._refuse(entry, problems)
         else:
-            if anew:
-                self._put_in_order()
-            self._accept(task)
+            self._tasks.put_in_order(entry)
+            self._accept(entry)
             if anew:
                 self._resume()
 
-    def _accept(self, task: Task) -> None:
-        doubt = self._entities.doubt(task) if self._repairs_left else None
-        if doubt is not None:
-            self._open[task.index], self._doubtful[task.index] = [doubt], task
-        elif self._must_wait(task):
-            self._waiting[task.index] = task
+    def _complain(self, index: int, problem: Diagnostic) -> None:
+        """Take note that a line cannot be used that was, or may have been, meant for a task."""
+        entry = self._tasks.get(index)
+        if self._rewriting and (entry is None or entry.phase not in ("broken", "doubted")):
+            return  # nobody asked for it again
+        if entry is None:
+            entry = self._tasks.write(index)
+            entry.record = self._unreadable(index)
+        if self._rewriting and entry.phase == "doubted":  # it was better as it stood
+            entry.problems.append(problem)
         else:
-            self.executor.add(task)
+            self._refuse(entry, [problem])
 
-    def _must_wait(self, task: Task) -> bool:
-        if any(n in self._open or n in self._waiting for n in task.dependencies):
-            return True
-        if task.tool not in self._effects or not self._waiting:
-            return task.tool in self._effects and bool(self._open)
-        before = takewhile(lambda record: record["index"] != task.index, self.records)
-        return bool(self._open) or any(r["index"] in self._waiting and r["tool"] in self._effects for r in before)
+    def _accept(self, entry: DraftTask) -> None:
+        """Hand a task over to the executor, if neither a doubt nor another task is in the way."""
+        assert entry.task is not None
+        doubt = self._entities.doubt(entry.task) if self._repairs_left else None
+        if doubt is not None:
+            self._tasks.doubt(entry, doubt)
+        elif entry.phase == "written" and self._tasks.must_wait(entry):
+            self._tasks.wait(entry)
+        else:
+            self._schedule(entry)
+
+    def _schedule(self, entry: DraftTask) -> None:
+        assert entry.task is not None
+        self._tasks.schedule(entry)
+        self.executor.add(entry.task)
 
     def _resume(self) -> None:
         """Begin what waited for a task that was written again; it is checked again, now that its inputs are known."""
-        going_on = True
-        while going_on:
-            going_on = False
-            for record in self.records if self._waiting else ():
-                task = self._waiting.get(record["index"])
-                if task is not None and not self._must_wait(task):
-                    del self._waiting[task.index]
-                    going_on = True
-                    task, problems = self._checker.check(task)
-                    if problems:
-                        self._refuse(problems)
-                    else:
-                        self._accept(task)
+        while (entry := self._tasks.next_ready()) is not None:
+            assert entry.task is not None
+            task, problems = self._checker.check(entry.task)
+            if problems:
+                self._refuse(entry, problems)
+                continue
+            if task != entry.task and entry.record is not None:
+                entry.task, self._calls = task, None
+                entry.record["text"] = self._new_record(task)["text"]
+            self._accept(entry)
 
-    def _refuse(self, problems: list[Diagnostic]) -> None:
+    def _refuse(self, entry: DraftTask, problems: list[Diagnostic]) -> None:
         """Leave a task open, if it can be written again; else it has failed."""
-        index = problems[0].index
-        assert index is not None
-        self._record_of(index)
-        if not self._asked:
-            self._doubtful.pop(index, None)
-        begun = self.executor.has(index)
-        if self._repairable and not begun and all(each.code != "too-many-tasks" for each in problems):
-            self._waiting.pop(index, None)
-            self._open[index] = [*self._open.get(index, ()), *problems]
+        ended = entry.phase in ("scheduled", "skipped", "failed")
+        final = any(each.code == "too-many-tasks" for each in problems)
+        if self._settings.max_repairs and not ended and not final:
+            self._tasks.refuse(entry, problems)
         else:
-            self._fail(problems)
+            self._fail(entry, problems)
 
-    def _fail(self, problems: list[Diagnostic]) -> None:
-        self.diagnostics += problems
-        index = problems[0].index
-        assert index is not None
+    def _fail(self, entry: DraftTask, problems: list[Diagnostic]) -> None:
+        """Let a task fail, and what was begun with its observation."""
         error = "; ".join(f"{each.message}{each.hint and f' ({each.hint})'}" for each in problems)
-        record = self._record_of(index)
-        record["status"], record["error"] = "failed", error
-        known = self.executor.observation(index)
-        self.executor.reject(index, error)
-        if known is not None and known.status == "done":
-            self._discard_after(index)
+        entry.record = entry.record or self._unreadable(entry.index)
+        entry.record["status"], entry.record["error"] = "failed", error
+        known = self.executor.observation(entry.index)
+        self._tasks.fail(entry, [*entry.problems, *problems] if entry.phase == "failed" else problems)
+        self.executor.reject(entry.index, error)
+        if known is None or known.status != "done":
+            return
+        for skipped, cause in self._tasks.skip_after(entry):
+            assert skipped.record is not None
+            error = f"not used: it needs task {cause}, which failed"
+            skipped.record["status"], skipped.record["error"] = "skipped", error
+            self.executor.reject(skipped.index, error)
 
-    def _discard_after(self, index: int) -> None:
-        """Give up what was begun with the observation of a task that turned out to be unusable."""
-        stale = {index}
-        for record in self.records:
-            task = self._tasks.get(record["index"])
-            if record["status"] == "planned" and task is not None and not stale.isdisjoint(task.dependencies):
-                cause = min(stale.intersection(task.dependencies))
-                record["status"], record["error"] = "skipped", f"not used: it needs task {cause}, which failed"
-                self._waiting.pop(task.index, None)
-                self.executor.reject(task.index, record["error"])
-                stale.add(task.index)
+    def _new_record(self, task: Task) -> TaskRecord:
+        return new_record(task, len(self._state["rounds"]), f"call_{self._id}_{task.index}", self.now())
 
-    def _record_of(self, index: int) -> TaskRecord:
-        """The record of a task, also of one whose line could not be read."""
-        if index not in self._by_index:
-            record: TaskRecord = {**new_record(Task(index, ""), self._round, f"call_{self._id}_{index}"), "text": ""}
-            self._by_index[index] = record
-            self.records.append(record)
-        return self._by_index[index]
+    def _unreadable(self, index: int) -> TaskRecord:
+        """The record of a task whose line could not be read."""
+        return {**self._new_record(Task(index, "")), "text": "", "planned_at": None}
 
-    def _circular(self, task: Task) -> list[Diagnostic]:
-        """Complain about a task written again that refers to one that waits for it."""
-        for n in task.dependencies:
-            seen, pending = {n}, [n]
-            while pending:
-                one = pending.pop()
-                needs = () if one in self._open or one not in self._tasks else self._tasks[one].dependencies
-                if task.index in needs:
-                    message = f"task {task.index} refers to task {n}, which waits for it"
-                    hint = "references point only to earlier tasks"
-                    return [Diagnostic("forward-reference", message, task.line, task.column, hint, task.index)]
-                pending += (each for each in needs if each not in seen)
-                seen.update(needs)
-        return []
+    def _number(self, lost: Sequence[Diagnostic], lines: Sequence[str]) -> None:
+        """Let calls that no task came of be written again, under new numbers."""
+        following = max([self.first - 1, *(entry.index for entry in self._tasks)]) + 1
+        for index, problem in enumerate(lost, following):
+            entry = self._tasks.write(index)
+            self._tasks.refuse(entry, [])
+            entry.asked = Broken(index, lines[problem.line - 1].strip(), [replace(problem, index=index)])
+        gone = set(map(id, lost))
+        self._unnumbered = [each for each in self._unnumbered if id(each) not in gone]
 
-    def _drop_prose_placeholder(self, index: int) -> None:
-        """A numbered line of prose was taken for task `index`; here is the task itself."""
-        if (record := self._by_index.pop(index, None)) is not None:
-            self.records.remove(record)
-            self.diagnostics = [each for each in self.diagnostics if each.index != index]
+    # -- early calls --------------------------------------------------------------------------------------------
 
-    def _put_in_order(self) -> None:
-        """Put each task after those it needs: one written again may need any that does not wait for it."""
-        ordered: dict[int, TaskRecord] = {}
+    async def _call_early(self, start: Start) -> Observation:
+        """Make a call of a task while the plan is still written."""
+        entry = self._tasks.get(start.index)
+        assert entry is not None
+        assert entry.record is not None
+        record = entry.record
+        try:
+            return await self._settings.call(
+                start, record, self._seen(record["tool"]), sync=self._sync, max_concurrency=self._max_concurrency
+            )
+        except GraphBubbleUp as interrupt:
+            self._shared.interrupting.add(record["tool"])
+            raise Suspended from interrupt
 
-        def place(index: int) -> None:
-            if index in ordered or index not in self._by_index:
-                return
-            if index in self._tasks and index not in self._open and self._by_index[index]["status"] == "planned":
-                for n in self._tasks[index].dependencies:
-                    place(n)
-            ordered[index] = self._by_index[index]
+    def _seen(self, tool: str) -> LLMCompilerState:
+        """The state that a tool is given: if it looks at it, with the plan so far, as the next node has it."""
+        if not self._settings.runner.shows_state(tool):
+            return self._state
+        if self._calls is None:
+            self._calls = self._tool_calls()
+        return {**self._state, "messages": [*self._state["messages"], plan_message(self._id, self._calls)]}
 
-        for record in self.records:
-            place(record["index"])
-        self.records = list(ordered.values())
-
-    def _is_lost_call(self, diagnostic: Diagnostic) -> bool:
-        """Whether a line that became no task is a call of a tool that stands nowhere else."""
-        if diagnostic.code == NOT_A_TASK:
-            return True
-        line = self._line(diagnostic)
-        call = line[diagnostic.column - 1 :].partition(". ")[2] or line
-        known = any(f"{tool}(" in call for tool in self._tools)
-        return diagnostic.code in ("missing-index", "duplicate-index") and known and self.text.count(call) == 1
-
-    def _line(self, diagnostic: Diagnostic) -> str:
-        return self._lines.get(diagnostic.index or 0) or self.text.split("\n")[diagnostic.line - 1].strip()
+    def _tool_calls(self) -> list[ToolCall]:
+        known = ((entry.task, entry.record) for entry in self._tasks)
+        return [tool_call(task, record) for task, record in known if task is not None and record is not None]
 
     def _tell(self, moment: Moment, index: int) -> None:
-        if (record := self._by_index.get(index)) is not None:
-            self._teller.moment(moment, record, self.executor.observation(index))
+        entry = self._tasks.get(index)
+        if entry is not None and entry.record is not None:
+            self._teller.moment(moment, entry.record, self.executor.observation(index))
 
 
 def recorded(diagnostic: Diagnostic) -> DiagnosticRecord:
@@ -405,9 +368,8 @@ def recorded(diagnostic: Diagnostic) -> DiagnosticRecord:
     )
 
 
-def _shown(task: Task) -> dict[str, Any]:
-    """A task's arguments as JSON, with references as they are written."""
-    return {
-        name: render_value(value) if any(True for _ in references(value)) else storable(cast("JSON", value))
-        for name, value in task.arguments.items()
-    }
+def _line_of(entry: DraftTask, problem: Diagnostic, lines: Sequence[str]) -> str:
+    """The line of a task as it was written."""
+    if entry.written is not None:
+        return str(replace(entry.written, thought=""))
+    return lines[problem.line - 1].strip()

@@ -15,7 +15,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from llmcompiler_graph.graph.context import Settings, Shared, new_clock
-from llmcompiler_graph.graph.draft import Broken, Draft, recorded
+from llmcompiler_graph.graph.draft import Draft, recorded
+from llmcompiler_graph.graph.draft_tasks import Broken
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import LazyModel

@@ -1,5 +1,5 @@
 import asyncio
-from typing import Any
+from typing import Annotated, Any, cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.prebuilt import InjectedState, ToolRuntime
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.models.prompts import conversation
@@ -259,6 +260,57 @@ async def test_the_event() -> None:
     assert "no tool is named 'wrok'" in events[1]["error"]
 
 
+# -- what tools are shown --------------------------------------------------------------------------------------------
+
+
+@tool
+async def state_seer(name: str, state: Annotated[dict[str, Any], InjectedState]) -> list[Any]:
+    """See the calls that the plan has so far."""
+    return [[call["name"], call["args"].get("name")] for call in state["messages"][-1].tool_calls]
+
+
+@tool
+async def runtime_seer(name: str, runtime: ToolRuntime[Any, Any]) -> list[Any]:
+    """See the same."""
+    return [[call["name"], call["args"].get("name")] for call in runtime.state["messages"][-1].tool_calls]
+
+
+@tool
+async def interceptor_seer(name: str, runtime: object = None) -> list[Any]:
+    """See the same, as the interceptors of MCP tools do."""
+    state = cast("ToolRuntime[Any, Any]", runtime).state
+    return [[call["name"], call["args"].get("name")] for call in state["messages"][-1].tool_calls]
+
+
+@pytest.mark.parametrize("seer", [state_seer, runtime_seer, interceptor_seer], ids=lambda each: str(each.name))
+def test_an_early_call_sees_the_plan_so_far(seer: BaseTool) -> None:
+    """A tool that looks at the state finds the plan's message with the tasks written so far, repaired ones included."""
+
+    async def main() -> tuple[Any, Any]:
+        plan, repair = f'1. {seer.name}("a")\n2. wrok("b")\n3. {seer.name}("c")', f'2. {seer.name}("d")'
+        model = ScriptedModel([plan, repair, "Finish: ok"], chunk_size=0, seconds_per_reply=3)
+        final = await create_llm_compiler(model, [seer]).ainvoke(QUESTION)
+        return final["timeline"], {task["index"]: task["value"] for task in final["tasks"]}
+
+    runs, seen = run_virtual(main)
+    assert [each["early"] for each in runs] == [True] * 3
+    assert seen[1] == [[seer.name, "a"]]
+    assert seen[3] == [[seer.name, "a"], ["wrok", None], [seer.name, "c"]]
+    assert seen[2] == [[seer.name, "a"], [seer.name, "d"], [seer.name, "c"]]
+
+
+async def test_a_wrapper_sees_the_plan_so_far() -> None:
+    """What is wrapped around a call is shown the state, whatever the tool itself looks at."""
+    seen: list[int] = []
+
+    async def wrap(request: Any, execute: Any) -> Any:
+        seen.append(len(request.state["messages"][-1].tool_calls))
+        return await execute(request)
+
+    await asked('1. look("a")\n2. add(1, 2)', awrap_tool_call=wrap)
+    assert seen == [1, 2]
+
+
 # -- doubts ------------------------------------------------------------------------------------------------------------
 
 SLID = '1. look("K2")\n2. look("Makalu")\n3. look("Lhotse")\n4. add(${2.height_m}, ${3.height_m}, "K2 and Makalu")'
@@ -290,8 +342,11 @@ async def test_no_doubts_without_repairs() -> None:
 
 # -- whatever is written -----------------------------------------------------------------------------------------------
 
+NAMES = ["Alpha", "Beta", "Alpha and Beta"]
 calls = st.one_of(
     st.sampled_from(['work("a")', 'wrok("a")', "work(3, 4)", "is no call", 'work("a', "send()", 'send("x")', "join()"]),
+    st.builds('{}("{}")'.format, st.sampled_from(["work", "wrok"]), st.sampled_from(NAMES)),
+    st.builds('{}("{} of ${}")'.format, st.sampled_from(["work", "send"]), st.sampled_from(NAMES), st.integers(1, 6)),
     st.builds("{}(${})".format, st.sampled_from(["work", "send", "wrok"]), st.integers(1, 6)),
     st.builds('{}("${} and ${}")'.format, st.sampled_from(["work", "send"]), st.integers(1, 6), st.integers(1, 6)),
     st.builds('work("c") after ${}'.format, st.integers(1, 6)),
@@ -301,9 +356,14 @@ texts = st.lists(st.tuples(st.integers(1, 6), calls), max_size=6).map(
 )
 
 
+DOUBTED = '1. work("Alpha")\n2. work("Beta")\n3. wrok("Gamma")\n4. work("Alpha of $2 and $3")'  # 4 should read 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(texts, st.lists(texts, min_size=2, max_size=2), st.integers(0, 2))
 @example('2. work("$1 and $1")\n3. work($2)\n1. work("a")', ["", ""], 0)
+@example(DOUBTED, ["3. work($4)", ""], 1)
+@example(DOUBTED, ["3. work($4)", ""], 2)
 def test_nothing_hangs(plan: str, repairs: list[str], max_repairs: int) -> None:
     """However a plan is broken and mended, every task ends, each after what it needs, and is listed behind that."""
 
