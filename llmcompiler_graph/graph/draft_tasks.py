@@ -295,9 +295,8 @@ class DraftTasks:
         known = self._tasks.get(task.index)
         if known is None or not self._dependents.get(task.index):
             return None
-        through: Collection[Phase] = ("waiting", "doubted")
-        if known.phase == "failed":  # what needs it was scheduled
-            through = ("scheduled",)
+        # what needs a failed one was scheduled
+        through: list[Phase] = ["scheduled"] if known.phase == "failed" else ["waiting", "doubted"]
         seen: set[int] = set()
         for n in task.dependencies:
             pending = [n]

@@ -52,6 +52,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             held=frozenset(),
             tool_concurrency={},
             selection=None,
+            keys_of_one_value=frozenset(),
         )
         turn: LLMCompilerState = {"messages": state["messages"], "tasks": [], "rounds": [], "clock": new_clock()}
         draft = Draft(configured, Shared(), turn, sync=False)
