@@ -256,7 +256,7 @@ def create_llm_compiler(
     _check_pauses("interrupt_after", interrupt_after)
     planner_model = model if planner_model is None else planner_model
     joiner_model = model if joiner_model is None else joiner_model
-    planning, joining = _lazy_models(planner_model, joiner_model, _check_tags(thinking_tags))
+    planning, joining = _lazy_models(planner_model, joiner_model, thinking_tags)
     dialect = dialect_for(plan_format, specs)
     if not isinstance(planner_model, str):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
@@ -360,17 +360,6 @@ def _lazy_models(planner: ModelLike, joiner: ModelLike, tags: Sequence[tuple[str
     planning = LazyModel(planner, tags)
     same = planner is joiner or (isinstance(planner, str) and planner == joiner)
     return planning, planning if same else LazyModel(joiner, tags)
-
-
-def _check_tags(given: object) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for pair in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
-        match pair:
-            case [str(first), str(last)] if last:
-                pairs.append((first, last))
-            case _:
-                raise refused("thinking_tags", "pairs of text such as ('<think>', '</think>')", pair)
-    return pairs
 
 
 def _check_pauses(what: str, given: object) -> None:

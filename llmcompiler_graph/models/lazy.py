@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase
 
+from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.thinking import THINKING_TAGS
 
@@ -80,11 +81,11 @@ class LazyModel:
         thinking_tags: Pairs of tags between which it thinks in its replies, besides those of all families.
 
     Raises:
-        ConfigurationError: It is neither.
+        ConfigurationError: It is neither, or `thinking_tags` are no pairs of text.
     """
 
     def __init__(self, model: ModelLike, thinking_tags: Iterable[tuple[str, str]] = ()) -> None:
-        self.thinking_tags = (*THINKING_TAGS, *thinking_tags)
+        self.thinking_tags = (*THINKING_TAGS, *_tags(thinking_tags))
         """Pairs of tags between which it may think in its replies."""
         self.takes_grammars = True
         """Whether its server has refused none so far."""
@@ -120,6 +121,17 @@ class LazyModel:
             return self._model
         is_running: Callable[[], bool] | None = getattr(self._model, "is_running", None)
         return self._model if is_running is None or is_running() else None
+
+
+def _tags(given: object) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for pair in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        match pair:
+            case [str(first), str(last)] if last:
+                pairs.append((first, last))
+            case _:
+                raise refused("thinking_tags", "pairs of text such as ('<think>', '</think>')", pair)
+    return pairs
 
 
 def _make(name: str) -> BaseChatModel:
