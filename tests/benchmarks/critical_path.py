@@ -3,7 +3,7 @@
 python -m tests.benchmarks.critical_path [--plans 50] [--max-concurrency 2] [--seed 0]
 
 Simulated: tasks only take time. The lower bound of a plan's finish time is the larger of its critical path, in seconds,
-and all its work over the number of places. The optimiser does not know how long a task will take: it counts the tasks
+and all its work over the number of slots. The optimiser does not know how long a task will take: it counts the tasks
 that wait in a chain. `by duration` is what it would reach if it knew (the longest chain in seconds goes first).
 """
 
@@ -13,12 +13,10 @@ import argparse
 import asyncio
 import random
 import statistics
-from collections.abc import Sequence
 
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task
-from llmcompiler_graph.core.schedule import passes
 from llmcompiler_graph.core.schedule.executor import run_plan
-from llmcompiler_graph.core.schedule.passes import Known, ReadyCall, critical_path_first, share_equal_calls
+from llmcompiler_graph.core.schedule.passes import Priority, critical_path_first
 from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
 from llmcompiler_graph.testing import run_virtual
 
@@ -43,12 +41,12 @@ def chains(plan: Plan, seconds: dict[int, float]) -> dict[int, float]:
     return longest
 
 
-def plan_order(ready: Sequence[ReadyCall], known: Known) -> list[ReadyCall]:
+def plan_order(index: int, height: int) -> float:
     """Take calls as the plan has them: what the optimiser is compared with."""
-    return sorted(ready, key=lambda call: call.index)
+    return index
 
 
-def finish_time(plan: Plan, seconds: dict[int, float], order: passes.Pass, places: int) -> float:
+def finish_time(plan: Plan, seconds: dict[int, float], priority: Priority, slots: int) -> float:
     """Run a plan on a virtual clock, its ready calls in an order."""
 
     async def call(start: Start) -> Observation:
@@ -56,7 +54,7 @@ def finish_time(plan: Plan, seconds: dict[int, float], order: passes.Pass, place
         return Observation("done")
 
     async def main() -> float:
-        unit = TaskFetchingUnit(max_concurrency=places, passes=(share_equal_calls, order))
+        unit = TaskFetchingUnit(max_concurrency=slots, priority=priority)
         await run_plan(plan, call, unit)
         return asyncio.get_running_loop().time()
 
@@ -70,23 +68,21 @@ def main() -> None:
     parser.add_argument("--max-concurrency", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    rng, places = random.Random(given.seed), given.max_concurrency
+    rng, slots = random.Random(given.seed), given.max_concurrency
     found: dict[str, list[float]] = {"critical path first": [], "plan order": [], "by duration": []}
     bounds: list[float] = []
     for _ in range(given.plans):
         plan, seconds = random_plan(rng)
         longest = chains(plan, seconds)
-        bounds.append(max(*longest.values(), sum(seconds.values()) / places))
+        bounds.append(max(*longest.values(), sum(seconds.values()) / slots))
 
-        def by_duration(
-            ready: Sequence[ReadyCall], known: Known, longest: dict[int, float] = longest
-        ) -> list[ReadyCall]:
-            return sorted(ready, key=lambda call: (-longest[call.index], call.index))
+        def by_duration(index: int, height: int, longest: dict[int, float] = longest) -> float:
+            return -longest[index]
 
-        orders: list[passes.Pass] = [critical_path_first, plan_order, by_duration]
+        orders: list[Priority] = [critical_path_first, plan_order, by_duration]
         for name, order in zip(found, orders, strict=True):
-            found[name].append(finish_time(plan, seconds, order, places))
-    print(f"{given.plans} random plans, {places} calls at a time, virtual clock; lower bound {_mean(bounds):.2f} s")
+            found[name].append(finish_time(plan, seconds, order, slots))
+    print(f"{given.plans} random plans, {slots} calls at a time, virtual clock; lower bound {_mean(bounds):.2f} s")
     for name, times in found.items():
         ratio = [time / bound for time, bound in zip(times, bounds, strict=True)]
         print(

@@ -35,7 +35,7 @@ from typing import Literal, TypeAlias
 
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task
 from llmcompiler_graph.core.language.references import JSON
-from llmcompiler_graph.core.schedule.unit import Instruction, Release, Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.unit import Finished, Instruction, Release, Stalled, Start, TaskFetchingUnit
 
 __all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
 
@@ -220,34 +220,41 @@ class Executor:
         pending = deque(instructions)
         while pending:
             instruction = pending.popleft()
-            timing = self.timings.setdefault(instruction.index, Timing())
             match instruction:
                 case Release(index):
-                    timing.released = self._now()
+                    self._timing(index).released = self._now()
                     self._tell("released", index)
                 case Start(index, element):
-                    if not self._started(instruction, timing):
+                    if not self._started(instruction):
                         pending.extend(self._unit.suspended(index, element))
-                case _:
-                    timing.finished = self._now()
-                    self._tell(instruction.observation.status, instruction.index)
-                    if not (outcome := self._outcome(instruction.index)).done():
-                        outcome.set_result(instruction.observation)
-        for index in [index for index in self._asking if not self._unit.under_way(index)]:
-            asking = sorted(self._asking.pop(index).items())
-            self._raised.setdefault(index, Suspended(*(each for _, error in asking for each in error.args)))
-        for index, error in self._raised.items():
-            self._end((index, *self._unit.waiting_for(index)), error)
+                case Finished(index, observation):
+                    self._timing(index).finished = self._now()
+                    self._tell(observation.status, index)
+                    if not (outcome := self._outcome(index)).done():
+                        outcome.set_result(observation)
+                case Stalled(index, cause):
+                    self._end((index,), self._error(cause))
+
+    def _error(self, index: int) -> Exception:
+        """What is raised for a task that cannot have an observation, and for those that wait for it."""
+        if index not in self._raised:
+            asking = sorted(self._asking[index].items())
+            self._raised[index] = Suspended(*(question for _, error in asking for question in error.args))
+        return self._raised[index]
+
+    def _timing(self, index: int) -> Timing:
+        return self.timings.setdefault(index, Timing())
 
     def _tell(self, moment: Moment, index: int) -> None:
         if self.on_event is not None:
             self.on_event(moment, index)
 
-    def _started(self, start: Start, timing: Timing) -> bool:
+    def _started(self, start: Start) -> bool:
         """Make a call, if anybody can."""
         call, context = self._bodies.get(start.index, (self._detached, self._context))
         if call is None or self._closed:
             return False
+        timing = self._timing(start.index)
         if timing.started is None:
             timing.started, timing.early = self._now(), start.index not in self._bodies
             self._tell("started", start.index)
@@ -283,7 +290,7 @@ class Executor:
             return None
         except Exception as error:
             self._raised[index] = error
-            self._apply(self._unit.abandoned(index, start.element))
+            self._apply(self._unit.raised(index, start.element))
             return None
         self._apply(self._unit.finished(index, start.element, observation))
         return observation

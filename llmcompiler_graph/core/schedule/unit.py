@@ -10,45 +10,58 @@ because references point only backwards.
 >>> unit.add(Task(2, "math", {"expression": Reference(1)}))
 []
 >>> unit.finished(1, None, Observation("done", 8611))  # doctest: +ELLIPSIS
-[Finish(index=1, ...), Release(index=2), Start(index=2, element=None, arguments={'expression': 8611})]
+[Finished(index=1, ...), Release(index=2), Start(index=2, element=None, arguments={'expression': 8611})]
 
 The rules, all of them:
 
 - *Release*: when every dependency is done. If one failed or was skipped, the task is skipped, and so on down the line;
   nothing else is touched.
-- *Start*: released tasks start at once, all of them; where `max_concurrency` or a tool's own limit leaves no room, in
-  the order of the optimiser's passes (critical path first). A task that fans out makes one call per element, each
-  taking a place of its own.
-- *Held* tasks (of tools with effects, or that the caller holds) start only once `claim`ed, that is when the plan is
-  complete and somebody answers for them. Tasks with effects also keep plan order among themselves, whatever they read:
-  each is released when all before it are finished, whatever became of those.
+- *Start*: released tasks start at once, all of them; where `max_concurrency` or a tool's own limit leaves no slot, in
+  the order of `priority` (critical path first). A task that fans out makes one call per element, each taking a slot of
+  its own.
+- *Held* tasks (of tools with effects, or that the caller holds) start only once they are `claim`ed, that is once the
+  plan is complete and their `@task` runs. Tasks with effects also keep plan order among themselves, whatever they read:
+  each is released when all before it are finished, however those ended.
 - *Equal calls* of read-only tools are made once, alone or as one of a fan-out; what the call gives serves all. If the
   task that makes it is rejected, another of them makes it. Once a call with effects has returned, what was read before
   serves no task that is released from then on. Of tools that see the graph's state, every call is made.
-- *Suspended* calls (they want a human) give their place back, and are made again once their task is claimed again and
-  there is room. They serve nobody meanwhile: the equal ones that waited for them wait for claims of their own.
+- *Suspended* calls (they want a human) give their slot back, and are made again once their task is claimed again and
+  there is a slot. They serve nobody meanwhile: the equal ones that waited for them wait for claims of their own.
+- *Abandoned* calls give their slot back and are not made again. Their task can have no observation: it is *stalled*
+  once its other calls are back, or at once if the call raised; and so is every task that waits for it, then or later.
 
-Every event costs in proportion to what it changes, except that calls waiting for room are sorted when some join them.
+Every event costs in proportion to what it changes: no work is done for tasks and calls that it leaves as they are. (The
+heights by which tasks are ordered are changed by what is added after them; see `heights`.)
 
-May know: `errors`, `expressions`, `passes`, `plan`, `references`, `schema`.
+May know: `errors`, `plan`, `references`, and its own modules: `waits` (tasks), `calls` (and their states), `slots`,
+`heights`, `passes`, `resolving`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeAlias
 
-from llmcompiler_graph.core.checking.expressions import grouped
-from llmcompiler_graph.core.checking.schema import fit_text
 from llmcompiler_graph.core.errors import ObservationPathError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, gathered
-from llmcompiler_graph.core.language.references import JSON, fan_out, substitute
-from llmcompiler_graph.core.schedule.passes import PASSES, CallId, Known, Pass, ReadyCall, call_key, heights
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.schedule.calls import Calls, CallState
+from llmcompiler_graph.core.schedule.heights import Heights
+from llmcompiler_graph.core.schedule.passes import (
+    CallId,
+    Priority,
+    ReadyCall,
+    call_key,
+    critical_path_first,
+    share_equal_calls,
+)
+from llmcompiler_graph.core.schedule.resolving import resolved, values_of_calls
+from llmcompiler_graph.core.schedule.slots import Slots
+from llmcompiler_graph.core.schedule.waits import Waits
 
-__all__ = ("Finish", "Instruction", "Release", "Start", "TaskFetchingUnit", "resolved")
+__all__ = ("Finished", "Instruction", "Release", "Stalled", "Start", "TaskFetchingUnit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +85,26 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class Finished:
     """The task has an observation."""
 
     index: int
     """The task."""
     observation: Observation
-    """What became of it."""
+    """Its observation."""
 
 
-Instruction: TypeAlias = Release | Start | Finish
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The task cannot have an observation: a call that it waits for was abandoned."""
+
+    index: int
+    """The task."""
+    cause: int
+    """The task of that call."""
+
+
+Instruction: TypeAlias = Release | Start | Finished | Stalled
 
 
 class TaskFetchingUnit:
@@ -93,7 +116,7 @@ class TaskFetchingUnit:
         unshared: Names of tools of which every call is made, besides those that are not read-only or see the state.
         max_concurrency: How many calls may run at a time.
         tool_concurrency: `{tool: how many of its calls may run at a time}`.
-        passes: The optimiser's.
+        priority: Which tasks are first where there are too few slots.
     """
 
     def __init__(
@@ -104,43 +127,30 @@ class TaskFetchingUnit:
         unshared: Iterable[str] = (),
         max_concurrency: int | None = None,
         tool_concurrency: Mapping[str, int] | None = None,
-        passes: Sequence[Pass] = PASSES,
+        priority: Priority = critical_path_first,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         shared = {name for name, tool in self._tools.items() if tool.repeatable and not tool.sees_state}
         self._shared = shared.difference(unshared)
         self._effects = {name for name, tool in self._tools.items() if tool.has_effects}
         self._held = self._effects | set(held)
-        self._limit = max_concurrency
-        self._limits = dict(tool_concurrency or {})
-        self._passes = passes
 
         self.tasks: dict[int, Task] = {}
         """Every task added, `{index: task}`."""
         self.observations: dict[int, Observation] = {}
-        """What became of those that are finished, `{index: observation}`."""
+        """The observations of those that are finished, `{index: observation}`."""
         self.arguments: dict[int, tuple[Mapping[str, JSON], ...]] = {}
         """The resolved arguments of released tasks, one per call, `{index: (arguments, …)}`."""
-        self._needs: dict[int, set[int]] = {}  # index -> tasks whose failure skips it
-        self._blockers: dict[int, set[int]] = {}  # index -> those of them that are unfinished
-        self._dependents: dict[int, list[int]] = {}  # index -> tasks that need it
-        self._effect_order: OrderedDict[int, None] = OrderedDict()  # unfinished tasks with effects, in plan order
-        self._unsettled: deque[int] = deque()  # tasks to look at: something they wait for has changed
-        self._calls: dict[int, list[ReadyCall]] = {}  # index -> its calls, once released
-        self._arrived: list[ReadyCall] = []  # released, not yet seen by the passes
-        self._ready: list[ReadyCall] = []  # waiting for room
-        self._sorted = True  # whether these are in the passes' order
-        self._ready_calls: Counter[str] = Counter()  # tool -> how many of these are its
-        self._parked: dict[int, list[ReadyCall]] = {}  # index -> its calls that wait for a claim
-        self._sharing: dict[CallId, list[ReadyCall]] = {}  # a call -> those it will serve too
-        self._made: dict[str, CallId] = {}  # key -> the call that is made
-        self._changed = False  # whether something was: what is restored from then on may have been read before
-        self._running: Counter[str] = Counter()  # tool -> calls under way
-        self._results: dict[int, dict[int, Observation]] = {}  # index -> element -> what the call gave
+        self._waits = Waits()
+        self._calls = Calls()
+        self._slots = Slots(max_concurrency, dict(tool_concurrency or {}), priority)
+        self._heights = Heights(self._waits_for)
         self._claimed: set[int] = set()
-        self._abandoned: Counter[int] = Counter()  # index -> calls that give nothing
-        self._heights: dict[int, int] = {}  # index -> longest chain of tasks waiting for it
-        self._heights_known = True
+        self._unsettled: deque[int] = deque()  # tasks to look at: something they wait for has changed
+        self._incomplete: set[int] = set()  # tasks that made a call which was abandoned
+        self._causes: dict[int, None] = {}  # tasks that are stalled because of calls of their own
+        self._stalled: dict[int, int] = {}  # index -> the cause, of all that are stalled
+        self._outdated = False  # whether some of these may wait for their cause no more
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -151,15 +161,10 @@ class TaskFetchingUnit:
         assert index not in self.arguments, f"task {index} was finished before it was added"
         self.observations.pop(index, None)
         self.tasks[index] = task
-        self._needs[index] = set(task.dependencies)
-        self._blockers[index] = {n for n in self._needs[index] if n not in self.observations}
-        for n in self._needs[index]:
-            self._dependents.setdefault(n, []).append(index)
-        if task.tool in self._effects:
-            self._effect_order[index] = None
-        self._heights_known = False
+        self._waits.add(index, task.dependencies, known=self.observations, in_turn=task.tool in self._effects)
+        self._heights.add(index)
         self._unsettled.append(index)
-        return self._settle()
+        return [*self._stall_with(index, self._waits.before(index)), *self._settle()]
 
     def reject(self, index: int, error: str) -> list[Instruction]:
         """A task of the plan cannot be used: it counts as failed, also if it was started or done already."""
@@ -168,8 +173,9 @@ class TaskFetchingUnit:
             ended.append(self._finish(index, Observation("failed", error=error)))
         elif self.observations[index].status == "done":
             self.observations[index] = Observation("failed", error=error)
-            self._unsettled += [n for n in self._dependents.get(index, ()) if n not in self._calls]
-        self._withdraw(self._calls.get(index, ()))
+            self._unsettled += [n for n in self._waits.dependents(index) if not self._calls.of(n)]
+        self._drop(index)
+        self._withdraw(self._calls.of(index))
         return [*ended, *self._settle()]
 
     def restore(
@@ -179,82 +185,80 @@ class TaskFetchingUnit:
 
         Args:
             index: The task, added here or not.
-            observation: What became of it.
+            observation: Its observation.
             arguments: The resolved arguments of its calls.
             tool: The tool it called; equal calls of a read-only tool need not be made again.
         """
         calls = self.arguments[index] = tuple(arguments)
         if tool in self._effects and observation.status != "skipped":
-            self._forget_calls()
+            self._calls.forget()
         ended: list[Instruction] = [self._finish(index, observation)]
-        released = self._calls.get(index, ())
+        released = self._calls.of(index)
         fans_out = released[0].element is not None if released else None
-        for element, value in _restored(observation, len(calls), fans_out).items():
-            if tool in self._shared and not self._changed:
-                self._made[call_key(tool, calls[element or 0])] = (index, element)
-            ended += self._returned((index, element), Observation("done", value))
-        self._withdraw(call for call in released if self._result(call.id) is None)
+        for element, value in values_of_calls(observation, len(calls), fans_out).items():
+            if tool in self._shared:
+                self._calls.restore(call_key(tool, calls[element or 0]), (index, element))
+            ended += self._give((index, element), Observation("done", value))
+        self._drop(index)
+        self._withdraw(call for call in released if self._calls.result(call.id) is None)
         return [*ended, *self._settle()]
 
     def claim(self, index: int) -> list[Instruction]:
-        """Somebody answers for a task: it may start even if it is held, and start again if it was suspended."""
+        """The `@task` of a task runs: it may start even if it is held, and start again if it was suspended."""
         self._claimed.add(index)
-        if index in self.observations:
-            return []
-        self._arrived += self._parked.pop(index, ())
+        self._calls.claim(index)
         return self._settle()
 
     def finished(self, index: int, element: int | None, observation: Observation) -> list[Instruction]:
         """A call returned or raised."""
-        tool = self.tasks[index].tool
-        self._running[tool] -= 1
-        if tool in self._effects:
-            self._forget_calls()
-        return [*self._returned((index, element), observation), *self._settle()]
+        call = self._back(index, element)
+        self._calls.move(call, CallState.RETURNED)
+        if call.tool in self._effects:
+            self._calls.forget()
+        return [*self._give(call.id, observation), *self._settle()]
 
     def suspended(self, index: int, element: int | None) -> list[Instruction]:
-        """A call gave its place back without a result; it is made again when its task is claimed."""
-        self._running[self.tasks[index].tool] -= 1
-        call = self._calls[index][element or 0]
-        for each in (call, *self._unserved(call)):
-            if each.index == index or each.index not in self._claimed:
-                self._parked.setdefault(each.index, []).append(each)
+        """A call gave its slot back without an observation; it is made again when its task is claimed."""
+        call = self._back(index, element)
+        if index in self.observations:
+            self._calls.move(call, CallState.DROPPED)
+        else:
+            self._calls.park(call, suspended=True)
+        for other in self._disown(call):
+            if other.index == index or other.index not in self._claimed:
+                self._calls.park(other)
             else:
-                self._arrived.append(each)
+                self._calls.want_again(other)
         return self._settle()
 
     def abandoned(self, index: int, element: int | None) -> list[Instruction]:
-        """A call gave its place back without a result, and is not made again: nor do those get one that it serves."""
-        self._running[self.tasks[index].tool] -= 1
-        call = self._calls[index][element or 0]
-        self._abandoned.update(each.index for each in (call, *self._sharing.get(call.id, ())))
-        return self._settle()
+        """A call gave its slot back without an observation, and is not made again: nor do those get one it serves."""
+        self._incomplete.add(index)
+        stalled = [each for n in self._calls.abandon(self._back(index, element)) for each in self._stall_if_over(n)]
+        return [*stalled, *self._settle()]
+
+    def raised(self, index: int, element: int | None) -> list[Instruction]:
+        """A call is abandoned because of what it raised: its task does not wait for its other calls."""
+        self._calls.abandon(self._back(index, element))
+        return [*self._stall_itself(index), *self._settle()]
 
     def expire(self, errors: Mapping[int, str]) -> list[Instruction]:
         """No time is left for these unfinished tasks: they fail, and calls of theirs that come back change nothing."""
         ended = [self._finish(index, Observation("failed", error=error)) for index, error in errors.items()]
         for index in errors:
-            self._withdraw(self._calls.get(index, ()))
+            self._drop(index)
+        for index in errors:
+            self._withdraw(self._calls.of(index))
         return [*ended, *self._settle()]
-
-    def under_way(self, index: int) -> bool:
-        """Whether a call of a released task is being made, or waits for room or for an equal one that is."""
-        back = len(self._results.get(index, ())) + self._abandoned[index]
-        return index not in self.observations and back < len(self._calls[index])
 
     def waiting_for(self, index: int) -> set[int]:
         """Every unfinished task that waits for a task, directly or not: for data, order or an equal call."""
-        next_effect = dict(pairwise(self._effect_order))
         found = {index}
         pending = [index]
         while pending:
-            n = pending.pop()
-            following = (next_effect[n],) if n in next_effect else ()
-            served = (each.index for call in self._calls.get(n, ()) for each in self._sharing.get(call.id, ()))
-            for waiting in (*self._dependents.get(n, ()), *served, *following):
-                if waiting not in found and waiting not in self.observations:
-                    found.add(waiting)
-                    pending.append(waiting)
+            new = set(self._following(pending.pop())) - found
+            found |= new
+            pending += new
         return found - {index}
 
     # -- consequences -------------------------------------------------------------------------------------------
@@ -262,32 +266,29 @@ class TaskFetchingUnit:
     def _settle(self) -> list[Instruction]:
         """Release, skip, serve and start until nothing follows from anything any more."""
         instructions: list[Instruction] = []
-        while self._unsettled or self._arrived:
+        while self._unsettled or self._calls.arrived:
             while self._unsettled:
                 instructions += self._look(self._unsettled.popleft())
             instructions += self._place()
         return instructions + self._fill()
 
     def _look(self, index: int) -> list[Instruction]:
-        """Release, skip or serve a task, if it is time."""
-        if index in self.observations or index in self._calls:
+        """Release or skip a task, if it is time."""
+        if index in self.observations or self._calls.of(index):
             return []
-        cause = min((n for n in self._needs[index] if self._lost(n)), default=None)
+        cause = min((n for n in self._waits.needs(index) if self._lost(n)), default=None)
         if cause is not None:
-            error = f"not run: it needs task {cause}, which {self._fate(cause)}"
+            fate = "failed" if self.observations[cause].status == "failed" else "was not run either"
+            error = f"not run: it needs task {cause}, which {fate}"
             return [self._finish(index, Observation("skipped", error=error))]
-        in_turn = index not in self._effect_order or index == next(iter(self._effect_order))
-        return self._release(self.tasks[index]) if in_turn and not self._blockers[index] else []
+        return self._release(self.tasks[index]) if self._waits.over(index) else []
 
     def _lost(self, index: int) -> bool:
         observation = self.observations.get(index)
         return observation is not None and observation.status != "done"
 
-    def _fate(self, index: int) -> str:
-        return "failed" if self.observations[index].status == "failed" else "was not run either"
-
     def _release(self, task: Task) -> list[Instruction]:
-        values = {n: self.observations[n].value for n in task.dependencies}
+        values = {n: self.observations[n].value for n in self._waits.needs(task.index)}
         try:
             calls, fans_out = resolved(task, self._tools.get(task.tool), values)
         except ObservationPathError as error:
@@ -295,164 +296,167 @@ class TaskFetchingUnit:
         self.arguments[task.index] = tuple(calls)
         if not calls:
             return [Release(task.index), self._finish(task.index, Observation("done", []))]
-        shared = task.tool in self._shared
-        self._calls[task.index] = [
-            ReadyCall(task.index, n if fans_out else None, task.tool, each, call_key(task.tool, each) if shared else "")
-            for n, each in enumerate(calls)
-        ]
-        self._arrived += self._calls[task.index]
+        keys = [call_key(task.tool, given) if task.tool in self._shared else "" for given in calls]
+        elements = range(len(calls)) if fans_out else [None]
+        self._calls.release(
+            [
+                ReadyCall(task.index, element, task.tool, given, key)
+                for element, given, key in zip(elements, calls, keys, strict=True)
+            ]
+        )
         return [Release(task.index)]
 
     def _place(self) -> list[Instruction]:
-        """Find each call that arrived its place: parked (nobody shares it then), served by an equal one, or ready."""
-        arrived, self._arrived = self._arrived, []
+        """Decide about each call that arrived: parked (nobody shares it then), served by an equal one, or ready."""
+        arrived, self._calls.arrived = self._calls.arrived, []
         wanted: list[ReadyCall] = []
         for call in arrived:
             if call.tool in self._held and call.index not in self._claimed:
-                self._parked.setdefault(call.index, []).append(call)
+                self._calls.park(call)
             else:
                 wanted.append(call)
         instructions: list[Instruction] = []
-        for call in self._optimised(wanted):
+        for call in share_equal_calls(wanted, self._calls.made):
             if call.same_as is None:
-                if call.key:
-                    self._made[call.key] = call.id
-                self._queue(call)
-            elif (known := self._result(call.same_as)) is not None:
-                instructions += self._returned(call.id, known)
+                self._calls.make(call)
+                self._slots.wait(call, self._heights[call.index])
+            elif (known := self._calls.result(call.same_as)) is not None:
+                self._calls.move(call, CallState.RETURNED)
+                instructions += self._give(call.id, known)
             else:
-                self._sharing.setdefault(call.same_as, []).append(call)
-                self._heights_known = False
+                self._calls.share(call, call.same_as)
+                self._heights.waits_for_another(call.index)
+                instructions += self._stall_with(call.index, call.same_as[:1]) or self._stall_if_over(call.index)
         return instructions
 
-    def _result(self, call: CallId) -> Observation | None:
-        index, element = call
-        return self._results.get(index, {}).get(element or 0)
+    def _fill(self) -> list[Instruction]:
+        """Start what is ready, as far as there are slots."""
+        if self._slots.contested():
+            for index in self._heights.update():
+                self._slots.rise(index, self._heights[index])
+        instructions: list[Instruction] = []
+        while (call := self._slots.take()) is not None:
+            self._calls.begin(call)
+            instructions.append(Start(call.index, call.element, call.arguments))
+        return instructions
 
-    def _returned(self, call: CallId, observation: Observation) -> list[Instruction]:
+    def _back(self, index: int, element: int | None) -> ReadyCall:
+        """A call is not under way any more."""
+        call = self._calls.get((index, element))
+        self._slots.give_back(call.tool)
+        return call
+
+    def _give(self, call: CallId, observation: Observation) -> list[Instruction]:
         """Note what a call gave, for its own task and for those it serves; finish those that are complete by it."""
         instructions: list[Instruction] = []
-        for index, element in (call, *(each.id for each in self._sharing.pop(call, ()))):
-            results = self._results.setdefault(index, {})
-            results.setdefault(element or 0, observation)
-            if index not in self.observations and len(results) == len(self._calls[index]):
-                whole = results[0] if element is None else gathered(results)
-                instructions.append(self._finish(index, whole))
+        for index, element in self._calls.give(call, observation):
+            if index in self.observations:
+                continue
+            results = self._calls.results(index)
+            if results is None:
+                instructions += self._stall_if_over(index)
+            else:
+                instructions.append(self._finish(index, results[0] if element is None else gathered(results)))
         return instructions
+
+    def _finish(self, index: int, observation: Observation) -> Finished:
+        self.observations[index] = observation
+        self._unsettled += self._waits.finish(index, done=observation.status == "done")
+        self._outdated = self._outdated or index in self._stalled
+        return Finished(index, observation)
+
+    def _drop(self, index: int) -> None:
+        """A task has ended otherwise: none of its calls begins any more."""
+        for call in self._calls.drop(index):
+            self._slots.leave(call)
 
     def _withdraw(self, calls: Iterable[ReadyCall]) -> None:
         """Calls of a task that has ended otherwise serve nobody any more: those that waited for them need others."""
         for call in calls:
-            self._arrived += self._unserved(call)
+            for other in self._disown(call):
+                self._calls.want_again(other)
 
-    def _unserved(self, call: ReadyCall) -> list[ReadyCall]:
+    def _disown(self, call: ReadyCall) -> list[ReadyCall]:
         """Let a call serve nobody any more; return those that waited for it."""
-        if self._made.get(call.key) == call.id:
-            del self._made[call.key]
-        return [each for each in self._sharing.pop(call.id, ()) if each.index not in self.observations]
+        self._outdated = self._outdated or call.index in self._stalled
+        return self._calls.disown(call)
 
-    def _queue(self, call: ReadyCall) -> None:
-        self._ready.append(call)
-        self._ready_calls[call.tool] += 1
-        self._sorted = False
+    # -- who waits for whom -------------------------------------------------------------------------------------
 
-    def _forget_calls(self) -> None:
-        """Something has changed: only calls that have not begun serve those to come."""
-        self._changed = True
-        waiting = {call.id for call in self._ready if call.index not in self.observations}
-        self._made = {key: call for key, call in self._made.items() if call in waiting}
+    def _waits_for(self, index: int) -> Iterator[tuple[int, int]]:
+        """The unfinished tasks a task waits for by itself; 0 for one that makes a call for it, 1 for the others."""
+        if index not in self.observations:
+            yield from ((n, 1) for n in self._waits.before(index))
+            yield from ((n, 0) for n in self._calls.makers(index) if n not in self.observations)
 
-    def _fill(self) -> list[Instruction]:
-        """Start what is ready, as far as there is room."""
-        if not self._room_for_any():
-            return []
-        if not (self._sorted and self._heights_known):
-            self._ready, self._sorted = self._optimised(self._ready), True
+    def _following(self, index: int) -> Iterator[int]:
+        """The unfinished tasks that wait for a task by themselves."""
+        yield from (n for n in self._waits.after(index) if n not in self.observations)
+        yield from (n for n in self._calls.served_by(index) if n not in self.observations)
+
+    def _stall(self, index: int, cause: int) -> list[Instruction]:
+        """A task, and all that wait for it, wait for a call that was abandoned."""
         instructions: list[Instruction] = []
-        waiting: list[ReadyCall] = []
-        for position, call in enumerate(self._ready):
-            if not self._room_for_any():
-                waiting += self._ready[position:]
-                break
-            if call.index not in self.observations and not self._room(call.tool):
-                waiting.append(call)
-                continue
-            self._ready_calls[call.tool] -= 1
-            if call.index not in self.observations:
-                self._running[call.tool] += 1
-                instructions.append(Start(call.index, call.element, call.arguments))
-        self._ready = waiting
+        pending = [index]
+        while pending:
+            n = pending.pop()
+            if n not in self._stalled and n not in self.observations:
+                self._stalled[n] = cause
+                instructions.append(Stalled(n, cause))
+                pending += self._following(n)
         return instructions
 
-    def _room(self, tool: str) -> bool:
-        full = self._limit is not None and self._running.total() >= self._limit
-        return not full and (tool not in self._limits or self._running[tool] < self._limits[tool])
+    def _stall_if_over(self, index: int) -> list[Instruction]:
+        """A task is stalled if all its calls are back, and one that it made was abandoned."""
+        over = index in self._incomplete and not self._calls.open(index)
+        return self._stall_itself(index) if over else []
 
-    def _room_for_any(self) -> bool:
-        return any(self._room(tool) for tool, calls in self._ready_calls.items() if calls)
+    def _stall_itself(self, index: int) -> list[Instruction]:
+        self._causes[index] = None
+        return self._stall(index, index)
 
-    def _optimised(self, calls: Sequence[ReadyCall]) -> list[ReadyCall]:
-        """Apply the optimiser's passes."""
-        if len(calls) > 1 and not self._heights_known:
-            unfinished = [n for n in self.tasks if n not in self.observations]
-            sharing: dict[int, list[int]] = {}
-            for (first, _), served in self._sharing.items():
-                sharing.setdefault(first, []).extend(each.index for each in served)
-            self._heights = heights(unfinished, self._needs, self._effect_order, sharing)
-            self._heights_known = True
-        known = Known(self._made, self._heights)
-        optimised = list(calls)
-        for optimise in self._passes:
-            optimised = optimise(optimised, known)
-        return optimised
+    def _stall_with(self, index: int, others: Iterable[int]) -> list[Instruction]:
+        """A task waits for others from now on: it is stalled if one of them is."""
+        if self._outdated:
+            self._outdated = False
+            before, self._stalled = self._stalled, {}
+            anew = [each for cause in self._causes for each in self._stall(cause, cause)]
+            return [each for each in anew if each.index not in before]
+        stalled = next((n for n in others if n in self._stalled), None)
+        return [] if stalled is None else self._stall(index, self._stalled[stalled])
 
-    def _finish(self, index: int, observation: Observation) -> Finish:
-        self.observations[index] = observation
-        for dependent in self._dependents.get(index, ()):
-            self._blockers[dependent].discard(index)
-            if observation.status != "done" or not self._blockers[dependent]:
-                self._unsettled.append(dependent)
-        if index in self._effect_order:
-            del self._effect_order[index]
-            if self._effect_order:
-                self._unsettled.append(next(iter(self._effect_order)))
-        return Finish(index, observation)
+    # -- what always holds --------------------------------------------------------------------------------------
 
+    def validate(self) -> None:
+        """Check what must hold after every event: for tests, since it looks at everything.
 
-def resolved(task: Task, spec: ToolSpec | None, values: Mapping[int, JSON]) -> tuple[list[Mapping[str, JSON]], bool]:
-    """Put the values of other tasks into a task's arguments.
+        Raises:
+            AssertionError: It does not hold.
+        """
+        unfinished = [index for index in self.tasks if index not in self.observations]
+        in_turn = [index for index in unfinished if self.tasks[index].tool in self._effects]
+        self._waits.validate(unfinished, self.observations, in_turn)
+        self._calls.validate(self.observations)
+        self._heights.validate()
+        running = self._calls.in_state(CallState.RUNNING)
+        waiting = self._calls.in_state(CallState.READY)
+        self._slots.validate(
+            Counter(call.tool for call in running), {(call.index, call.element or 0) for call in waiting}
+        )
+        assert not self._unsettled
+        for index in unfinished:
+            released = bool(self._calls.of(index))
+            assert released == self._waits.over(index), f"task {index} is released too early, or too late"
+            assert released or not any(map(self._lost, self._waits.needs(index))), f"task {index} is to be skipped"
+        for call in (*running, *waiting):
+            assert call.tool not in self._held or call.index in self._claimed, f"{call.id} is held"
+        self._validate_stalls()
 
-    Args:
-        task: The task.
-        spec: What is known of its tool.
-        values: What the tasks it takes data from have returned, `{index: value}`.
-
-    Returns:
-        The arguments of each of its calls, and whether it fans out: else there is just one.
-
-    Raises:
-        ObservationPathError: A reference points to a part that its observation does not have.
-        KeyError: There is no value for a reference.
-    """
-    parameters, definitions = (spec.parameters, spec.definitions) if spec else ({}, {})
-    given = {name: grouped(value, parameters.get(name), definitions) for name, value in task.arguments.items()}
-    spread = fan_out(given, values)
-    calls = [{name: substitute(value, values) for name, value in given.items()}] if spread is None else spread
-    fitted = [
-        {name: fit_text(value, parameters.get(name), definitions) for name, value in call.items()} for call in calls
-    ]
-    return list(fitted), spread is not None
-
-
-def _restored(observation: Observation, calls: int, fans_out: bool | None) -> dict[int | None, JSON]:
-    """What each call of a finished task is known to have returned, by element.
-
-    Nothing is known of an element without a value in a task that has failed; nor of a list of one, if it may be what
-    one call returned or the list of what one element gave.
-    """
-    value, done = observation.value, observation.status == "done"
-    if calls == 1 and not fans_out:
-        ambiguous = fans_out is None and isinstance(value, list) and len(value) == 1
-        return {None: value} if done and not ambiguous else {}
-    elements = value if isinstance(value, list) and len(value) == calls else []
-    return {n: each for n, each in enumerate(elements) if done or each is not None}
+    def _validate_stalls(self) -> None:
+        causes = [cause for cause in self._causes if cause not in self.observations]
+        stalled = {n for cause in causes for n in (cause, *self.waiting_for(cause))}
+        assert stalled <= self._stalled.keys(), "a task that waits for an abandoned call is not stalled"
+        assert self._outdated or stalled == {n for n in self._stalled if n not in self.observations}
+        for index in self._incomplete:
+            open_or_ended = self._calls.open(index) or index in self.observations
+            assert open_or_ended or index in self._stalled, f"task {index} waits for ever"

@@ -17,6 +17,7 @@ from llmcompiler_graph.core.language.references import ALL, Reference
 from llmcompiler_graph.core.schedule.executor import Call, Executor, Suspended, Timing, run_plan
 from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
 from llmcompiler_graph.testing import run_virtual
+from tests.core.schedule.test_unit import opcodes
 
 
 def sleep_task(index: int, seconds: float, *after: int, tool: str = "sleep") -> Task:
@@ -792,3 +793,46 @@ def test_a_long_chain() -> None:
     """A chain of 3,000 tasks meets no recursion limit."""
     chain = [sleep_task(n, 1, *([n - 1] if n > 1 else [])) for n in range(1, 3001)]
     assert finish_time(chain) == 3000
+
+
+async def at_once(start: Start) -> Observation:
+    """A call that takes no time."""
+    return Observation("done", start.index)
+
+
+async def asking(start: Start) -> Observation:
+    """A call that asks a human."""
+    raise Suspended(start.index)
+
+
+async def raising(start: Start) -> Observation:
+    """A call whose exception nobody handles."""
+    raise LookupError(start.index)
+
+
+@pytest.mark.parametrize("call", [at_once, asking, raising])
+@pytest.mark.parametrize("early", [False, True], ids=["planned", "early"])
+@pytest.mark.parametrize("chained", [False, True], ids=["wide", "chained in twos"])
+def test_work_grows_with_the_plan_and_not_faster(call: Call, early: bool, chained: bool) -> None:
+    """Four times the tasks take about four times the work, also if every one of them asks or raises."""
+
+    async def detached(start: Start) -> Observation:
+        return await call(start)
+
+    async def main(length: int) -> None:
+        executor = Executor(TaskFetchingUnit(), detached if early else None)
+        runs: list[asyncio.Future[Observation]] = []
+        for n in range(1, length + 1):
+            executor.add(Task(n, "f", after=(n - 1,) if chained and n % 2 == 0 else ()))
+            if n % 10 == 0:
+                await asyncio.sleep(0)
+        for n in range(1, length + 1):
+            runs.append(asyncio.ensure_future(executor.run(n, call)))
+            await asyncio.sleep(0)
+        outcomes = await asyncio.gather(*runs, return_exceptions=True)
+        assert len(outcomes) == length
+        assert all(isinstance(each, Observation) == (call is at_once) for each in outcomes)
+        await executor.aclose()
+
+    few, many = opcodes(lambda: run_virtual(lambda: main(40))), opcodes(lambda: run_virtual(lambda: main(160)))
+    assert many < 4.8 * few

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -6,15 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcompiler_graph.core.language.references import JSON
-from llmcompiler_graph.core.schedule.passes import (
-    PASSES,
-    Known,
-    ReadyCall,
-    call_key,
-    critical_path_first,
-    heights,
-    share_equal_calls,
-)
+from llmcompiler_graph.core.schedule.passes import ReadyCall, call_key, share_equal_calls
 
 
 def call(index: int, key: str = "") -> ReadyCall:
@@ -41,40 +33,20 @@ def test_equal_calls_are_made_once(
     keys: Mapping[int, str], made: Mapping[str, int], shared: Mapping[int, int | None]
 ) -> None:
     """The first call serves the others, also one of an earlier plan; calls without a key are all made."""
-    known = Known({key: (index, None) for key, index in made.items()}, {})
-    found = share_equal_calls([call(index, key) for index, key in keys.items()], known)
+    found = share_equal_calls(
+        [call(index, key) for index, key in keys.items()], {key: (index, None) for key, index in made.items()}
+    )
     assert {each.index: each.same_as and each.same_as[0] for each in found} == shared
 
 
 def test_sharing_changes_nothing_else() -> None:
     """Sharing keeps calls' order, tool and arguments, and forgets what was said of them before."""
     ready = [replace(call(3, "a"), same_as=(9, None)), call(1, "b"), call(2, "a")]
-    found = share_equal_calls(ready, Known({}, {}))
+    found = share_equal_calls(ready, {})
     assert [each.same_as for each in found] == [None, None, (3, None)]
     assert [(each.index, each.tool, each.arguments, each.key) for each in found] == [
         (each.index, each.tool, each.arguments, each.key) for each in ready
     ]
-
-
-@pytest.mark.parametrize(
-    ("ready", "height", "order"),
-    [
-        ([], {}, []),
-        ([1, 2, 3], {}, [1, 2, 3]),
-        ([3, 1, 2], {}, [1, 2, 3]),
-        ([1, 2, 3], {1: 0, 2: 2, 3: 1}, [2, 3, 1]),
-        ([1, 2, 3, 4], {2: 1, 4: 1}, [2, 4, 1, 3]),
-    ],
-)
-def test_the_longest_chain_goes_first(ready: Sequence[int], height: Mapping[int, int], order: Sequence[int]) -> None:
-    """Ties keep plan order; what nothing is known of waits for nothing."""
-    found = critical_path_first([call(index) for index in ready], Known({}, height))
-    assert [each.index for each in found] == order
-
-
-def test_the_passes_are_these() -> None:
-    """The passes share calls first, then order them."""
-    assert list(PASSES) == [share_equal_calls, critical_path_first]
 
 
 @pytest.mark.parametrize(
@@ -96,38 +68,11 @@ def test_keys_are_equal_for_equal_calls_only(
     assert (call_key(*one) == call_key(*other)) is equal
 
 
-@pytest.mark.parametrize(
-    ("needs", "in_turn", "sharing", "expected"),
-    [
-        ({}, (), {}, {}),
-        ({1: (), 2: ()}, (), {}, {1: 0, 2: 0}),
-        ({1: (), 2: (1,), 3: (2,)}, (), {}, {1: 2, 2: 1, 3: 0}),
-        ({1: (), 2: (), 3: (1, 2), 4: (2,), 5: (4,)}, (), {}, {1: 1, 2: 2, 3: 0, 4: 1, 5: 0}),
-        ({1: (), 2: (), 3: ()}, (1, 3), {}, {1: 1, 2: 0, 3: 0}),
-        ({1: (), 2: (), 3: (2,), 4: ()}, (1, 2, 4), {}, {1: 2, 2: 1, 3: 0, 4: 0}),
-        ({5: (2,), 6: (5,)}, (), {}, {2: 2, 5: 1, 6: 0}),
-        ({1: (), 2: (), 3: (2,)}, (), {1: [2]}, {1: 1, 2: 1, 3: 0}),
-        ({3: (), 4: (3,)}, (), {1: [3]}, {1: 1, 3: 1, 4: 0}),
-    ],
-)
-def test_a_height_is_the_longest_chain_that_waits(
-    needs: Mapping[int, Sequence[int]],
-    in_turn: Sequence[int],
-    sharing: Mapping[int, Sequence[int]],
-    expected: Mapping[int, int],
-) -> None:
-    """A chain goes through what is needed, through taking turns, and through calls that serve others."""
-    assert heights(list(needs), needs, in_turn, sharing) == expected
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["", "a", "b", "c"]), st.integers(0, 3)), max_size=12))
-def test_the_passes_lose_no_call_and_share_backwards(ready: list[tuple[str, int]]) -> None:
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=12))
+def test_sharing_loses_no_call_and_shares_backwards(ready: list[str]) -> None:
     """Every call comes out once; what serves another is itself made, earlier in the plan, and has its key."""
-    calls = [call(index, key) for index, (key, _) in enumerate(ready, 1)]
-    known = Known({}, {index: height for index, (_, height) in enumerate(ready, 1)})
-    for apply in PASSES:
-        calls = apply(calls, known)
+    calls = share_equal_calls([call(index, key) for index, key in enumerate(ready, 1)], {})
     by_index = {each.index: each for each in calls}
     assert sorted(by_index) == list(range(1, len(ready) + 1))
     assert len(calls) == len(ready)

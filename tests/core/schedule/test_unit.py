@@ -7,7 +7,7 @@ import pytest
 
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.language.references import ALL, JSON, Reference, Template, Value
-from llmcompiler_graph.core.schedule.unit import Finish, Instruction, Release, Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.unit import Finished, Instruction, Release, Stalled, Start, TaskFetchingUnit
 
 TOOLS = (
     ToolSpec("read", read_only=True),
@@ -68,8 +68,8 @@ def test_independent_tasks_start_at_once(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit()
     assert unit.add(task(a, x=1)) == [Release(a), start(a, x=1)]
     assert unit.add(task(b, x=2)) == [Release(b), start(b, x=2)]
-    assert unit.finished(b, None, done("B")) == [Finish(b, done("B"))]
-    assert unit.finished(a, None, done("A")) == [Finish(a, done("A"))]
+    assert unit.finished(b, None, done("B")) == [Finished(b, done("B"))]
+    assert unit.finished(a, None, done("A")) == [Finished(a, done("A"))]
 
 
 def test_diamond(abcde: tuple[int, ...]) -> None:
@@ -79,10 +79,10 @@ def test_diamond(abcde: tuple[int, ...]) -> None:
     graph = [task(a), task(b, x=Reference(a)), task(c, x=Reference(a)), task(d, x=[Reference(b), Reference(c)])]
     assert add_all(unit, graph) == [Release(a), start(a)]
     after_a = unit.finished(a, None, done("A"))
-    assert after_a[:3] == [Finish(a, done("A")), Release(b), Release(c)]
+    assert after_a[:3] == [Finished(a, done("A")), Release(b), Release(c)]
     assert sorted(after_a[3:], key=lambda each: each.index) == [start(n, x="A") for n in sorted((b, c))]
-    assert unit.finished(c, None, done("C")) == [Finish(c, done("C"))]
-    assert unit.finished(b, None, done("B")) == [Finish(b, done("B")), Release(d), start(d, x=["B", "C"])]
+    assert unit.finished(c, None, done("C")) == [Finished(c, done("C"))]
+    assert unit.finished(b, None, done("B")) == [Finished(b, done("B")), Release(d), start(d, x=["B", "C"])]
 
 
 def test_stairs(abcde: tuple[int, ...]) -> None:
@@ -90,10 +90,10 @@ def test_stairs(abcde: tuple[int, ...]) -> None:
     a, b, c, d, e = abcde
     unit = TaskFetchingUnit()
     add_all(unit, [task(a), task(b), task(c, b), task(d, c), task(e)])
-    assert unit.finished(b, None, done()) == [Finish(b, done()), Release(c), start(c)]
-    assert unit.finished(c, None, done()) == [Finish(c, done()), Release(d), start(d)]
-    assert unit.finished(d, None, done()) == [Finish(d, done())]
-    assert unit.finished(a, None, done()) == [Finish(a, done())]
+    assert unit.finished(b, None, done()) == [Finished(b, done()), Release(c), start(c)]
+    assert unit.finished(c, None, done()) == [Finished(c, done()), Release(d), start(d)]
+    assert unit.finished(d, None, done()) == [Finished(d, done())]
+    assert unit.finished(a, None, done()) == [Finished(a, done())]
 
 
 def test_fan_in(abcde: tuple[int, ...]) -> None:
@@ -102,8 +102,8 @@ def test_fan_in(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit()
     add_all(unit, [*map(task, needs), task(e, *needs)])
     for n in needs[:-1]:
-        assert unit.finished(n, None, done()) == [Finish(n, done())]
-    assert unit.finished(needs[-1], None, done()) == [Finish(needs[-1], done()), Release(e), start(e)]
+        assert unit.finished(n, None, done()) == [Finished(n, done())]
+    assert unit.finished(needs[-1], None, done()) == [Finished(needs[-1], done()), Release(e), start(e)]
 
 
 def test_added_after_its_dependency_finished(abcde: tuple[int, ...]) -> None:
@@ -120,7 +120,7 @@ def test_depends_on_unknown_task_that_comes_later(abcde: tuple[int, ...]) -> Non
     a, b, *_ = abcde
     unit = TaskFetchingUnit()
     assert unit.add(task(b, x=Reference(a))) == []
-    assert unit.restore(a, done("old")) == [Finish(a, done("old")), Release(b), start(b, x="old")]
+    assert unit.restore(a, done("old")) == [Finished(a, done("old")), Release(b), start(b, x="old")]
 
 
 def test_same_task_twice_is_the_callers_mistake() -> None:
@@ -161,11 +161,11 @@ def test_failure_skips_exactly_the_transitive_dependents(abcde: tuple[int, ...])
     unit = TaskFetchingUnit()
     add_all(unit, [task(a), task(b, a), task(d), task(c, b), task(e, d)])
     assert unit.finished(a, None, failed()) == [
-        Finish(a, failed()),
-        Finish(b, skipped(a)),
-        Finish(c, skipped(b, "was not run either")),
+        Finished(a, failed()),
+        Finished(b, skipped(a)),
+        Finished(c, skipped(b, "was not run either")),
     ]
-    assert unit.finished(d, None, done()) == [Finish(d, done()), Release(e), start(e)]
+    assert unit.finished(d, None, done()) == [Finished(d, done()), Release(e), start(e)]
 
 
 def test_failure_skips_without_waiting_for_the_others(abcde: tuple[int, ...]) -> None:
@@ -173,8 +173,8 @@ def test_failure_skips_without_waiting_for_the_others(abcde: tuple[int, ...]) ->
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit()
     add_all(unit, [task(a), task(b), task(c, a, b)])
-    assert unit.finished(a, None, failed()) == [Finish(a, failed()), Finish(c, skipped(a))]
-    assert unit.finished(b, None, done()) == [Finish(b, done())]
+    assert unit.finished(a, None, failed()) == [Finished(a, failed()), Finished(c, skipped(a))]
+    assert unit.finished(b, None, done()) == [Finished(b, done())]
 
 
 def test_several_causes_name_the_first_index() -> None:
@@ -182,7 +182,7 @@ def test_several_causes_name_the_first_index() -> None:
     unit = TaskFetchingUnit()
     unit.restore(2, failed())
     unit.restore(1, failed())
-    assert unit.add(task(3, 2, 1)) == [Finish(3, skipped(1))]
+    assert unit.add(task(3, 2, 1)) == [Finished(3, skipped(1))]
 
 
 def test_added_after_its_dependency_failed(abcde: tuple[int, ...]) -> None:
@@ -191,7 +191,7 @@ def test_added_after_its_dependency_failed(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit()
     unit.add(task(a))
     unit.finished(a, None, failed())
-    assert unit.add(task(b, a)) == [Finish(b, skipped(a))]
+    assert unit.add(task(b, a)) == [Finished(b, skipped(a))]
 
 
 def test_path_that_leads_nowhere_fails_the_task(abcde: tuple[int, ...]) -> None:
@@ -201,10 +201,10 @@ def test_path_that_leads_nowhere_fails_the_task(abcde: tuple[int, ...]) -> None:
     add_all(unit, [task(a), task(b, x=Reference(a, ("height",))), task(c, b)])
     error = f"${{{a}.height}} leads nowhere: ${a} has no .height, it is an object with 'name'"
     assert unit.finished(a, None, done({"name": "K2"})) == [
-        Finish(a, done({"name": "K2"})),
+        Finished(a, done({"name": "K2"})),
         Release(b),
-        Finish(b, failed(error)),
-        Finish(c, skipped(b)),
+        Finished(b, failed(error)),
+        Finished(c, skipped(b)),
     ]
 
 
@@ -212,9 +212,9 @@ def test_rejected_before_it_came(abcde: tuple[int, ...]) -> None:
     """`a (unusable) → b`: what refers to a line that could not be read is skipped."""
     a, b, *_ = abcde
     unit = TaskFetchingUnit()
-    assert unit.reject(a, "not a call") == [Finish(a, failed("not a call"))]
+    assert unit.reject(a, "not a call") == [Finished(a, failed("not a call"))]
     assert unit.reject(a, "again") == []
-    assert unit.add(task(b, a)) == [Finish(b, skipped(a))]
+    assert unit.add(task(b, a)) == [Finished(b, skipped(a))]
 
 
 def test_rejected_and_then_replaced(abcde: tuple[int, ...]) -> None:
@@ -224,7 +224,7 @@ def test_rejected_and_then_replaced(abcde: tuple[int, ...]) -> None:
     unit.reject(a, "not a call")
     assert unit.add(task(a)) == [Release(a), start(a)]
     assert unit.add(task(b, a)) == []
-    assert unit.finished(a, None, done()) == [Finish(a, done()), Release(b), start(b)]
+    assert unit.finished(a, None, done()) == [Finished(a, done()), Release(b), start(b)]
 
 
 def test_rejected_while_it_runs(abcde: tuple[int, ...]) -> None:
@@ -232,7 +232,7 @@ def test_rejected_while_it_runs(abcde: tuple[int, ...]) -> None:
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(a), task(b, a), task(c)])
-    assert unit.reject(a, "bad") == [Finish(a, failed("bad")), Finish(b, skipped(a))]
+    assert unit.reject(a, "bad") == [Finished(a, failed("bad")), Finished(b, skipped(a))]
     assert unit.finished(a, None, done()) == [start(c)]
     assert unit.observations[a] == failed("bad")
 
@@ -243,7 +243,7 @@ def test_rejected_while_it_waits_for_room(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(a), task(b)])
     unit.reject(b, "bad")
-    assert unit.finished(a, None, done()) == [Finish(a, done())]
+    assert unit.finished(a, None, done()) == [Finished(a, done())]
     assert unit.claim(b) == []
 
 
@@ -256,14 +256,14 @@ def test_fan_out(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit()
     add_all(unit, [task(a), task(b, x=Reference(a, (ALL,))), task(c, x=Reference(b))])
     assert unit.finished(a, None, done(["p", "q"])) == [
-        Finish(a, done(["p", "q"])),
+        Finished(a, done(["p", "q"])),
         Release(b),
         start(b, 0, x="p"),
         start(b, 1, x="q"),
     ]
     assert unit.finished(b, 1, Observation("done", "Q", attachment="second")) == []
     ended = unit.finished(b, 0, Observation("done", "P", attachment="first"))
-    assert ended == [Finish(b, done(["P", "Q"])), Release(c), start(c, x=["P", "Q"])]
+    assert ended == [Finished(b, done(["P", "Q"])), Release(c), start(c, x=["P", "Q"])]
     assert unit.observations[b].attachment == ("first", "second")
 
 
@@ -273,9 +273,9 @@ def test_fan_out_over_nothing(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit()
     add_all(unit, [task(a), task(b, x=Reference(a, (ALL,))), task(c, x=Reference(b))])
     assert unit.finished(a, None, done([])) == [
-        Finish(a, done([])),
+        Finished(a, done([])),
         Release(b),
-        Finish(b, done([])),
+        Finished(b, done([])),
         Release(c),
         start(c, x=[]),
     ]
@@ -286,7 +286,7 @@ def test_fan_out_over_one_is_still_a_list() -> None:
     unit = TaskFetchingUnit()
     unit.restore(1, done(["only"]))
     assert unit.add(task(2, x=Reference(1, (ALL,)))) == [Release(2), start(2, 0, x="only")]
-    assert unit.finished(2, 0, done("seen")) == [Finish(2, done(["seen"]))]
+    assert unit.finished(2, 0, done("seen")) == [Finished(2, done(["seen"]))]
 
 
 def test_fan_out_fails_with_all_that_was_found() -> None:
@@ -299,8 +299,8 @@ def test_fan_out_fails_with_all_that_was_found() -> None:
     assert unit.finished(2, 0, done("null")) == []
     error = 'the first on element 1: no; results: ["null", null, "ü"]'
     assert unit.finished(2, 2, done("ü")) == [
-        Finish(2, Observation("failed", ["null", None, "ü"], f"1 of 3 calls failed, {error}")),
-        Finish(3, skipped(2)),
+        Finished(2, Observation("failed", ["null", None, "ü"], f"1 of 3 calls failed, {error}")),
+        Finished(3, skipped(2)),
     ]
 
 
@@ -331,7 +331,7 @@ def test_fan_out_with_lists_of_different_length_fails() -> None:
     unit.restore(2, done([1, 2]))
     released, finish = unit.add(task(3, x=Reference(1, (ALL,)), y=Reference(2, (ALL,))))
     assert released == Release(3)
-    assert isinstance(finish, Finish)
+    assert isinstance(finish, Finished)
     assert finish.observation.status == "failed"
 
 
@@ -412,7 +412,7 @@ def test_held_tasks_wait_for_their_claim(abcde: tuple[int, ...]) -> None:
     assert unit.claim(b) == []
     assert unit.claim(a) == [start(a)]
     assert unit.claim(a) == []
-    assert unit.finished(a, None, done()) == [Finish(a, done()), Release(b), start(b)]
+    assert unit.finished(a, None, done()) == [Finished(a, done()), Release(b), start(b)]
 
 
 def test_claimed_before_it_was_added_or_released() -> None:
@@ -422,7 +422,7 @@ def test_claimed_before_it_was_added_or_released() -> None:
     assert unit.add(task(1, tool="ask")) == [Release(1), start(1)]
     unit.add(task(2, 1, tool="ask"))
     assert unit.claim(2) == []
-    assert unit.finished(1, None, done()) == [Finish(1, done()), Release(2), start(2)]
+    assert unit.finished(1, None, done()) == [Finished(1, done()), Release(2), start(2)]
 
 
 def test_claimed_without_room_waits(abcde: tuple[int, ...]) -> None:
@@ -431,7 +431,7 @@ def test_claimed_without_room_waits(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit(held=["ask"], max_concurrency=1)
     add_all(unit, [task(a), task(b, tool="ask")])
     assert unit.claim(b) == []
-    assert unit.finished(a, None, done()) == [Finish(a, done()), start(b)]
+    assert unit.finished(a, None, done()) == [Finished(a, done()), start(b)]
 
 
 def test_effects_keep_plan_order(abcde: tuple[int, ...]) -> None:
@@ -442,7 +442,7 @@ def test_effects_keep_plan_order(abcde: tuple[int, ...]) -> None:
     assert added == [Release(a), Release(c), start(c)]
     assert unit.claim(b) == []
     assert unit.claim(a) == [start(a)]
-    assert unit.finished(a, None, failed()) == [Finish(a, failed()), Release(b), start(b)]
+    assert unit.finished(a, None, failed()) == [Finished(a, failed()), Release(b), start(b)]
 
 
 def test_a_skipped_effect_does_not_let_the_next_pass(abcde: tuple[int, ...]) -> None:
@@ -451,10 +451,10 @@ def test_a_skipped_effect_does_not_let_the_next_pass(abcde: tuple[int, ...]) -> 
     unit = TaskFetchingUnit(TOOLS)
     add_all(unit, [task(a, tool="send"), task(b), task(c, b, tool="send"), task(d, tool="send")])
     assert [instruction for n in abcde for instruction in unit.claim(n)] == [start(a)]
-    assert unit.finished(b, None, failed()) == [Finish(b, failed()), Finish(c, skipped(b))]
+    assert unit.finished(b, None, failed()) == [Finished(b, failed()), Finished(c, skipped(b))]
     assert unit.add(task(e, tool="write")) == []
-    assert unit.finished(a, None, done()) == [Finish(a, done()), Release(d), start(d)]
-    assert unit.finished(d, None, done()) == [Finish(d, done()), Release(e), start(e)]
+    assert unit.finished(a, None, done()) == [Finished(a, done()), Release(d), start(d)]
+    assert unit.finished(d, None, done()) == [Finished(d, done()), Release(e), start(e)]
 
 
 def test_an_effect_that_needs_another_is_released_once(abcde: tuple[int, ...]) -> None:
@@ -464,7 +464,7 @@ def test_an_effect_that_needs_another_is_released_once(abcde: tuple[int, ...]) -
     add_all(unit, [task(a, tool="send"), task(b, tool="send", x=Reference(a))])
     unit.claim(a)
     unit.claim(b)
-    assert unit.finished(a, None, done(1)) == [Finish(a, done(1)), Release(b), start(b, x=1)]
+    assert unit.finished(a, None, done(1)) == [Finished(a, done(1)), Release(b), start(b, x=1)]
 
 
 def test_a_rejected_or_restored_effect_gives_its_turn_away(abcde: tuple[int, ...]) -> None:
@@ -473,8 +473,8 @@ def test_a_rejected_or_restored_effect_gives_its_turn_away(abcde: tuple[int, ...
     unit = TaskFetchingUnit(TOOLS)
     add_all(unit, [task(n, tool="send") for n in (a, b, c)])
     unit.claim(c)
-    assert unit.restore(b, done()) == [Finish(b, done())]
-    assert unit.reject(a, "bad") == [Finish(a, failed("bad")), Release(c), start(c)]
+    assert unit.restore(b, done()) == [Finished(b, done())]
+    assert unit.reject(a, "bad") == [Finished(a, failed("bad")), Release(c), start(c)]
 
 
 # -- equal calls --------------------------------------------------------------------------------------------------
@@ -487,9 +487,9 @@ def test_equal_calls_of_read_only_tools_are_made_once(abcde: tuple[int, ...]) ->
     equal = [task(n, tool="read", q="K2") for n in (a, b, c)]
     assert started(add_all(unit, [*equal, task(d, q="K2"), task(e, q="K2")])) == [a, d, e]
     assert unit.finished(a, None, done(8611)) == [
-        Finish(a, done(8611)),
-        Finish(b, done(8611)),
-        Finish(c, done(8611)),
+        Finished(a, done(8611)),
+        Finished(b, done(8611)),
+        Finished(c, done(8611)),
     ]
 
 
@@ -500,7 +500,7 @@ def test_equal_to_a_finished_call(abcde: tuple[int, ...]) -> None:
     unit.add(task(a, tool="read", q="K2"))
     unit.finished(a, None, done(8611))
     unit.add(task(c))
-    assert unit.add(task(b, tool="read", q="K2")) == [Release(b), Finish(b, done(8611))]
+    assert unit.add(task(b, tool="read", q="K2")) == [Release(b), Finished(b, done(8611))]
 
 
 def test_equal_once_their_references_are_resolved(abcde: tuple[int, ...]) -> None:
@@ -510,8 +510,8 @@ def test_equal_once_their_references_are_resolved(abcde: tuple[int, ...]) -> Non
     add_all(unit, [task(a), task(b)])
     add_all(unit, [task(c, tool="read", q=Reference(a)), task(d, tool="read", q=Reference(b))])
     unit.finished(a, None, done("x"))
-    assert unit.finished(b, None, done("x")) == [Finish(b, done("x")), Release(d)]
-    assert unit.finished(c, None, done("y")) == [Finish(c, done("y")), Finish(d, done("y"))]
+    assert unit.finished(b, None, done("x")) == [Finished(b, done("x")), Release(d)]
+    assert unit.finished(c, None, done("y")) == [Finished(c, done("y")), Finished(d, done("y"))]
 
 
 def test_equal_calls_share_a_failure(abcde: tuple[int, ...]) -> None:
@@ -520,9 +520,9 @@ def test_equal_calls_share_a_failure(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit(TOOLS)
     add_all(unit, [task(a, tool="read"), task(b, tool="read"), task(c, b)])
     assert unit.finished(a, None, failed()) == [
-        Finish(a, failed()),
-        Finish(b, failed()),
-        Finish(c, skipped(b)),
+        Finished(a, failed()),
+        Finished(b, failed()),
+        Finished(c, skipped(b)),
     ]
 
 
@@ -531,13 +531,13 @@ def test_a_rejected_task_serves_nobody(abcde: tuple[int, ...]) -> None:
     a, b, c, d, _ = abcde
     unit = TaskFetchingUnit(TOOLS)
     add_all(unit, [task(n, tool="read") for n in (a, b, c)])
-    assert unit.reject(a, "bad") == [Finish(a, failed("bad")), start(b)]
+    assert unit.reject(a, "bad") == [Finished(a, failed("bad")), start(b)]
     assert unit.add(task(d, tool="read")) == [Release(d)]
     assert unit.finished(a, None, done("late")) == []
     assert unit.finished(b, None, done("now")) == [
-        Finish(b, done("now")),
-        Finish(c, done("now")),
-        Finish(d, done("now")),
+        Finished(b, done("now")),
+        Finished(c, done("now")),
+        Finished(d, done("now")),
     ]
 
 
@@ -546,9 +546,9 @@ def test_a_task_that_shares_can_be_rejected(abcde: tuple[int, ...]) -> None:
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(TOOLS)
     add_all(unit, [task(n, tool="read") for n in (a, b, c)])
-    assert unit.reject(b, "bad") == [Finish(b, failed("bad"))]
-    assert unit.reject(a, "bad") == [Finish(a, failed("bad")), start(c)]
-    assert unit.finished(c, None, done()) == [Finish(c, done())]
+    assert unit.reject(b, "bad") == [Finished(b, failed("bad"))]
+    assert unit.reject(a, "bad") == [Finished(a, failed("bad")), start(c)]
+    assert unit.finished(c, None, done()) == [Finished(c, done())]
 
 
 def test_calls_are_equal_alone_and_in_a_fan_out(abcde: tuple[int, ...]) -> None:
@@ -564,9 +564,9 @@ def test_calls_are_equal_alone_and_in_a_fan_out(abcde: tuple[int, ...]) -> None:
     assert unit.add(task(d, tool="read", q=Reference(e, (ALL,)))) == [Release(d), start(d, 2, q="z")]
     assert unit.finished(d, 2, done("Z")) == []
     assert unit.finished(b, 0, done("X")) == [
-        Finish(b, done(["X", "Y"])),
-        Finish(c, done("X")),
-        Finish(d, done(["Y", "X", "Z"])),
+        Finished(b, done(["X", "Y"])),
+        Finished(c, done("X")),
+        Finished(d, done(["Y", "X", "Z"])),
     ]
 
 
@@ -582,7 +582,7 @@ def test_equal_elements_are_called_once(abcde: tuple[int, ...]) -> None:
     (end,) = unit.finished(b, 1, done("Y"))
     assert unit.observations[b].value == [None, "Y", None]
     assert "2 of 3 calls failed" in unit.observations[b].error
-    assert end == Finish(b, unit.observations[b])
+    assert end == Finished(b, unit.observations[b])
 
 
 def test_a_rejected_task_does_not_serve_itself(abcde: tuple[int, ...]) -> None:
@@ -591,7 +591,7 @@ def test_a_rejected_task_does_not_serve_itself(abcde: tuple[int, ...]) -> None:
     unit = TaskFetchingUnit(TOOLS)
     unit.restore(a, done(["x", "x"]))
     unit.add(task(b, tool="read", q=Reference(a, (ALL,))))
-    assert unit.reject(b, "bad") == [Finish(b, failed("bad"))]
+    assert unit.reject(b, "bad") == [Finished(b, failed("bad"))]
     assert unit.add(task(c, tool="read", q="x")) == [Release(c), start(c, q="x")]
 
 
@@ -612,7 +612,7 @@ def test_what_a_failed_fan_out_has_found_is_not_asked_for_again(abcde: tuple[int
         unit.add(task(b, tool="read", q=Reference(a, (ALL,))))
     unit.restore(b, Observation("failed", ["X", None], "boom"), [{"q": "x"}, {"q": "y"}], "read")
     assert unit.add(task(c, tool="read", q=Reference(a, (ALL,)))) == [Release(c), start(c, 1, q="y")]
-    assert unit.finished(c, 1, done("Y")) == [Finish(c, done(["X", "Y"]))]
+    assert unit.finished(c, 1, done("Y")) == [Finished(c, done(["X", "Y"]))]
 
 
 def test_held_equal_calls_start_with_the_first_claim(abcde: tuple[int, ...]) -> None:
@@ -622,7 +622,7 @@ def test_held_equal_calls_start_with_the_first_claim(abcde: tuple[int, ...]) -> 
     add_all(unit, [task(a, tool="read"), task(b, tool="read")])
     assert unit.claim(b) == [start(b)]
     assert unit.claim(a) == []
-    assert unit.finished(b, None, done()) == [Finish(b, done()), Finish(a, done())]
+    assert unit.finished(b, None, done()) == [Finished(b, done()), Finished(a, done())]
 
 
 def test_reads_are_made_again_after_a_change(abcde: tuple[int, ...]) -> None:
@@ -632,9 +632,9 @@ def test_reads_are_made_again_after_a_change(abcde: tuple[int, ...]) -> None:
     add_all(unit, [task(a, tool="read"), task(b, a, tool="write"), task(c, b, tool="read"), task(d, b, tool="read")])
     unit.claim(b)
     unit.finished(a, None, done(1))
-    assert unit.finished(b, None, done()) == [Finish(b, done()), Release(c), Release(d), start(c)]
-    assert unit.finished(c, None, done(2)) == [Finish(c, done(2)), Finish(d, done(2))]
-    assert unit.add(task(e, tool="read")) == [Release(e), Finish(e, done(2))]
+    assert unit.finished(b, None, done()) == [Finished(b, done()), Release(c), Release(d), start(c)]
+    assert unit.finished(c, None, done(2)) == [Finished(c, done(2)), Finished(d, done(2))]
+    assert unit.add(task(e, tool="read")) == [Release(e), Finished(e, done(2))]
 
 
 def test_a_read_that_waits_for_room_serves_whom_comes_after_a_change(abcde: tuple[int, ...]) -> None:
@@ -644,7 +644,7 @@ def test_a_read_that_waits_for_room_serves_whom_comes_after_a_change(abcde: tupl
     add_all(unit, [task(a, tool="write")])
     unit.claim(a)
     add_all(unit, [task(b, tool="read"), task(c, a, tool="read")])
-    assert unit.finished(a, None, done()) == [Finish(a, done()), Release(c), start(b)]
+    assert unit.finished(a, None, done()) == [Finished(a, done()), Release(c), start(b)]
 
 
 @pytest.mark.parametrize("change", [done(), failed()])
@@ -666,7 +666,7 @@ def test_reads_that_are_restored_late_serve_nobody(abcde: tuple[int, ...]) -> No
     add_all(unit, [task(a, tool="write"), task(b, tool="read", x=1), Task(c, "read", {"x": 1}, after=(a,))])
     unit.claim(a)
     unit.finished(a, None, done())
-    assert unit.restore(b, done("old"), [{"x": 1}], "read") == [Finish(b, done("old"))]
+    assert unit.restore(b, done("old"), [{"x": 1}], "read") == [Finished(b, done("old"))]
     assert unit.claim(c) == [start(c, x=1)]
 
 
@@ -676,9 +676,9 @@ def test_a_task_that_turns_out_unusable_after_it_was_done(abcde: tuple[int, ...]
     unit = TaskFetchingUnit(TOOLS)
     add_all(unit, [task(a, tool="read"), task(c), task(b, a, c)])
     unit.finished(a, None, done(1))
-    assert unit.reject(a, "bad") == [Finish(b, skipped(a))]
+    assert unit.reject(a, "bad") == [Finished(b, skipped(a))]
     assert unit.observations[a] == failed("bad")
-    assert unit.add(task(d, a)) == [Finish(d, skipped(a))]
+    assert unit.add(task(d, a)) == [Finished(d, skipped(a))]
     assert unit.add(task(e, tool="read")) == [Release(e), start(e)]
 
 
@@ -703,8 +703,8 @@ def test_suspended_calls_give_their_place_back(abcde: tuple[int, ...]) -> None:
     add_all(unit, [task(a, x=1), task(b)])
     assert unit.suspended(a, None) == [start(b)]
     assert unit.claim(a) == []
-    assert unit.finished(b, None, done()) == [Finish(b, done()), start(a, x=1)]
-    assert unit.finished(a, None, done()) == [Finish(a, done())]
+    assert unit.finished(b, None, done()) == [Finished(b, done()), start(a, x=1)]
+    assert unit.finished(a, None, done()) == [Finished(a, done())]
 
 
 def test_suspended_elements_are_made_again_alone(abcde: tuple[int, ...]) -> None:
@@ -717,7 +717,7 @@ def test_suspended_elements_are_made_again_alone(abcde: tuple[int, ...]) -> None
     assert unit.finished(b, 0, done("P")) == []
     assert unit.claim(b) == [start(b, 1, x="q")]
     assert unit.finished(b, 1, done("Q")) == []
-    assert unit.finished(b, 2, done("R")) == [Finish(b, done(["P", "Q", "R"]))]
+    assert unit.finished(b, 2, done("R")) == [Finished(b, done(["P", "Q", "R"]))]
 
 
 def test_suspended_while_elements_still_wait(abcde: tuple[int, ...]) -> None:
@@ -731,7 +731,7 @@ def test_suspended_while_elements_still_wait(abcde: tuple[int, ...]) -> None:
     assert unit.finished(b, 1, done()) == [start(b, 0, x=0)]
     assert unit.finished(b, 0, done()) == [start(b, 2, x=2)]
     assert unit.add(task(c)) == [Release(c)]
-    assert unit.finished(b, 2, done()) == [Finish(b, done([None, None, None])), start(c)]
+    assert unit.finished(b, 2, done()) == [Finished(b, done([None, None, None])), start(c)]
 
 
 def test_suspended_and_then_finished_otherwise(abcde: tuple[int, ...]) -> None:
@@ -755,8 +755,8 @@ def test_a_suspended_call_serves_nobody(abcde: tuple[int, ...]) -> None:
     assert unit.suspended(a, None) == []
     assert unit.claim(c) == [start(c)]
     assert unit.claim(a) == []
-    assert unit.finished(c, None, done("it")) == [Finish(c, done("it")), Finish(a, done("it"))]
-    assert unit.claim(b) == [Finish(b, done("it"))]
+    assert unit.finished(c, None, done("it")) == [Finished(c, done("it")), Finished(a, done("it"))]
+    assert unit.claim(b) == [Finished(b, done("it"))]
 
 
 def test_equal_elements_of_a_suspended_call_wait_with_it(abcde: tuple[int, ...]) -> None:
@@ -767,7 +767,7 @@ def test_equal_elements_of_a_suspended_call_wait_with_it(abcde: tuple[int, ...])
     unit.add(task(b, tool="read", x=Reference(a, (ALL,))))
     assert unit.suspended(b, 0) == []
     assert unit.claim(b) == [start(b, 0, x=1)]
-    assert unit.finished(b, 0, done("it")) == [Finish(b, done(["it", "it"]))]
+    assert unit.finished(b, 0, done("it")) == [Finished(b, done(["it", "it"]))]
 
 
 # -- restore ------------------------------------------------------------------------------------------------------
@@ -778,7 +778,7 @@ def test_restored_tasks_are_not_run(abcde: tuple[int, ...]) -> None:
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(held=["ask"])
     add_all(unit, [task(a, tool="ask"), task(b, x=Reference(a)), task(c, b)])
-    assert unit.restore(a, done("A"), [{}], "ask") == [Finish(a, done("A")), Release(b), start(b, x="A")]
+    assert unit.restore(a, done("A"), [{}], "ask") == [Finished(a, done("A")), Release(b), start(b, x="A")]
     assert unit.arguments[a] == ({},)
 
 
@@ -801,7 +801,7 @@ def test_a_replan_that_repeats_finished_work_costs_nothing(
     unit.restore(1, done(value), arguments, "read")
     unit.restore(2, done([*"xy"[: len(arguments)]]))
     added = unit.add(task(3, tool="read", q=Reference(2, (ALL,)) if fans_out else "x"))
-    assert (added == [Release(3), Finish(3, done(value))]) == shared
+    assert (added == [Release(3), Finished(3, done(value))]) == shared
     assert bool(started(added)) != shared
 
 
@@ -819,7 +819,7 @@ def test_restored_while_it_waits_or_runs(abcde: tuple[int, ...]) -> None:
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     add_all(unit, [task(a, tool="read"), task(b), task(c, tool="read")])
-    assert unit.restore(a, done("old"), [{}], "read") == [Finish(a, done("old")), Finish(c, done("old"))]
+    assert unit.restore(a, done("old"), [{}], "read") == [Finished(a, done("old")), Finished(c, done("old"))]
     unit.restore(b, done())
     assert unit.finished(a, None, done("new")) == []
     assert unit.observations[a] == done("old")
@@ -846,6 +846,84 @@ def test_waiting_for_an_equal_call(abcde: tuple[int, ...]) -> None:
     assert unit.waiting_for(a) == {b, c}
     unit.reject(c, "bad")
     assert unit.waiting_for(a) == {b}
+
+
+# -- abandoned ----------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_a_call_that_raised_is_stalled(abcde: tuple[int, ...]) -> None:
+    """`a (raised) → b → c, d → e`: a, b and c are stalled at once; d and e go on, and a's slot is free."""
+    a, b, c, d, e = abcde
+    unit = TaskFetchingUnit(max_concurrency=1)
+    add_all(unit, [task(a), task(b, a), task(c, b), task(d), task(e, d)])
+    assert unit.raised(a, None) == [Stalled(a, a), Stalled(b, a), Stalled(c, a), start(d)]
+    assert unit.finished(d, None, done()) == [Finished(d, done()), Release(e), start(e)]
+
+
+@pytest.mark.parametrize("end", ["abandoned", "finished"])
+def test_a_task_is_stalled_once_its_other_calls_are_back(abcde: tuple[int, ...], end: str) -> None:
+    """`a[0 abandoned, 1 running] → b`: both are stalled when the second call is back, however it ends."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit()
+    unit.restore(c, done(["x", "y"]))
+    add_all(unit, [task(a, x=Reference(c, (ALL,))), task(b, a)])
+    assert unit.abandoned(a, 0) == []
+    last = unit.abandoned(a, 1) if end == "abandoned" else unit.finished(a, 1, done())
+    assert last == [Stalled(a, a), Stalled(b, a)]
+
+
+def test_what_comes_to_wait_for_a_stalled_task_is_stalled(abcde: tuple[int, ...]) -> None:
+    """`a (raised) ≡ b → c, d send after c → e send`: each is stalled when it comes, by data, sharing or turn."""
+    a, b, c, d, e = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.add(task(a, tool="read"))
+    assert unit.raised(a, None) == [Stalled(a, a)]
+    assert unit.add(task(b, tool="read")) == [Release(b), Stalled(b, a)]
+    assert unit.add(task(c, b)) == [Stalled(c, a)]
+    assert unit.add(task(d, c, tool="send")) == [Stalled(d, a)]
+    assert unit.add(task(e, tool="send")) == [Stalled(e, a)]
+
+
+def test_a_call_serves_again_once_the_abandoned_one_is_rejected(abcde: tuple[int, ...]) -> None:
+    """`a (abandoned) ≡ b, a rejected`: b makes the call; what comes to wait for b is not stalled any more."""
+    a, b, c, d, _ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(b, tool="read")])
+    assert unit.abandoned(a, None) == [Stalled(a, a), Stalled(b, a)]
+    assert unit.reject(a, "bad") == [Finished(a, failed("bad")), start(b)]
+    assert unit.add(task(c, b)) == []
+    assert unit.add(task(d, tool="read")) == [Release(d)]
+    assert unit.finished(b, None, done())[:2] == [Finished(b, done()), Finished(d, done())]
+
+
+def test_what_is_restored_serves_those_that_were_stalled_with_it(abcde: tuple[int, ...]) -> None:
+    """`a (abandoned) ≡ b, a restored`: b has the value of a's call."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(b, tool="read")])
+    unit.abandoned(a, None)
+    assert unit.restore(a, done("A"), [{}], "read") == [Finished(a, done("A")), Finished(b, done("A"))]
+    unit.validate()
+
+
+def test_the_end_of_a_stalled_task_leaves_the_others_stalled(abcde: tuple[int, ...]) -> None:
+    """`a (raised) → b, b rejected`: what comes to wait for a is stalled all the same."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit()
+    add_all(unit, [task(a), task(b, a)])
+    unit.raised(a, None)
+    assert unit.reject(b, "bad") == [Finished(b, failed("bad"))]
+    assert unit.add(task(c, a)) == [Stalled(c, a)]
+
+
+def test_time_is_over_for_stalled_tasks_too(abcde: tuple[int, ...]) -> None:
+    """`a (raised) ≡ b, c (running)`: all fail when the time is over; c's late result changes nothing."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(b, tool="read"), task(c)])
+    unit.raised(a, None)
+    assert unit.expire({n: "late" for n in (a, b, c)}) == [Finished(n, failed("late")) for n in (a, b, c)]
+    assert unit.finished(c, None, done()) == []
 
 
 # -- size ---------------------------------------------------------------------------------------------------------
@@ -946,6 +1024,71 @@ def skip_chain(length: int) -> None:
     unit.reject(1, "bad")
 
 
+def run_while_it_is_written(length: int, needs: Callable[[int], Sequence[int]], **options: Any) -> None:
+    """Run tasks that come two by two while one ends, so that ever more of them wait for a slot."""
+    unit = TaskFetchingUnit(TOOLS, **options)
+    under_way: list[int] = []
+    for n in range(1, length + 1):
+        under_way += started(unit.add(task(n, *needs(n))))
+        if n % 2 == 0 and under_way:
+            under_way += started(unit.finished(under_way.pop(0), None, done()))
+    while under_way:
+        under_way += started(unit.finished(under_way.pop(0), None, done()))
+    assert len(unit.observations) == length
+
+
+def run_past_a_full_tool(length: int) -> None:
+    """Run tasks of one tool while as many of another wait for its only slot."""
+    unit = TaskFetchingUnit(TOOLS, tool_concurrency={"read": 1})
+    add_all(unit, (task(n, tool="read", x=n) for n in range(1, length + 1)))
+    for n in range(length + 1, 2 * length + 1):
+        assert started(unit.add(task(n))) == [n]
+        unit.finished(n, None, done())
+
+
+def run_effects_past_reads(length: int) -> None:
+    """Run tasks with effects while as many that read wait for a slot: none of these has read anything yet."""
+    unit = TaskFetchingUnit(TOOLS, tool_concurrency={"read": 1})
+    add_all(unit, (task(n, tool="read", x=n) for n in range(1, length + 1)))
+    add_all(unit, (task(n, tool="send") for n in range(length + 1, 2 * length + 1)))
+    for n in range(length + 1, 2 * length + 1):
+        assert started(unit.claim(n)) == [n]
+        unit.finished(n, None, done())
+
+
+def raise_again_and_again(length: int) -> None:
+    """Every other task raises, and tasks come that wait for it."""
+    unit = TaskFetchingUnit(TOOLS)
+    for n in range(1, length + 1, 2):
+        unit.add(task(n, tool="read", x=n))
+        assert unit.raised(n, None) == [Stalled(n, n)]
+        assert unit.add(task(n + 1, n)) == [Stalled(n + 1, n)]
+
+
+def stall_a_chain_while_it_is_written(length: int) -> None:
+    """A task asks a human, and a chain that waits for it goes on and on."""
+    unit = TaskFetchingUnit(TOOLS)
+    unit.add(task(1, tool="read", x=0))
+    assert unit.abandoned(1, None) == [Stalled(1, 1)]
+    for n in range(2, length + 1):
+        assert unit.add(task(n, n - 1)) == [Stalled(n, 1)]
+
+
+def suspend_shared_calls(length: int) -> None:
+    """Equal calls, of which one after another is made and suspended."""
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, (task(n, tool="read") for n in range(1, length + 1)))
+    unit.suspended(1, None)
+    for n in range(2, length + 1):
+        assert started(unit.claim(n)) == [n]
+        unit.suspended(n, None)
+
+
+def tree(n: int) -> Sequence[int]:
+    """The parent of a node in a tree that branches in two."""
+    return (n // 2,) if n > 1 else ()
+
+
 WORK: Sequence[tuple[str, Callable[[int], object]]] = (
     ("chain", run_chain),
     ("limited chain", lambda n: run_chain(n, max_concurrency=1)),
@@ -956,6 +1099,15 @@ WORK: Sequence[tuple[str, Callable[[int], object]]] = (
     ("fan in", run_fan_in),
     ("fan out", run_fan_out),
     ("effects", run_effects),
+    ("written wide", lambda n: run_while_it_is_written(n, lambda _: ())),
+    ("written wide, limited", lambda n: run_while_it_is_written(n, lambda _: (), max_concurrency=3)),
+    ("written tree", lambda n: run_while_it_is_written(n, tree)),
+    ("written tree, limited", lambda n: run_while_it_is_written(n, tree, max_concurrency=3)),
+    ("past a full tool", run_past_a_full_tool),
+    ("effects past reads", run_effects_past_reads),
+    ("raised", raise_again_and_again),
+    ("stalled chain", stall_a_chain_while_it_is_written),
+    ("suspended", suspend_shared_calls),
 )
 
 

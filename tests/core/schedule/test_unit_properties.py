@@ -1,5 +1,9 @@
-"""A Hypothesis machine drives the unit with any events in any order, beside a plain model of its rules."""
+"""A Hypothesis machine drives the unit with any events in any order, beside a plain model of its rules.
 
+UNIT_EXAMPLES=10000 pytest --timeout=0 --hypothesis-seed=$RANDOM tests/core/schedule/test_unit_properties.py
+"""
+
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -10,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from llmcompiler_graph.core.errors import ObservationPathError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Value, fan_out, substitute
-from llmcompiler_graph.core.schedule.unit import Finish, Instruction, Release, Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.unit import Finished, Instruction, Release, Stalled, Start, TaskFetchingUnit
 
 READ, PEEK, SEND, WRITE, ASK, PLAIN = TOOLS = ("read", "peek", "send", "write", "ask", "plain")
 SPECS = (
@@ -32,7 +36,7 @@ limits = st.none() | st.integers(1, 3)
 class Unit(RuleBasedStateMachine):
     """Tasks may depend on any task known by then, whatever its index: plan order is the order of adding."""
 
-    @initialize(indices=st.permutations(range(1, 42)), limit=limits, reading=limits, sending=limits, plain=limits)
+    @initialize(indices=st.permutations(range(1, 57)), limit=limits, reading=limits, sending=limits, plain=limits)
     def begin(
         self, indices: list[int], limit: int | None, reading: int | None, sending: int | None, plain: int | None
     ) -> None:
@@ -51,6 +55,8 @@ class Unit(RuleBasedStateMachine):
         self.asleep: dict[int, list[Call]] = {}  # suspended, not claimed since
         self.unserved: dict[int, list[Call]] = {}  # equal to a suspended one, not claimed since
         self.claimed: set[int] = set()
+        self.abandoned: set[Call] = set()
+        self.stalled: dict[int, int] = {}  # index -> the cause it was said to be stalled by
         self.makers: dict[str, Call] = {}  # equal calls -> the one that was made, if nothing has changed since
         self.begun: dict[Call, int] = {}  # when a call was started last: a suspended one reads anew
         self.gave: dict[Call, Observation] = {}  # what a call gave
@@ -88,6 +94,15 @@ class Unit(RuleBasedStateMachine):
         self.tasks[index] = Task(index, tool, arguments, after=after)
         self.observed.pop(index, None)
         self.take(self.unit.add(self.tasks[index]))
+
+    @rule(tool=st.sampled_from(TOOLS), xs=st.lists(st.integers(0, 1), min_size=2, max_size=4))
+    @precondition(lambda self: len(self.fresh) > 44)
+    def add_several(self, tool: str, xs: list[int]) -> None:
+        """Tasks come that need nothing, some of them equal: more than there are slots."""
+        for x in xs:
+            index = self.fresh.pop()
+            self.tasks[index] = Task(index, tool, {"x": x})
+            self.take(self.unit.add(self.tasks[index]))
 
     @rule(data=st.data())
     @precondition(lambda self: self.under_way)
@@ -138,7 +153,10 @@ class Unit(RuleBasedStateMachine):
         self.unserved.pop(index, None)
         self.take(self.unit.claim(index))
 
-    @rule(data=st.data(), rare=st.sampled_from(["reject", "unreadable", "restore", "earlier plan", "who waits"]))
+    @rule(
+        data=st.data(),
+        rare=st.sampled_from(["reject", "unreadable", "restore", "earlier plan", "who waits", "abandon", "expire"]),
+    )
     @precondition(lambda self: self.tasks)
     def something_rare(self, data: st.DataObject, rare: str) -> None:
         """Something that does not happen all the time, to any task, whatever it is doing."""
@@ -154,11 +172,35 @@ class Unit(RuleBasedStateMachine):
                 kept = {key: call for key, call in self.makers.items() if call[0] != index or call in self.gave}
                 self.makers = kept
                 self.finish_from_outside(index, observation, self.unit.restore(index, observation))
+            case "abandon" if self.under_way:
+                call = data.draw(st.sampled_from(self.under_way))
+                self.abandon(call, at_once=data.draw(st.booleans()))
+                if data.draw(st.booleans()):
+                    self.reject(call[0])
+            case "expire":
+                self.expire(data.draw(st.lists(st.sampled_from(list(self.tasks)), unique=True)))
             case "earlier plan":
                 self.restore_an_earlier_plan(data)
             case _:
                 waiting = self.unit.waiting_for(index)
                 assert self.closure(index, sharing=False) <= waiting <= self.closure(index, sharing=True)
+
+    def abandon(self, call: Call, *, at_once: bool) -> None:
+        """A call gives nothing, because it raised or because a human is asked."""
+        self.under_way.remove(call)
+        self.abandoned.add(call)
+        self.take(self.unit.raised(*call) if at_once else self.unit.abandoned(*call))
+        assert not at_once or call[0] in self.stalled or call[0] in self.observed
+
+    def expire(self, indices: list[int]) -> None:
+        """No time is left for some tasks."""
+        observation = Observation("failed", error="late")
+        late = [index for index in indices if index not in self.observed]
+        self.makers = {key: maker for key, maker in self.makers.items() if maker[0] not in late}
+        instructions = self.unit.expire(dict.fromkeys(late, "late"))
+        assert instructions[: len(late)] == [Finished(index, observation) for index in late]
+        self.observed.update(dict.fromkeys(late, observation))
+        self.take(instructions[len(late) :])
 
     def reject(self, index: int) -> None:
         """A task turns out to be unusable, and with it what was made of its value."""
@@ -196,7 +238,7 @@ class Unit(RuleBasedStateMachine):
 
     def finish_from_outside(self, index: int, observation: Observation, instructions: list[Instruction]) -> None:
         """Take note of an end that the unit was told."""
-        assert instructions[0] == Finish(index, observation)
+        assert instructions[0] == Finished(index, observation)
         self.observed[index] = observation
         self.take(instructions[1:])
 
@@ -213,10 +255,15 @@ class Unit(RuleBasedStateMachine):
                         self.calls(self.tasks[index])  # while its inputs are there
                 case Start():
                     self.check_start(instruction)
-                case Finish(index, observation):
+                case Finished(index, observation):
                     assert index not in self.observed, "finished twice"
                     self.check_finish(self.tasks[index], observation)
                     self.observed[index] = observation
+                case Stalled(index, cause):
+                    assert index not in self.observed, "stalled after its end"
+                    assert any(call[0] == cause for call in self.abandoned), "stalled by nothing"
+                    self.stalled.setdefault(index, cause)
+        self.unit.validate()
 
     def check_inputs(self, task: Task) -> None:
         """Nothing is released before what it needs is done, an effect not before the earlier ones are finished."""
@@ -334,8 +381,15 @@ class Unit(RuleBasedStateMachine):
         tool_full = task.tool in self.limits and self.of_tool(task.tool) >= self.limits[task.tool]
         if not full and not tool_full:
             makers = {self.key(call) for call in self.under_way if call[0] not in self.observed}
+            makers |= {self.key(call) for call in self.abandoned if call[0] not in self.observed}
             served = makers.union(self.given) if task.tool in REPEATABLE else set()
             assert all(self.key(call) in served for call in waiting), "to be started"
+
+    @invariant()
+    def what_waits_for_an_abandoned_call_is_stalled(self) -> None:
+        """Whoever waits for a stalled task's data or turn was said to be stalled, however late it came."""
+        for cause in {cause for cause in self.stalled.values() if cause not in self.observed}:
+            assert self.closure(cause, sharing=False) <= self.stalled.keys()
 
     @invariant()
     def the_unit_knows_what_became_of_each(self) -> None:
@@ -369,7 +423,7 @@ class Unit(RuleBasedStateMachine):
         while self.under_way:
             self.end(self.under_way[0], Observation("done", "x"))
             self.nothing_waits_without_a_reason()
-        assert set(self.tasks) <= set(self.observed), "lost"
+        assert set(self.tasks) <= self.observed.keys() | self.stalled.keys(), "lost"
 
 
 def key(tool: str, arguments: dict[str, JSON]) -> str:
@@ -378,4 +432,6 @@ def key(tool: str, arguments: dict[str, JSON]) -> str:
 
 
 TestUnit = Unit.TestCase
-TestUnit.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestUnit.settings = settings(
+    max_examples=int(os.environ.get("UNIT_EXAMPLES", "100")), stateful_step_count=40, deadline=None
+)
