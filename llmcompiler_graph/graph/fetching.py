@@ -31,9 +31,10 @@ from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
 from llmcompiler_graph.graph.revision import revised
-from llmcompiler_graph.graph.task_body import Answers, TaskBody, one_interrupt
+from llmcompiler_graph.graph.task_body import TaskBody
 from llmcompiler_graph.models.prompts import turn_position
 from llmcompiler_graph.state import (
     LLMCompilerState,
@@ -168,7 +169,7 @@ class _Run:
     def __init__(self, settings: Settings, shared: Shared, state: LLMCompilerState, *, sync: bool) -> None:
         self.config = get_config()
         """The node's own."""
-        self._answers = Answers()
+        self._resume_values = ResumeValues()
         revision = revised(settings, shared, state, sync=sync)
         self._revised = revision.update if revision else {}
         self._settings = settings
@@ -239,12 +240,12 @@ class _Run:
         body = TaskBody(
             self._settings,
             self.executor,
-            self._answers,
+            self._resume_values,
             record,
             self._state,
             sync=self._sync,
             max_concurrency=self.config.get("max_concurrency"),
-            apart=not self._sync or self.nests,
+            may_nest=not self._sync or self.nests,
         )
         return body.run
 
