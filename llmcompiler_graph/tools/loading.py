@@ -8,7 +8,7 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from langchain_core.tools import BaseTool, tool
@@ -17,8 +17,12 @@ from llmcompiler_graph.tools.calculate import calculate
 from llmcompiler_graph.tools.lookup import lookup
 from llmcompiler_graph.tools.wikipedia import wikipedia
 
-BUILT_IN = ("lookup", "calculate", "wikipedia")
-"""The names that need no module."""
+BUILT_IN: Mapping[str, Callable[[], BaseTool]] = {
+    "lookup": lambda: lookup,
+    "calculate": lambda: calculate,
+    "wikipedia": wikipedia,
+}
+"""The names that need no module, and what makes their tools; an `ImportError` says what to install."""
 
 
 class ToolLoadError(ValueError):
@@ -47,16 +51,11 @@ def _load(name: str) -> list[BaseTool]:
     module, colon, attribute = name.partition(":")
     if module and colon and attribute:
         return _as_tools(_import(module, attribute), name)
-    match name:
-        case "lookup":
-            return [lookup]
-        case "calculate":
-            return [calculate]
-        case "wikipedia":
-            try:
-                return [wikipedia()]
-            except ImportError as error:
-                raise ToolLoadError(str(error)) from error
+    if name in BUILT_IN:
+        try:
+            return [BUILT_IN[name]()]
+        except ImportError as error:
+            raise ToolLoadError(str(error)) from error
     near = difflib.get_close_matches(name, BUILT_IN, n=1)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     raise ToolLoadError(

@@ -22,6 +22,7 @@ from llmcompiler_graph.cli.commands import app
 from llmcompiler_graph.cli.defaults import default_examples, default_tools, examples_for
 from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.tools import calculate, lookup
+from llmcompiler_graph.tools.loading import BUILT_IN
 from tests.scripted_server import ScriptedServer
 
 QUESTION = "How much higher is Mount Everest than K2?"
@@ -252,6 +253,12 @@ line 3, column 1: ${1.height}: the observation of 'lookup' has no height; it has
 line 4, column 1: no tool is named 'lokup'; did you mean 'lookup'? [unknown-tool]
     3. lokup("x")
 """)
+
+
+def test_help_names_every_built_in_tool() -> None:
+    """`--help` lists them by hand, since it does not wait for their import."""
+    shown = CliRunner().invoke(app, ["ask", "--help"]).stdout
+    assert [name for name in BUILT_IN if name not in shown] == []
 
 
 def test_graph_is_mermaid() -> None:
