@@ -104,15 +104,18 @@ class Constraint:
 
     def _settings(self, rules: Rules) -> dict[str, Any]:
         """What to call the model with."""
-        text = write(rules, self.form)
-        match self.server:
-            case "llama.cpp":
-                body: dict[str, Any] = {"grammar": text}
-            case "vllm":
-                body = {"structured_outputs": {"grammar": text}}
-            case "sglang":
-                body = {"ebnf": text}
-        return {"extra_body": body}
+        return {"extra_body": _field(self.server, write(rules, self.form))}
+
+
+def _field(server: Server, grammar: str) -> dict[str, Any]:
+    """Where in a request's body a server takes a grammar."""
+    match server:
+        case "llama.cpp":
+            return {"grammar": grammar}
+        case "vllm":
+            return {"structured_outputs": {"grammar": grammar}}
+        case "sglang":
+            return {"ebnf": grammar}
 
 
 def _with_decision(plan: Rules, *, may_finish: bool, one_line: bool) -> Rules:
