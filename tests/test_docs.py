@@ -54,6 +54,21 @@ def test_the_plan_of_the_readme_is_one() -> None:
     assert [task.dependencies for task in plan] == [(), (), (1, 2)]
 
 
+def test_the_tour_shows_the_tree() -> None:
+    """What `CONTRIBUTING.md` shows of the package is there; where it lists a folder's modules, it lists all of them."""
+    (tour,) = (block for block in blocks("CONTRIBUTING.md", "text") if block.startswith("llmcompiler_graph/\n"))
+    above: list[str] = []
+    shown: list[Path] = []
+    for line in tour.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        above[depth:] = [line.split()[0]]
+        shown.append(ROOT.joinpath(*above))
+    assert [str(path.relative_to(ROOT)) for path in shown if not path.exists()] == []
+    listed = {path.parent for path in shown if path.suffix == ".py"}
+    there = {path for folder in listed for path in folder.glob("*.py") if path.name[:2] != "__"}
+    assert sorted(str(path.relative_to(ROOT)) for path in there - set(shown)) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_a_document_points_to_is_there(document: str) -> None:
     """Relative links, the files that its commands name, and the benchmarks, exist."""
