@@ -46,11 +46,11 @@ def _answer() -> Node:
 def _below(*, blank: bool) -> Node:
     """A line that begins neither with `Replan:` nor with `Action: Replan`, see `decision`."""
     marks = Repeat(Chars(r" \t>#*_`-"), 0, None)
-    prose = Seq((Repeat(Chars(r" \t*_`.!"), 0, None), Chars(r"^ \t*_`.!:(\r\n"), _REST))
+    prose = Seq((Repeat(Chars(r" \t*_`.!"), 0, None), Chars(r"^ \t*_`.!。:：(（\r\n"), _REST))
     replan = Seq((Chars("rR"), _unlike("eplan", prose)))
     signs = Repeat(Chars(r" \t*_`"), 0, None)
-    does = Seq((":", signs, Alt(("", Seq((Chars(r"^ \t*_`rR\n"), _REST)), replan))))
-    action = Seq((Chars("aA"), _unlike("ction", Seq((signs, Alt(("", Seq((Chars(r"^ \t*_`:\n"), _REST)), does)))))))
+    does = Seq((Chars(":："), signs, Alt(("", Seq((Chars(r"^ \t*_`rR\n"), _REST)), replan))))
+    action = Seq((Chars("aA"), _unlike("ction", Seq((signs, Alt(("", Seq((Chars(r"^ \t*_`:：\n"), _REST)), does)))))))
     other = Seq((Chars(r"^ \t>#*_`rRaA\n-"), _REST))
     return Seq((marks, Alt((*[""] * blank, other, replan, action))))
 

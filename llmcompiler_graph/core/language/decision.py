@@ -10,27 +10,47 @@ Replan(feedback='look up K2', thought='K2 is missing.')
 
 The rules, all of them:
 
-- A decision is the word `finish` or `replan`, in any case and any Markdown, at the start of a line or after `Action:`,
-  with a colon or a parenthesis behind it, or nothing more on its line. Without `Action:`, the parenthesis must touch
-  the word: `finish (almost)` is prose.
+- A decision is the word `finish` or `replan`, in any case, bold or a heading, at the start of a line or behind
+  `Action:` there, with a colon or a parenthesis behind it, or nothing more on its line. Without `Action:`, the
+  parenthesis must touch the word: `finish (almost)` is prose. Full-width signs, as in `Finish（…）`, are the same.
+- Only the model's own lines count, not what it quotes: see `own_lines`. Where the whole reply is a list, a block quote,
+  in a fence or in quotation marks, it is read without these.
 - The first decision counts: what is shown while it is written cannot be taken back. Only a `Finish` that says nothing
   gives way to a `Replan` after it.
 - `Finish: …` goes on to the end of the reply, or to a line that says `Replan`: models that fill in both forms write
   `Replan: none` there. `Finish(…)` goes on to the parenthesis that closes it at the end of a line; a `)` that closes
   nothing and stands within a line, as in `1) `, belongs to the answer.
-- Without any of these, `Action: Replan because …` and a line that begins with `Replan` count, then a line that begins
-  with `Answer:` or `Final answer:`; else everything is the answer. It is shown once the reply is complete.
+- Without any of these, one behind a sentence or a label counts, as in `Thought: K2 is missing. Replan: look it up`;
+  then `Action: Replan because …` and a line that begins with `Replan`, or with the same in another language; then a
+  line that begins with `Answer:` or `Final answer:`, or with these or `Finish` in another language.
+- Then a reply that calls tools, in numbered lines as plans do, is a `Replan` with a plan, and any other is the answer.
+  It is shown once the reply is complete.
 
 `decision_parser` applies them while the reply streams.
 
-May know: nothing of the package.
+May know: `labels`, `own_lines`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from llmcompiler_graph.core.language.labels import (
+    ACTION,
+    ACTION_BEGUN,
+    ANSWER,
+    COLON,
+    FLAGS,
+    GAP,
+    MARKS,
+    REPLANNING,
+    THOUGHT,
+    begun,
+)
+from llmcompiler_graph.core.language.own_lines import FENCE, is_within_quotes, own_lines
 
 __all__ = ("Decision", "Finish", "Replan", "parse_decision")
 
@@ -51,42 +71,83 @@ class Replan:
     """What is still needed."""
     thought: str = ""
     """The joiner's thought before it."""
+    plan: str = ""
+    """The plan that the reply is, if it says nothing of replanning."""
 
 
 Decision: TypeAlias = Finish | Replan
 
-MARKS = r"[ \t>#*_`-]*"
-_SIGN = r"(?:[ \t*_`]*:|(?(action)[ \t*_`]*|[*_`]*)(?P<parenthesis>\()|[ \t*_`.!\r]*(?P<bare>$))"
-FLAGS = re.IGNORECASE | re.MULTILINE
-DECISION = re.compile(
-    rf"(?:^{MARKS}|\b(?=action))(?P<action>action[ \t*_`]*:[\s*_`]*)?(?P<word>finish|replan)(?![^\W_]){_SIGN}", FLAGS
+_WORD = r"(?P<word>finish|replan)(?![^\W_])"
+_SIGN = rf"(?:{GAP}{COLON}|(?(action){GAP}|[*_`]{{0,9}}+)(?P<parenthesis>[(（])|[ \t*_`.!。\r]{{0,40}}+(?P<bare>$))"
+_LABELLED = rf"(?P<action>{ACTION}{GAP})?{_WORD}{_SIGN}"
+_DECISION = re.compile(rf"{MARKS}{_LABELLED}", FLAGS)
+_BEHIND_ACTION = re.compile(rf"{GAP}(?P<action>){_WORD}{_SIGN}", FLAGS)
+_MAY_REPLAN = re.compile(
+    rf"{MARKS}(?:{ACTION_BEGUN}[ \t*_]{{0,40}}+|(?:{ACTION}{GAP})?{begun(['replan'])}[ \t*_`.!。\r]{{0,40}}+)\Z", FLAGS
 )
-REPLAN = re.compile(rf"^{MARKS}(?P<action>action[ \t*_`]*:[ \t*_`]*)?(?P<word>replan)(?![^\W_]){_SIGN}", FLAGS)
-_LOOSE = re.compile(
-    rf"^{MARKS}(?:action[ \t*_`]*:[ \t*_`]*|(?=replan))(?P<word>finish|replan)(?![^\W_])[ \t*_`]*(?:[-:.][ \t]+)?",
-    FLAGS,
+HEAD = 300
+"""In how many characters of a line its decision begins."""
+ACTION_LINE = re.compile(rf"{MARKS}{ACTION}{GAP}\r?$", FLAGS)
+"""A line that says what the next one does."""
+REPLAN_LINE = re.compile(
+    rf"^{MARKS}(?P<action>{ACTION}{GAP})?(?P<word>replan)(?![^\W_]){_SIGN}|(?P<fence>{FENCE.pattern})", FLAGS
 )
-_ANSWER = re.compile(rf"^{MARKS}(?P<word>(?:final[ \t]+)?answer)[ \t*_`]*:", FLAGS)
-_THOUGHT = re.compile(rf"{MARKS}thought[ \t*_`]*:[\s*_`]*", re.IGNORECASE)
-_PARENTHESIS = re.compile(r"\(|\)(?P<line_ends>[ \t\r*_`.]*(?=\n|\Z))?")
+"""What ends an answer; or a fence, in which nothing does."""
+_BEHIND_SENTENCE = re.compile(rf"(?<=[.!?…。！？])[ \t]*[*_]*{_LABELLED}", FLAGS)
+_LOOSE = re.compile(rf"{MARKS}(?:{ACTION}{GAP}|(?=replan)){_WORD}{GAP}(?:[-:.：][ \t]+)?", FLAGS)
+_PARENTHESIS = re.compile(r"[(（]|[)）](?P<line_ends>[ \t\r*_`.。]*(?=\n|\Z))?")
+_LIST_MARK = re.compile(r"[ \t]*(?P<mark>>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))[ \t]?")
 BLANKS = re.compile(r"[ \t]*")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 
 
-def parse_decision(text: str) -> Decision:
-    """Read a whole reply."""
+def parse_decision(text: str, tools: Collection[str] = ()) -> Decision:
+    """Read a whole reply.
+
+    Args:
+        text: The reply.
+        tools: What plans may call: a reply without a decision that calls one is a plan.
+    """
     text = without_stop(text)
-    match = _decision_in(text)
+    match = None
+    for find in (_decision_in, _below_thought, _undecided_in):
+        for form in (text, _without_marks(text)):
+            match = match or (find(form) if form is not None else None)
+    if match is not None:
+        text = match.string
     if match is None:
-        text = _unlabelled(text)
-        match = _decision_in(text)  # `Thought: Finish: …`
-    if match is None:
-        return Finish(text)
-    first = DECISION.search(text) or match  # a `Finish` that said nothing
-    body, above = _body(text, match), _unlabelled(text[: first.start()])
-    if match["word"].lower() == "replan":
+        plan = _plan_in(text, tools)
+        return Finish(_unlabelled(text)) if plan is None else Replan("", _unlabelled(text[:plan]), text[plan:].strip())
+    body, above = _body(text, match), _above(text, match.start())
+    if _is_replan(match):
         return Replan(body, above)
+    if _is_empty(body) and match.re in (_DECISION, _BEHIND_ACTION):
+        later = next((each for each in REPLAN_LINE.finditer(text, match.end()) if not each["fence"]), None)
+        if later is not None:
+            return Replan(_body(text, later), above)
     return Finish(body or above)
+
+
+def decision_at(text: str, start: int, known: int, *, behind_action: bool) -> re.Match[str] | None:
+    """A decision where a line begins, as far as the text is known; `None` if there is none, or it may go on.
+
+    Args:
+        text: The reply.
+        start: Where the line begins.
+        known: Where the text ends that is known.
+        behind_action: Whether the line above is `Action:`.
+    """
+    end = min(known, start + HEAD)
+    match = (_BEHIND_ACTION if behind_action else _DECISION).match(text, start, end)
+    return None if match and match.start("bare") == end < len(text) else match
+
+
+def may_replan(head: str) -> bool:
+    """Whether a line that begins so may turn out to end an answer."""
+    if _MAY_REPLAN.match(head):
+        return True
+    found = REPLAN_LINE.match(head)
+    return found is not None and not found["fence"]
 
 
 def without_stop(text: str, *, partial: bool = False) -> str:
@@ -100,10 +161,46 @@ def without_stop(text: str, *, partial: bool = False) -> str:
 
 
 def _decision_in(text: str) -> re.Match[str] | None:
-    match = DECISION.search(text)
-    if match and match["word"].lower() == "finish" and not sure_end(body := _body(text, match), 0, len(body)):
-        match = REPLAN.search(text, match.end()) or match
-    return match or _LOOSE.search(text) or _ANSWER.search(text)
+    """The first decision on a line of its own."""
+    behind_action = False
+    for start, end in own_lines(text):
+        if match := decision_at(text, start, len(text), behind_action=behind_action):
+            return match
+        behind_action = ACTION_LINE.match(text, start, end) is not None or (
+            behind_action and not text[start:end].strip()
+        )
+    return None
+
+
+def _below_thought(text: str) -> re.Match[str] | None:
+    """The decision of a reply that is a line of thought and one of decision: it quotes nothing over both."""
+    thought, _, decision = text.strip().partition("\n")
+    if "\n" in decision or not THOUGHT.match(thought):
+        return None
+    return decision_at(text, text.rindex(decision), len(text), behind_action=False)
+
+
+def _undecided_in(text: str) -> re.Match[str] | None:
+    """What is taken for a decision where there is none."""
+    lines = own_lines(text)
+    found = next((each for start, end in lines if (each := _within(text, start, end))), None)
+    for pattern in (_LOOSE, REPLANNING, ANSWER):
+        matches = (pattern.match(text, start) for start, _ in lines)
+        found = found or next((each for each in matches if each and _is_closed(each)), None)
+    return found
+
+
+def _within(text: str, start: int, end: int) -> re.Match[str] | None:
+    """A decision behind the labels of a line, or behind a sentence in it."""
+    behind = start
+    while (label := THOUGHT.match(text, behind, end)) is not None:
+        behind = label.end()
+    if behind > start and (match := decision_at(text, behind, len(text), behind_action=False)):
+        return match
+    for match in _BEHIND_SENTENCE.finditer(text, start, end):
+        if _is_closed(match) and not is_within_quotes(text[start:end], match.start("word") - start):
+            return match
+    return None
 
 
 def _body(text: str, match: re.Match[str]) -> str:
@@ -111,8 +208,8 @@ def _body(text: str, match: re.Match[str]) -> str:
     start, marks = _opened(text, match.end(), open_marks(match))
     end = closing_parenthesis(text, match.end(), len(text))[0] if match.groupdict().get("parenthesis") else None
     if end is None:
-        replan = REPLAN.search(text, match.end()) if match["word"].lower() == "finish" else None
-        end = replan.start() if replan else len(text)
+        end = len(text) if _is_replan(match) else end_of_answer(text, match.end(), len(text))[0]
+        end = len(text) if end is None else end
     body = text[start:end].strip()
     if marks and body.endswith(marks) and body.count(marks) % 2:  # `**Finish: …**`
         body = body.removesuffix(marks).rstrip()
@@ -144,7 +241,7 @@ def open_marks(match: re.Match[str]) -> str:
 def closing_parenthesis(text: str, start: int, end: int, depth: int = 1) -> tuple[int | None, int]:
     """Where the parentheses that are open at the start close, at the end of a line; and how many are open then."""
     for match in _PARENTHESIS.finditer(text, start, end):
-        if match[0] == "(":
+        if match[0] in "(（":
             depth += 1
         elif depth > 1:
             depth -= 1
@@ -153,16 +250,77 @@ def closing_parenthesis(text: str, start: int, end: int, depth: int = 1) -> tupl
     return None, depth
 
 
+def end_of_answer(text: str, start: int, end: int, *, fenced: bool = False) -> tuple[int | None, bool]:
+    """Where a line that says `Replan` ends an answer; and whether a code fence is open at the end of the text."""
+    for match in REPLAN_LINE.finditer(text, start, end):
+        if match["fence"]:
+            fenced = not fenced
+        elif not fenced:
+            return match.start(), False
+    return None, fenced
+
+
 def sure_end(text: str, start: int, end: int) -> int:
     """Where what is surely part of an answer ends: neither parentheses and marks nor white space at its end are."""
-    while end > start and (text[end - 1] in ")*_`." or text[end - 1].isspace()):
+    while end > start and (text[end - 1] in ")）*_`.。" or text[end - 1].isspace()):
         end -= 1
     return end
 
 
+def _is_replan(match: re.Match[str]) -> bool:
+    return match.re is REPLANNING or match["word"].lower() == "replan"
+
+
+def _is_closed(match: re.Match[str]) -> bool:
+    """Whether a parenthesis behind a word, if there is one, is closed where a line ends."""
+    opened = match.groupdict().get("parenthesis")
+    return not opened or closing_parenthesis(match.string, match.end(), len(match.string))[0] is not None
+
+
+def _is_empty(body: str) -> bool:
+    return not sure_end(body, 0, len(body))
+
+
+def _without_marks(text: str) -> str | None:
+    """A reply without the fence, quotation marks or list marks that all of it has; `None` if it has none."""
+    text = text.strip()
+    first, _, rest = text.partition("\n")
+    if fence := FENCE.match(first):
+        inner, closing, below = f"\n{rest}".partition(f"\n{fence[1]}")
+        return None if below.strip("`~ \t\r\n") or not (closing or rest) else inner
+    if len(text) > 1 and text[0] + text[-1] in ('""', "“”", "„“", "«»", "「」", "``") and text[0] not in text[1:-1]:
+        return text[1:-1]
+    lines = text.split("\n")
+    marks = [_LIST_MARK.match(line) for line in lines]
+    kinds = {
+        mark["mark"].lstrip("0123456789") if mark else ""
+        for mark, line in zip(marks, lines, strict=True)
+        if line.strip()
+    }
+    if len(kinds) == 1 and "" not in kinds:
+        return "\n".join(line[mark.end() :] if mark else line for mark, line in zip(marks, lines, strict=True))
+    return None
+
+
+def _plan_in(text: str, tools: Iterable[str]) -> int | None:
+    """Where the plan begins that a reply is, if it calls a tool in a numbered line."""
+    names = "|".join(map(re.escape, sorted(tools, key=len, reverse=True)))
+    if not names:
+        return None
+    call = re.compile(rf"^[ \t>*+•-]*\$?\d{{1,9}}[.):]+[ \t]*[*_`]*(?:{names}|join)[*_`]*[ \t]*\(", re.MULTILINE)
+    match = call.search(text)
+    return match and match.start()
+
+
+def _above(text: str, end: int) -> str:
+    """The thought above a decision."""
+    above, _, last = text[:end].rstrip().rpartition("\n")
+    return _unlabelled(above if ACTION_LINE.match(last) else text[:end])
+
+
 def _unlabelled(text: str) -> str:
     text, start = text.strip(), 0
-    while label := _THOUGHT.match(text, start):
+    while label := THOUGHT.match(text, start):
         start = label.end()
     return text[start:]
 

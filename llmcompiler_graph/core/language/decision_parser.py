@@ -12,58 +12,58 @@ What a decision is, is said in `decision`. The first one counts, since what was 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from llmcompiler_graph.core.language.decision import (
+    ACTION_LINE,
     BLANKS,
-    DECISION,
-    FLAGS,
-    MARKS,
-    REPLAN,
+    HEAD,
     STOPS,
     Decision,
     Finish,
     closing_parenthesis,
+    decision_at,
     end_of,
+    end_of_answer,
+    may_replan,
     open_marks,
     parse_decision,
     sure_end,
     without_stop,
 )
+from llmcompiler_graph.core.language.labels import FLAGS
+from llmcompiler_graph.core.language.own_lines import Quoting
 
 __all__ = ("DecisionParser",)
 
 _PLAN = re.compile(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", FLAGS)
-_BEGINNINGS = "|".join(word[:length] for word in ("replan", "action") for length in range(6))
-_MAY_REPLAN = re.compile(rf"{MARKS}+(?:(?P<word>replan|action)|(?:{_BEGINNINGS})\Z)", FLAGS)
-# what more text may make a decision of: the last word of a line of nothing else, or the last `Action:`
-_BEGUN = re.compile(
-    rf"(?:^{MARKS}+|\b(?=action|(?:{_BEGINNINGS})\Z))(?:action[ \t*_`]*+:[\s*_`]*+)?"
-    r"(?P<word>\w{0,6})[ \t*_`.!\r]*+\Z",
-    FLAGS,
-)
-_NO_WORDS = re.compile(r"[\s>#*_`.!-]*")
-_ONLY_MARKS, _SPACE = re.compile(MARKS), re.compile(r"\s*")
+_SPACE = re.compile(r"\s*")
 
 
 class DecisionParser:
     """Reads one reply as it arrives, so that the answer can be shown, and the plan begun, while it is written.
 
-    A piece is searched when it comes, with what just before it may belong to it. What only goes on with marks and white
-    space is not searched again for each piece of them: to read a reply takes work in proportion to its length.
+    A decision is looked for where lines begin, once for each piece: to read a reply takes work in proportion to its
+    length.
 
     Args:
-        plans: Whether a plan may stand below a `Replan`.
+        plans: Whether a plan may stand below a `Replan`, or be the reply.
+        tools: What plans may call.
     """
 
-    def __init__(self, *, plans: bool = False) -> None:
+    def __init__(self, *, plans: bool = False, tools: Collection[str] = ()) -> None:
         self.plan_start: int | None = None
         """Where the plan begins that the reply gives below its `Replan`, in characters; `None` while there is none."""
         self._plans = plans
+        self._tools = tools
         self._text = ""
         self._known = 0  # what follows is a stop word, or may become one
         self._stopped = False  # a stop word follows
-        self._searched = 0  # no decision begins before
-        self._word = ""  # the last word, if it may become a decision
+        self._quoting = Quoting()
+        self._line = self._searched = 0  # where the last line begins, and up to where its end was looked for
+        self._behind_action = False  # whether the line above is `Action:`
+        self._passed_over = False  # whether a decision stands in the quotation marks that are open
+        self._late = False  # whether it is only known at the end which decision is the first
         self._decision: re.Match[str] | None = None
         self._answer: _Answer | None = None
         self._below: _Plan | None = None
@@ -72,13 +72,13 @@ class DecisionParser:
         """Take more of the reply; return the part of the answer that it settles."""
         so_far, self._text = self._text, ""
         so_far += text  # in place, since nothing else holds it
-        self._text, known = so_far, self._known
+        self._text = so_far
         if not self._stopped:
-            rest = so_far[known:]
+            rest = so_far[self._known :]
             self._known += len(without_stop(rest, partial=True))
             self._stopped = any(stop in rest for stop in STOPS)
-        if self._decision is None:
-            self._decide(known)
+        if self._decision is None and not self._late:
+            self._decide()
         if self._answer is not None:
             return self._answer.settled(so_far, self._known)
         if self._decision is not None and self._plans and self.plan_start is None:
@@ -88,23 +88,35 @@ class DecisionParser:
 
     def close(self) -> tuple[Decision, str]:
         """Say that the reply is complete; return the decision and the rest of its answer."""
-        decision = parse_decision(self._text)
+        decision = parse_decision(self._text, self._tools)
         shown = self._answer.shown if self._answer is not None else 0
         return decision, decision.answer[shown:] if isinstance(decision, Finish) else ""
 
-    def _decide(self, new: int) -> None:
+    def _decide(self) -> None:
         """Look for the first decision; one that ends with the text may turn out to be another word."""
-        no_words = _NO_WORDS.fullmatch(self._text, new, self._known)
-        if no_words and not (self._word and "\n" in no_words[0]):  # these make no decision of what is there
-            return
-        match = DECISION.search(self._text, self._searched, self._known)
-        if match is None or match.start("bare") == self._known:
-            begun = _BEGUN.search(self._text, self._searched, self._known)
-            self._searched = begun.start() if begun else self._known
-            self._word = begun["word"] if begun else ""
-        else:
-            self._decision = match
-            self._answer = None if match["word"].lower() == "replan" else _Answer(match)
+        text, known = self._text, self._known
+        while True:
+            match = decision_at(text, self._line, known, behind_action=self._behind_action)
+            if match and match.start("bare") != known:
+                if not self._quoting.is_quoted(text[self._line : match.end()]):
+                    self._decision = match
+                    self._answer = None if match["word"].lower() == "replan" else _Answer(match)
+                    return
+                self._passed_over = self._passed_over or self._quoting.in_signs
+            end = text.find("\n", self._searched, known)
+            if end < 0:
+                self._searched = known
+                return
+            line = text[self._line : end]
+            is_own, blank = not self._quoting.is_quoted(line), not line.strip()
+            labelled = is_own and ACTION_LINE.match(line) is not None
+            self._behind_action = labelled or (self._behind_action and (blank or not is_own))
+            self._quoting.read(line, end)
+            if self._quoting.taken_back and self._passed_over:
+                self._late = True
+                return
+            self._passed_over = self._passed_over and self._quoting.in_signs
+            self._line = self._searched = end + 1
 
 
 class _Answer:
@@ -124,19 +136,17 @@ class _Answer:
         self._start = self._line = self._searched = decision.end()  # of the answer, of its last line, of what is new
         self._scanned = self._sure = decision.end()  # what was looked at, and the end of what is answer for sure in it
         self._depth = 1  # how many parentheses are open where the last line begins
-        self._may_replan: bool | None = None  # whether the last line may, `None` if more of it must be known
-        self._only_marks = True  # whether it has nothing else
+        self._fenced = False  # whether a code fence is open there
         self._end: int | None = None
 
     def settled(self, text: str, known: int) -> str:
         """What else is settled, given the reply as far as it is known."""
         if self._end is None and (line := text.rfind("\n", self._searched, known) + 1):
             self._end = self._ended(text, line)
-            self._line = self._searched = line
-            self._may_replan, self._only_marks = None, True
-        new, self._searched = self._searched, known
+            self._line = line
+        self._searched = known
         end = known if self._end is None else self._end
-        if self._end is None and self._line > self._decision.end() and self._replan_may_follow(text, new, known):
+        if self._end is None and self._line > self._decision.end() and self._may_replan(text, known):
             end = self._line
         if not self.shown:
             self._open(text)
@@ -148,13 +158,9 @@ class _Answer:
         self.shown += len(piece)
         return piece
 
-    def _replan_may_follow(self, text: str, new: int, known: int) -> bool:
-        """Whether the last line may turn out to say `Replan`; what is new of it stands behind `new`."""
-        self._only_marks = self._only_marks and _ONLY_MARKS.fullmatch(text, new, known) is not None
-        if self._may_replan is None and not self._only_marks:
-            match = _MAY_REPLAN.match(text, self._line, known)
-            self._may_replan = None if match and not match["word"] else match is not None
-        return self._may_replan is not False
+    def _may_replan(self, text: str, known: int) -> bool:
+        """Whether the last line may turn out to say `Replan`."""
+        return not self._fenced and may_replan(text[self._line : min(known, self._line + HEAD)])
 
     def _open(self, text: str) -> None:
         """Move the beginning of the answer to its first words, past the Markdown that is closed there."""
@@ -172,8 +178,8 @@ class _Answer:
             closed, self._depth = closing_parenthesis(text, self._line, line, self._depth)
             if closed is not None:
                 return closed
-        replan = REPLAN.search(text, self._line, line)
-        return replan and replan.start()
+        replan, self._fenced = end_of_answer(text, self._line, line, fenced=self._fenced)
+        return replan
 
 
 class _Plan:

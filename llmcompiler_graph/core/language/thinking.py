@@ -305,14 +305,20 @@ class WithoutThinking:
 
     def _sure_end(self) -> int:
         """Where what is held ends so far, less what may become a tag, an escape, quotes or a fence."""
-        size = len(self._held)
+        size = stop = len(self._held)
         for match in self._tags.starts.finditer(self._held, max(self._at, size - self._tags.longest)):
             if self._may_become_tag(match.start()):
-                return match.start()
-        for sign, length in (('"', 3), ("'", 3), ("`", 3), ("\\", 2)):
-            if self._held.endswith(sign, self._at):
-                return size - (size - self._at - len(self._held[self._at :].rstrip(sign))) % length
-        return size
+                stop = match.start()
+                break
+        for sign, length in (('"', 3), ("'", 3), ("`", 3)) if stop == size else ():
+            stop -= self._run(sign, size) % length
+        return stop - self._run("\\", stop) % 2
+
+    def _run(self, sign: str, end: int) -> int:
+        """How often a sign stands before some place."""
+        if not self._held.endswith(sign, self._at, end):
+            return 0
+        return end - self._at - len(self._held[self._at : end].rstrip(sign))
 
     def _may_become_tag(self, start: int) -> bool:
         """Whether what is held from there on is the beginning of a tag."""

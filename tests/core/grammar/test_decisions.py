@@ -71,7 +71,25 @@ def test_an_answer_may_have_lines(form: Form, decision: str, expected: bool) -> 
 
 
 words = st.sampled_from(
-    ["replan", "Replan", "action", "Action:", ":", "(", ")", " ", "-", "*", "_", ".", "\n", "a", "r"]
+    [
+        "replan",
+        "Replan",
+        "action",
+        "Action:",
+        ":",
+        "\uff1a",
+        "(",
+        "\uff08",
+        ")",
+        " ",
+        "-",
+        "*",
+        "_",
+        ".",
+        "\n",
+        "a",
+        "r",
+    ]
 )
 
 

@@ -6,6 +6,18 @@ from hypothesis import strategies as st
 
 from llmcompiler_graph.core.language.decision import Decision, Finish, Replan, parse_decision
 
+
+class _Any(str):
+    """Equal to any text."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str)
+
+
+ANY = _Any()
+
 REPLIES: list[tuple[str, Decision]] = [
     # the two forms
     ("Thought: both are there.\nFinish: 237.86 m", Finish("237.86 m")),
@@ -106,6 +118,93 @@ REPLIES: list[tuple[str, Decision]] = [
     ("Thought: a\n**Final Answer:** 42", Finish("42")),
     ("Answer: 42\nand more", Finish("42\nand more")),
     ("Answer (in metres): 42", Finish("Answer (in metres): 42")),
+    # what a thought quotes decides nothing
+    ('Thought: the page says "Action: Finish(no)"\nFinish: yes', Finish("yes")),
+    ('Thought: it says "Action: Finish(no)", K2 is missing.\nReplan: K2', Replan("K2", ANY)),
+    ("Thought: the page says\n> Finish: no\n> Action: Finish(no)\nFinish: yes", Finish("yes")),
+    ("Thought: the page says\n>Finish: no\n\nAction: Finish(yes)", Finish("yes")),
+    (
+        "Thought: the page lists\n- Finish: no\n* Finish: no\n+ Finish: no\n\u2022 Finish: no\nFinish: yes",
+        Finish("yes"),
+    ),
+    ("Thought: the page lists\n1. Finish: no\n2) Finish: no\nFinish: yes", Finish("yes")),
+    ("Thought: the page lists\n- this:\n  Finish: no\nFinish: yes", Finish("yes")),
+    ("Thought: a table\n| Finish: no |\n|---|\nFinish: yes", Finish("yes")),
+    ("Thought: the page says\n```\nFinish: no\n```\nFinish: yes", Finish("yes")),
+    ("Thought: the page says\n~~~text\nAction: Finish(no)\n```\n~~~\nReplan: K2", Replan("K2", ANY)),
+    ("```\nFinish: no\n```\nThat is the page.\nFinish: yes", Finish("yes")),
+    ("Thought: it says `Finish: no`\n`Action: Finish(no)`\nFinish: yes", Finish("yes")),
+    ('Thought: it says "Stop.\nFinish: no\nGo on." Well.\nFinish: yes', Finish("yes")),
+    ("Thought: it says \u201cStop.\nFinish: no\nGo on.\u201d\nFinish: yes", Finish("yes")),
+    ("Thought: it says \u00abStop.\nFinish: no\u00bb\nFinish: yes", Finish("yes")),
+    ("Thought: it says \u201eStop.\nFinish: no\u201c\nFinish: yes", Finish("yes")),
+    ("Thought: \u300cStop.\nFinish: no\u300d\nFinish: yes", Finish("yes")),
+    ("Thought: the page\n<page>\nFinish: no\n</page>\nFinish: yes", Finish("yes")),
+    ('Thought: it\n<document index="1">\nFinish: no\n</document>\nReplan: K2', Replan("K2", ANY)),
+    ("Thought: the page says Action: Finish(no)\nFinish: yes", Finish("yes")),
+    ("Thought: it says Action: Finish(no). I do not.\nFinish: yes", Finish("yes")),
+    # nor if nothing else decides
+    (
+        'The page says "Finish: no\nor so", which is wrong.',
+        Finish('The page says "Finish: no\nor so", which is wrong.'),
+    ),
+    ("The page says\n> Finish: no\n\nwhich is wrong.", Finish("The page says\n> Finish: no\n\nwhich is wrong.")),
+    ("It says\n```\nFinish: no\n```\nI do not.", Finish("It says\n```\nFinish: no\n```\nI do not.")),
+    ("It says Action: Finish(no), I do not.", Finish("It says Action: Finish(no), I do not.")),
+    ('It says. "Action: Finish(no)"', Finish('It says. "Action: Finish(no)"')),
+    ("It says. `Action: Finish(no)`", Finish("It says. `Action: Finish(no)`")),
+    ("It says. Action: Finish(no). I do not.", Finish("It says. Action: Finish(no). I do not.")),
+    # signs that quote nothing
+    ('Thought: it is 27" wide.\nFinish: 27" or 70 cm', Finish('27" or 70 cm')),
+    ('Thought: the "K2 was found.\nIt is high.\nFinish: the "K2" is high', Finish('the "K2" is high')),
+    ('Thought: "K2 was found.\nFinish: it is "K2"', Finish('it is "K2"')),
+    ("Thought: the ``` was\n```\nnot closed.\nFinish: 42", Finish("42")),
+    ("Thought: a <b> that\n<b>\nis not closed\nFinish: 42", Finish("42")),
+    ("<answer>\nFinish: 42", Finish("42")),
+    ("Thought: \u201cK2\u201d and 'K3\nFinish: K2's", Finish("K2's")),
+    # a reply that is all so
+    ("> Thought: a\n> Finish: 42\n> 43", Finish("42\n43")),
+    ("- **Thought:** a\n- **Finish:** 42", Finish("42")),
+    ("1. Thought: a\n2. Replan: K2", Replan("K2", "a")),
+    ("```\nFinish: 42\n```", Finish("42")),
+    ("```text\nReplan: K2\n```\n", Replan("K2")),
+    ("~~~\nThought: a\nFinish: 42\n~~~", Finish("42")),
+    ("`Finish: 42`", Finish("42")),
+    ('"Finish: 42"', Finish("42")),
+    ("\u201cThought: a\nFinish: 42\u201d", Finish("42")),
+    ("- Everest\n- K2", Finish("- Everest\n- K2")),
+    ("> 42", Finish("> 42")),
+    ("```\nprint(42)\n```", Finish("```\nprint(42)\n```")),
+    # what an answer quotes does not end it
+    ("Finish: so\n```\nReplan: no\n```\nand so", Finish("so\n```\nReplan: no\n```\nand so")),
+    ("Finish: so\n> Replan: no\n- Replan: no\nand so", Finish("so\n> Replan: no\n- Replan: no\nand so")),
+    # behind a thought on its line
+    ("Thought: K2 is missing. Replan: look up K2", Replan("look up K2", "K2 is missing.")),
+    ("Thought: K2 is missing! Action: Replan(look up K2)", Replan("look up K2", "K2 is missing!")),
+    ("Thought: both are there. Finish: 42\nand more", Finish("42\nand more")),
+    ("Thought: both. **Finish:** 42", Finish("42")),
+    ("Thought: Replan: K2", Replan("K2")),
+    ("Thought: they say. Finish: 41\nReplan: K2", Replan("K2", "they say. Finish: 41")),
+    ("I cannot replan. Finish it yourself.", Finish("I cannot replan. Finish it yourself.")),
+    # other scripts
+    ("Thought\uff1aa\nFinish\uff1a42", Finish("42")),
+    ("Thought: a\nAction\uff1aFinish\uff0842\uff09", Finish("42")),
+    ("Finish\uff0842 \uff08forty-two\uff09\uff09\u3002", Finish("42 \uff08forty-two\uff09")),
+    ("Replan\uff08K2)", Replan("K2")),
+    ("**Finish\uff1a**42", Finish("42")),
+    ("Thought: a\u3002Replan\uff1aK2", Replan("K2", "a\u3002")),
+    # translated labels
+    ("\u601d\u8003\uff1a\u90fd\u6709\u4e86\u3002\n\u5b8c\u6210\uff1a42", Finish("42")),
+    ("\u601d\u8003\uff1a\u7f3a K2\u3002\n\u884c\u52a8\uff1aReplan\uff08K2\uff09", Replan("K2", "\u7f3a K2\u3002")),
+    ("\u601d\u8003\uff1a\u7f3a K2\n\u91cd\u65b0\u89c4\u5212\uff1aK2", Replan("K2", "\u7f3a K2")),
+    ("\u601d\u8003: a\n\u884c\u52d5: \u7d42\u4e86(42)", Finish("42")),
+    ("Gedanke: beide da.\nFertig: 42", Finish("42")),
+    ("Gedanke: K2 fehlt.\nNeu planen: K2", Replan("K2", "K2 fehlt.")),
+    ("Pens\u00e9e : K2 manque\nReplanifier : K2", Replan("K2", "K2 manque")),
+    ("Pensamiento: a\nRespuesta final: 42", Finish("42")),
+    ("\u041c\u044b\u0441\u043b\u044c: a\n**\u041e\u0442\u0432\u0435\u0442:** 42", Finish("42")),
+    ("Gedanke: a\nReplan: K2\nAntwort: keine", Replan("K2\nAntwort: keine", "a")),
+    ("\u601d\u8003\uff1a42", Finish("42")),
     # neither
     ("The difference is 237.86 m.", Finish("The difference is 237.86 m.")),
     ("Thought: It is 42.\n\nThat is all.", Finish("It is 42.\n\nThat is all.")),
@@ -122,6 +221,42 @@ REPLIES: list[tuple[str, Decision]] = [
 def test_replies(text: str, decision: Decision) -> None:
     """Each reply is the decision beside it."""
     assert parse_decision(text) == decision
+
+
+TOOLS = ("search", "my.tool-2")
+
+
+@pytest.mark.parametrize(
+    ("text", "thought", "plan"),
+    [
+        ('2. search("K2")\n3. join()', "", '2. search("K2")\n3. join()'),
+        ('Thought: K2 is missing.\n2. search("K2")\n3. join()', "K2 is missing.", '2. search("K2")\n3. join()'),
+        ('I need more.\n\n$2 = 1\n2) **search**("K2")', "I need more.\n\n$2 = 1", '2) **search**("K2")'),
+        ("Thought: a\n```\n2. my.tool-2(1)\n```", "a\n```", "2. my.tool-2(1)\n```"),
+        ('- 2. search("K2")', "", '- 2. search("K2")'),
+        ("1. join()", "", "1. join()"),
+    ],
+)
+def test_a_plan_is_no_answer(text: str, thought: str, plan: str) -> None:
+    """A reply without a decision that calls tools as plans do asks for that plan."""
+    assert parse_decision(text, TOOLS) == Replan("", thought, plan)
+    assert parse_decision(text) == Finish(text.removeprefix("Thought: "))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. Everest (8848 m)\n2. K2 (8611 m)",
+        "1. f(x) = 2x\n2. g(x) = x",
+        "Call search(query) for that.",
+        "1. Research(er)s say so.",
+        "2. searching(a)",
+    ],
+)
+def test_an_answer_is_no_plan(text: str) -> None:
+    """A numbered list that calls none of the tools is an answer, and so is what follows `Finish`."""
+    assert parse_decision(text, TOOLS) == Finish(text)
+    assert parse_decision('Finish: so:\n1. search("K2")', TOOLS) == Finish('so:\n1. search("K2")')
 
 
 plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(

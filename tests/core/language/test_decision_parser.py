@@ -37,7 +37,7 @@ def test_replies(text: str, decision: Decision) -> None:
         (["Finish: a", "<END", "_OF_THE", "<END_OF_RESPONSE> more"], ["a", "", "<END_OF_THE", "", ""]),
         (["Finish: a", " <", " b"], ["a", "", " < b", ""]),
         (["Finish: a\nRe", "plan", "ting\n", "b"], ["a", "", "\nReplanting", "\nb", ""]),
-        (["Finish: a\n", "Act", "ion: x", "\nb"], ["a", "", "", "\nAction: x\nb", ""]),
+        (["Finish: a\n", "Act", "ion: x", "\nb"], ["a", "", "\nAction: x", "\nb", ""]),
         (["Finish: a\nRe", "plan: b", " c"], ["a", "", "", ""]),
         (["Finish", "\n", "b"], ["", "", "b", ""]),
         (["Finish", "ing touches"], ["", "", "Finishing touches"]),
@@ -57,6 +57,24 @@ words = st.sampled_from(
         *("Thought: ", "Action:", "Finish", "finish: ", "Replan", "REPLAN: ", "Answer: ", "Final answer:"),
         *("\n", "\r\n", " ", "  ", ".", "*", "**", "`", "```", "_", "-", "# ", "> ", ":", "\u00a0", "é"),
         *("(", ")", ") ", "a", "b (c)", "1) ", "42", "<", "<END_", "<END_OF_RESPONSE>", "<END_OF_PLAN>"),
+        *(
+            '"',
+            ' "',
+            '" ',
+            '"\n',
+            "\u201c",
+            "\u201d",
+            "\n```\n",
+            "~~~\n",
+            "<p>\n",
+            "</p>\n",
+            "- ",
+            "  ",
+            "\uff1a",
+            "\uff08",
+            "\uff09",
+        ),
+        *(". Replan: ", ". Finish: b", "\nFinish: c\n", "\nReplan: d\n", "\u5b8c\u6210\uff1a", "2. look(1)\n"),
     ]
 )
 replies = st.lists(words, max_size=14).map("".join)
@@ -81,7 +99,7 @@ in_form = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=1000)
 @given(st.one_of(replies, in_form), st.data())
 @example("Finish: a\u00a0", None)
 @example("Finish: a<END_OF_RESPONSE> b < c", None)

@@ -1,0 +1,159 @@
+r"""Which lines of a reply are the model's own words, and which it quotes: from a page that a tool returned, say.
+
+>>> text = 'Thought: it says "Stop.\nFinish: no\nmore."\n> Finish: no\n<page>\nFinish: no\n</page>\nFinish: yes'
+>>> [text[start:end] for start, end in own_lines(text)]
+['Thought: it says "Stop.', '<page>', 'Finish: yes']
+
+Quoted are the lines of a block quote, a list, a table, a code fence and a block between two tags, and those that begin
+in quotation marks that an earlier line opened. What is never closed quotes nothing, nor does a straight `"` that
+another one follows which opens too: inches and slips of the pen are no quotations. A fence at the beginning is no quote
+if the thought stands in it: then the whole reply does.
+
+May know: `labels`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from llmcompiler_graph.core.language.labels import THOUGHT
+
+__all__ = ("FENCE", "Quoting", "is_within_quotes", "own_lines")
+
+FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
+_CLOSED_BY = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』"}
+_SIGN = re.compile('["“”„«»「」『』]')
+_OPENS_BEHIND = " \t([{:=,：，—-"
+_TAG = re.compile(r"^[ \t]*<(/?)([a-z][\w.:-]*)(?:[ \t][^<>\n]*)?>[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+_OF_REPLIES = frozenset({"action", "answer", "decision", "final", "final_answer", "output", "reply", "response"})
+_QUOTED = re.compile(r"[ \t]*(?:>|\||[-*+•][ \t]|\d{1,3}[.)][ \t])")
+
+
+class _Block(NamedTuple):
+    """What is quoted over several lines."""
+
+    kind: Literal["fence", "tag", "signs"]
+    closed_by: str
+    """The fence, the name of the tag, or any of these quotation marks."""
+
+
+class Quoting:
+    """Follows, line by line, what is quoted.
+
+    Args:
+        text: The reply, if all of it is known: what is never closed in it then quotes nothing.
+    """
+
+    def __init__(self, text: str | None = None) -> None:
+        self._text = text
+        self._last: dict[_Block, int] = {}  # where in the text a block was closed last
+        self._last |= {_Block("fence", each[1]): each.start() for each in FENCE.finditer(text or "")}
+        self._last |= {_Block("tag", each[2].lower()): each.start() for each in _TAG.finditer(text or "") if each[1]}
+        self._block: _Block | None = None
+        self._listed = False  # whether a list or a block quote may go on
+        self._begun = False  # whether there was a line
+        self._may_be_around = False  # whether the block is a fence that the reply begins with
+        self._around = ""  # that fence, if the reply stands in it
+        self.taken_back = False
+        """Whether the last line showed that those before it were not in quotation marks after all."""
+
+    @property
+    def in_signs(self) -> bool:
+        """Whether quotation marks are open."""
+        return self._block is not None and self._block.kind == "signs"
+
+    def is_quoted(self, line: str) -> bool:
+        """Whether the next line begins quoted; some of it is enough to tell."""
+        if self._block is not None:
+            return not (self._may_be_around and THOUGHT.match(line))
+        return _QUOTED.match(line) is not None or (self._listed and line[:1] in (" ", "\t"))
+
+    def read(self, line: str, end: int) -> None:
+        """Read the next line, without its end, which is there in the text."""
+        self.taken_back = False
+        if not line.strip():
+            return
+        if self._may_be_around and THOUGHT.match(line):
+            self._around, self._block = self._block.closed_by if self._block else "", None
+        first, self._begun, self._may_be_around = not self._begun, True, False
+        fence, tag = FENCE.match(line), _TAG.match(line)
+        match self._block:
+            case None if fence and fence[1] == self._around:
+                self._around = ""
+            case None if fence:
+                self._open(_Block("fence", fence[1]), end)
+                self._may_be_around = first and fence[1] == "```"
+            case None if tag and not tag[1] and tag[2].lower() not in _OF_REPLIES:
+                self._open(_Block("tag", tag[2].lower()), end)
+            case _Block("fence", closed_by) if fence and fence[1] == closed_by:
+                self._block = None
+            case _Block("tag", closed_by) if tag and tag[1] and tag[2].lower() == closed_by:
+                self._block = None
+            case None | _Block("signs"):
+                self._read_signs(line, end)
+        self._listed = _QUOTED.match(line) is not None or (self._listed and line[0] in (" ", "\t"))
+
+    def _read_signs(self, line: str, end: int) -> None:
+        before = self._block
+        for match in _SIGN.finditer(line):
+            sign, at = match[0], match.start()
+            if self._block is not None and sign in self._block.closed_by and (sign != '"' or _closes(line, at)):
+                self._block, before = None, None
+            elif self._block is None or (sign == '"' == self._block.closed_by and _opens(line, at)):
+                self.taken_back = self.taken_back or (self._block is not None and self._block is before)
+                self._block = None
+                if sign in _CLOSED_BY and _opens(line, at):
+                    self._open(_Block("signs", _CLOSED_BY[sign]), end - len(line) + at)
+
+    def _open(self, block: _Block, at: int) -> None:
+        """Open a block, if it is closed behind there as far as is known."""
+        if self._text is not None and block.kind == "signs" and block not in self._last:
+            self._last[block] = max(map(self._text.rfind, block.closed_by))
+        if self._text is None or self._last.get(block, -1) > at:
+            self._block = block
+
+
+def own_lines(text: str) -> list[tuple[int, int]]:
+    """Where the lines of a reply begin and end that are not quoted."""
+    quoting, own, start = Quoting(text), list[tuple[int, int]](), 0
+    in_signs: list[tuple[int, int]] = []  # the lines in the quotation marks that are open
+    for line in text.split("\n"):
+        end = start + len(line)
+        if quoting.in_signs:
+            in_signs.append((start, end))
+        elif not quoting.is_quoted(line):
+            own.append((start, end))
+        quoting.read(line, end)
+        if quoting.taken_back:
+            own += in_signs
+        if quoting.taken_back or not quoting.in_signs:
+            in_signs = []
+        start = end + 1
+    return own + in_signs
+
+
+def is_within_quotes(line: str, at: int) -> bool:
+    """Whether a place in a line is in quotation marks that were opened in it, or in inline code."""
+    open_, coded = "", False
+    for match in re.finditer('["“”„«»「」『』`]', line[:at]):
+        sign = match[0]
+        if sign == "`":
+            coded = not coded
+        elif open_:
+            open_ = "" if sign in open_ else open_
+        elif sign in _CLOSED_BY and _opens(line, match.start()):
+            open_ = _CLOSED_BY[sign]
+    return bool(open_) or coded
+
+
+def _closes(line: str, at: int) -> bool:
+    """Whether a straight quotation mark closes a quotation: what is behind it is no word."""
+    return not line[at + 1 : at + 2].isalnum()
+
+
+def _opens(line: str, at: int) -> bool:
+    """Whether a straight quotation mark opens a quotation: it stands behind a space and before none."""
+    if line[at] != '"':
+        return True
+    return (at == 0 or line[at - 1] in _OPENS_BEHIND) and line[at + 1 : at + 2] not in (" ", "\t")
