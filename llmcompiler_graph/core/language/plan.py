@@ -13,7 +13,7 @@
 >>> plan.tasks[2].dependencies
 (1, 2)
 
-May know: `references`.
+May know: `mermaid`, `references`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Literal, TypeAlias
 
+from llmcompiler_graph.core.language.mermaid import Arrow, Box, flowchart
 from llmcompiler_graph.core.language.references import IDENTIFIER, JSON, Reference, Template, Value, references
 
 __all__ = (
@@ -84,6 +86,31 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    def to_mermaid(self) -> str:
+        """Draw it as a Mermaid flowchart: arrows for data, dotted ones for order, double borders for fan-outs."""
+        boxes, arrows = [], []
+        for task in self.tasks:
+            found = [r for value in (*task.positional, *task.arguments.values()) for r in references(value)]
+            data = sorted({reference.index for reference in found})
+            call = render_call(task.tool, task.arguments, task.positional)
+            fans_out = any("[*]" in str(reference) for reference in found)
+            boxes.append(Box(task.index, call, fans_out))
+            arrows += [Arrow(n, task.index, ordered=False) for n in data]
+            arrows += [Arrow(n, task.index, ordered=True) for n in task.after if n not in data]
+        return flowchart(boxes, arrows)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Show it in a notebook: as a chart where Mermaid is known, else as a table."""
+        rows = "".join(
+            f"<tr><td>{task.index}</td><td style='text-align:left'><code>{escape(call)}</code></td>"
+            f"<td>{', '.join(map(str, task.dependencies)) or '-'}</td></tr>"
+            for task in self.tasks
+            for call in [render_call(task.tool, task.arguments, task.positional)]
+        )
+        head = "<tr><th>task</th><th style='text-align:left'>call</th><th>waits for</th></tr>"
+        table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return {"text/plain": str(self), "text/html": table, "text/vnd.mermaid": self.to_mermaid()}
 
     def __str__(self) -> str:
         """Write plan text that parses back to this plan."""

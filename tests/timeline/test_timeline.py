@@ -1,0 +1,225 @@
+"""Timelines of turns on the virtual clock: exact times, the bound, what is drawn."""
+
+import asyncio
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+
+from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.core.language.parser import parse_plan
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from llmcompiler_graph.timeline import Timeline, timeline_of, timeline_of_events, timeline_report
+
+PLAN = '1. wait(2)\n2. wait(1)\n3. wait("$1")\n4. wait(1) after $2\n5. join()'
+QUESTION: Any = {"messages": [("user", "How long is <b>this</b>?")]}
+
+
+@tool
+async def wait(seconds: float) -> float:
+    """Wait."""
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@tool
+async def fail(what: Any) -> float:
+    """Fail."""
+    raise ValueError(f"no {what}")
+
+
+def ran(plan: str = PLAN, *, replies: tuple[str, ...] = ("Finish: done",), **kwargs: Any) -> Timeline:
+    """The timeline of a turn whose model takes a second per reply."""
+
+    async def main() -> Any:
+        model = ScriptedModel([plan, *replies], seconds_per_reply=1, chunk_size=0)
+        return await create_llm_compiler(model, [wait, fail], **kwargs).ainvoke(QUESTION)
+
+    return timeline_of(run_virtual(main))
+
+
+def test_times_and_bound() -> None:
+    """Model calls and tasks have their times; the bound is what the critical path takes, with the joiner."""
+    timeline = ran()
+    assert [(phase.kind, round(phase.started, 2), round(phase.finished or 0, 2)) for phase in timeline.phases] == [
+        ("planner", 0.0, 1.0),
+        ("joiner", 4.2, 5.2),
+    ]
+    assert [round(task.planned or 0, 2) for task in timeline.tasks] == [0.2, 0.4, 0.6, 0.8]
+    assert [round(task.finished or 0, 2) for task in timeline.tasks] == [2.2, 1.4, 4.2, 2.4]
+    assert [task.index for task in timeline.tasks if task.critical] == [1, 3]
+    assert [task.unlocks for task in timeline.tasks] == [(3,), (4,), (), ()]
+    assert timeline.tasks[3].after == (2,)
+    assert timeline.bound == pytest.approx(5.2)
+    assert timeline.ratio == pytest.approx(1.0)
+    assert str(timeline) == "4 tasks, 4 done, 5.20 s, 1.00 times the critical-path bound of 5.20 s"
+
+
+def test_a_slot_that_was_missing_shows_in_the_ratio() -> None:
+    """Where a limit held calls back, the turn took longer than the bound."""
+    timeline = ran(max_concurrency=1)
+    assert timeline.bound == pytest.approx(5.2)
+    assert timeline.ratio is not None
+    assert timeline.ratio > 1.3
+
+
+def test_plans_after_the_first() -> None:
+    """A replan's planner begins where the joiner before it ended, also in the bound."""
+    timeline = ran("1. wait(1)", replies=("Replan: more", "1. wait(1)", "Finish: done"))
+    assert [phase.round for phase in timeline.phases] == [0, 0, 1, 1]
+    assert timeline.ratio == pytest.approx(1.0, abs=0.01)
+
+
+def test_concurrency() -> None:
+    """How many tasks ran is known at every moment."""
+    steps = ran("1. wait(3)\n2. wait(1)\n3. join()").concurrency()
+    assert [count for _, count in steps] == [1, 2, 1, 0]
+
+
+def test_failed_and_skipped_tasks() -> None:
+    """What went wrong is said in the row and in its details, and nothing of a tool becomes markup."""
+    page = ran('1. fail("<script>")\n2. wait("$1")\n3. join()').to_html()
+    assert "failed" in page
+    assert "skipped" in page
+    assert "no &lt;script&gt;" in page
+    assert "How long is &lt;b&gt;this&lt;/b&gt;?" in page
+
+
+class _Checked(HTMLParser):
+    """Complains about elements that are not closed, doubled ids and anything loaded from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        given = dict(attrs)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        assert not {"src", "href"} & given.keys()
+        if tag not in {"meta", "path"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note its end."""
+        if tag != "path":
+            assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("tasks", [8, 500])
+def test_the_page_is_sound(tasks: int) -> None:
+    """One page, well formed, with nothing from elsewhere, of a size in proportion to the tasks."""
+    lines = [f'{n}. wait("{"$" + str(n - 3) if n > 3 else 1}")' for n in range(1, tasks + 1)]
+    page = ran("\n".join([*lines, f"{tasks + 1}. join()"]), max_tasks=tasks).to_html()
+    checked = _Checked()
+    checked.feed(page)
+    assert checked.open == []
+    assert len(set(checked.ids)) == len(checked.ids) == tasks
+    assert "://" not in page
+    assert len(page) < 12_000 + 1_500 * tasks
+
+
+def test_a_paused_run() -> None:
+    """A thread's state is enough for a picture: what is planned, what is done, and that it has not ended."""
+
+    async def main() -> Any:
+        model = ScriptedModel([PLAN], seconds_per_reply=1, chunk_size=0)
+        saver = InMemorySaver()
+        graph = create_llm_compiler(model, [wait], checkpointer=saver, interrupt_before=["joiner"])
+        config: Any = {"configurable": {"thread_id": "1"}}
+        await graph.ainvoke(QUESTION, config)
+        return (await graph.aget_state(config)).values
+
+    timeline = timeline_of(run_virtual(main))
+    assert (timeline.finished, timeline.bound) == (False, None)
+    assert "not finished" in timeline.to_html()
+
+
+def test_events_of_a_failed_run() -> None:
+    """The events of a run that failed tell what was running."""
+
+    async def main() -> Any:
+        model = ScriptedModel(['1. wait(5)\n2. fail("x")\n3. join()'], seconds_per_reply=1, chunk_size=0)
+        graph = create_llm_compiler(model, [wait, fail], handle_tool_errors=False)
+        events: list[Any] = []
+        stream = graph.astream(QUESTION, stream_mode="custom")
+
+        async def read() -> None:
+            async for event in stream:
+                events.append(event)
+
+        with pytest.raises(ValueError, match="no x"):
+            await read()
+        return events
+
+    timeline = timeline_of_events(run_virtual(main), note="ValueError: no x")
+    assert [task.status for task in timeline.tasks] == ["done", "running"]
+    assert "ValueError: no x" in timeline.to_html()
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_report_of_all_turns(tmp_path: Path, sync: bool) -> None:
+    """Turns inside the block are drawn, in order, also if the last one fails; contents may be held back."""
+    model = ScriptedModel(["1. wait(0)", "Finish: one", '1. fail("secret")', "Finish: two"])
+    graph = create_llm_compiler(model, [wait, fail])
+    broken = create_llm_compiler(ScriptedModel(["1. wait(0)"]), [wait])
+
+    def held_back(kind: str, value: Any) -> Any:
+        return "…" if kind in {"plan", "arguments", "error"} and "secret" in str(value) else value
+
+    def main() -> None:
+        for each in (graph, graph, broken):
+            if sync:
+                each.invoke(QUESTION)
+            else:
+                asyncio.run(each.ainvoke(QUESTION))
+
+    path = tmp_path / "run.html"
+    with pytest.raises(Exception, match="script"), timeline_report(path, redact=held_back):
+        main()
+    page = path.read_text(encoding="utf-8")
+    assert [name in page for name in ("one", "two", "secret")] == [True, True, False]
+    assert page.count("<section>") == 3
+    assert 'class="note"' in page
+
+
+def test_a_trace() -> None:
+    """The trace has an event per model call and task, in microseconds; tasks of one row do not overlap."""
+    events = ran().to_trace()["traceEvents"]
+    bars = [event for event in events if event["ph"] == "X"]
+    assert len(bars) == 6
+    rows: dict[int, float] = {}
+    for event in sorted((each for each in bars if each["cat"] == "task"), key=lambda each: float(each["ts"])):
+        assert event["ts"] >= rows.get(event["tid"], 0)
+        rows[event["tid"]] = event["ts"] + event["dur"]
+    assert json.loads(json.dumps(events)) == events
+
+
+def test_drawings() -> None:
+    """SVG keeps its text, PNG is one; both are drawn from the same timeline."""
+    pytest.importorskip("matplotlib")
+    timeline = ran()
+    assert "critical-path bound" in timeline.to_svg()
+    assert timeline.to_png().startswith(b"\x89PNG")
+
+
+def test_what_is_no_state_is_refused() -> None:
+    """A timeline of something else is an error that says what to give."""
+    with pytest.raises(ConfigurationError, match="what the graph returned"):
+        timeline_of({"messages": []})
+
+
+def test_notebooks_show_it() -> None:
+    """A notebook draws timelines and plans, with the chart of a plan where Mermaid is known."""
+    assert 'class="llmc"' in ran()._repr_html_()
+    plan = parse_plan('1. search("a\\"b")\n2. note("${1[*].id}") after $1\n3. note("x") after $2')
+    shown = plan._repr_mimebundle_()
+    assert re.findall(r"t\d \S+ t\d", shown["text/vnd.mermaid"]) == ["t1 --> t2", "t2 -.-> t3"]
+    assert 't2[["' in shown["text/vnd.mermaid"]
+    assert "<table>" in shown["text/html"]
