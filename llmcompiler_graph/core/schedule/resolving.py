@@ -6,7 +6,7 @@
 >>> resolved(Task(3, "page", {"id": Reference(1, (ALL,))}), None, {1: ["a", "b"]})
 ([{'id': 'a'}, {'id': 'b'}], True)
 
-May know: `errors`, `expressions`, `plan`, `references`, `schema`.
+May know: `expressions`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
