@@ -1,0 +1,128 @@
+"""A graph that runs a plan somebody has already written: no model plans, none joins.
+
+START → planner → task_fetching_unit → END
+
+The plan is the text of the last message. It is parsed, checked and run as a model's would be, with the same limits,
+approvals and durability; what cannot be used fails, since nobody can be asked to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from langchain_core.messages import SystemMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
+
+from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
+from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.calls.specs import as_tools, tool_spec
+from llmcompiler_graph.concurrency.background import run_in_background
+from llmcompiler_graph.core.arguments import seconds
+from llmcompiler_graph.graph.commands import keys_of_one_value
+from llmcompiler_graph.graph.context import Settings, Shared, new_clock
+from llmcompiler_graph.graph.draft import Draft, recorded
+from llmcompiler_graph.graph.fetching import Fetching
+from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
+
+__all__ = ("given_plan_graph",)
+
+
+def given_plan_graph(
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    *,
+    interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
+    max_tasks: int | None = None,
+    max_concurrency: int | None = None,
+    tool_concurrency: Mapping[str, int] | None = None,
+    tool_timeout: Timeout | None = None,
+    tool_retry_policy: Retry | None = None,
+    deadline: float | None = None,
+    handle_tool_errors: Any = True,
+    wrap_tool_call: ToolCallWrapper | None = None,
+    awrap_tool_call: AsyncToolCallWrapper | None = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Make the graph; the arguments are those of `create_llm_compiler`.
+
+    It is compiled without a checkpointer: inside another graph it uses that one's, and every task is persisted.
+
+    Raises:
+        ConfigurationError: An argument cannot be used.
+    """
+    toolset = as_tools(tools)
+    specs = [tool_spec(tool) for tool in toolset]
+    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
+    settings = Settings(
+        specs=specs,
+        runner=ToolRunner(
+            toolset,
+            handle_tool_errors=handle_tool_errors,
+            wrap_tool_call=wrap_tool_call,
+            awrap_tool_call=awrap_tool_call,
+        ),
+        system=SystemMessage(""),
+        selection=None,
+        plan_format="text",
+        max_replans=0,
+        fuse_replan=False,
+        max_repairs=0,
+        max_tasks=max_tasks,
+        max_concurrency=max_concurrency,
+        max_observation_chars=1,
+        deadline=None if deadline is None else seconds("deadline", deadline),
+        held=frozenset(spec.name for spec in specs if spec.waits_for_plan) | approval.tools,
+        tool_concurrency=tool_concurrency or {},
+        policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
+        approval=approval,
+        keys_of_one_value=keys_of_one_value(LLMCompilerState),
+    )
+    shared = Shared()
+    reader, fetching = _PlanReader(settings, shared), Fetching(settings, shared)
+    graph = StateGraph(LLMCompilerState)
+    graph.add_node("planner", RunnableLambda(reader.read, reader.aread, name="planner"))
+    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    graph.add_edge("task_fetching_unit", END)
+    return graph.compile(name="plan").with_config(callbacks=[shared.inflight])
+
+
+class _PlanReader:
+    """The node that reads the plan and sets it going."""
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self._settings = settings
+        self._shared = shared
+
+    def read(self, state: LLMCompilerState) -> dict[str, Any]:
+        return run_in_background(self._read(state, sync=True))
+
+    async def aread(self, state: LLMCompilerState) -> dict[str, Any]:
+        return await self._read(state, sync=False)
+
+    async def _read(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+        question = state["messages"][-1]
+        update: dict[str, Any] = {"turn": question.id, "clock": new_clock(), "tasks": [], "rounds": [], "timeline": []}
+        make = partial(Draft, self._settings, self._shared, {**state, **update}, sync=sync)  # type: ignore[typeddict-item]
+        draft = make()
+        draft.feed(str(question.text))
+        draft.close()
+        draft.settle()
+        messages = []
+        if any(record["text"] for record in draft.records):
+            messages = [draft.message(None)]
+            self._shared.inflight.hand_over(messages[0].id, draft.executor)
+        told = [recorded(each) for each in draft.diagnostics]
+        return {
+            **update,
+            "messages": messages,
+            "tasks": draft.records,
+            "rounds": [Round(plan=draft.text, diagnostics=told, reply="", usage={})],
+            "plan_text": plan_text(draft.records),
+        }
