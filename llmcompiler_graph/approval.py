@@ -12,7 +12,7 @@ know them:
 
 Each call has an action request and a review config, in the same place of both lists. A task asks once, if it fans out
 for all its calls that need a human, and nothing of it runs before the answer is there. An edited call must be one
-of the same tool.
+of the same tool; the plan's message, `tasks` and the joiner then show the call that was made.
 """
 
 from __future__ import annotations

@@ -61,6 +61,8 @@ class ObservationRecord(TypedDict):
     """What the tool returned, as a JSON value; `None` unless done, or some calls of a fan-out returned something."""
     error: str
     """What went wrong; empty if done."""
+    edited: NotRequired[list[int]]
+    """The calls that a human changed before they were made, as positions in `arguments`; not given if there is none."""
 
 
 class TimingRecord(TypedDict):
@@ -86,7 +88,10 @@ class TaskRecord(ObservationRecord):
     tool: str
     """The tool it calls; empty if its line could not be read."""
     text: str
-    """Its line of plan text, arguments by name; empty if its line could not be read."""
+    """Its line of plan text, arguments by name; empty if its line could not be read.
+
+    If a human changed its call, this is the call that was made; of a task that fans out, `edited` says it.
+    """
     tool_call_id: str
     """The id of its tool call and its `ToolMessage`."""
     planned_at: float | None
@@ -101,6 +106,8 @@ class TaskResult(ObservationRecord, TimingRecord):
 
     attached: list[Any]
     """The messages and commands that the tool gave."""
+    text: NotRequired[str]
+    """The task's line with the call that a human put in place of the planned one; not given if none did."""
 
 
 class TimelineEntry(TimingRecord):

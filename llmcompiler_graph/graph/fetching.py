@@ -32,6 +32,7 @@ from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
+from llmcompiler_graph.graph.plan_message import with_edits
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
 from llmcompiler_graph.graph.revision import revised
 from llmcompiler_graph.graph.task_body import TaskBody
@@ -41,6 +42,7 @@ from llmcompiler_graph.state import (
     TaskRecord,
     TaskResult,
     TimelineEntry,
+    plan_text,
     task_from_record,
 )
 
@@ -177,9 +179,10 @@ class _Run:
         self._sync = sync
         self._loop = asyncio.get_running_loop()
         rounds, self._records = state["rounds"], state["tasks"]
+        self._bodies: dict[int, TaskBody] = {}
         self._by_index = {record["index"]: record for record in self._records}
         self._round = len(rounds) - 1
-        message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
+        message = self._plan = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
         now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), now)
         executor = shared.inflight.take_over(message and message.id)
@@ -237,7 +240,7 @@ class _Run:
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
-        body = TaskBody(
+        body = self._bodies[record["index"]] = TaskBody(
             self._settings,
             self.executor,
             self._resume_values,
@@ -270,10 +273,12 @@ class _Run:
         messages: list[ToolMessage] = []
         timeline: list[TimelineEntry] = []
         records: list[TaskRecord] = []
+        edited: list[TaskRecord] = []
         for planned in self._records:
             record, result = planned, done.get(planned["index"])
             if result is not None:
                 record = finished(planned, result)
+                edited += [record] if "text" in result else []
                 commands += [each for each in result["attached"] if isinstance(each, Command)]
             records.append(record)
             if planned["round"] == self._round:
@@ -281,10 +286,16 @@ class _Run:
                 if record["text"]:
                     messages.append(tool_message(record, result))
         commands = in_plan_order(commands, self._settings.keys_of_one_value)
-        told, commands = with_messages(messages, commands, self._state["messages"], turn_position(self._state))
-        update = {
-            **self._revised,
-            "messages": [*self._revised.get("messages", ()), *told],
+        earlier, plans = self._state["messages"], self._revised.get("messages", [])
+        update = {**self._revised}
+        if edited and self._plan is not None:
+            plan = with_edits(self._plan, edited)
+            earlier = [plan if message is self._plan else message for message in earlier]
+            plans = [*plans, plan]
+            update["plan_text"] = plan_text([record for record in records if record["round"] == self._round])
+        told, commands = with_messages(messages, commands, earlier, turn_position(self._state))
+        update |= {
+            "messages": [*plans, *told],
             "tasks": records,
             "timeline": [*self._state.get("timeline", []), *timeline],
         }
@@ -292,4 +303,6 @@ class _Run:
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:
+            if (body := self._bodies.get(index)) is not None and (text := body.edited_text):
+                record = {**record, "text": text}
             self._teller.moment(moment, record, self.executor.observation(index))

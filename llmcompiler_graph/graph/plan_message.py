@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, ToolCall
@@ -10,9 +10,9 @@ from langchain_core.messages.ai import UsageMetadata
 
 from llmcompiler_graph.core.language.plan import Task, render_value
 from llmcompiler_graph.core.language.references import JSON, references
-from llmcompiler_graph.state import TaskRecord, storable
+from llmcompiler_graph.state import TaskRecord, storable, task_from_record
 
-__all__ = ("plan_message", "tool_call")
+__all__ = ("plan_message", "tool_call", "with_edits")
 
 
 def plan_message(plan_id: str, calls: Sequence[ToolCall], usage: UsageMetadata | None = None) -> AIMessage:
@@ -25,6 +25,17 @@ def plan_message(plan_id: str, calls: Sequence[ToolCall], usage: UsageMetadata |
     """
     message = AIMessage("", id=f"plan_{plan_id}", name="planner", usage_metadata=usage)
     return message.model_copy(update={"tool_calls": list(calls)})  # validating the calls would cost more than the rest
+
+
+def with_edits(message: AIMessage, edited: Iterable[TaskRecord]) -> AIMessage:
+    """Show the calls that a human changed as they were made; the message keeps its id.
+
+    Args:
+        message: The message of a plan.
+        edited: The tasks of these calls.
+    """
+    made = {record["tool_call_id"]: tool_call(task_from_record(record), record) for record in edited}
+    return message.model_copy(update={"tool_calls": [made.get(str(call["id"]), call) for call in message.tool_calls]})
 
 
 def tool_call(task: Task, record: TaskRecord) -> ToolCall:

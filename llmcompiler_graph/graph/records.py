@@ -21,6 +21,7 @@ from langgraph.types import Command
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON, as_text
 from llmcompiler_graph.core.schedule.executor import Timing
+from llmcompiler_graph.models.prompts import edit_notes
 from llmcompiler_graph.state import (
     PARTIAL_RESULTS,
     ObservationRecord,
@@ -34,7 +35,12 @@ __all__ = ("finished", "from_record", "timeline_entry", "timing_of", "to_record"
 
 
 def to_record(
-    observation: Observation | None, arguments: Iterable[Mapping[str, JSON]] = (), timing: Timing | None = None
+    observation: Observation | None,
+    arguments: Iterable[Mapping[str, JSON]] = (),
+    timing: Timing | None = None,
+    *,
+    edited: Iterable[int] = (),
+    text: str = "",
 ) -> TaskResult:
     """Record an observation of a task, or of one call of a task that fans out.
 
@@ -42,9 +48,11 @@ def to_record(
         observation: The observation; `None` if the call was not made.
         arguments: What the task was called with, by call.
         timing: When the task ran.
+        edited: The calls that a human changed, as positions in `arguments`.
+        text: The task's line, if a human changed its one call.
     """
     timing = timing or Timing()
-    return TaskResult(
+    record = TaskResult(
         status=observation.status if observation else "planned",
         arguments=[storable(dict(given)) for given in arguments],
         value=observation.value if observation else None,
@@ -55,6 +63,11 @@ def to_record(
         finished=timing.finished,
         early=timing.early,
     )
+    if positions := list(edited):
+        record["edited"] = positions
+    if text:
+        record["text"] = text
+    return record
 
 
 def from_record(record: ObservationRecord) -> Observation | None:
@@ -72,13 +85,17 @@ def timing_of(result: TaskResult) -> Timing:
 
 def finished(task: TaskRecord, result: TaskResult) -> TaskRecord:
     """The record of a task that was planned, now that its `@task` has ended."""
-    return {
+    record: TaskRecord = {
         **task,
         "status": result["status"],
         "arguments": result["arguments"],
         "value": result["value"],
         "error": result["error"],
+        "text": result.get("text", task["text"]),
     }
+    if "edited" in result:
+        record["edited"] = result["edited"]
+    return record
 
 
 def timeline_entry(task: TaskRecord, result: TaskResult | None) -> TimelineEntry:
@@ -99,10 +116,22 @@ def timeline_entry(task: TaskRecord, result: TaskResult | None) -> TimelineEntry
 def tool_message(task: TaskRecord, result: TaskResult | None) -> ToolMessage:
     """The `ToolMessage` of a finished task: the tool's own if it made exactly one, else one that gives its observation.
 
+    If a human changed calls of a task that fans out, it says so; the plan's message shows a single call as it was made.
+
     Args:
         task: The task's record in the state.
         result: The result of its `@task`, if it had one.
     """
+    message = _tool_message(task, result)
+    if result is None or "text" in result or not (notes := edit_notes(task)):
+        return message
+    note = f"Note: {'; '.join(notes)}."
+    if isinstance(message.content, str):
+        return message.model_copy(update={"content": f"{note}\n\n{message.content}"})
+    return message.model_copy(update={"content": [{"type": "text", "text": note}, *message.content]})
+
+
+def _tool_message(task: TaskRecord, result: TaskResult | None) -> ToolMessage:
     given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
     own = {"tool_call_id": task["tool_call_id"], "id": f"{task['tool_call_id']}_result"}
     if len(given) == 1 and task["status"] != "skipped":

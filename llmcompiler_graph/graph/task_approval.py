@@ -18,12 +18,12 @@ from langgraph.errors import GraphInterrupt
 
 from llmcompiler_graph.approval import Approval, ApprovalRequest, Decision
 from llmcompiler_graph.calls.values import awritten
-from llmcompiler_graph.core.language.plan import Observation
-from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.language.plan import Observation, Task
+from llmcompiler_graph.core.language.references import JSON, Value
 from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord
 
-__all__ = ("CallOwnTask", "TaskApproval")
+__all__ = ("CallOwnTask", "TaskApproval", "with_edit")
 
 CallOwnTask: TypeAlias = Callable[[str, Callable[[], Coroutine[Any, Any, Any]]], asyncio.Future[Any]]
 """Runs a coroutine in a LangGraph `@task` of its own, given its name."""
@@ -57,14 +57,17 @@ class TaskApproval:
         """Whether a human has decided about a call of this task."""
         return any(self._decisions)
 
-    @property
-    def edits(self) -> dict[int, Mapping[str, JSON]]:
-        """The arguments that a human gave calls in place of theirs, by element; a single call is element 0."""
+    def edits(self, arguments: Sequence[Mapping[str, JSON]]) -> dict[int, Mapping[str, JSON]]:
+        """What a human put in place of calls' arguments, by element; a single call is element 0.
+
+        Args:
+            arguments: The resolved arguments of the task's calls.
+        """
         edits: dict[int, Mapping[str, JSON]] = {}
         for n, decision in enumerate(self._decisions):
             match decision:
-                case {"type": "edit", "edited_action": {"args": arguments}}:
-                    edits[n] = arguments
+                case {"type": "edit", "edited_action": {"args": given}} if not _same(given, dict(arguments[n])):
+                    edits[n] = given
         return edits
 
     async def decided(self, start: Start, calls: Callable[[], Sequence[ToolCall]]) -> Start | Observation:
@@ -120,6 +123,26 @@ class TaskApproval:
             except ValueError as wrong:
                 error = str(wrong)
         return request.decisions(None)
+
+
+def with_edit(task: Task, resolved: Mapping[str, JSON], edited: Mapping[str, JSON]) -> Task:
+    """A task of one call as a human wants it; references stay where their values were left as they were.
+
+    Args:
+        task: The task.
+        resolved: The arguments that the human was shown.
+        edited: Those that the human gave.
+    """
+    named = {
+        name: task.arguments[name] if name in resolved and _same(value, resolved[name]) else cast("Value", value)
+        for name, value in edited.items()
+    }
+    return replace(task, arguments=named)
+
+
+def _same(one: JSON, other: JSON) -> bool:
+    """Whether two values are the same as JSON: `1` is neither `True` nor `1.0`."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 async def _within_limits(decision: Decision | None) -> Decision | None:

@@ -10,7 +10,8 @@ sequentially once there are answers, in order of the elements; what the others a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.messages import ToolCall
@@ -19,12 +20,13 @@ from langgraph.func import task as langgraph_task
 
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.language.plan import Observation
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
 from llmcompiler_graph.core.schedule.unit import Start
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.records import from_record, to_record
-from llmcompiler_graph.graph.task_approval import TaskApproval
+from llmcompiler_graph.graph.task_approval import TaskApproval, with_edit
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("TaskBody",)
@@ -93,10 +95,22 @@ class TaskBody:
         finally:
             for own_task in self._own_tasks.values():
                 own_task.let_start(None)  # nobody else would, and the `@task` would wait for ever
-        made = list(self._executor.arguments(self._index))
-        for n, arguments in self._approval.edits.items():
-            made[n] = arguments
-        return to_record(observation, made, self._executor.timings[self._index])
+        arguments, edits = self._executor.arguments(self._index), self._edits()
+        made = [edits.get(n, given) for n, given in enumerate(arguments)]
+        timing = self._executor.timings[self._index]
+        return to_record(observation, made, timing, edited=edits, text=self.edited_text)
+
+    @property
+    def edited_text(self) -> str:
+        """The task's line of plan text, if a human has changed its one call; else empty."""
+        edits, task = self._edits(), self._executor.task(self._index)
+        if not edits or task.fans_out:
+            return ""
+        (resolved,) = self._executor.arguments(self._index)
+        return str(with_edit(replace(task, thought=""), resolved, edits[0]))
+
+    def _edits(self) -> dict[int, Mapping[str, JSON]]:
+        return self._approval.edits(self._executor.arguments(self._index))
 
     # -- one call -----------------------------------------------------------------------------------------------
 

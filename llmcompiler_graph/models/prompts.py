@@ -38,7 +38,7 @@ from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.examples import PlanExample, shown_tasks
 from llmcompiler_graph.core.language.json_text import read_json
-from llmcompiler_graph.core.language.plan import Observation, ToolSpec
+from llmcompiler_graph.core.language.plan import Observation, ToolSpec, render_call
 from llmcompiler_graph.core.language.references import parse_template
 from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord
 
@@ -393,7 +393,7 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
 
 
 def _observations(tasks: Sequence[TaskRecord], round_: Round, decide: str, limit: int) -> str:
-    lines = [_observation(task, limit) for task in tasks]
+    lines = [_observation(task, limit) + "".join(f"\n  ({note})" for note in edit_notes(task)) for task in tasks]
     of_no_task = [problem for problem in round_["diagnostics"] if not problem["index"]]
     lines += [f"line {problem['line']} of the plan: {problem['message']}" for problem in of_no_task]
     missing = [task["index"] for task in tasks if task["status"] != "done" and task["value"] is None]
@@ -410,6 +410,16 @@ def _numbered(indices: Sequence[int]) -> str:
     """Name tasks: `task 1`, or `tasks 1, 2 and 3`."""
     *most, last = map(str, indices)
     return f"tasks {', '.join(most)} and {last}" if most else f"task {last}"
+
+
+def edit_notes(task: TaskRecord) -> list[str]:
+    """Say which calls of a task a human has changed."""
+    if not (edited := task.get("edited")):
+        return []
+    if "[*]" not in task["text"]:
+        return ["a human changed this call before it was made"]
+    calls = [(n, render_call(task["tool"], task["arguments"][n])) for n in edited]
+    return [f"a human changed the call of element {n} before it was made: {call}" for n, call in calls]
 
 
 def _observation(task: TaskRecord, limit: int) -> str:

@@ -117,7 +117,7 @@ class Checker:
 
     def _remember(self, task: Task, tool: ToolSpec) -> None:
         returns = tool.returns
-        if any(r.fans_out for value in task.arguments.values() for r in references(value)):
+        if task.fans_out:
             returns = {"type": "array", "items": returns}
         self._returns[task.index] = tool, returns
 

@@ -68,6 +68,12 @@ class Task:
         values = (*self.positional, *self.arguments.values())
         return tuple(sorted({r.index for value in values for r in references(value)} | set(self.after)))
 
+    @property
+    def fans_out(self) -> bool:
+        """Whether it makes a call for each element of what it refers to."""
+        values = (*self.positional, *self.arguments.values())
+        return any(reference.fans_out for value in values for reference in references(value))
+
     def __str__(self) -> str:
         after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""
         thought = "".join(f"Thought: {line}\n" for line in self.thought.split("\n")) if self.thought else ""
