@@ -211,6 +211,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
 
     @functools.wraps(arun)
     async def noting_arun(*args: Any, **kwargs: Any) -> Any:
+        called_tool = tool.name  # noqa: F841 (for `concurrency.background`, which says what blocks an event loop)
         with _staying():
             value = await arun(*args, **kwargs)
         call = _current.get()

@@ -9,6 +9,7 @@ LLMCompilerError
 ├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
 ├── ToolTransferError(TypeError)       what a tool takes, gives or raises cannot be carried to its executor or back
 ├── WorkerLostError(ConnectionError)   the executor's worker died, or the executor was closed, during a call
+├── LoopBlockedError(RuntimeError)     a tool blocks the event loop that a synchronous run shares with others
 ├── LocalModelError(RuntimeError)      in `local`: the local model cannot be had or cannot run
 └── in `evaluation`
     ├── DataError                      a dataset is not there or is not what was expected
@@ -27,6 +28,7 @@ __all__ = (
     "ConfigurationError",
     "Diagnostic",
     "LLMCompilerError",
+    "LoopBlockedError",
     "ObservationError",
     "ObservationPathError",
     "PlanCheckError",
@@ -105,6 +107,13 @@ class ConfigurationError(LLMCompilerError, ValueError):
 
 class ToolTransferError(LLMCompilerError, TypeError):
     """A tool's arguments, value or exception cannot be carried to the executor it runs in, or back."""
+
+
+class LoopBlockedError(LLMCompilerError, RuntimeError):
+    """An asynchronous tool blocks the event loop that a synchronous run shares with others: the run is given up.
+
+    What had been done is kept by the checkpointer, as after a crash.
+    """
 
 
 class WorkerLostError(LLMCompilerError, ConnectionError):

@@ -76,7 +76,7 @@ class Fetching:
             limited = bool(run.config.get("max_concurrency")) or run.nests
             return run.update(_call_tasks_inside(run) if limited else _call_tasks(run))
         finally:
-            run_in_background(run.aclose())
+            run_in_background(run.aclose(), loop=run.loop)
 
 
 async def _acall_tasks(run: _Run) -> list[TaskResult]:
@@ -93,7 +93,7 @@ def _call_tasks(run: _Run) -> list[TaskResult]:
     """Do the same for a synchronous caller."""
     futures: list[Any] = []
     for record in run.order:
-        future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run.body(record))))()
+        future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run, record)))()
         future.add_done_callback(run.restorer(record))
         futures.append(future)
     concurrent.futures.wait(futures)
@@ -158,11 +158,13 @@ def _all_done(results: Sequence[TaskResult | BaseException]) -> list[TaskResult]
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-def _in_background(body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> Callable[[], TaskResult]:
-    def run() -> TaskResult:
-        return run_in_background(body())
+def _in_background(run: _Run, record: TaskRecord) -> Callable[[], TaskResult]:
+    body = run.body(record)
 
-    return run
+    def call() -> TaskResult:
+        return run_in_background(body(), loop=run.loop)
+
+    return call
 
 
 class _Run:
@@ -177,7 +179,8 @@ class _Run:
         self._settings = settings
         self._state = state = revision.state if revision else state
         self._sync = sync
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        """Runs its tasks."""
         rounds, self._records = state["rounds"], state["tasks"]
         self._bodies: dict[int, TaskBody] = {}
         self._by_index = {record["index"]: record for record in self._records}
@@ -200,7 +203,7 @@ class _Run:
         self._expiry: asyncio.TimerHandle | None = None
         if (left := settings.time_left(state)) is not None:
             what = f"the turn's deadline of {settings.deadline:g} s"
-            self._expiry = self._loop.call_later(left, self.executor.expire, what)
+            self._expiry = self.loop.call_later(left, self.executor.expire, what)
         self.order = self._ordered(
             [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
         )
@@ -262,7 +265,7 @@ class _Run:
 
         def done(future: Any) -> None:
             if not future.cancelled() and future.exception() is None:
-                self._loop.call_soon_threadsafe(restore, future.result())
+                self.loop.call_soon_threadsafe(restore, future.result())
 
         return done
 

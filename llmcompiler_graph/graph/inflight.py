@@ -32,6 +32,11 @@ class _Handed(NamedTuple):
     loop: asyncio.AbstractEventLoop
     run: UUID | None
 
+    def cancel(self) -> None:
+        """Cancel the work, from whatever thread."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.work.cancel)
+
 
 class InFlight(BaseCallbackHandler):
     """The calls under way between two nodes, of all runs of one graph. A callback handler of the graph."""
@@ -51,9 +56,15 @@ class InFlight(BaseCallbackHandler):
         self._handed[id(key)] = _Handed(key, work, asyncio.get_running_loop(), run)
 
     def take_over(self, key: object) -> Work | None:
-        """Take what was left with that very object; `None` if there is nothing."""
+        """Take what was left with that very object; `None` if there is nothing. Call it in the node.
+
+        Work on another loop, which is blocked, is given up.
+        """
         handed = self._handed.pop(id(key), None)
-        return None if handed is None else handed.work
+        if handed is None or handed.loop is asyncio.get_running_loop():
+            return None if handed is None else handed.work
+        handed.cancel()
+        return None
 
     def on_chain_start(
         self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
@@ -66,8 +77,8 @@ class InFlight(BaseCallbackHandler):
         if self._runs.pop(run_id, None) != run_id:
             return
         for handed in list(self._handed.values()):  # other runs may change it meanwhile, in their threads
-            if handed.run == run_id and self.take_over(handed.key) and not handed.loop.is_closed():
-                handed.loop.call_soon_threadsafe(handed.work.cancel)
+            if handed.run == run_id and self._handed.pop(id(handed.key), None) is not None:
+                handed.cancel()
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """Do the same for a run that was ended."""

@@ -200,8 +200,10 @@ class TaskBody:
             called: Any = langgraph_task(name=name)(cast("Any", body))()
             return cast("asyncio.Future[Any]", called)
 
+        loop = asyncio.get_running_loop()
+
         def in_background() -> Any:
-            return run_in_background(body())
+            return run_in_background(body(), loop=loop)
 
         called = langgraph_task(name=name)(cast("Any", in_background))()
         return asyncio.wrap_future(called)
