@@ -46,8 +46,8 @@ class ScriptedModel(BaseChatModel):
     """A chat model that replies from a script and remembers what it was asked.
 
     Replies are streamed in pieces, evenly over `seconds_per_reply`, the last piece at its end. A reply may be an
-    `AIMessage` with tool calls and `usage_metadata`, an exception, which is raised, or a function of the messages. A
-    script that ran out is an error.
+    `AIMessage` with content blocks, tool calls and `usage_metadata`, an exception, which is raised, or a function of
+    the messages. A script that ran out is an error.
     """
 
     replies: list[Any] = Field(default_factory=list)
@@ -97,7 +97,11 @@ class ScriptedModel(BaseChatModel):
         return said if isinstance(said, AIMessage) else AIMessage(str(said))
 
     def _pieces(self, reply: AIMessage) -> list[AIMessageChunk]:
-        pieces = [AIMessageChunk(content=piece) for piece in self._cut(reply.text)] if reply.text else []
+        if isinstance(reply.content, str):
+            pieces = [AIMessageChunk(content=piece) for piece in self._cut(reply.content)]
+        else:
+            blocks = [{"type": "text", "text": each} if isinstance(each, str) else each for each in reply.content]
+            pieces = [piece for index, block in enumerate(blocks) for piece in self._block_pieces(block, index)]
         for position, call in enumerate(reply.tool_calls):
             name: str | None = call["name"]
             for piece in self._cut(json.dumps(call["args"], ensure_ascii=False)):
@@ -107,7 +111,17 @@ class ScriptedModel(BaseChatModel):
         pieces = pieces or [AIMessageChunk(content="")]
         pieces[-1].usage_metadata = reply.usage_metadata
         pieces[-1].response_metadata = reply.response_metadata
+        pieces[-1].additional_kwargs = reply.additional_kwargs
         return pieces
+
+    def _block_pieces(self, block: dict[Any, Any], index: int) -> list[AIMessageChunk]:
+        """Cut the text of a content block as providers do: what else it has comes with the last piece."""
+        if block.get("type") != "text":
+            return [AIMessageChunk(content=[{**block, "index": index}])]
+        contents = [{"type": "text", "text": piece, "index": index} for piece in self._cut(block["text"])]
+        if contents:
+            contents[-1] |= {key: value for key, value in block.items() if key not in contents[-1]}
+        return [AIMessageChunk(content=[each]) for each in contents]
 
     def _cut(self, text: str) -> list[str]:
         if self.chunk_size == 0:

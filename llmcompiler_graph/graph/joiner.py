@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+import warnings
+from collections.abc import Mapping
 from types import UnionType
 from typing import Any, Protocol
 
@@ -15,22 +15,26 @@ from langgraph.config import get_stream_writer
 from typing_extensions import TypeVar
 
 from llmcompiler_graph.core.arguments import refused
-from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
-from llmcompiler_graph.core.language.decision_parser import DecisionParser
+from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable
+from llmcompiler_graph.graph.reply import Reply
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
-from llmcompiler_graph.models.lazy import ChatModel, LazyModel
-from llmcompiler_graph.models.replies import reply_stream
-from llmcompiler_graph.models.streaming import AnswerStream, unstreamed_config
+from llmcompiler_graph.models.lazy import LazyModel
+from llmcompiler_graph.models.streaming import unstreamed_config
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
 
 __all__ = ("Joiner", "Strategy", "answer_form")
 
 ResponseT_co = TypeVar("ResponseT_co", covariant=True, default=Any)
 
-_NO_MORE_PLANS = "No other plan is possible. Write the answer to the question now, from what is known."
+_NOTHING = "(nothing)"  # some providers refuse empty messages
+_NOW = "Write the answer to the question now, from what is known."
+_NOW_OR_REPLAN = "Finish with the answer, or replan."
+_NO_MORE_PLANS = f"No other plan is possible. {_NOW}"
+_EMPTY = "Your reply was empty."
+_REFUSED = "You refused to reply."
 _STRUCTURED = "Give the answer in the form asked for."
 
 
@@ -87,6 +91,7 @@ class Joiner:
         self._name = name
         self._form: Any = form
         self._dialect = dialect or TextDialect()
+        self._tools = frozenset(spec.name for spec in settings.specs)
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
@@ -98,21 +103,21 @@ class Joiner:
         now = turn_clock(state)
         began, teller = now(), Teller(get_stream_writer(), now)
 
-        def begin(replan: str) -> Draft:
-            teller.replanning(_feedback(replan))
+        def begin(feedback: str) -> Draft:
+            teller.replanning(feedback)
             return Draft(self._settings, self._shared, state, sync=sync)
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
-        reply = _Reply(self._name, self._model, think_tag(rounds), begin_plan)
+        reply = Reply(self._name, self._model, self._tools, think_tag(rounds), begin_plan)
         decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
-        if isinstance(decision, Replan) and (last or self._overdue(state)):
-            # asked to answer with what there is, it asked for more: ask once again, and take what it says
-            await reply.drop_plan()
-            prompt += [AIMessage(reply.text), HumanMessage(_NO_MORE_PLANS)]
-            grammar = await self._grammar(state, may_replan=False)
-            decision = await reply.read(asked, prompt, grammar, sync=sync)
-            if isinstance(decision, Replan):
-                decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
+        last = last or self._overdue(state)
+        if request := _asked_again(decision, reply, last=last):
+            if last:
+                await reply.drop_plan()
+            prompt += [AIMessage(reply.text.strip() or reply.refusal or _NOTHING), HumanMessage(request)]
+            decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
+        if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none
+            decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
         one["joining"] = Span(started=began, finished=now())
         one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
@@ -120,20 +125,17 @@ class Joiner:
         if isinstance(decision, Replan):
             plan = ""
             if reply.draft is None:
-                teller.replanning(decision.feedback)
+                teller.replanning(decision.feedback or decision.thought)
             else:
                 plan = reply.draft.text
                 self._shared.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
             return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
-        await reply.answered(decision.answer)
-        answer = AIMessage(
-            decision.answer,
-            id=reply.id,
-            name=self._name,
-            usage_metadata=reply.usage,
-            response_metadata=reply.metadata,
-        )
+        answer = reply.answer(decision.answer or reply.refusal)
+        if not answer.content:
+            msg = f"the joiner's model said nothing, also when asked again ({reply.stopped_by}): the answer is empty"
+            warnings.warn(msg, stacklevel=2)
+        await reply.answered(decision.answer or reply.refusal)
         update |= {"decision": "finish", "messages": [answer]}
         if self._form is not None:
             update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
@@ -190,121 +192,14 @@ class Joiner:
         return given["parsed"], given["raw"].usage_metadata
 
 
-class _Reply:
-    """A reply while it is read: what belongs to the answer is shown at once in `stream_mode="messages"`.
-
-    Args:
-        name: Whose the answer is.
-        source: What the model is got from.
-        think_tag: What ends its thoughts if they are known to begin in its prompt.
-        begin: Makes the draft of the plan that stands below a replan, told the reply up to there; `None` to read none.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        source: LazyModel,
-        think_tag: str = "",
-        begin: Callable[[str], Draft] | None = None,
-    ) -> None:
-        self.text = ""
-        self.usage: UsageMetadata | None = None
-        self.metadata: dict[str, Any] = {}
-        self.draft: Draft | None = None
-        self.think_tag = think_tag
-        self._stream = AnswerStream(name)
-        self.id = self._stream.message_id
-        """The id of the answer."""
-        self._source = source
-        self._begin = begin
-        self._shown = False
-        self._drafted = 0  # where the part of the text begins that the draft has not seen
-
-    async def read(
-        self, model: ChatModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
-    ) -> Finish | Replan:
-        parser = DecisionParser(plans=self._begin is not None)
-        self.text, self.metadata = "", {}
-        usage: UsageMetadata | None = None
-        try:
-            pieces = reply_stream(
-                model,
-                prompt,
-                sync=sync,
-                grammar=grammar,
-                source=self._source,
-                think_tag=self.think_tag,
-                answers=True,
-            )
-            async with aclosing(pieces):  # type: ignore[type-var]
-                async for piece in pieces:
-                    message, text = piece.message, str(piece.message.text)
-                    if piece.unopened is not None:
-                        self._take(parser, piece.unopened)
-                        if self._shown:  # cannot be taken back: the tag belongs to the answer
-                            text = f"\n{text}"
-                        else:
-                            self.think_tag = piece.think_tag
-                            parser = await self._begin_anew()
-                    usage = add_usage(usage, message.usage_metadata) if message.usage_metadata else usage
-                    self.metadata |= message.response_metadata
-                    self._take(parser, text)
-            if self.draft is not None:
-                self.draft.close()
-        except BaseException:
-            await self.drop_plan()
-            await self._stream.abandon()
-            raise
-        if usage is not None:
-            self.usage = add_usage(self.usage, usage)
-        decision, rest = parser.close()
-        self._show(rest)
-        return decision
-
-    async def answered(self, answer: str) -> None:
-        """Say that this is the answer; it is shown if it was not while it was written."""
-        if not self._shown:
-            self._stream.put(answer)
-        await self._stream.aclose(self.usage)
-
-    def _take(self, parser: DecisionParser, text: str) -> None:
-        self.text += text
-        self._show(parser.feed(text))
-        self._plan(parser.plan_start)
-
-    async def _begin_anew(self) -> DecisionParser:
-        """Give up what was read so far: it was a thought."""
-        self.text, self._drafted = "", 0
-        if self.draft is not None:
-            await self.draft.executor.aclose()
-            self.draft = None
-        return DecisionParser(plans=self._begin is not None)
-
-    async def drop_plan(self) -> None:
-        """Cancel what was begun of a plan, and read no other."""
-        self._begin = None
-        if self.draft is not None:
-            await self.draft.executor.aclose()
-            self.draft = None
-
-    def _plan(self, start: int | None) -> None:
-        """Begin the tasks that the reply has below its `Replan`, from where they start."""
-        if self.draft is None and self._begin is not None and start is not None:
-            self.draft, self._drafted = self._begin(self.text[:start]), start
-        if self.draft is not None:
-            self.draft.feed(self.text[self._drafted :])
-            self._drafted = len(self.text)
-
-    def _show(self, piece: str) -> None:
-        if piece:
-            self._shown = True
-            self._stream.put(piece)
+def _asked_again(decision: Finish | Replan, reply: Reply, *, last: bool) -> str:
+    """What to ask the model once more, if its reply is no decision that can be taken."""
+    if isinstance(decision, Replan):
+        return _NO_MORE_PLANS if last else ""
+    if reply.answer(decision.answer).content:
+        return ""
+    return f"{_REFUSED if reply.refusal else _EMPTY} {_NOW if last else _NOW_OR_REPLAN}"
 
 
 def _counted(one: Round, joiner: UsageMetadata | None) -> dict[str, Any]:
     return one["usage"] if joiner is None else {**one["usage"], "joiner": joiner}
-
-
-def _feedback(replan: str) -> str:
-    decision = parse_decision(replan)
-    return decision.feedback if isinstance(decision, Replan) else ""

@@ -344,9 +344,9 @@ def _earlier(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
 
 
 def _bare(answer: AIMessage) -> AIMessage:
-    """An answer without what its provider said of it, and without a name that providers refuse."""
+    """The text of an answer, without what its provider added to it, and without a name that providers refuse."""
     name = answer.name if re.fullmatch(r"[^\s<|\\/>]+", answer.name or "") else None
-    return AIMessage(answer.content, name=name)
+    return AIMessage(answer.text, name=name)
 
 
 def _call(call: ToolCall) -> str:
@@ -374,7 +374,7 @@ def _returned(message: ToolMessage, limit: int) -> str:
 def _is_said(message: AnyMessage) -> bool:
     """Whether a message of an earlier turn is a question or an answer; some providers refuse empty answers."""
     if isinstance(message, AIMessage):
-        return bool(message.content) and not message.tool_calls
+        return bool(message.text) and not message.tool_calls
     return not isinstance(message, ToolMessage | SystemMessage)
 
 

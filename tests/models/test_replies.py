@@ -156,7 +156,8 @@ async def test_thinking_before_tool_calls() -> None:
 
 
 async def test_nothing_but_thinking() -> None:
-    """It is no plan and no answer."""
-    model = ScriptedModel(['<think>1. look("never")', "<think>Finish: never"])
-    final = await create_llm_compiler(model, [look]).ainvoke(QUESTION)
+    """It is no plan and no answer: the joiner is asked once more."""
+    model = ScriptedModel(['<think>1. look("never")', "<think>Finish: never", "<think>Finish: never"])
+    with pytest.warns(UserWarning, match="said nothing"):
+        final = await create_llm_compiler(model, [look], max_repairs=0).ainvoke(QUESTION)
     assert (final["tasks"], final["messages"][-1].content) == ([], "")

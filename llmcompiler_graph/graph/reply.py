@@ -1,0 +1,171 @@
+"""The joiner's reply while it is read: its answer is shown, and the plan in it begun, as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+
+from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.decision_parser import DecisionParser
+from llmcompiler_graph.graph.draft import Draft
+from llmcompiler_graph.models.answers import answer_content, answer_extras, merged, refusal
+from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.replies import reply_stream
+from llmcompiler_graph.models.streaming import AnswerStream
+
+__all__ = ("Reply",)
+
+
+class Reply:
+    """Reads the joiner's reply, and the one after it if it is asked again.
+
+    Args:
+        name: Whose the answer is.
+        source: What the model is got from.
+        tools: What plans may call.
+        think_tag: What ends its thoughts if they are known to begin in its prompt.
+        begin: Makes the draft of the plan that stands below a replan, told the feedback; `None` to read none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: LazyModel,
+        tools: frozenset[str] = frozenset(),
+        think_tag: str = "",
+        begin: Callable[[str], Draft] | None = None,
+    ) -> None:
+        self.text = ""
+        """What the model says."""
+        self.usage: UsageMetadata | None = None
+        """The tokens of all replies."""
+        self.draft: Draft | None = None
+        """The plan in it."""
+        self.think_tag = think_tag
+        """What ended a thought that had begun in the prompt, if one had."""
+        self._name = name
+        self._stream = AnswerStream(name)
+        self._source = source
+        self._tools = tools
+        self._begin = begin
+        self._shown = False
+        self._drafted = 0  # where the part of the text begins that the draft has not seen
+        self._given = AIMessage("")  # the reply as it came
+        self._metadata: dict[str, Any] = {}
+
+    async def read(
+        self, model: ChatModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
+    ) -> Finish | Replan:
+        """Ask the model, and read what it says."""
+        parser = self._parser()
+        self.text, self._metadata = "", {}
+        given: list[AIMessage] = []
+        try:
+            pieces = reply_stream(
+                model,
+                prompt,
+                sync=sync,
+                grammar=grammar,
+                source=self._source,
+                think_tag=self.think_tag,
+                answers=True,
+            )
+            async with aclosing(pieces):  # type: ignore[type-var]
+                async for piece in pieces:
+                    if piece.given is not None:
+                        given.append(piece.given)
+                        self._metadata |= piece.given.response_metadata
+                    text = str(piece.message.text)
+                    if piece.unopened is not None:
+                        self._take(parser, piece.unopened)
+                        if self._shown:  # cannot be taken back: the tag belongs to the answer
+                            text = f"\n{text}"
+                        else:
+                            self.think_tag = piece.think_tag
+                            await self._drop_draft()
+                            self.text, parser = "", self._parser()
+                    self._take(parser, text)
+            decision, rest = parser.close()
+            self._plan_whole(decision)
+            if self.draft is not None:
+                self.draft.close()
+        except BaseException:
+            await self.drop_plan()
+            await self._stream.abandon()
+            raise
+        self._given = merged(given)
+        if (usage := self._given.usage_metadata) is not None:
+            self.usage = add_usage(self.usage, usage)
+        self._show(rest)
+        return decision
+
+    def answer(self, text: str) -> AIMessage:
+        """Make the message of the answer."""
+        return AIMessage(
+            answer_content(self._given, text),
+            id=self._stream.message_id,
+            name=self._name,
+            usage_metadata=self.usage,
+            response_metadata=self._metadata,
+            additional_kwargs=answer_extras(self._given),
+        )
+
+    @property
+    def refusal(self) -> str:
+        """What the model says that refuses to reply, if it does."""
+        return refusal(self._given)
+
+    @property
+    def stopped_by(self) -> str:
+        """Why the reply ended, as the provider says it."""
+        return str(self._metadata.get("finish_reason") or self._metadata.get("stop_reason") or "it says not why")
+
+    async def answered(self, answer: str) -> None:
+        """Say that this is the answer; it is shown if it was not while it was written."""
+        if not self._shown:
+            self._stream.put(answer)
+        await self._stream.aclose(self.usage)
+
+    async def drop_plan(self) -> None:
+        """Cancel what was begun of a plan, and read no other."""
+        self._begin = None
+        await self._drop_draft()
+
+    async def _drop_draft(self) -> None:
+        self._drafted = 0
+        if self.draft is not None:
+            await self.draft.executor.aclose()
+            self.draft = None
+
+    def _parser(self) -> DecisionParser:
+        return DecisionParser(plans=self._begin is not None, tools=self._tools)
+
+    def _take(self, parser: DecisionParser, text: str) -> None:
+        self.text += text
+        self._show(parser.feed(text))
+        start = parser.plan_start
+        if self.draft is None and self._begin is not None and start is not None:
+            self.draft, self._drafted = self._begin(_feedback(self.text[:start])), start
+        if self.draft is not None:
+            self.draft.feed(self.text[self._drafted :])
+            self._drafted = len(self.text)
+
+    def _plan_whole(self, decision: Finish | Replan) -> None:
+        """Begin the tasks of a reply that is a plan and says nothing of replanning."""
+        if self.draft is None and self._begin is not None and isinstance(decision, Replan) and decision.plan:
+            self.draft = self._begin(decision.thought)
+            self.draft.feed(decision.plan)
+
+    def _show(self, piece: str) -> None:
+        if piece:
+            self._shown = True
+            self._stream.put(piece)
+
+
+def _feedback(replan: str) -> str:
+    decision = parse_decision(replan)
+    return decision.feedback if isinstance(decision, Replan) else ""
