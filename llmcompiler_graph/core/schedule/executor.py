@@ -5,7 +5,7 @@ No polling, no level barriers, no thread held by a waiting task: a waiting task 
 A task's calls can be made in two ways. Once somebody `run`s the task (its LangGraph `@task`, when the plan is
 complete), they are made there, in that context. Before that they are made *detached*, early, while the plan is still
 being written, if the unit allows it (see its rules on held tasks) and the executor was given a function to make them.
-Whoever runs the task later adopts them. A call that nobody can make yet takes no place from others.
+Whoever runs the task later adopts them. A call that nobody can make yet takes no slot from others.
 
 A call that turns out to need a human raises `Suspended`. A detached one is made again where the task is run. One made
 there ends the task, once all its calls are back: what they want to ask is raised by every `run` of the task and of
@@ -159,7 +159,7 @@ class Executor:
         return self._unit.arguments.get(index, ())
 
     async def run(self, index: int, call: Call) -> Observation:
-        """Answer for a task: make its calls from here, or adopt those under way, and wait for its observation.
+        """Run a task from its `@task`: make its calls here, or adopt those under way, and wait for its observation.
 
         Raises:
             Exception: What `call` raised, for this task or for one it waits for.

@@ -113,7 +113,7 @@ def test_limits_keep_all_places_busy(tasks: list[Task], limit: int) -> None:
 
 
 def test_critical_path_goes_first() -> None:
-    """Where there is one place, the call the longest chain waits for is made before those written earlier."""
+    """Where there is one slot, the call the longest chain waits for is made before those written earlier."""
     tasks = [sleep_task(1, 1), sleep_task(2, 1), sleep_task(3, 1), sleep_task(4, 1, 3), sleep_task(5, 1, 4)]
     order: list[int] = []
 
@@ -382,7 +382,7 @@ def test_a_task_that_was_only_known_to_be_unusable() -> None:
 
 
 def test_calls_nobody_can_make_yet_take_no_place() -> None:
-    """Without early calls, room is for tasks that somebody runs: one that nobody runs keeps nobody waiting."""
+    """Without early calls, slots are for tasks that somebody runs: one that nobody runs keeps nobody waiting."""
 
     async def main() -> None:
         executor = Executor(TaskFetchingUnit(max_concurrency=1))

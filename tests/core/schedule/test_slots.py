@@ -10,7 +10,7 @@ from llmcompiler_graph.core.schedule.slots import Slots
 
 
 def call(index: int, element: int | None = None, tool: str = "f") -> ReadyCall:
-    """A call of which nothing but its place and its tool matters."""
+    """A call of which nothing but its task, element and tool matters."""
     return ReadyCall(index, element, tool, {})
 
 

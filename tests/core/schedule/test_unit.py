@@ -228,7 +228,7 @@ def test_rejected_and_then_replaced(abcde: tuple[int, ...]) -> None:
 
 
 def test_rejected_while_it_runs(abcde: tuple[int, ...]) -> None:
-    """`a (running, then unusable) → b`: b is skipped at once, a's late result is dropped, its place is free again."""
+    """`a (running, then unusable) → b`: b is skipped at once, a's late result is dropped, its slot is free again."""
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(a), task(b, a), task(c)])
@@ -237,8 +237,8 @@ def test_rejected_while_it_runs(abcde: tuple[int, ...]) -> None:
     assert unit.observations[a] == failed("bad")
 
 
-def test_rejected_while_it_waits_for_room(abcde: tuple[int, ...]) -> None:
-    """`a ∥ b with room for one`: b, rejected while waiting, never starts."""
+def test_rejected_while_it_waits_for_a_slot(abcde: tuple[int, ...]) -> None:
+    """`a ∥ b with one slot`: b, rejected while waiting, never starts."""
     a, b, *_ = abcde
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(a), task(b)])
@@ -315,7 +315,7 @@ def test_a_fan_out_of_which_all_calls_fail_has_no_value() -> None:
 
 
 def test_fan_out_takes_a_place_per_call() -> None:
-    """With room for two, the third element waits; a later task waits behind it."""
+    """With two slots, the third element waits; a later task waits behind it."""
     unit = TaskFetchingUnit(max_concurrency=2)
     unit.restore(1, done([0, 1, 2]))
     assert unit.add(task(2, x=Reference(1, (ALL,)))) == [Release(2), start(2, 0, x=0), start(2, 1, x=1)]
@@ -339,7 +339,7 @@ def test_fan_out_with_lists_of_different_length_fails() -> None:
 
 
 def test_limit_starts_the_critical_path_first() -> None:
-    """1 (running), 2, 3 → 4 → 5, 6 → 7 with room for one: 3 before 6 before 2."""
+    """1 (running), 2, 3 → 4 → 5, 6 → 7 with one slot: 3 before 6 before 2."""
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(1), task(2), task(3), task(4, 3), task(5, 4), task(6), task(7, 6)])
     order = [1]
@@ -349,7 +349,7 @@ def test_limit_starts_the_critical_path_first() -> None:
 
 
 def test_limit_looks_at_what_was_added_since() -> None:
-    """1 (running), 2, 3, 4 with room for one: a chain written behind 4 moves it before 3, sorted already or not."""
+    """1 (running), 2, 3, 4 with one slot: a chain written behind 4 moves it before 3, sorted already or not."""
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(n) for n in range(1, 5)])
     assert started(unit.finished(1, None, done())) == [2]
@@ -368,7 +368,7 @@ def test_limit_of_one_tool_leaves_others_alone() -> None:
 
 
 def test_both_limits_hold() -> None:
-    """Room for two calls, one of them of the slow tool: the free place goes to another tool."""
+    """Two slots, one of them of the slow tool: the free slot goes to another tool."""
     unit = TaskFetchingUnit(max_concurrency=2, tool_concurrency={"slow": 1})
     assert started(add_all(unit, [task(1, tool="slow"), task(2, tool="slow"), task(3), task(4)])) == [1, 3]
     assert started(unit.finished(3, None, done())) == [4]
@@ -377,7 +377,7 @@ def test_both_limits_hold() -> None:
 
 
 def test_a_shared_call_counts_the_chains_of_all_it_serves() -> None:
-    """1 (running), 2 ≡ 3 → 4 → 5, 6 → 7 with room for one: 2 goes before 6, because its call serves 3."""
+    """1 (running), 2 ≡ 3 → 4 → 5, 6 → 7 with one slot: 2 goes before 6, because its call serves 3."""
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     shared = [task(2, tool="read"), task(3, tool="read"), task(4, 3), task(5, 4)]
     add_all(unit, [task(1), *shared, task(6), task(7, 6)])
@@ -394,7 +394,7 @@ def test_a_call_that_turns_out_to_be_shared_gains_its_chain() -> None:
 
 
 def test_effects_in_turn_count_as_a_chain() -> None:
-    """1 (running), 2, 3 send, 4 send, with room for one: 3 goes before 2, because 4 waits for it."""
+    """1 (running), 2, 3 send, 4 send, with one slot: 3 goes before 2, because 4 waits for it."""
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     add_all(unit, [task(1), task(2), task(3, tool="send"), task(4, tool="send")])
     unit.claim(3)
@@ -425,7 +425,7 @@ def test_claimed_before_it_was_added_or_released() -> None:
     assert unit.finished(1, None, done()) == [Finished(1, done()), Release(2), start(2)]
 
 
-def test_claimed_without_room_waits(abcde: tuple[int, ...]) -> None:
+def test_claimed_without_a_slot_waits(abcde: tuple[int, ...]) -> None:
     """A claim does not go over the limit."""
     a, b, *_ = abcde
     unit = TaskFetchingUnit(held=["ask"], max_concurrency=1)
@@ -494,7 +494,7 @@ def test_equal_calls_of_read_only_tools_are_made_once(abcde: tuple[int, ...]) ->
 
 
 def test_equal_to_a_finished_call(abcde: tuple[int, ...]) -> None:
-    """`a done, b ≡ a`: b is done by its `add`, even without room."""
+    """`a done, b ≡ a`: b is done by its `add`, even without a slot."""
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     unit.add(task(a, tool="read", q="K2"))
@@ -637,8 +637,8 @@ def test_reads_are_made_again_after_a_change(abcde: tuple[int, ...]) -> None:
     assert unit.add(task(e, tool="read")) == [Release(e), Finished(e, done(2))]
 
 
-def test_a_read_that_waits_for_room_serves_whom_comes_after_a_change(abcde: tuple[int, ...]) -> None:
-    """`a changes something, b waits for its place, c ≡ b after a`: b has read nothing yet, so it serves c too."""
+def test_a_read_that_waits_for_a_slot_serves_whom_comes_after_a_change(abcde: tuple[int, ...]) -> None:
+    """`a changes something, b waits for its slot, c ≡ b after a`: b has read nothing yet, so it serves c too."""
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     add_all(unit, [task(a, tool="write")])
@@ -697,7 +697,7 @@ def test_a_rejected_task_serves_nobody_even_if_it_is_claimed(abcde: tuple[int, .
 
 
 def test_suspended_calls_give_their_place_back(abcde: tuple[int, ...]) -> None:
-    """`a (suspended) ∥ b with room for one`: b starts, and a again once it is claimed and b is done."""
+    """`a (suspended) ∥ b with one slot`: b starts, and a again once it is claimed and b is done."""
     a, b, *_ = abcde
     unit = TaskFetchingUnit(max_concurrency=1)
     add_all(unit, [task(a, x=1), task(b)])
@@ -708,7 +708,7 @@ def test_suspended_calls_give_their_place_back(abcde: tuple[int, ...]) -> None:
 
 
 def test_suspended_elements_are_made_again_alone(abcde: tuple[int, ...]) -> None:
-    """b[0 ✓, 1 suspended, 2 waiting for room]: the claim brings back the second element only."""
+    """b[0 ✓, 1 suspended, 2 waiting for a slot]: the claim brings back the second element only."""
     a, b, *_ = abcde
     unit = TaskFetchingUnit(max_concurrency=2)
     unit.restore(a, done(["p", "q", "r"]))
@@ -815,7 +815,7 @@ def test_only_done_read_only_calls_serve_later_ones(tool: str, observation: Obse
 
 
 def test_restored_while_it_waits_or_runs(abcde: tuple[int, ...]) -> None:
-    """`a (running) and b (waiting for room), both restored`: a's late result is dropped, b never starts."""
+    """`a (running) and b (waiting for a slot), both restored`: a's late result is dropped, b never starts."""
     a, b, c, *_ = abcde
     unit = TaskFetchingUnit(TOOLS, max_concurrency=1)
     add_all(unit, [task(a, tool="read"), task(b), task(c, tool="read")])

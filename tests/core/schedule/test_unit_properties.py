@@ -143,7 +143,7 @@ class Unit(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self.tasks)
     def claim(self, data: st.DataObject) -> None:
-        """Somebody answers for a task."""
+        """The `@task` of a task runs."""
         self.claim_one(data.draw(st.sampled_from(list(self.tasks))))
 
     def claim_one(self, index: int) -> None:
@@ -293,7 +293,7 @@ class Unit(RuleBasedStateMachine):
         return key(self.tasks[call[0]].tool, self.resolved[call[0]][call])
 
     def check_start(self, start: Start) -> None:
-        """A call is made of a released, allowed task, with its own arguments, never twice, and where there is room."""
+        """A call is made of a released, allowed task, with its own arguments, never twice, and where there is a slot."""
         task, call = self.tasks[start.index], (start.index, start.element)
         assert start.index in self.released
         assert start.index not in self.observed, "started after its end"
@@ -374,7 +374,7 @@ class Unit(RuleBasedStateMachine):
                 self.check_greedy(task)
 
     def check_greedy(self, task: Task) -> None:
-        """A task that may start has started all its calls, or there is no room, or an equal call serves it."""
+        """A task that may start has started all its calls, or there is no slot, or an equal call serves it."""
         idle = {*self.asleep.get(task.index, ()), *self.unserved.get(task.index, ())}
         waiting = set(self.calls(task)) - self.made - idle
         full = self.limit is not None and len(self.under_way) >= self.limit
