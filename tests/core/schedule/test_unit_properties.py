@@ -293,7 +293,7 @@ class Unit(RuleBasedStateMachine):
         return key(self.tasks[call[0]].tool, self.resolved[call[0]][call])
 
     def check_start(self, start: Start) -> None:
-        """A call is made of a released, allowed task, with its own arguments, never twice, and where there is a slot."""
+        """A call is made of a released, allowed task, with its own arguments, never twice, and within the slots."""
         task, call = self.tasks[start.index], (start.index, start.element)
         assert start.index in self.released
         assert start.index not in self.observed, "started after its end"
