@@ -102,22 +102,29 @@ def _problems(example: PlanExample, tools: Sequence[ToolSpec]) -> str:
     for number, tasks in enumerate(plans, 1):
         where = f"plan {number}, " if len(plans) > 1 else ""
         found += (f"{where}{problem}" for task in tasks for problem in checker.check(task).diagnostics)
-    for number, outcome in enumerate(example.outcomes, 1):
-        if number > len(plans):
-            return "\n".join([*found, f"outcome {number} is that of no plan: the one before it gives no next plan"])
-        indices = {task.index for task in plans[number - 1]}
-        if indices != set(outcome.observations):
-            listed = ", ".join(map(str, sorted(indices))) or "none"
-            found.append(f"outcome {number} must have an observation for each task of its plan: {listed}")
-        replans = isinstance(parse_decision(outcome.reply), Replan)
-        if replans != bool(outcome.plan):
-            lacks = "`reply` is no `Replan: …`" if outcome.plan else "`reply` asks for another plan"
-            found.append(f"outcome {number}: {lacks}, but `plan` is {'given' if outcome.plan else 'empty'}")
+    for number, (tasks, outcome) in enumerate(zip(plans, example.outcomes, strict=False), 1):
+        found += (f"outcome {number}{problem}" for problem in _problems_with(outcome, tasks))
+    if len(example.outcomes) > len(plans):
+        found.append(f"outcome {len(plans) + 1} is that of no plan: the one before it gives no next plan")
     return "\n".join(found)
+
+
+def _problems_with(outcome: Outcome, tasks: Sequence[Task]) -> Iterator[str]:
+    """What is wrong with what came of a plan."""
+    indices = {task.index for task in tasks}
+    if indices != set(outcome.observations):
+        listed = ", ".join(map(str, sorted(indices))) or "none"
+        yield f" must have an observation for each task of its plan: {listed}"
+    replans = isinstance(parse_decision(outcome.reply), Replan)
+    if outcome.plan and not replans:
+        yield ": `reply` is no `Replan: …`, but `plan` is given"
+    if replans and not outcome.plan:
+        yield ": `reply` asks for another plan, but `plan` is empty"
 
 
 # -- made of the tools -------------------------------------------------------------------------------------------------
 
+_NUMBERS = ("number", "integer")
 _LOOKED_AT = 24  # tools; more are not needed to find some that fit
 _EXPRESSIONS = ("expression", "expr", "formula")  # names of parameters; other calculators say so in their schemas
 
@@ -154,51 +161,54 @@ def _alone(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
 
 def _chained(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
     """A call, and one that takes a field of what it returned by name; of all its elements, if it returned a list."""
-    for consumer in tools:
-        for name in consumer.required:
-            for producer in tools:
-                for path, schema in _paths(producer):
-                    key = path[-1] if path else None
-                    named = isinstance(key, str) and (key == name or name.endswith(f"_{key}"))
-                    if named and producer is not consumer:
-                        given: dict[str, Value] = {**_constants(consumer, 0), name: Reference(1, path)}
-                        if fits(schema, consumer.parameters.get(name), consumer.definitions, producer.definitions):
-                            plan = [*_calls(producer, 1), Task(2, consumer.name, given)]
-                            yield from _checked(plan, tools, f"{_what(producer)}, then {_what(consumer)}")
+    for consumer, name, producer in ((c, name, p) for c in tools for name in c.required for p in tools if p is not c):
+        for path, schema in _paths(producer):
+            key = path[-1] if path else None
+            named = isinstance(key, str) and (key == name or name.endswith(f"_{key}"))
+            if named and fits(schema, consumer.parameters.get(name), consumer.definitions, producer.definitions):
+                given: dict[str, Value] = {**_constants(consumer, 0), name: Reference(1, path)}
+                plan = [*_calls(producer, 1), Task(2, consumer.name, given)]
+                yield from _checked(plan, tools, f"{_what(producer)}, then {_what(consumer)}")
 
 
 def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[str, Value]]:
     """Arguments of a call that reads two earlier calls, of types that fit."""
+    rest = _constants(consumer, 0)
     required = [name for name in consumer.parameters if name in consumer.required]
     for path, schema in _paths(producer):
-        if ALL in path:
-            continue
-        one, two = Reference(1, path), Reference(2, path)
-        number = _is(schema, producer, "number", "integer")
-        taking = [
-            name
-            for name in required
-            if fits(schema, consumer.parameters[name], consumer.definitions, producer.definitions)
-            and (number or _is(consumer.parameters[name], consumer, "string"))
-            and (not number or _is(consumer.parameters[name], consumer, "number", "integer"))
-        ]
-        rest = _constants(consumer, 0)
-        if len(taking) >= 2:
-            yield {**rest, taking[0]: one, taking[1]: two}
-        for name in required:
-            parameter = consumer.parameters[name]
-            if number and _is_expression(name, consumer):
-                yield {**rest, name: Template((one, " - ", two))}
-            elif _is(parameter, consumer, "array"):
-                items = at_path(parameter, (0,), consumer.definitions)
-                if number == _is(items, consumer, "number", "integer") and fits(
-                    schema, items, consumer.definitions, producer.definitions
-                ):
-                    yield {**rest, name: [one, two]}
+        if ALL not in path:
+            one, two = Reference(1, path), Reference(2, path)
+            taking = [name for name in required if _takes(consumer, consumer.parameters[name], producer, schema)]
+            if len(taking) >= 2:
+                yield {**rest, taking[0]: one, taking[1]: two}
+            for name in required:
+                if (both := _both_in_one(name, consumer, producer, schema, (one, two))) is not None:
+                    yield {**rest, name: both}
     if _is(producer.returns, producer, "string"):
         for name in required:
             if _is(consumer.parameters[name], consumer, "string") and not _is_expression(name, consumer):
-                yield {**_constants(consumer, 0), name: Template((Reference(1), " and ", Reference(2)))}
+                yield {**rest, name: Template((Reference(1), " and ", Reference(2)))}
+
+
+def _both_in_one(
+    name: str, consumer: ToolSpec, producer: ToolSpec, schema: Schema, both: tuple[Reference, Reference]
+) -> Value:
+    """An argument that takes two values of a type: an expression of two numbers, or a list; `None` if it takes none."""
+    parameter, number = consumer.parameters[name], _is(schema, producer, *_NUMBERS)
+    if number and _is_expression(name, consumer):
+        return Template((both[0], " - ", both[1]))
+    if not _is(parameter, consumer, "array"):
+        return None
+    items = at_path(parameter, (0,), consumer.definitions)
+    takes = fits(schema, items, consumer.definitions, producer.definitions)
+    return [*both] if takes and number == _is(items, consumer, *_NUMBERS) else None
+
+
+def _takes(consumer: ToolSpec, parameter: Schema, producer: ToolSpec, schema: Schema) -> bool:
+    """Whether a parameter is made for values of a type: a number for numbers, text for anything else."""
+    wanted = _NUMBERS if _is(schema, producer, *_NUMBERS) else ("string",)
+    fitting = fits(schema, parameter, consumer.definitions, producer.definitions)
+    return fitting and _is(parameter, consumer, *wanted)
 
 
 def _is(schema: Schema, tool: ToolSpec, *types: str) -> bool:
@@ -215,7 +225,7 @@ def _is_expression(name: str, tool: ToolSpec) -> bool:
 def _numbers_taken(tool: ToolSpec) -> int:
     """How many numbers a tool needs: those that take two are made to combine."""
     needed = [name for name in tool.required if name in tool.parameters]
-    return sum(_is(tool.parameters[name], tool, "number", "integer") or _is_expression(name, tool) for name in needed)
+    return sum(_is(tool.parameters[name], tool, *_NUMBERS) or _is_expression(name, tool) for name in needed)
 
 
 def _paths(tool: ToolSpec) -> Iterator[tuple[Path, Schema]]:
@@ -231,7 +241,7 @@ def _paths(tool: ToolSpec) -> Iterator[tuple[Path, Schema]]:
         for inner in alternatives(schema, tool.definitions):
             if isinstance(properties := inner.get("properties"), dict):
                 found += (((*prefix, name), of) for name, of in properties.items())
-    yield from sorted(found, key=lambda each: not _is(each[1], tool, "number", "integer"))
+    yield from sorted(found, key=lambda each: not _is(each[1], tool, *_NUMBERS))
 
 
 def _calls(tool: ToolSpec, count: int) -> list[Task]:
@@ -263,28 +273,43 @@ def _constant(name: str, schema: Schema, tool: ToolSpec, variant: int) -> JSON:
     for values in (said.get("examples"), literals(schema, tool.definitions)):
         if isinstance(values, list) and values:
             return values[variant % len(values)]
-    option = next(
-        (each for each in alternatives(schema, tool.definitions) if each["type"] != "null"), {"type": "string"}
-    )
-    least = option.get("minimum", option.get("exclusiveMinimum"))
-    start = least + (0 if "minimum" in option else 1) if isinstance(least, int | float) else 1
-    match option:
-        case {"type": "boolean"}:
+    options = alternatives(schema, tool.definitions)
+    option = next((option for option in options if option["type"] != "null"), {"type": "string"})
+    match option["type"]:
+        case "boolean":
             return variant % 2 == 0
-        case {"type": "integer"}:
-            return int(start) + variant
-        case {"type": "number"}:
-            return float(start) + variant
-        case {"type": "array"}:
+        case "integer":
+            return int(_least(option)) + variant
+        case "number":
+            return float(_least(option)) + variant
+        case "array":
             return [_constant(name, option.get("items"), tool, variant)]
-        case {"type": "object", "properties": dict() as properties}:
-            required = option.get("required")
-            needed = [each for each in properties if isinstance(required, list) and each in required]
-            return {each: _constant(each, properties[each], tool, variant) for each in needed}
-        case {"type": "object"}:
+        case "object":
+            fields = _required(option).items()
+            return {field: _constant(field, of, tool, variant) for field, of in fields}
+        case _:
+            form = option.get("format") or _NAMED.get(name.rpartition("_")[2])
+            return _TEXTS.get(str(form), ("Alpha", "Beta"))[variant % 2]
+
+
+def _least(option: Mapping[str, JSON]) -> float:
+    """A small number that a schema allows, if it says from where on."""
+    match option:
+        case {"minimum": int() | float() as least}:
+            return least
+        case {"exclusiveMinimum": int() | float() as least} if "minimum" not in option:
+            return least + 1
+        case _:
+            return 1
+
+
+def _required(option: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The fields that an object must have, with their schemas."""
+    match option:
+        case {"properties": dict() as properties, "required": list() as required}:
+            return {name: schema for name, schema in properties.items() if name in required}
+        case _:
             return {}
-    form = option.get("format") or _NAMED.get(name.rpartition("_")[2])
-    return _TEXTS.get(str(form), ("Alpha", "Beta"))[variant % 2]
 
 
 def _checked(tasks: Sequence[Task], tools: Sequence[ToolSpec], what: str) -> Iterator[PlanExample]:

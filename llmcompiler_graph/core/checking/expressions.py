@@ -8,7 +8,8 @@ May know: `references`, `schema`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from llmcompiler_graph.core.checking.schema import Schema, alternatives
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value
@@ -40,15 +41,18 @@ def grouped(value: Value, schema: Schema, definitions: Mapping[str, JSON]) -> Va
     """
     if not isinstance(value, Template) or not arithmetic(schema, definitions):
         return value
-    parts: list[str | Reference] = [""]
+    parts: list[str | Reference] = []
     for part, following in zip(value.parts, (*value.parts[1:], ""), strict=True):
         raised = isinstance(following, str) and following.lstrip().startswith(("**", "^"))
-        for each in ("(", part, ")") if raised and isinstance(part, Reference) else (part,):
-            if isinstance(each, str) and isinstance(parts[-1], str):
-                parts[-1] += each
-            else:
-                parts.append(each)
-    return Template(tuple(part for part in parts if part != ""))
+        parts += ["(", part, ")"] if raised and isinstance(part, Reference) else [part]
+    return Template(tuple(_joined(parts)))
+
+
+def _joined(parts: Iterable[str | Reference]) -> Iterator[str | Reference]:
+    """The parts of a template, with neighbouring texts in one."""
+    for is_text, group in groupby(parts, lambda part: isinstance(part, str)):
+        neighbours = list(group)
+        yield from filter(None, ["".join(map(str, neighbours))]) if is_text else neighbours
 
 
 def spelled(value: Reference | Template | str) -> Iterator[tuple[str | Reference, bool]]:

@@ -73,16 +73,20 @@ def _body(node: Node, leaf: Callable[[Node], str | None], *, top: bool = False) 
             return _quoted(node)
         case Seq(nodes):
             inner = " ".join(filter(None, (_body(each, leaf) for each in nodes)))
-            return inner if top or len(nodes) < 2 else f"({inner})"
+            return _grouped(inner, alone=top or len(nodes) < 2)
         case Alt(nodes):
             inner = " | ".join(_body(each, leaf, top=True) for each in nodes)
-            return inner if top or len(nodes) < 2 else f"({inner})"
+            return _grouped(inner, alone=top or len(nodes) < 2)
         case Repeat():
             inner = _body(node.node, leaf)
-            single = isinstance(node.node, str | Chars | Use) or (inner[0] == "(" and inner[-1] == ")")
-            return (inner if single else f"({inner})") + _count(node)
+            grouped = inner.startswith("(") and inner.endswith(")")
+            return _grouped(inner, alone=grouped or isinstance(node.node, str | Chars | Use)) + _count(node)
         case _:
             raise AssertionError(node)
+
+
+def _grouped(inner: str, *, alone: bool) -> str:
+    return inner if alone else f"({inner})"
 
 
 def gbnf(rules: Rules) -> str:
@@ -162,6 +166,10 @@ def _regular(node: Node) -> bool:
     return not isinstance(node, Use | When) and all(map(_regular, parts(node)))
 
 
+def _is_character(node: Node) -> bool:
+    return isinstance(node, Chars) or (isinstance(node, str) and len(node) == 1)
+
+
 _SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
 
 
@@ -178,7 +186,6 @@ def _pattern(node: Node) -> str:
             return _pattern(nodes[0]) if len(nodes) == 1 else f"(?:{'|'.join(map(_pattern, nodes))})"
         case Repeat():
             inner = _pattern(node.node)
-            single = isinstance(node.node, Chars) or (isinstance(node.node, str) and len(node.node) == 1)
-            return (inner if single else f"(?:{inner})") + _count(node)
+            return (inner if _is_character(node.node) else f"(?:{inner})") + _count(node)
         case Use() | When():
             raise AssertionError(node)

@@ -124,16 +124,20 @@ def _walk(schema: Schema, definitions: Mapping[str, JSON], depth: int) -> Iterat
     if not options:
         yield Repeat(Alt((Seq((".", NAME)), POSITION)), 1, 4), None, False
     for option in options:
-        properties = option.get("properties")
         if option["type"] == "array":
             yield from inside(POSITION, option.get("items"))
             yield from inside("[*]", option.get("items"), fans=True)
-        elif option["type"] == "object" and isinstance(properties, dict) and properties:
-            for name, inner in properties.items():
-                if (key := _key(name)) is not None:
-                    yield from inside(key, inner)
         elif option["type"] == "object":
-            yield from inside(Seq((".", NAME)), option.get("additionalProperties"))
+            for key, inner in _fields(option):
+                yield from inside(key, inner)
+
+
+def _fields(option: Mapping[str, JSON]) -> Iterator[tuple[Node, Schema]]:
+    """The fields of an object that a path can lead to; if they have no names, any name."""
+    if isinstance(properties := option.get("properties"), dict) and properties:
+        yield from ((key, inner) for name, inner in properties.items() if (key := _key(name)) is not None)
+    else:
+        yield Seq((".", NAME)), option.get("additionalProperties")
 
 
 def _joined(key: Node, rest: Node) -> Node:

@@ -155,22 +155,30 @@ def _figures(low: tuple[Decimal, bool], high: tuple[Decimal, bool], *, whole: bo
     (least, above), (most, below) = max(low, (Decimal(0), False)), high
     if most < least:
         return []
-    exact = (n for n in range(_PLACES) if all(each.scaleb(n) == round(each.scaleb(n)) for each in (least, most)))
-    places = 0 if whole else next(exact, _PLACES)
-    found: list[Node] = []
-    for n in range(places + 1):
+
+    def with_decimals(n: int) -> list[Node]:
+        """The numbers that have so many decimals."""
         start, end = least.scaleb(n), most.scaleb(n)
         first, last = math.ceil(start), math.floor(end)
-        numbers = _integers(first + (above and first == start), last - (below and last == end), n)
-        if n == places and not whole:
-            zeros = Repeat("0", 1, 8)
-            numbers = [Seq((each, optional(zeros if n else Seq((".", zeros))))) for each in numbers]
-        found += numbers
-    if not whole:  # with more decimals than the bounds have, between two neighbours
-        between = Seq((*(() if places else (".",)), Repeat(_D, 0, 16 - places), Chars("1-9"), Repeat("0", 0, 8)))
-        first, last = math.ceil(least.scaleb(places)), math.floor(most.scaleb(places))
-        found += [Seq((each, between)) for each in _integers(first, last - 1, places)]
-    return found
+        return _integers(first + (above and first == start), last - (below and last == end), n)
+
+    if whole:
+        return with_decimals(0)
+    places = next((n for n in range(_PLACES) if _is_whole(least.scaleb(n)) and _is_whole(most.scaleb(n))), _PLACES)
+    zeros = Repeat("0", 1, 8)
+    more_zeros = optional(zeros if places else Seq((".", zeros)))
+    # with more decimals than the bounds have, between two neighbours
+    between = Seq((*(() if places else (".",)), Repeat(_D, 0, 16 - places), Chars("1-9"), Repeat("0", 0, 8)))
+    first, last = math.ceil(least.scaleb(places)), math.floor(most.scaleb(places))
+    return [
+        *(number for n in range(places) for number in with_decimals(n)),
+        *(Seq((number, more_zeros)) for number in with_decimals(places)),
+        *(Seq((number, between)) for number in _integers(first, last - 1, places)),
+    ]
+
+
+def _is_whole(number: Decimal) -> bool:
+    return number == round(number)
 
 
 def _integers(least: int, most: int, places: int) -> list[Node]:

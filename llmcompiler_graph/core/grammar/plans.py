@@ -91,28 +91,8 @@ class _Plans:
         self.values = Values(typed=typed)
 
     def rules(self, indices: Sequence[int], first: int, *, phased: bool, join: bool) -> Rules:
-        plain = {n: self._call(tool) for n, tool in enumerate(self.tools)}
-        returns = [Typed(tool.returns, tool.definitions) for tool in self.tools]
-        known = [*returns, *self.earlier.values()]
-        fanned: dict[int, Node] = {}
-        if self.values.typed and any(paths(each, fan=True) for each in known):
-            fanned = {n: Alt(tuple(self._fanned(tool))) for n, tool in enumerate(self.tools) if tool.parameters}
-        # what a line may be: a call, and what may be said of what it returns
-        calls = [(f"call-{n}", body, returns[n]) for n, body in plain.items()]
-        calls += [(f"fan-{n}", body, returns[n].listed) for n, body in fanned.items()]
-        offered = {kind.key: kind for _, _, kind in calls}
-        profiles = {key: self._profile(kind) for key, kind in offered.items()}
-        kinds = Kinds({name: profiles[kind.key] for name, _, kind in calls})
-        if not self.values.typed:
-            kinds.merge(1)
-        elif phased:
-            states = min(_STATES, _CALLS // max(1, len(self.tools)))
-            kinds.merge(next(n for n in (4, 3, 2, 1) if n == 1 or comb(len(indices) + n, n) <= states))
-            kinds.sort(
-                {f"{what}-{n}" for n, tool in enumerate(self.tools) for what in ("call", "fan") if _consumes(tool)}
-            )
-        else:
-            kinds.merge(_KINDS)
+        calls = self._calls()
+        kinds = self._kinds(calls, len(indices), phased=phased)
         width = max(1, len(kinds.profiles).bit_length())
         noted = len(indices) if phased else _BITS // width
         made = self.values.rules
@@ -128,7 +108,36 @@ class _Plans:
         root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join else begin}
         return {**root, **lines, **{name: body for name, body, _ in calls}, **made}
 
+    def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:
+        """Tell the calls apart, as far as the grammar may."""
+        offered = {kind.key: kind for _, _, kind in calls}
+        profiles = {key: self._profile(kind) for key, kind in offered.items()}
+        kinds = Kinds({name: profiles[kind.key] for name, _, kind in calls})
+        kinds.merge(self._most_kinds(tasks, phased=phased))
+        if self.values.typed and phased:
+            consumers = [n for n, tool in enumerate(self.tools) if _consumes(tool)]
+            kinds.sort({f"{what}-{n}" for n in consumers for what in ("call", "fan")})
+        return kinds
+
+    def _most_kinds(self, tasks: int, *, phased: bool) -> int:
+        """How many kinds the grammar may tell apart."""
+        if not self.values.typed:
+            return 1
+        if not phased:
+            return _KINDS
+        states = min(_STATES, _CALLS // max(1, len(self.tools)))
+        return next((n for n in (4, 3, 2) if comb(tasks + n, n) <= states), 1)
+
     # -- calls ----------------------------------------------------------------------------------------------------
+
+    def _calls(self) -> list[tuple[str, Node, Typed]]:
+        """What a line may be: calls by the names of their rules, and what may be said of what they return."""
+        returns = [Typed(tool.returns, tool.definitions) for tool in self.tools]
+        calls = [(f"call-{n}", self._call(tool), returns[n]) for n, tool in enumerate(self.tools)]
+        if self.values.typed and any(paths(each, fan=True) for each in (*returns, *self.earlier.values())):
+            fanning = [(n, tool) for n, tool in enumerate(self.tools) if tool.parameters]
+            calls += [(f"fan-{n}", Alt(tuple(self._fanned(tool))), returns[n].listed) for n, tool in fanning]
+        return calls
 
     def _call(self, tool: ToolSpec) -> Node:
         """One tool's calls: required arguments in order, then any of the others in order, by name."""
@@ -145,20 +154,14 @@ class _Plans:
                 yield self._written(tool, {**values, name: fan}, given=name)
 
     def _written(self, tool: ToolSpec, values: Mapping[str, Node], given: str = "") -> Node:
-        as_dict, needed = _as_dict(tool), [name for name in values if name in tool.required]
-        first = next(iter(values), "")
-        if as_dict and first not in needed and fits({"type": "object"}, tool.parameters[first], tool.definitions):
-            needed.insert(0, first)  # else the dict would be its value
+        needed = _needed(tool)
         # one that fans out stands where it may in any other call: if no reference fits, there is another way to go on
         needed += [given] * (given not in ("", *needed))
-        written = {
-            name: Seq((f"{literal_text(name)}: " if as_dict else f"{name}=", value))
-            for name, value in values.items()
-            if as_dict or IDENTIFIER.fullmatch(name)
-        }
-        others = [each for name, each in written.items() if name not in needed]
-        inside = members([written[name] for name in needed], others)
-        return Seq((f"{tool.name}({'{' * as_dict}", *inside, f"{'}' * as_dict})"))
+        if _as_dict(tool):
+            pairs = {name: Seq((f"{literal_text(name)}: ", value)) for name, value in values.items()}
+            return Seq((f"{tool.name}({{", *_members(pairs, needed), "})"))
+        named = {name: Seq((f"{name}=", value)) for name, value in values.items() if IDENTIFIER.fullmatch(name)}
+        return Seq((f"{tool.name}(", *_members(named, needed), ")"))
 
     # -- references -----------------------------------------------------------------------------------------------
 
@@ -178,34 +181,48 @@ class _Plans:
         """The references that fit somewhere, to each task whose kind has any."""
         found: list[Node] = []
         inside = next((form for form in ("bare", "braced", "both") if key[0].startswith(form)), "")
-
-        def written(index: int, ends: frozenset[Node]) -> Node | None:
-            forms: list[Node] = []
-            if "" in ends and inside in {"", "bare", "both"}:
-                forms.append(f"${index}")
-            if "" in ends and inside in {"braced", "both"}:
-                forms.append(f"${{{index}}}")
-            rest = tuple(sorted(ends - {""}, key=repr))
-            if rest and inside != "bare":
-                forms.append(Seq((f"${{{index}", self.values.named("path", repr(rest), lambda: Alt(rest)), "}")))
-            return Alt(tuple(forms)) if forms else None
-
         for index, kind in self.earlier.items():
-            if (node := written(index, self._profile(kind)[key])) is not None:
+            if (node := self._reference(index, self._profile(kind)[key], inside)) is not None:
                 found.append(node)
+        values: dict[frozenset[Node], set[int]] = {}
+        for number, profile in enumerate(kinds.profiles, 1):
+            values.setdefault(profile[key], set()).add(number)
         for line, index in enumerate(indices):
-            values: dict[frozenset[Node], set[int]] = {}
-            for number, profile in enumerate(kinds.profiles, 1):
-                values.setdefault(profile[key], set()).add(number)
             for ends, codes in values.items():
-                if (node := written(index, ends)) is not None:
+                if (node := self._reference(index, ends, inside)) is not None:
                     found.append(When(line * width, width, frozenset(codes), node))
         return Alt(tuple(found))
+
+    def _reference(self, index: int, ends: frozenset[Node], inside: str) -> Node | None:
+        """The references to one task, with these paths; in a string, of one form or `both`."""
+        forms: list[Node] = []
+        if "" in ends and inside != "braced":
+            forms.append(f"${index}")
+        if "" in ends and inside in {"braced", "both"}:
+            forms.append(f"${{{index}}}")
+        rest = tuple(sorted(ends - {""}, key=repr))
+        if rest and inside != "bare":
+            forms.append(Seq((f"${{{index}", self.values.named("path", repr(rest), lambda: Alt(rest)), "}")))
+        return Alt(tuple(forms)) if forms else None
 
 
 def _as_dict(tool: ToolSpec) -> bool:
     """Whether plan text cannot name all that a tool needs; then a call gives one dict of all arguments."""
     return not all(map(IDENTIFIER.fullmatch, tool.required.intersection(tool.parameters)))
+
+
+def _needed(tool: ToolSpec) -> list[str]:
+    """The arguments that every call of a tool has."""
+    needed = [name for name in tool.parameters if name in tool.required]
+    first = next(iter(tool.parameters), "")
+    if _as_dict(tool) and first not in needed and fits({"type": "object"}, tool.parameters[first], tool.definitions):
+        needed.insert(0, first)  # else the dict would be its value
+    return needed
+
+
+def _members(written: Mapping[str, Node], needed: Sequence[str]) -> tuple[Node, ...]:
+    others = [each for name, each in written.items() if name not in needed]
+    return members([written[name] for name in needed], others)
 
 
 def _consumes(tool: ToolSpec) -> bool:
@@ -225,16 +242,17 @@ def _lines(
     def name(line: int, kind: int) -> str:
         return f"line-{line}-{kind}" if phased else f"line-{line}"
 
+    def following(line: int, kind: int) -> tuple[Node, ...]:
+        if line == len(indices) - 1 and not join:
+            return ()
+        return "\n", Use(name(line + 1, kind), kind + 1 << line * width if line < noted else 0)
+
     found: dict[str, Node] = {}
     for line, index in enumerate(indices):
-        last = not join and line == len(indices) - 1
-        for now in range(kinds if phased and line else 1):
-            options: list[Node] = []
-            for kind in range(now, kinds):
-                following = Use(name(line + 1, kind), kind + 1 << line * width if line < noted else 0)
-                options.append(Seq((f"{index}. ", Use(f"kind-{kind}"), *(() if last else ("\n", following)))))
-            found[name(line, now)] = Alt((*options, f"{index}. join()") if join else tuple(options))
-    if join:
-        for now in range(kinds if phased and indices else 1):
-            found[name(len(indices), now)] = f"{end}. join()"
+        joins = (f"{index}. join()",) if join else ()
+        for least in range(kinds if phased and line else 1):
+            calls = (Seq((f"{index}. ", Use(f"kind-{n}"), *following(line, n))) for n in range(least, kinds))
+            found[name(line, least)] = Alt((*calls, *joins))
+    for least in range(kinds if phased and indices else 1) if join else ():
+        found[name(len(indices), least)] = f"{end}. join()"
     return found

@@ -11,7 +11,7 @@ May know: `expressions`, `kinds`, `literals`, `references`, `rules`, `schema`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
 from llmcompiler_graph.core.checking.schema import Schema, alternatives, literals
@@ -141,9 +141,8 @@ class Values:
             return string(written)
         if option.get("format") == "arithmetic":
             return self.named("arithmetic", Typed(dict(option)).key, lambda: self._expression(option, len(self._names)))
-        least, most = option.get("minLength"), option.get("maxLength")
-        least = least if isinstance(least, int) else 0
-        if isinstance(most, int) and most <= _SHORT:
+        least, most = _bounds(option, "minLength", "maxLength")
+        if most is not None and most <= _SHORT:
             return string(Repeat(PLAIN, least, most))
         return self.named("text", str(least), lambda: self._template(least))
 
@@ -173,44 +172,39 @@ class Values:
             for number, place in enumerate(places):
                 parts += [", "] * (number > 0) + [self.value(Typed(place, definitions))]
             return Seq((*parts, "]"))
-        least, most = option.get("minItems"), option.get("maxItems")
-        least = least if isinstance(least, int) else 0
-        most = most if isinstance(most, int) else None
+        least, most = _bounds(option, "minItems", "maxItems")
         items = self.value(Typed(option.get("items"), definitions))
         return Seq(("[", separated(items, least, most), "]"))
 
     def _object(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
-        properties, required, others = (option.get(x) for x in ("properties", "required", "additionalProperties"))
+        properties, others = option.get("properties"), option.get("additionalProperties")
         if isinstance(properties, dict) and properties:
-            needed = set(map(str, required)) if isinstance(required, list) else set()
-            pairs = {n: Seq((f"{literal_text(n)}: ", self.value(Typed(s, definitions)))) for n, s in properties.items()}
-            must = [pair for name, pair in pairs.items() if name in needed]
-            return Seq(("{", *members(must, [pair for name, pair in pairs.items() if name not in needed]), "}"))
+            return self._fields(properties, option.get("required"), definitions)
         if others is False:
             return "{}"
         value = self.value(Typed(others if isinstance(others, dict) else None, definitions))
-        least, most = option.get("minProperties"), option.get("maxProperties")
-        least = least if isinstance(least, int) else 0
-        most = most if isinstance(most, int) else None
         pair = Seq((_key(option.get("propertyNames"), definitions), ": ", value))
-        return Seq(("{", separated(pair, least, most), "}"))
+        return Seq(("{", separated(pair, *_bounds(option, "minProperties", "maxProperties")), "}"))
+
+    def _fields(self, properties: Mapping[str, JSON], required: JSON, definitions: Mapping[str, JSON]) -> Node:
+        """An object with named fields: the required ones, then any of the others."""
+        needed = set(map(str, required)) if isinstance(required, list) else set()
+        pairs = {n: Seq((f"{literal_text(n)}: ", self.value(Typed(s, definitions)))) for n, s in properties.items()}
+        must = [pair for name, pair in pairs.items() if name in needed]
+        return Seq(("{", *members(must, [pair for name, pair in pairs.items() if name not in needed]), "}"))
 
     def _expression(self, option: Mapping[str, JSON], place: int) -> Node:
         """Arithmetic in a string: numbers, references to numbers, the functions that the parameter names."""
         total, term = (Use(f"{name}-{place}") for name in ("sum", "term"))
-        functions, selectors = option.get("functions"), option.get("selectors")
+        selectors = option.get("selectors")
         space = optional(" ")
         operator = self._shared("operator", Seq((space, Alt((Chars("+*/-"), "**")), space)))
         comparisons = Alt((Seq((Chars("<>"), optional("="))), "==", "!="))
         compare = self._shared("comparison", Seq((space, comparisons, space)))
         number = Use(self._slot(_FIGURE, inside="both"))
         atoms: list[Node] = [self._shared("figure", Seq((WHOLE, optional(DECIMALS)))), number, Seq(("(", total, ")"))]
-        named = functions if isinstance(functions, dict) else {}
-        for most in dict.fromkeys(named.values()):
-            names = Alt(tuple(f"{name}(" for name, each in named.items() if each == most))
-            atoms.append(Seq((names, separated(total, 1, most if isinstance(most, int) else None), ")")))
         self.rules[total.rule] = Seq((term, Repeat(Seq((operator, term)), 0, None)))
-        self.rules[term.rule] = Seq((optional("-"), Alt(tuple(atoms))))
+        self.rules[term.rule] = Seq((optional("-"), Alt((*atoms, *_functions(option.get("functions"), total)))))
         single, double = (Repeat(Chars(f"^{quote}\\\\$\\x00-\\x1f"), 1, None) for quote in ("'\"", '"'))
         label = self._shared("label", Alt((Seq(("'", single, "'")), Seq(('\\"', double, '\\"')))))
         whole: list[Node] = [total, Seq((total, compare, total))]
@@ -230,6 +224,20 @@ class Values:
         if key not in self.slots:
             self.slots[key] = f"ref-{len(self.slots)}", wanted
         return self.slots[key][0]
+
+
+def _functions(named: JSON, argument: Node) -> Iterator[Node]:
+    """The calls in an expression: `{name: how many arguments the function takes at most}`, `None` for any number."""
+    counts = named if isinstance(named, dict) else {}
+    for most in dict.fromkeys(counts.values()):
+        names = Alt(tuple(f"{name}(" for name, count in counts.items() if count == most))
+        yield Seq((names, separated(argument, 1, most if isinstance(most, int) else None), ")"))
+
+
+def _bounds(option: Mapping[str, JSON], least: str, most: str) -> tuple[int, int | None]:
+    """The least and the largest number that a schema allows of something."""
+    low, high = option.get(least), option.get(most)
+    return low if isinstance(low, int) else 0, high if isinstance(high, int) else None
 
 
 def _key(names: Schema, definitions: Mapping[str, JSON]) -> Node:

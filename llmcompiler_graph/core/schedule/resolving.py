@@ -53,8 +53,8 @@ def values_of_calls(observation: Observation, calls: int, fans_out: bool | None)
     one call returned or the list of what one element gave.
     """
     value, done = observation.value, observation.status == "done"
-    if calls == 1 and not fans_out:
-        ambiguous = fans_out is None and isinstance(value, list) and len(value) == 1
-        return {None: value} if done and not ambiguous else {}
     elements = value if isinstance(value, list) and len(value) == calls else []
-    return {n: each for n, each in enumerate(elements) if done or each is not None}
+    if calls != 1 or fans_out:
+        return {n: element for n, element in enumerate(elements) if done or element is not None}
+    ambiguous = fans_out is None and elements
+    return {None: value} if done and not ambiguous else {}
