@@ -72,8 +72,7 @@ class Draft:
         self._earlier = [record["index"] for record in state["tasks"]]
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
-        self.text = ""
-        """What was written last: the plan, or the tasks written again."""
+        self._pieces: list[str] = []  # of the text
         self._tool_names = frozenset(spec.name for spec in settings.specs)
         self._parser = PlanParser(self._earlier, tools=self._tool_names)
         self._checker = Checker(settings.specs, settings.max_tasks)
@@ -83,7 +82,7 @@ class Draft:
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
         self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
         self._settled = False
-        self._calls: list[ToolCall] | None = []  # of the plan's message so far; `None` if they are to be made anew
+        self._calls: list[ToolCall] | None = None  # of the plan's message so far; `None` if they are to be made anew
         self.now = turn_clock(state)
         """Tells the seconds since the turn began."""
         self._teller = Teller(get_stream_writer(), self.now)
@@ -100,6 +99,12 @@ class Draft:
         """Runs its tasks."""
 
     # -- what it comes to ---------------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        """What was written last: the plan, or the tasks written again."""
+        self._pieces = ["".join(self._pieces)]
+        return self._pieces[0]
 
     @property
     def finished(self) -> bool:
@@ -120,7 +125,7 @@ class Draft:
     @property
     def referable(self) -> dict[int, tuple[ToolSpec, Schema]]:
         """What the text may refer to before it has tasks of its own: by index, the tool and what the task returns."""
-        lost = self._lost.union(each.index for each in self._tasks if each.phase != "scheduled")
+        lost = self._lost.union(entry.index for entry in self._tasks if entry.phase != "scheduled")
         return {n: returned for n, returned in self._checker.returns.items() if n not in lost}
 
     def message(self, usage: UsageMetadata | None) -> AIMessage:
@@ -141,7 +146,7 @@ class Draft:
 
     def feed(self, text: str) -> None:
         """Take more of the text; start what can be started."""
-        self.text += text
+        self._pieces.append(text)
         self._take(self._parser.feed(text))
 
     def close(self, *, cut: bool = False) -> None:
@@ -154,34 +159,23 @@ class Draft:
             return []
         self._repairs_left -= 1
         lines = self.text.split("\n")
+        asked: list[Broken] = []
         if not self._rewriting:
             lost = lost_calls(self._unnumbered, self.text, self._tool_names)
-            if any(each.code == NOT_A_TASK for each in lost) and not any(True for _ in self._tasks):
-                return self._begin_again(lost)
-            self._number(lost, lines)
-        asked: list[Broken] = []
-        for entry in sorted(self._tasks.within("broken", "doubted"), key=lambda each: each.index):
-            if entry.problems:
-                entry.asked = Broken(entry.index, _line_of(entry, entry.problems[0], lines), entry.problems)
-                entry.problems = []
-            assert entry.asked is not None, f"task {entry.index} is {entry.phase} for no reason"
-            asked.append(entry.asked)
-        if not asked:
-            return []
-        self._rewriting = frozenset(entry.index for entry in self._tasks.within("broken", "doubted"))
-        usable = (entry.index for entry in self._tasks if entry.index not in self._rewriting)
-        self._parser = PlanParser([*self._earlier, *usable], self._rewriting, self._tool_names)
-        self.text = ""
-        self._teller.repairing("; ".join(str(problem) for each in asked for problem in each.diagnostics))
+            if any(problem.code == NOT_A_TASK for problem in lost) and not any(True for _ in self._tasks):
+                self._unnumbered = []
+                asked = [Broken(None, "", lost)]  # nothing could be read: the whole plan is written again
+            else:
+                self._number(lost, lines)
+        entries = sorted(self._tasks.within("broken", "doubted"), key=lambda entry: entry.index)
+        asked += [_ask_again(entry, lines) for entry in entries]
+        if asked:
+            self._rewriting = frozenset(entry.index for entry in entries)
+            usable = (entry.index for entry in self._tasks if entry.index not in self._rewriting)
+            self._parser = PlanParser([*self._earlier, *usable], self._rewriting, self._tool_names)
+            self._pieces = []
+            self._teller.repairing("; ".join(str(problem) for broken in asked for problem in broken.diagnostics))
         return asked
-
-    def _begin_again(self, lost: list[Diagnostic]) -> list[Broken]:
-        """Forget a reply that calls tools and in which nothing could be read: the whole plan is written again."""
-        self._unnumbered = []
-        self._parser = PlanParser(self._earlier, tools=self._tool_names)
-        self.text = ""
-        self._teller.repairing("; ".join(map(str, lost)))
-        return [Broken(None, "", lost)]
 
     def settle(self) -> None:
         """Say that nothing is written again: what is broken fails, what is doubted is taken as it stands."""
@@ -283,7 +277,7 @@ class Draft:
     def _refuse(self, entry: DraftTask, problems: list[Diagnostic]) -> None:
         """Leave a task open, if it can be written again; else it has failed."""
         ended = entry.phase in ("scheduled", "skipped", "failed")
-        final = any(each.code == "too-many-tasks" for each in problems)
+        final = any(problem.code == "too-many-tasks" for problem in problems)
         if self._settings.max_repairs and not ended and not final:
             self._tasks.refuse(entry, problems)
         else:
@@ -291,7 +285,7 @@ class Draft:
 
     def _fail(self, entry: DraftTask, problems: list[Diagnostic]) -> None:
         """Let a task fail, and what was begun with its observation."""
-        error = "; ".join(f"{each.message}{each.hint and f' ({each.hint})'}" for each in problems)
+        error = "; ".join(f"{problem.message}{problem.hint and f' ({problem.hint})'}" for problem in problems)
         entry.record = entry.record or self._unreadable(entry.index)
         entry.record["status"], entry.record["error"] = "failed", error
         known = self.executor.observation(entry.index)
@@ -320,7 +314,7 @@ class Draft:
             self._tasks.refuse(entry, [])
             entry.asked = Broken(index, lines[problem.line - 1].strip(), [replace(problem, index=index)])
         gone = set(map(id, lost))
-        self._unnumbered = [each for each in self._unnumbered if id(each) not in gone]
+        self._unnumbered = [problem for problem in self._unnumbered if id(problem) not in gone]
 
     # -- early calls --------------------------------------------------------------------------------------------
 
@@ -368,8 +362,16 @@ def recorded(diagnostic: Diagnostic) -> DiagnosticRecord:
     )
 
 
-def _line_of(entry: DraftTask, problem: Diagnostic, lines: Sequence[str]) -> str:
-    """The line of a task as it was written."""
-    if entry.written is not None:
-        return str(replace(entry.written, thought=""))
-    return lines[problem.line - 1].strip()
+def _ask_again(entry: DraftTask, lines: Sequence[str]) -> Broken:
+    """Ask for an open task, with what is wrong with it since it was last asked for, if anything is.
+
+    Args:
+        entry: The task.
+        lines: Those of the text.
+    """
+    if entry.problems:
+        written = entry.written and str(replace(entry.written, thought=""))
+        line = written or lines[entry.problems[0].line - 1].strip()
+        entry.asked, entry.problems = Broken(entry.index, line, entry.problems), []
+    assert entry.asked is not None, f"task {entry.index} is {entry.phase} for no reason"
+    return entry.asked

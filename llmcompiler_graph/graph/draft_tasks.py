@@ -105,7 +105,7 @@ class DraftTasks:
     def __iter__(self) -> Iterator[DraftTask]:
         """All of them, in order."""
         self._restore_order()
-        return iter(sorted(self._tasks.values(), key=lambda each: each.place))
+        return iter(sorted(self._tasks.values(), key=lambda other: other.place))
 
     def get(self, index: int) -> DraftTask | None:
         """The task of an index, if there is one."""
@@ -114,8 +114,8 @@ class DraftTasks:
     def within(self, *phases: Phase) -> list[DraftTask]:
         """Those in some phases, in order."""
         self._restore_order()
-        tasks = (each for phase in phases for each in self._by_phase[phase].values())
-        return sorted(tasks, key=lambda each: each.place)
+        tasks = (other for phase in phases for other in self._by_phase[phase].values())
+        return sorted(tasks, key=lambda other: other.place)
 
     @property
     def any_open(self) -> bool:
@@ -178,7 +178,7 @@ class DraftTasks:
         """Give up what was begun with the observation of a task that has failed; return it, each with its cause."""
         stale = {entry.index}
         skipped: list[tuple[DraftTask, int]] = []
-        pending = [(each.place, each.index) for each in self._scheduled_dependents(entry)]
+        pending = [(other.place, other.index) for other in self._scheduled_dependents(entry)]
         heapify(pending)
         while pending:
             dependent = self._tasks[heappop(pending)[1]]
@@ -186,8 +186,8 @@ class DraftTasks:
                 skipped.append((dependent, min(stale.intersection(dependent.needs))))
                 self._move(dependent, "skip")
                 stale.add(dependent.index)
-                for each in self._scheduled_dependents(dependent):
-                    heappush(pending, (each.place, each.index))
+                for other in self._scheduled_dependents(dependent):
+                    heappush(pending, (other.place, other.index))
         return skipped
 
     def _move(self, entry: DraftTask, event: Event) -> None:
@@ -216,7 +216,7 @@ class DraftTasks:
             return True
         self._restore_order()
         waiting = self._by_phase["waiting"].values()
-        return any(each.place < entry.place and self._has_effects(each) for each in waiting)
+        return any(other.place < entry.place and self._has_effects(other) for other in waiting)
 
     def next_ready(self) -> DraftTask | None:
         """The first waiting task that need not wait any longer; it is given once."""
@@ -231,11 +231,11 @@ class DraftTasks:
 
     def _undecided_needs(self, entry: DraftTask) -> set[int]:
         needed = (self._tasks.get(n) for n in entry.needs)
-        return {each.index for each in needed if each is not None and each.phase not in _DECIDED}
+        return {other.index for other in needed if other is not None and other.phase not in _DECIDED}
 
     def _scheduled_dependents(self, entry: DraftTask) -> list[DraftTask]:
         dependents = (self._tasks[n] for n in self._dependents.get(entry.index, ()))
-        return [each for each in dependents if each.phase == "scheduled" and entry.index in each.needs]
+        return [other for other in dependents if other.phase == "scheduled" and entry.index in other.needs]
 
     def _has_effects(self, entry: DraftTask) -> bool:
         return entry.task is not None and entry.task.tool in self._effects
@@ -258,7 +258,7 @@ class DraftTasks:
         """
         dependents = (self._tasks[n] for n in self._dependents.get(entry.index, ()))
         before = all(needed.place < entry.place for needed in self._needs_before(entry))
-        self._in_order = self._in_order and before and all(entry.place < each.place for each in dependents)
+        self._in_order = self._in_order and before and all(entry.place < other.place for other in dependents)
 
     def _restore_order(self) -> None:
         """Put each usable task behind those it needs, if that is to be done: the order is looked at far more seldom."""
@@ -272,7 +272,7 @@ class DraftTasks:
             seen.add(entry.index)
             while path:
                 current, needs = path[-1]
-                needed = next((each for each in needs if each.index not in seen), None)
+                needed = next((other for other in needs if other.index not in seen), None)
                 if needed is None:
                     ordered.append(current)
                     path.pop()
@@ -288,7 +288,7 @@ class DraftTasks:
 
     def _needs_before(self, entry: DraftTask) -> Iterator[DraftTask]:
         needed = (self._tasks.get(n) for n in entry.needs if entry.phase in _USABLE)
-        return (each for each in needed if each is not None)
+        return (other for other in needed if other is not None)
 
     def waiting_for(self, task: Task) -> int | None:
         """The first task needed by one written again that waits for it itself, directly or not; `None` if none does."""
@@ -319,14 +319,14 @@ class DraftTasks:
             AssertionError: Something does not hold.
         """
         for phase, group in self._by_phase.items():
-            assert all(each.phase == phase and self._tasks[n] is each for n, each in group.items()), phase
+            assert all(other.phase == phase and self._tasks[n] is other for n, other in group.items()), phase
         assert sum(map(len, self._by_phase.values())) == len(self._tasks), "every task is in one phase"
         assert not self._by_phase["written"], "every task that was written is checked"
-        assert len({each.place for each in self._tasks.values()}) == len(self._tasks), "every place is taken once"
+        assert len({other.place for other in self._tasks.values()}) == len(self._tasks), "every place is taken once"
         for entry in self:
             self._validate(entry)
-        waiting = [each.place for each in self.within("waiting") if self._has_effects(each)]
-        scheduled = [each.place for each in self.within("scheduled") if self._has_effects(each)]
+        waiting = [other.place for other in self.within("waiting") if self._has_effects(other)]
+        scheduled = [other.place for other in self.within("scheduled") if self._has_effects(other)]
         assert not waiting or not scheduled or scheduled[-1] < waiting[0], "effects keep plan order"
 
     def _validate(self, entry: DraftTask) -> None:

@@ -205,7 +205,7 @@ class _Run:
             what = f"the turn's deadline of {settings.deadline:g} s"
             self._expiry = self.loop.call_later(left, self.executor.expire, what)
         self.order = self._ordered(
-            [each for each in self._records if each["round"] == self._round and each["status"] == "planned"]
+            [record for record in self._records if record["round"] == self._round and record["status"] == "planned"]
         )
 
         self.nests = any("[*]" in record["text"] or record["tool"] in settings.approval.tools for record in self.order)
@@ -231,7 +231,7 @@ class _Run:
                 waits.append(depth[last_effect] if last_effect is not None else 0)
                 last_effect = index
             depth[index] = 1 + max(waits, default=0)
-        return sorted(records, key=lambda each: depth[each["index"]])
+        return sorted(records, key=lambda record: depth[record["index"]])
 
     def _rebuild(self) -> None:
         """Fill the plan's executor from the state: what was under way is gone."""
@@ -282,7 +282,7 @@ class _Run:
             if result is not None:
                 record = finished(planned, result)
                 edited += [record] if "text" in result else []
-                commands += [each for each in result["attached"] if isinstance(each, Command)]
+                commands += [given for given in result["attached"] if isinstance(given, Command)]
             records.append(record)
             if planned["round"] == self._round:
                 timeline.append(timeline_entry(record, result))

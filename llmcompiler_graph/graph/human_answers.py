@@ -56,8 +56,8 @@ def one_interrupt(errors: Iterable[BaseException]) -> GraphInterrupt:
     """Make one of several interrupts, each question once: the first, where several have one id."""
     interrupts: dict[str, Interrupt] = {}
     for error in errors:
-        for each in error.args[0] if error.args else ():
-            interrupts.setdefault(each.id, each)
+        for asked in error.args[0] if error.args else ():
+            interrupts.setdefault(asked.id, asked)
     return GraphInterrupt(tuple(interrupts.values()))
 
 

@@ -3,8 +3,8 @@ r"""Finds the calls of tools in a plan's text that became no task, and stand now
 >>> from llmcompiler_graph.core.language.parser import PlanParser
 >>> text = 'look("K2")\n1. look("Everest")\nlook("Everest")'
 >>> parser = PlanParser()
->>> problems = [each for each in [*parser.feed(text), *parser.close()] if isinstance(each, Diagnostic)]
->>> [each.line for each in lost_calls(problems, text, {"look"})]
+>>> problems = [event for event in [*parser.feed(text), *parser.close()] if isinstance(event, Diagnostic)]
+>>> [lost.line for lost in lost_calls(problems, text, {"look"})]
 [1]
 """
 

@@ -66,7 +66,7 @@ def revised(settings: Settings, shared: Shared, state: LLMCompilerState, *, sync
         draft.feed(text)
         draft.close()
         draft.settle()
-        told = [recorded(each) for each in draft.diagnostics]
+        told = [recorded(problem) for problem in draft.diagnostics]
         if not told:
             break
         error = "\n".join(map(str, draft.diagnostics))

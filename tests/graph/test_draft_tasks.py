@@ -238,3 +238,20 @@ def test_time_grows_with_the_text(kind: str) -> None:
         drafted(use)
     small, large = min(seconds[:3]), min(seconds[3:])
     assert large < 10 * small
+
+
+def test_a_plan_in_small_pieces() -> None:
+    """What a piece of the text costs does not grow with the text before it."""
+    seconds: list[float] = []
+
+    async def use(draft: Draft) -> None:
+        pieces = 20_000 * 8 ** (len(seconds) // 3)
+        began = time.process_time()
+        for _ in range(pieces):
+            draft.feed("word ")
+        seconds.append(time.process_time() - began)
+
+    for _ in range(6):
+        drafted(use)
+    small, large = min(seconds[:3]), min(seconds[3:])
+    assert large < 20 * small
