@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphInterrupt
@@ -41,7 +41,6 @@ from llmcompiler_graph.state import (
     LLMCompilerState,
     TaskRecord,
     TaskResult,
-    TimelineEntry,
     plan_text,
     task_from_record,
 )
@@ -272,37 +271,35 @@ class _Run:
     def update(self, results: Sequence[TaskResult]) -> Any:
         """The state's update, once every `@task` has ended."""
         done = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
-        commands: list[Command[Any]] = []
-        messages: list[ToolMessage] = []
-        timeline: list[TimelineEntry] = []
-        records: list[TaskRecord] = []
-        edited: list[TaskRecord] = []
-        for planned in self._records:
-            record, result = planned, done.get(planned["index"])
-            if result is not None:
-                record = finished(planned, result)
-                edited += [record] if "text" in result else []
-                commands += [given for given in result["attached"] if isinstance(given, Command)]
-            records.append(record)
-            if planned["round"] == self._round:
-                timeline.append(timeline_entry(record, result))
-                if record["text"]:
-                    messages.append(tool_message(record, result))
+        records = [
+            finished(record, done[record["index"]]) if record["index"] in done else record for record in self._records
+        ]
+        current = [(record, done.get(record["index"])) for record in records if record["round"] == self._round]
+        plan, earlier = self._plan_update(current)
+        messages = [tool_message(record, result) for record, result in current if record["text"]]
+        attached = [given for _, result in current if result is not None for given in result["attached"]]
+        commands = [given for given in attached if isinstance(given, Command)]
         commands = in_plan_order(commands, self._settings.keys_of_one_value)
-        earlier, plans = self._state["messages"], self._revised.get("messages", [])
-        update = {**self._revised}
-        if edited and self._plan is not None:
-            plan = with_edits(self._plan, edited)
-            earlier = [plan if message is self._plan else message for message in earlier]
-            plans = [*plans, plan]
-            update["plan_text"] = plan_text([record for record in records if record["round"] == self._round])
         told, commands = with_messages(messages, commands, earlier, turn_position(self._state))
-        update |= {
-            "messages": [*plans, *told],
+        update = {
+            **plan,
+            "messages": [*plan.get("messages", ()), *told],
             "tasks": records,
-            "timeline": [*self._state.get("timeline", []), *timeline],
+            "timeline": [*self._state.get("timeline", []), *(timeline_entry(*task) for task in current)],
         }
         return [update, *commands] if commands else update
+
+    def _plan_update(
+        self, current: Sequence[tuple[TaskRecord, TaskResult | None]]
+    ) -> tuple[dict[str, Any], Sequence[AnyMessage]]:
+        """What the state is told of a plan that a human has changed, as text or in calls, and the conversation then."""
+        edited = [record for record, result in current if result is not None and "text" in result]
+        if not edited or self._plan is None:
+            return self._revised, self._state["messages"]
+        plan = with_edits(self._plan, edited)
+        earlier = [plan if message is self._plan else message for message in self._state["messages"]]
+        text = plan_text([record for record, _ in current])
+        return {**self._revised, "messages": [*self._revised.get("messages", ()), plan], "plan_text": text}, earlier
 
     def _tell(self, moment: Moment, index: int) -> None:
         if (record := self._by_index.get(index)) is not None:

@@ -40,7 +40,7 @@ from llmcompiler_graph.core.examples import PlanExample, shown_tasks
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec, render_call
 from llmcompiler_graph.core.language.references import parse_template
-from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord
+from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord, task_from_record
 
 __all__ = (
     "PlanFormat",
@@ -416,7 +416,7 @@ def edit_notes(task: TaskRecord) -> list[str]:
     """Say which calls of a task a human has changed."""
     if not (edited := task.get("edited")):
         return []
-    if "[*]" not in task["text"]:
+    if not task_from_record(task).fans_out:
         return ["a human changed this call before it was made"]
     calls = [(n, render_call(task["tool"], task["arguments"][n])) for n in edited]
     return [f"a human changed the call of element {n} before it was made: {call}" for n, call in calls]
