@@ -13,70 +13,33 @@ import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
-from langchain_core.messages import ToolMessage, convert_to_messages
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
 
-from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, runs_in_executor
+from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, is_of_function, runs_in_executor
+from llmcompiler_graph.calls.outcomes import Call, observation_of
+from llmcompiler_graph.calls.own_arguments import own_arguments, passing_on, set_aside
 from llmcompiler_graph.calls.specs import is_given_state
-from llmcompiler_graph.calls.storability import check_command, keep_message
-from llmcompiler_graph.calls.values import awritten, shortened, written
+from llmcompiler_graph.calls.values import awritten, written
 from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.errors import ObservationError, described
-from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation
-from llmcompiler_graph.core.language.references import JSON, as_text
-from llmcompiler_graph.state import storable
+from llmcompiler_graph.core.language.references import JSON
 
 __all__ = ("ToolRunner",)
 
 
-class _Unknown:
-    """In place of a value that was not noted."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call: how it is made, what its tool returned, and the message made of that."""
-
-    sync: bool
-    """Whether the graph was called synchronously."""
-    in_thread: bool
-    """Whether the tool's synchronous side is called, in a thread."""
-    wrapped: bool
-    """Whether a wrapper may change the message."""
-    value: Any = _Unknown
-    """What the tool returned, as JSON; of content and artifact, the content."""
-    error: Exception | None = None
-    """What the tool raised."""
-    refused: str = ""
-    """Why what it returned cannot be an observation."""
-    given_up: threading.Event = field(default_factory=threading.Event)
-    """Set when nobody waits for it any more."""
-    content: Any = _Unknown
-    """What `ToolNode` made of it, before any wrapper saw it."""
-
-    def note(self, value: JSON, rest: tuple[Any, ...]) -> Any:
-        """Keep what a tool returned; give what it is to return instead."""
-        self.value = _plain(value) if rest else value
-        return (value, *rest) if rest else value
-
-    def refuse(self, error: ObservationError, rest: tuple[Any, ...]) -> Any:
-        """Keep why what a tool returned cannot be an observation; give what it is to return instead."""
-        self.refused = f"{type(error).__name__}: the tool has run, but what it returned cannot be kept: {error}"
-        return (self.refused, *rest) if rest else self.refused
-
-
-_current: ContextVar[_Call | None] = ContextVar("llmcompiler_call", default=None)
+_current: ContextVar[Call | None] = ContextVar("llmcompiler_call", default=None)
 
 
 def _describe_error(error: Exception) -> str:
@@ -108,6 +71,7 @@ class ToolRunner:
 
         async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
             async def noting(each: ToolCallRequest) -> Any:
+                _note_arguments(each)
                 return _note_message(await execute(each))
 
             call = _current.get()
@@ -152,14 +116,15 @@ class ToolRunner:
             "state": state,
         }
         blocks = not _runs_on_loop(self._tools[tool], sync=sync)
-        noted = _Call(sync, blocks, wrapped=self._wrap is not None or self._awrap is not None)
+        wrapped = self._wrap is not None or self._awrap is not None
+        noted = Call(sync, blocks, wrapped, arguments=request["tool_call"]["args"])
         token = _current.set(noted)
         try:
             output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons
         finally:
             noted.given_up.set()
             _current.reset(token)
-        return replace(await _observation(output, call_id, noted, config), raised=noted.error)
+        return replace(await observation_of(output, call_id, noted, config), raised=noted.error)
 
 
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
@@ -194,15 +159,19 @@ async def _wrapped_in_thread(
 def _noting_copy(tool: BaseTool) -> BaseTool:
     """A copy whose runs go to the tool itself, and whose values are noted."""
     copy = tool.model_copy()
-    run, arun, ainvoke = tool._run, tool._arun, copy.ainvoke
+    own = own_arguments(tool)
+    source = passing_on(tool, _kept) if own and is_of_function(tool) else tool
+    restored = _kept if own and source is tool else dict
+    run, arun, ainvoke = source._run, source._arun, copy.ainvoke
 
     @functools.wraps(run)
     def noting_run(*args: Any, **kwargs: Any) -> Any:
         with _staying():
-            value = run(*args, **kwargs)
+            value = run(*args, **{**kwargs, **restored()})
         call = _current.get()
         if call is None or _is_for_the_graph(value):
             return value
+        call.output_schema = (tool.metadata or {}).get("outputSchema")
         content, rest = _content_and_artifact(value, tool)
         try:
             return call.note(written(content, call.given_up), rest)
@@ -213,10 +182,11 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     async def noting_arun(*args: Any, **kwargs: Any) -> Any:
         called_tool = tool.name  # noqa: F841 (for `concurrency.background`, which says what blocks an event loop)
         with _staying():
-            value = await arun(*args, **kwargs)
+            value = await arun(*args, **{**kwargs, **restored()})
         call = _current.get()
         if call is None or _is_for_the_graph(value):
             return value
+        call.output_schema = (tool.metadata or {}).get("outputSchema")
         content, rest = _content_and_artifact(value, tool)
         try:
             return call.note(await awritten(content), rest)
@@ -232,7 +202,24 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
 
     # in the instance's own dictionary: pydantic would refuse to set a method
     copy.__dict__.update(_run=noting_run, _arun=noting_arun, ainvoke=invoke_where_it_runs)
+    if own:
+        copy.__dict__["_to_args_and_kwargs"] = set_aside(copy, own, _given, _keep)
     return copy
+
+
+def _given() -> Mapping[str, Any]:
+    call = _current.get()
+    return call.arguments if call is not None else {}
+
+
+def _kept() -> Mapping[str, Any]:
+    call = _current.get()
+    return call.kept if call is not None else {}
+
+
+def _keep(own: Mapping[str, Any]) -> None:
+    if (call := _current.get()) is not None:
+        call.kept = own
 
 
 @contextmanager
@@ -274,11 +261,9 @@ def _content_and_artifact(value: Any, tool: BaseTool) -> tuple[Any, tuple[Any, .
     return value, ()
 
 
-def _plain(content: Any) -> Any:
-    """Make text of blocks that are all text: so MCP tools give it if they declare no `outputSchema`."""
-    if isinstance(content, list) and content and all(isinstance(b, dict) and b.get("type") == "text" for b in content):
-        return "\n".join(str(block.get("text", "")) for block in content)
-    return content
+def _note_arguments(request: ToolCallRequest) -> None:
+    if (call := _current.get()) is not None:
+        call.arguments = request.tool_call["args"]
 
 
 def _note_message(response: Any) -> Any:
@@ -287,79 +272,3 @@ def _note_message(response: Any) -> Any:
             response.status = "error"
         call.content = deepcopy(response.content)  # a wrapper may change it in place
     return response
-
-
-async def _observation(output: Any, call_id: str, call: _Call, config: RunnableConfig) -> Observation:
-    messages: list[ToolMessage] = []
-    commands: list[Command[Any]] = []
-    message: ToolMessage | None = None
-    value: JSON = None
-    try:
-        for each in output if isinstance(output, list) else [output]:
-            if isinstance(each, Command):
-                commands.append(command := _with_messages(each))
-                if isinstance(command.update, dict):
-                    messages += [m for m in command.update.get("messages", ()) if isinstance(m, ToolMessage)]
-            else:
-                messages += each["messages"]
-        message = next((m for m in messages if m.tool_call_id == call_id), None)
-        if message is not None:
-            message.id = message.id or f"{call_id}_result"  # known before it is in the state: so it is streamed once
-            value = await _value(message, call)
-            keep_message(message, config)
-        for command in commands:
-            check_command(command, config)
-    except ObservationError as error:
-        call.refuse(error, ())
-        message = message or ToolMessage("", tool_call_id=call_id, id=f"{call_id}_result")
-        message.status, message.content, commands = "error", call.refused, []
-    if message is None:
-        return Observation("done", None, attachment=commands)
-    attachment = [message, *commands]
-    if message.status == "error":
-        return Observation("failed", error=str(message.text), attachment=attachment)
-    return Observation("done", value, attachment=attachment)
-
-
-def _with_messages(command: Command[Any]) -> Command[Any]:
-    """A command whose messages are a list of messages: tools may also write dictionaries, or a single one."""
-    if not isinstance(command.update, dict) or "messages" not in command.update:
-        return command
-    given = command.update["messages"]
-    try:
-        messages = convert_to_messages(given if isinstance(given, list | tuple) else [given])
-    except Exception as error:
-        msg = f"its command's messages cannot be read: {described(error)}"
-        raise ObservationError(msg) from error
-    return replace(command, update={**command.update, "messages": messages})
-
-
-async def _value(message: ToolMessage, call: _Call) -> JSON:
-    """What the tool returned, as JSON, unless its message says something else by now; the message then says it too."""
-    if call.refused and message.content == call.refused:
-        message.status = "error"
-    if message.status == "error":
-        said = message.content
-        message.content = shortened(said) if isinstance(said, str) else cast("Any", await awritten(said))
-        return None
-    if call.wrapped and message.content != call.content:
-        return await _rewritten(message, call)
-    artifact = message.artifact
-    if isinstance(artifact, dict) and "structured_content" in artifact:  # an MCP tool's structured content
-        return await awritten(artifact["structured_content"])
-    if call.value is _Unknown:
-        content: JSON = await awritten(message.content)
-        message.content = cast("Any", content)
-        return content
-    if isinstance(message.content, str):  # where `ToolNode` makes something else of a list of texts
-        message.content = as_text(call.value)
-    return cast("JSON", call.value)
-
-
-async def _rewritten(message: ToolMessage, call: _Call) -> JSON:
-    """What a wrapper made of a message; JSON again if the tool's value had been written as JSON."""
-    content = message.content = cast("Any", await awritten(message.content))
-    if isinstance(content, str) and not (call.value is _Unknown or isinstance(call.value, str)):
-        with suppress(ValueError):
-            return storable(read_json(content))
-    return cast("JSON", _plain(content) if isinstance(call.value, str) else content)

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from langchain_core.messages import BaseMessage
-from langchain_core.tools import BaseTool, Tool
+from langchain_core.tools import BaseTool, InjectedToolArg, Tool
 from langchain_core.tools import tool as as_tool
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command
 from pydantic import (
+    AliasChoices,
     BaseModel,
     PydanticInvalidForJsonSchema,
     PydanticSchemaGenerationError,
@@ -32,6 +33,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from llmcompiler_graph.calls.hints import hints, named_like_an_action
@@ -42,6 +44,8 @@ from llmcompiler_graph.calls.introspection import (
     function_of,
     mentions,
 )
+from llmcompiler_graph.calls.json_schemas import read_arguments, read_value, unwrapped
+from llmcompiler_graph.calls.own_arguments import own_arguments
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -101,18 +105,23 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
     """
     metadata = tool.metadata or {}
     said = hints(metadata)
-    arguments = tool.tool_call_schema
-    if isinstance(tool, Tool) and tool.args_schema is None:  # of one text; its own schema is that of `*args, **kwargs`
+    own, arguments = tool.args_schema, tool.tool_call_schema
+    if isinstance(tool, Tool) and own is None:  # of one text; its own schema is that of `*args, **kwargs`
         arguments = {"properties": tool.args, "required": list(tool.args)}
-    schema = arguments if isinstance(arguments, dict) else _written(arguments, tool.name)
+    if isinstance(arguments, dict):
+        read = read_arguments(arguments)
+    elif _is_model(own) and any(map(_alias, own.model_fields.values())):
+        arguments, read = own, read_arguments(_written_with_aliases(own, tool.name))
+    else:
+        read = read_arguments(_written(arguments, tool.name))
     returns, definitions = _returns(tool, metadata)
     return ToolSpec(
         name=tool.name,
-        parameters=schema.get("properties", {}),
-        required=frozenset(schema.get("required", ())),
+        parameters=read.properties,
+        required=read.required,
         returns=returns,
-        definitions={**{f"#/$defs/{name}": each for name, each in schema.get("$defs", {}).items()}, **definitions},
-        open_arguments=bool(schema.get("additionalProperties", False)),
+        definitions={**read.definitions, **definitions},
+        open_arguments=read.open or _allows_extra(tool.args_schema),
         description=tool.description,
         read_only=said.read_only,
         idempotent=said.idempotent,
@@ -121,6 +130,32 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         sees_state=_sees_state(tool),
         validate=None if isinstance(arguments, dict) else _validator(arguments, tool.args_schema),
     )
+
+
+def _written_with_aliases(arguments: type[BaseModel], tool: str) -> dict[str, Any]:
+    """The schema of a model as its author wrote it, without what is injected: LangChain's own loses the aliases."""
+    schema = _written(arguments, tool)
+    for name, field in arguments.model_fields.items():
+        if mentions(field_annotation(field), InjectedToolArg, ToolRuntime):
+            schema.get("properties", {}).pop(_alias(field) or name, None)
+    return schema
+
+
+def _is_model(given: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(given, type) and issubclass(given, BaseModel)
+
+
+def _alias(field: FieldInfo) -> str:
+    """The name a field is given by; empty if it is its own."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = next((each for each in alias.choices if isinstance(each, str)), None)
+    return alias if isinstance(alias, str) else ""
+
+
+def _allows_extra(arguments: Any) -> bool:
+    """Whether a model takes fields it does not have; what LangChain makes of it for models does not say so."""
+    return _is_model(arguments) and arguments.model_config.get("extra") == "allow"
 
 
 def is_given_state(tool: BaseTool) -> bool:
@@ -135,8 +170,9 @@ def _sees_state(tool: BaseTool) -> bool:
     parameter that is only called `runtime` is not counted: all MCP tools have one, for their interceptors.
     """
     arguments = argument_annotations(tool)
+    given = "runtime" in arguments and "runtime" not in own_arguments(tool)
     written = (*arguments.values(), *function_annotations(function_of(tool)).values())
-    return "runtime" in arguments or any(mentions(each, InjectedState, ToolRuntime) for each in written)
+    return given or any(mentions(each, InjectedState, ToolRuntime) for each in written)
 
 
 def _written(arguments: type[Any], tool: str) -> dict[str, Any]:
@@ -159,7 +195,7 @@ def _validator(arguments: type[Any], own: Any) -> Callable[[str, JSON], str | No
     """
     if not issubclass(arguments, BaseModel):
         return None
-    written = own.__pydantic_decorators__ if isinstance(own, type) and issubclass(own, BaseModel) else None
+    written = own.__pydantic_decorators__ if _is_model(own) else None
     if written and any(each.info.mode != "after" for each in written.model_validators.values()):
         return lambda name, value: None
     early = [each.info for each in written.field_validators.values() if each.info.mode != "after"] if written else []
@@ -168,7 +204,7 @@ def _validator(arguments: type[Any], own: Any) -> Callable[[str, JSON], str | No
     for name, field in arguments.model_fields.items():
         if not unchecked.isdisjoint((name, "*")):
             continue
-        adapters[field.alias or name] = TypeAdapter(field_annotation(field))
+        adapters[_alias(field) or name] = TypeAdapter(field_annotation(field))
 
     def validate(name: str, value: JSON) -> str | None:
         if (adapter := adapters.get(name)) is None:
@@ -188,21 +224,17 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
     """The schema of what a tool returns, with its definitions; `None` if it does not say."""
     declared = metadata.get("outputSchema")
     if isinstance(declared, dict):
-        renamed = _apart(declared)
-        return renamed, {f"#/$returns/{name}": each for name, each in renamed.get("$defs", {}).items()}
+        return read_value(unwrapped(declared) or declared, "#/$returns/")
     annotation = function_annotations(function_of(tool)).get("return", Any)
     if tool.response_format != "content" or annotation is Any:
         return None, {}
     if mentions(annotation, BaseMessage, Command):  # the observation is what the message says
         return None, {}
     try:
-        schema = TypeAdapter(annotation).json_schema(
-            mode="serialization", ref_template="#/$returns/{model}", schema_generator=_Observed
-        )
+        schema = TypeAdapter(annotation).json_schema(mode="serialization", schema_generator=_Observed)
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
         return None, {}
-    definitions = {f"#/$returns/{name}": each for name, each in schema.pop("$defs", {}).items()}
-    return cast("JSON", schema), definitions
+    return read_value(schema, "#/$returns/")
 
 
 class _Observed(GenerateJsonSchema):
@@ -210,16 +242,3 @@ class _Observed(GenerateJsonSchema):
 
     def decimal_schema(self, schema: Any) -> dict[str, Any]:
         return {"type": "number"}
-
-
-def _apart(schema: Any) -> Any:
-    """Let the references in an output's schema point to where its definitions are kept: the input has its own."""
-    match schema:
-        case {"$ref": str() as pointer, **rest}:
-            return {"$ref": pointer.replace("#/$defs/", "#/$returns/", 1), **_apart(rest)}
-        case dict():
-            return {key: _apart(each) for key, each in schema.items()}
-        case list():
-            return [_apart(each) for each in schema]
-        case _:
-            return schema

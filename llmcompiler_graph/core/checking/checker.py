@@ -125,10 +125,12 @@ class Checker:
         names = list(tool.parameters)
         positional = task.positional
         arguments: dict[str, Value] = {}
-        match positional:
-            case (dict() as only,) if names and only and set(only) <= set(names) and not task.arguments:
-                first = tool.parameters[names[0]]
-                if names[0] in only or not fits({"type": "object"}, first, tool.definitions):
+        takes_object = bool(names) and fits({"type": "object"}, tool.parameters[names[0]], tool.definitions)
+        match positional if not task.arguments else ():
+            case (None | dict() as nothing,) if not nothing and not (takes_object or (names and nothing is None)):
+                positional = ()  # no arguments, as a JSON object or as `null`
+            case (dict() as only,) if only and (tool.open_arguments or set(only) <= set(names)):
+                if not takes_object or names[0] in only:
                     arguments, positional = dict(only), ()  # the arguments as one JSON object
         if len(positional) > len(names):
             takes = "no arguments" if not names else "only " + ", ".join(f"`{name}`" for name in names)

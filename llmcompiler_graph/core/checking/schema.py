@@ -1,8 +1,8 @@
 """JSON Schema as the compiler's type system: what a value, a path and a reference may be.
 
 Only what tool schemas use is understood (`type`, `enum`, `const`, `items`, `properties`, `additionalProperties`,
-`required`, `anyOf`, `oneOf`, `allOf` of one, `$ref`); anything else says nothing, and a schema that says nothing fits
-everything.
+`required`, `anyOf`, `oneOf`, `allOf`, `$ref`, OpenAPI's `nullable`); anything else says nothing, and a schema that says
+nothing fits everything.
 
 >>> fits({"type": "string"}, {"type": "number"})
 False
@@ -49,7 +49,9 @@ class MissingField(Exception):
         super().__init__(field)
 
 
-def alternatives(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> list[dict[str, JSON]]:
+def alternatives(
+    schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS, depth: int = 0
+) -> list[dict[str, JSON]]:
     """The schemas one of which a value must fit, `$ref`s and unions resolved; `[]` if anything fits."""
     pending, found, seen = [schema], list[dict[str, JSON]](), set[str]()
     while pending:
@@ -58,10 +60,14 @@ def alternatives(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIO
                 if pointer not in seen:
                     seen.add(pointer)
                     pending.append(definitions.get(pointer))
+            case dict() as either if either.get("nullable") is True:  # OpenAPI's
+                pending += [_without("nullable", either), {"type": "null"}]
             case {"anyOf": list() as options} | {"oneOf": list() as options}:
                 pending += options
             case {"allOf": [only]}:
                 pending.append(only)
+            case dict() as of_all if whole := _together(of_all, definitions, depth):
+                found.append(whole)
             case dict() as union if isinstance(types := union.get("type"), list):
                 pending += [{**union, "type": name} for name in types]
             case dict() as plain if isinstance(plain.get("type"), str):
@@ -73,6 +79,39 @@ def alternatives(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIO
             case _:
                 return []
     return found
+
+
+_SAYS_WHAT = frozenset({"type", "$ref", "allOf", "anyOf", "oneOf", "enum", "const", "nullable"})
+
+_OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
+
+
+def _together(schema: Mapping[str, JSON], definitions: Mapping[str, JSON], depth: int) -> dict[str, JSON] | None:
+    """One schema of those that an object must all fit (`allOf`); `None` if there are none, or not all of objects."""
+    if not isinstance(listed := schema.get("allOf"), list):
+        return None
+    options = []
+    for part in (_without("allOf", schema), *listed):
+        if isinstance(part, dict) and not _SAYS_WHAT.isdisjoint(part):
+            options.append(alternatives(part, definitions, depth + 1) if depth < _DEPTH else [])
+        elif isinstance(part, dict) and not _OF_OBJECTS.isdisjoint(part):
+            options.append([{**part, "type": "object"}])
+    if not options or any(len(each) != 1 or each[0]["type"] != "object" for each in options):
+        return None
+    whole: dict[str, JSON] = {}
+    properties: dict[str, JSON] = {}
+    required: list[JSON] = []
+    for only in (each[0] for each in options):
+        whole |= only
+        if isinstance(given := only.get("properties"), dict):
+            properties |= given
+        if isinstance(needed := only.get("required"), list):
+            required += needed
+    return {**whole, "properties": properties, "required": required}
+
+
+def _without(key: str, schema: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {name: each for name, each in schema.items() if name != key}
 
 
 def _type_of(value: JSON) -> str:
