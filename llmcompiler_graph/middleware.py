@@ -66,6 +66,7 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         interrupt_on: Tools that a human must approve inside plans, as in LangChain's `HumanInTheLoopMiddleware`; those
             of that middleware, if the agent has it and nothing is given here.
         max_tasks: How many tasks a plan may have.
+        max_fan_out: How many calls a task that fans out may come to; one that would come to more fails.
         max_concurrency: How many calls may run at a time.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
@@ -79,6 +80,7 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         *,
         interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
         max_tasks: int | None = None,
+        max_fan_out: int | None = 1000,
         max_concurrency: int | None = None,
         tool_concurrency: Mapping[str, int] | None = None,
         tool_timeout: Timeout | None = None,
@@ -90,6 +92,7 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._interrupt_on = interrupt_on
         self._limits: dict[str, Any] = {
             "max_tasks": max_tasks,
+            "max_fan_out": max_fan_out,
             "max_concurrency": max_concurrency,
             "tool_concurrency": tool_concurrency,
             "tool_timeout": tool_timeout,

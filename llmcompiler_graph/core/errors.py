@@ -5,6 +5,7 @@ LLMCompilerError
 │   ├── PlanSyntaxError                the text is not a plan
 │   └── PlanCheckError                 the plan does not fit the tools
 ├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
+├── FanOutError(ValueError)            a task would make more calls than it may
 ├── ObservationError(ValueError)       what a tool or a human gave cannot be an observation
 ├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
 ├── ToolTransferError(TypeError)       what a tool takes, gives or raises cannot be carried to its executor or back
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 __all__ = (
     "ConfigurationError",
     "Diagnostic",
+    "FanOutError",
     "LLMCompilerError",
     "LoopBlockedError",
     "ObservationError",
@@ -95,6 +97,10 @@ class PlanCheckError(PlanError):
 
 class ObservationPathError(LLMCompilerError, LookupError):
     """A reference's path leads nowhere in the observation it points into."""
+
+
+class FanOutError(LLMCompilerError, ValueError):
+    """A task's `[*]` reference has more elements than it may make calls."""
 
 
 class ObservationError(LLMCompilerError, ValueError):

@@ -54,6 +54,8 @@ class Settings:
     """How the planner model writes plans."""
     max_tasks: int | None
     """How many tasks a plan may have."""
+    max_fan_out: int | None
+    """How many calls a task that fans out may come to."""
     max_concurrency: int | None
     """How many calls may run at a time."""
     max_observation_chars: int
@@ -78,8 +80,8 @@ class Settings:
         check_count("max_replans", self.max_replans, 0)
         check_count("max_repairs", self.max_repairs, 0)
         check_count("max_observation_chars", self.max_observation_chars, 1)
-        for what, number in (("max_tasks", self.max_tasks), ("max_concurrency", self.max_concurrency)):
-            if number is not None:
+        for what in ("max_tasks", "max_fan_out", "max_concurrency"):
+            if (number := getattr(self, what)) is not None:
                 check_count(what, number, 1)
         if not isinstance(self.tool_concurrency, Mapping):
             raise refused("tool_concurrency", "numbers by tool name", self.tool_concurrency)
@@ -101,6 +103,7 @@ class Settings:
             self.specs,
             held=self.held.union(held),
             unshared=self.approval.tools,
+            max_fan_out=self.max_fan_out,
             max_concurrency=min(limits, default=None),
             tool_concurrency=self.tool_concurrency,
         )

@@ -67,6 +67,7 @@ class _Options(TypedDict, total=False):
     fuse_replan: bool
     max_repairs: int
     max_tasks: int | None
+    max_fan_out: int | None
     max_concurrency: int | None
     tool_concurrency: Mapping[str, int] | None
     tool_timeout: Timeout | None
@@ -152,6 +153,7 @@ def create_llm_compiler(
     fuse_replan: bool = False,
     max_repairs: int = 1,
     max_tasks: int | None = None,
+    max_fan_out: int | None = 1000,
     max_concurrency: int | None = None,
     tool_concurrency: Mapping[str, int] | None = None,
     tool_timeout: Timeout | None = None,
@@ -208,6 +210,8 @@ def create_llm_compiler(
             never.
         max_tasks: How many tasks a plan may have. A grammar allows 24 by default, or 16 if its form is not `"lark"`,
             and 64 at most; more are left to a replan.
+        max_fan_out: How many calls a task that fans out (`${1[*]}`) may come to; one that would come to more fails,
+            and none of its calls is made. `None` for any number.
         max_concurrency: How many tool calls may run at a time; `RunnableConfig`'s key of this name counts too.
         tool_concurrency: How many calls of a tool may run at a time, by its name.
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
@@ -288,6 +292,7 @@ def create_llm_compiler(
         fuse_replan=fuse_replan,
         max_repairs=max_repairs,
         max_tasks=max_tasks,
+        max_fan_out=max_fan_out,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),

@@ -46,6 +46,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             max_repairs=max_repairs,
             plan_format="text",
             max_tasks=None,
+            max_fan_out=None,
             max_concurrency=None,
             max_observation_chars=4000,
             deadline=None,

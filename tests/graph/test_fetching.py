@@ -21,6 +21,33 @@ THREAD: Any = {"configurable": {"thread_id": "1"}}
 FINISH = "Finish: ok"
 
 
+@pytest.mark.parametrize("sync", [False, True])
+@pytest.mark.parametrize("given", [{}, {"max_tasks": 5}, {"max_fan_out": 1500}])
+def test_a_fan_out_has_a_limit(given: Any, sync: bool) -> None:
+    """Whatever a tool gives, a task makes 1,000 calls at most by default; one that would make more makes none."""
+    calls: list[int] = []
+
+    @tool
+    async def found() -> list[int]:
+        """Find far too much."""
+        return list(range(given.get("max_fan_out", 1000) + 1))
+
+    @tool
+    async def look(at: int) -> int:
+        """Look at something."""
+        calls.append(at)
+        return at
+
+    model = ScriptedModel(['1. found()\n2. look(${1[*]})\n3. work("$2")', FINISH])
+    graph: Any = create_llm_compiler(model, [found, look, work], **given)
+    final = graph.invoke(QUESTION) if sync else run_virtual(lambda: graph.ainvoke(QUESTION))
+    most = given.get("max_fan_out", 1000)
+    assert calls == []
+    assert [task["status"] for task in final["tasks"]] == ["done", "failed", "skipped"]
+    assert f"${{1[*]}} has {most + 1} elements, and max_fan_out allows {most} calls" in final["tasks"][1]["error"]
+    assert final["messages"][-1].text == "ok"
+
+
 @tool
 async def work(text: str = "") -> str:
     """Take a second."""

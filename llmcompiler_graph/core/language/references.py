@@ -23,7 +23,7 @@ from enum import Enum
 from itertools import groupby, islice
 from typing import NamedTuple, TypeAlias
 
-from llmcompiler_graph.core.errors import ObservationPathError
+from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
 from llmcompiler_graph.core.language.json_text import JSON, read_json
 
 __all__ = (
@@ -307,7 +307,9 @@ def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
             return value
 
 
-def fan_out(arguments: Mapping[str, Value], observations: Mapping[int, JSON]) -> list[dict[str, JSON]] | None:
+def fan_out(
+    arguments: Mapping[str, Value], observations: Mapping[int, JSON], most: int | None = None
+) -> list[dict[str, JSON]] | None:
     """Resolve the arguments of a task once per element of its `[*]` references; `None` if it has none.
 
     Several `[*]` references in one task go in step, like `zip`.
@@ -315,8 +317,14 @@ def fan_out(arguments: Mapping[str, Value], observations: Mapping[int, JSON]) ->
     >>> fan_out({"id": Reference(1, (ALL, "id"))}, {1: [{"id": "a"}, {"id": "b"}]})
     [{'id': 'a'}, {'id': 'b'}]
 
+    Args:
+        arguments: The task's arguments.
+        observations: What the tasks it takes data from have returned, `{index: value}`.
+        most: How many elements there may be; `None` for any number.
+
     Raises:
         ObservationPathError: A path leads nowhere, or the lists differ in length.
+        FanOutError: There are too many elements.
     """
     spread = list(dict.fromkeys(r for value in arguments.values() for r in references(value) if r.fans_out))
     if not spread:
@@ -330,6 +338,12 @@ def fan_out(arguments: Mapping[str, Value], observations: Mapping[int, JSON]) ->
         sizes = ", ".join(f"{r} has {len(column)}" for r, column in zip(spread, columns, strict=True))
         msg = f"[*] references of one task go in step, so their lists must be of one length: {sizes}"
         raise ObservationPathError(msg)
+    if most is not None and len(columns[0]) > most:
+        msg = (
+            f"no call was made: {spread[0]} has {len(columns[0])} elements, and max_fan_out allows {most} calls; "
+            "get fewer elements, or give the whole list to a tool that takes one"
+        )
+        raise FanOutError(msg)
 
     # Each element stands for its reference under an index of its own, -1 downwards: task indices are positive.
     renamed = {reference: Reference(-n) for n, reference in enumerate(spread, 1)}

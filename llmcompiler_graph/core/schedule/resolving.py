@@ -21,24 +21,28 @@ from llmcompiler_graph.core.language.references import JSON, fan_out, substitute
 __all__ = ("resolved", "values_of_calls")
 
 
-def resolved(task: Task, spec: ToolSpec | None, values: Mapping[int, JSON]) -> tuple[list[Mapping[str, JSON]], bool]:
+def resolved(
+    task: Task, spec: ToolSpec | None, values: Mapping[int, JSON], max_fan_out: int | None = None
+) -> tuple[list[Mapping[str, JSON]], bool]:
     """Put the values of other tasks into a task's arguments.
 
     Args:
         task: The task.
         spec: What is known of its tool.
         values: What the tasks it takes data from have returned, `{index: value}`.
+        max_fan_out: How many calls it may come to; `None` for any number.
 
     Returns:
         The arguments of each of its calls, and whether it fans out: else there is just one.
 
     Raises:
         ObservationPathError: A reference points to a part that its observation does not have.
+        FanOutError: It would come to more calls than it may.
         KeyError: There is no value for a reference.
     """
     parameters, definitions = (spec.parameters, spec.definitions) if spec else ({}, {})
     given = {name: grouped(value, parameters.get(name), definitions) for name, value in task.arguments.items()}
-    spread = fan_out(given, values)
+    spread = fan_out(given, values, max_fan_out)
     calls = [{name: substitute(value, values) for name, value in given.items()}] if spread is None else spread
     fitted = [
         {name: fit_text(value, parameters.get(name), definitions) for name, value in call.items()} for call in calls

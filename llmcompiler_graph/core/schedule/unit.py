@@ -44,7 +44,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from llmcompiler_graph.core.errors import ObservationPathError
+from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.calls import Calls, CallState
@@ -114,6 +114,7 @@ class TaskFetchingUnit:
         tools: What is known of the tools; unknown ones may run in parallel and early, and are never deduplicated.
         held: Names of tools whose tasks start only once claimed, besides those with effects.
         unshared: Names of tools of which every call is made, besides those that are not read-only or see the state.
+        max_fan_out: How many calls a task that fans out may come to; one that would come to more fails, without any.
         max_concurrency: How many calls may run at a time.
         tool_concurrency: `{tool: how many of its calls may run at a time}`.
         priority: Which tasks are first where there are too few slots.
@@ -125,6 +126,7 @@ class TaskFetchingUnit:
         *,
         held: Iterable[str] = (),
         unshared: Iterable[str] = (),
+        max_fan_out: int | None = None,
         max_concurrency: int | None = None,
         tool_concurrency: Mapping[str, int] | None = None,
         priority: Priority = critical_path_first,
@@ -134,6 +136,7 @@ class TaskFetchingUnit:
         self._shared = shared.difference(unshared)
         self._effects = {name for name, tool in self._tools.items() if tool.has_effects}
         self._held = self._effects | set(held)
+        self._max_fan_out = max_fan_out
 
         self.tasks: dict[int, Task] = {}
         """Every task added, `{index: task}`."""
@@ -290,8 +293,8 @@ class TaskFetchingUnit:
     def _release(self, task: Task) -> list[Instruction]:
         values = {n: self.observations[n].value for n in self._waits.needs(task.index)}
         try:
-            calls, fans_out = resolved(task, self._tools.get(task.tool), values)
-        except ObservationPathError as error:
+            calls, fans_out = resolved(task, self._tools.get(task.tool), values, self._max_fan_out)
+        except (ObservationPathError, FanOutError) as error:
             return [Release(task.index), self._finish(task.index, Observation("failed", error=str(error)))]
         self.arguments[task.index] = tuple(calls)
         if not calls:

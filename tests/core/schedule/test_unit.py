@@ -324,6 +324,34 @@ def test_fan_out_takes_a_place_per_call() -> None:
     assert unit.finished(2, 2, done()) == [start(3)]
 
 
+@pytest.mark.parametrize(
+    ("value", "given"),
+    [
+        (list(range(4)), {"x": Reference(1, (ALL,))}),
+        ("[0, 1, 2, 3]", {"x": Reference(1, (ALL,))}),
+        ([{"ids": [1, 2]}, {"ids": [3, 4]}], {"x": Reference(1, (ALL, "ids", ALL))}),
+        (list(range(4)), {"x": Template(("no. ", Reference(1, (ALL,))))}),
+        (list(range(4)), {"x": [{"y": Reference(1, (ALL,))}], "z": Reference(1)}),
+        ({"a": list(range(4)), "b": list("abcd")}, {"x": Reference(1, ("a", ALL)), "y": Reference(1, ("b", ALL))}),
+    ],
+)
+def test_fan_out_has_a_limit(value: Any, given: dict[str, Any]) -> None:
+    """A task that would make more calls than `max_fan_out` makes none and fails; one that makes as many runs."""
+    unit = TaskFetchingUnit(max_fan_out=3)
+    unit.restore(1, done(value))
+    unit.add(Task(3, "f", {"x": Reference(2)}))
+    released, finish = unit.add(Task(2, "f", given))[:2]
+    assert released == Release(2)
+    assert isinstance(finish, Finished)
+    assert finish.observation.status == "failed"
+    assert finish.observation.error.startswith("no call was made: ${1")
+    assert "has 4 elements, and max_fan_out allows 3 calls; get fewer elements, or" in finish.observation.error
+    assert unit.observations[3].status == "skipped"
+    unit = TaskFetchingUnit(max_fan_out=4)
+    unit.restore(1, done(value))
+    assert len(unit.add(Task(2, "f", given))) == 1 + 4
+
+
 def test_fan_out_with_lists_of_different_length_fails() -> None:
     """Two `[*]` references that cannot go in step fail the task, and nothing is called."""
     unit = TaskFetchingUnit()
