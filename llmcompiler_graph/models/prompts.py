@@ -45,6 +45,7 @@ from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, Ta
 __all__ = (
     "PlanFormat",
     "conversation",
+    "edit_notes",
     "listing",
     "plan_or_join",
     "question_position",
