@@ -58,6 +58,11 @@ class Call:
     content: Any = Unknown
     """What `ToolNode` made of it, before any wrapper saw it."""
 
+    def begin(self) -> None:
+        """Forget an earlier attempt: a wrapper calls the tool again."""
+        self.value = self.content = Unknown
+        self.error, self.refused = None, ""
+
     def note(self, value: JSON, rest: tuple[Any, ...]) -> Any:
         """Keep what a tool returned; give what it is to return instead."""
         self.value = _plain(value) if rest else value

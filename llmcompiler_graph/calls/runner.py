@@ -2,8 +2,9 @@
 
 `ToolNode` gives validation, error handling, `wrap_tool_call`, `ToolRuntime`, `InjectedState` and `InjectedStore`; it
 also turns what a tool returns into text. References need the value, so each tool is called through a copy that notes
-it, as JSON (see `values`), and gives `ToolNode` that. If a `wrap_tool_call` changes the message, what it made of it
-counts, not the tool's own value. A value that cannot be an observation fails the task, with the reason; nothing else.
+it, as JSON (see `values`), and gives `ToolNode` that. If a wrapper (`wrap_tool_call`) changes the message, what it made
+of it counts, not the tool's own value. A value that cannot be an observation fails the task, with the reason; nothing
+else. Wrappers see what a tool raises; `handle_tool_errors` is about what comes out of them.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
@@ -36,8 +38,19 @@ from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("ToolRunner",)
+__all__ = ("ToolRunner", "Wrapper")
 
+
+class Wrapper(NamedTuple):
+    """What is put around each call, as `ToolNode` takes it: in one way, or in both."""
+
+    wrap: ToolCallWrapper | None = None
+    """Called in a thread; preferred where the graph was called synchronously."""
+    awrap: AsyncToolCallWrapper | None = None
+    """Called on the event loop; preferred elsewhere."""
+
+
+_Execute: TypeAlias = Callable[[ToolCallRequest], Awaitable[Any]]
 
 _current: ContextVar[Call | None] = ContextVar("llmcompiler_call", default=None)
 
@@ -53,8 +66,7 @@ class ToolRunner:
     Args:
         tools: The tools.
         handle_tool_errors: As in `ToolNode`; `True` makes every exception an error observation.
-        wrap_tool_call: As in `ToolNode`.
-        awrap_tool_call: As in `ToolNode`.
+        wrappers: What is put around each call, the outermost first.
     """
 
     def __init__(
@@ -62,29 +74,36 @@ class ToolRunner:
         tools: Sequence[BaseTool],
         *,
         handle_tool_errors: Any = True,
-        wrap_tool_call: ToolCallWrapper | None = None,
-        awrap_tool_call: AsyncToolCallWrapper | None = None,
+        wrappers: Sequence[Wrapper] = (),
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._wrap, self._awrap = wrap_tool_call, awrap_tool_call
-        self._given_state = {tool.name for tool in tools if wrap_tool_call or awrap_tool_call or is_given_state(tool)}
+        self._wrapped = bool(wrappers)
+        self._given_state = {tool.name for tool in tools if wrappers or is_given_state(tool)}
+        self._handle_errors = _describe_error if handle_tool_errors is True else handle_tool_errors
 
-        async def awrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
-            async def noting(each: ToolCallRequest) -> Any:
-                _note_arguments(each)
-                return _note_message(await execute(each))
-
-            call = _current.get()
-            if wrap_tool_call and (awrap_tool_call is None or (call and call.sync)):
-                return await _wrapped_in_thread(wrap_tool_call, request, noting)
-            return await (awrap_tool_call(request, noting) if awrap_tool_call else noting(request))
+        async def awrap(request: ToolCallRequest, execute: _Execute) -> Any:
+            try:
+                return await _wrapped(wrappers, request, execute)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                return await self._handled(error, request)
 
         self._node = ToolNode(
             [_noting_copy(tool) for tool in tools],
-            handle_tool_errors=_describe_error if handle_tool_errors is True else handle_tool_errors,
+            handle_tool_errors=not wrappers and self._handle_errors,
             # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
-            awrap_tool_call=awrap if wrap_tool_call or awrap_tool_call else None,
+            awrap_tool_call=awrap if wrappers else None,
         )
+
+    async def _handled(self, error: Exception, request: ToolCallRequest) -> ToolMessage:
+        """Let `ToolNode` make a message of what came out of the wrappers, or raise it."""
+        call = request.tool_call
+        node = ToolNode([_Raising(name=call["name"], error=error)], handle_tool_errors=self._handle_errors)
+        given = {"__type": "tool_call_with_context", "tool_call": {**call, "args": {}}, "state": {}}
+        output = await node.ainvoke(given, request.runtime.config)
+        (message,) = output["messages"]
+        return cast("ToolMessage", message)
 
     def shows_state(self, tool: str) -> bool:
         """Whether the graph's state is shown to a tool, or to what is wrapped around its calls."""
@@ -116,8 +135,7 @@ class ToolRunner:
             "state": state,
         }
         blocks = not _runs_on_loop(self._tools[tool], sync=sync)
-        wrapped = self._wrap is not None or self._awrap is not None
-        noted = Call(sync, blocks, wrapped, arguments=request["tool_call"]["args"])
+        noted = Call(sync, blocks, self._wrapped, arguments=request["tool_call"]["args"])
         token = _current.set(noted)
         try:
             output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons
@@ -133,16 +151,56 @@ def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
     return has_async_side(tool) and not (sync and has_sync_side(tool))
 
 
-async def _wrapped_in_thread(
-    wrap: ToolCallWrapper, request: ToolCallRequest, execute: Callable[[ToolCallRequest], Coroutine[Any, Any, Any]]
-) -> Any:
+async def _wrapped(wrappers: Sequence[Wrapper], request: ToolCallRequest, execute: _Execute) -> Any:
+    """Make a call inside the wrappers; of what a wrapper makes of an error, only the last attempt is noted."""
+    call = _current.get()
+    assert call is not None
+    if not wrappers:
+        call.begin()
+        _note_arguments(request)
+        return _note_message(await execute(request))
+    wrapper, inner = wrappers[0], wrappers[1:]
+    escaped: list[Exception] = []
+
+    async def attempt(each: ToolCallRequest) -> Any:
+        escaped.clear()
+        try:
+            return await _wrapped(inner, each, execute)
+        except Exception as error:
+            escaped.append(error)
+            raise
+
+    if wrapper.wrap and (wrapper.awrap is None or call.sync):
+        made = await _wrapped_in_thread(wrapper.wrap, request, attempt)
+    else:
+        assert wrapper.awrap is not None
+        made = await wrapper.awrap(request, attempt)
+    if escaped:  # and the wrapper has made something of it: it is no error of the call any more
+        call.begin()
+    return made
+
+
+class _Raising(BaseTool):
+    """In place of a tool that has raised."""
+
+    description: str = "Raise."
+    error: Any
+
+    def _run(self) -> None:
+        raise self.error
+
+    async def ainvoke(self, *_: Any, **__: Any) -> None:
+        raise self.error
+
+
+async def _wrapped_in_thread(wrap: ToolCallWrapper, request: ToolCallRequest, execute: _Execute) -> Any:
     """Call a synchronous wrapper, in a thread, around a tool that is called on the loop."""
     loop = asyncio.get_running_loop()
     under_way: list[Future[Any]] = []
     left = threading.Event()
 
     def execute_on_loop(each: ToolCallRequest) -> Any:
-        future = asyncio.run_coroutine_threadsafe(execute(each), loop)
+        future = asyncio.run_coroutine_threadsafe(cast("Coroutine[Any, Any, Any]", execute(each)), loop)
         under_way.append(future)
         if left.is_set():  # whoever left may not have seen it
             future.cancel()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableLambda
@@ -27,7 +27,7 @@ from typing_extensions import TypedDict, TypeVar, Unpack
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
-from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.calls.runner import ToolRunner, Wrapper
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
@@ -37,6 +37,7 @@ from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
+from llmcompiler_graph.graph.middleware import Middleware
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
@@ -47,7 +48,13 @@ from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState, ResponseT
 from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
 
+if TYPE_CHECKING:
+    from langchain.agents.middleware import AgentMiddleware
+
 __all__ = ("create_llm_compiler",)
+
+TransformerFactory: TypeAlias = Callable[..., Any]
+"""Makes a stream transformer of LangGraph's for a scope."""
 
 _StateT = TypeVar("_StateT", bound=LLMCompilerState[Any])
 
@@ -79,6 +86,8 @@ class _Options(TypedDict, total=False):
     handle_tool_errors: Any
     wrap_tool_call: ToolCallWrapper | None
     awrap_tool_call: AsyncToolCallWrapper | None
+    middleware: Sequence[AgentMiddleware[Any, Any]]
+    transformers: Sequence[TransformerFactory] | None
     checkpointer: Checkpointer
     store: BaseStore | None
     interrupt_before: list[str] | None
@@ -167,6 +176,7 @@ def create_llm_compiler(
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
     awrap_tool_call: AsyncToolCallWrapper | None = None,
+    middleware: Sequence[AgentMiddleware[Any, Any]] = (),
     state_schema: type[Any] | None = None,
     context_schema: type[Any] | None = None,
     checkpointer: Checkpointer = None,
@@ -176,6 +186,7 @@ def create_llm_compiler(
     debug: bool = False,
     name: str | None = None,
     cache: BaseCache[Any] | None = None,
+    transformers: Sequence[TransformerFactory] | None = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Make an agent graph that plans tool calls, runs them in parallel, and replans (arXiv 2312.04511).
 
@@ -232,9 +243,11 @@ def create_llm_compiler(
         response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
             `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
             `schema` is taken.
-        handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it.
-        wrap_tool_call: As in `ToolNode`.
-        awrap_tool_call: As in `ToolNode`.
+        handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it. Wrappers
+            see exceptions first, and this is about what comes out of them.
+        wrap_tool_call: As in `ToolNode`; inside those of `middleware`.
+        awrap_tool_call: As in `ToolNode`; inside those of `middleware`.
+        middleware: LangChain's middleware, the outermost first (see `docs/middleware.md`).
         state_schema: A TypedDict with further state keys, which a run takes and gives too. Keys may be marked with
             LangChain's `OmitFromInput`, `OmitFromOutput` and `PrivateStateAttr`. Or a pydantic model: then the state is
             checked before each node, and tools see it, still as a dict, with the model's conversions and defaults.
@@ -248,12 +261,15 @@ def create_llm_compiler(
         debug: Whether to print what the graph does.
         name: The graph's name; that of the node when used as a subgraph, and of the answer's message.
         cache: As in `StateGraph.compile`; nodes and tasks of this graph have no cache policy.
+        transformers: As in `create_agent`: factories of LangGraph's stream transformers, besides `ToolCallTransformer`
+            and those of `middleware`.
 
     Raises:
         ConfigurationError: An argument cannot be used; the message says which and why.
     """
     # each part checks what it is given: the tools, the prompt, the limits, the models, the schemas
-    toolset = as_tools(tools or ())
+    hooks = Middleware(middleware)
+    toolset = as_tools([*hooks.tools, *(tools or ())])
     specs = [tool_spec(tool) for tool in toolset]
     check_examples(examples or (), specs)
     _check_pauses("interrupt_before", interrupt_before)
@@ -266,7 +282,7 @@ def create_llm_compiler(
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
     approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
     form = answer_form(response_format)
-    schemas = graph_schemas(state_schema, form)
+    schemas = graph_schemas(state_schema, form, hooks.state_schemas)
     write = partial(
         system_message,
         system_prompt="" if system_prompt is None else system_prompt,
@@ -277,13 +293,13 @@ def create_llm_compiler(
     selection = None
     if select_tools is not None:
         selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
+    wrapped = wrap_tool_call is not None or awrap_tool_call is not None
     settings = Settings(
         specs=specs,
         runner=ToolRunner(
             in_executor(toolset, specs, tool_executor),
             handle_tool_errors=handle_tool_errors,
-            wrap_tool_call=wrap_tool_call,
-            awrap_tool_call=awrap_tool_call,
+            wrappers=hooks.tool_wrappers + ([Wrapper(wrap_tool_call, awrap_tool_call)] if wrapped else []),
         ),
         system=write(specs, made_examples(specs) if examples is None else examples),
         selection=selection,
@@ -328,7 +344,10 @@ def create_llm_compiler(
         debug=debug,
         name=name or "llm_compiler",
         cache=cache,
-        transformers=[ToolCallTransformer],  # `stream_events(version="v3")` then has `.tool_calls`
+        # `stream_events(version="v3")` has `.tool_calls` by the first
+        transformers=list(
+            {id(t): t for t in (ToolCallTransformer, *hooks.transformers, *(transformers or ()))}.values()
+        ),
     )
     return compiled.with_config(callbacks=[shared.inflight])
 

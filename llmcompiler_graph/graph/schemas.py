@@ -9,7 +9,7 @@ The caller's keys may be marked as in `create_agent`: `OmitFromInput`, `OmitFrom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import (
     Annotated,
     Any,
@@ -49,12 +49,17 @@ class Schemas(NamedTuple):
     """Reads the state as the caller's pydantic model has it, if the schema is one: converted, with defaults."""
 
 
-def graph_schemas(state_schema: type[Any] | None, form: type[Any] | Mapping[str, Any] | None) -> Schemas:
+def graph_schemas(
+    state_schema: type[Any] | None,
+    form: type[Any] | Mapping[str, Any] | None,
+    more: Iterable[type[Any]] = (),
+) -> Schemas:
     """Make the schemas of a graph.
 
     Args:
         state_schema: The caller's keys; `messages` and `structured_response` among them count instead of the package's.
         form: The form of `structured_response`, if the graph gives one.
+        more: Schemas of middleware; where keys are the same, the caller's count.
 
     Raises:
         ConfigurationError: It is neither a TypedDict nor a pydantic model, or has a key of the package's with another
@@ -62,13 +67,17 @@ def graph_schemas(state_schema: type[Any] | None, form: type[Any] | Mapping[str,
     """
     state, given, returned = map(_hints, (LLMCompilerState, LLMCompilerInput, LLMCompilerOutput))
     state_schema = get_origin(state_schema) or state_schema  # `AgentState[Answer]`
-    own = _own_keys(state_schema, state)
+    own = _own_keys("state_schema", state_schema, state)
+    for each in more:
+        theirs = _own_keys(f"middleware's {each.__name__}", get_origin(each) or each, state)
+        own = {key: theirs[key] for key in theirs if key not in {"messages", _RESPONSE}} | own
     keys = {**state, **own}
     if isinstance(form, type) and isinstance(_bare(keys[_RESPONSE]), TypeVar):
         keys[_RESPONSE] = NotRequired[form]  # checkpointers keep only types that the schema names
     if form is None:
         del returned[_RESPONSE]
     callers = own.keys() - state.keys()
+    checked = _own_keys("state_schema", state_schema, state).keys() - state.keys()
     taken = {key for key in callers if not _omits(own[key], "input")} | given.keys()
     told = {key for key in callers if not _omits(own[key], "output")} | returned.keys()
     name = "LLMCompilerState" if state_schema is None else state_schema.__name__
@@ -77,19 +86,19 @@ def graph_schemas(state_schema: type[Any] | None, form: type[Any] | Mapping[str,
         _typed_dict(name, keys),
         _typed_dict(f"{short}Input", {key: keys[key] for key in keys if key in taken}),
         _typed_dict(f"{short}Output", {key: keys[key] for key in keys if key in told}),
-        _checked(state_schema, callers),
+        _checked(state_schema, checked),
     )
 
 
-def _own_keys(state_schema: type[Any] | None, state: Mapping[str, Any]) -> dict[str, Any]:
+def _own_keys(what: str, state_schema: type[Any] | None, state: Mapping[str, Any]) -> dict[str, Any]:
     if state_schema is None:
         return {}
     if not (is_typeddict(state_schema) or _is_model(state_schema)):
-        raise refused("state_schema", "a TypedDict or a pydantic model", state_schema)
+        raise refused(what, "a TypedDict or a pydantic model", state_schema)
     own = _hints(state_schema)
     for key in sorted(own.keys() & state.keys() - {"messages", _RESPONSE}):
         if own[key] != state[key]:
-            msg = f"state_schema cannot have a key {key!r} of its own: the graph has one"
+            msg = f"{what} cannot have a key {key!r} of its own: the graph has one"
             raise ConfigurationError(msg)
     return own
 

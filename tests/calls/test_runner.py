@@ -733,8 +733,10 @@ async def test_a_wrapper_that_answers_itself(sync: bool) -> None:
         call = request.tool_call
         if call["name"] == "same":
             return ToolMessage("from the cache", tool_call_id=call["id"], name="same")
-        message = execute(request)
-        return execute(request) if message.status == "error" else message
+        try:
+            return execute(request)
+        except TimeoutError:
+            return execute(request)
 
     assert await outcomes('1. flaky("x")\n2. same($1)', [flaky, same], sync=sync, wrap_tool_call=wrap) == [
         "got x",
@@ -769,6 +771,67 @@ async def test_a_wrapper_that_raises() -> None:
     assert await outcomes("1. same(1)", [same], wrap_tool_call=broken) == ["RuntimeError: the wrapper is broken"]
     with pytest.raises(RuntimeError, match="the wrapper is broken"):
         await run("1. same(1)", [same], wrap_tool_call=broken, handle_tool_errors=False)
+
+
+@both_ways
+@pytest.mark.parametrize(("handler", "error"), [(True, "ValueError: no luck"), (ValueError, "no luck")])
+async def test_what_comes_out_of_a_wrapper_is_handled(handler: Any, error: str, sync: bool) -> None:
+    """A wrapper sees the tool's own exception; what it raises again is handled by its type, or ends the run."""
+    seen: list[Exception] = []
+
+    def wrap(request: ToolCallRequest, execute: Execute) -> Any:
+        try:
+            return execute(request)
+        except Exception as raised:
+            seen.append(raised)
+            raise
+
+    (told,) = await outcomes('1. fail("value")', [fail], handle_tool_errors=handler, wrap_tool_call=wrap, sync=sync)
+    assert error in told
+    assert [str(each) for each in seen] == ["no luck"]
+    with pytest.raises(ValueError, match="no luck"):
+        await run('1. fail("value")', [fail], handle_tool_errors=KeyError, wrap_tool_call=wrap, sync=sync)
+
+
+async def test_an_error_that_a_wrapper_has_handled_is_none() -> None:
+    """What a wrapper answers in an error's place counts, and no retry policy calls the tool again."""
+    calls: list[str] = []
+
+    @tool
+    def broken(text: str) -> dict[str, str]:
+        """Fail."""
+        calls.append(text)
+        raise ConnectionError(text)
+
+    async def wrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
+        try:
+            return await execute(request)
+        except ConnectionError:
+            return ToolMessage("from the cache", tool_call_id=request.tool_call["id"])
+
+    policy = {"broken": RetryPolicy(retry_on=ConnectionError, initial_interval=0)}
+    found = await outcomes('1. broken("x")', [broken], awrap_tool_call=wrap, tool_retry_policy=policy)
+    assert (found, calls) == (["from the cache"], ["x"])
+
+
+async def test_a_wrapper_sees_wrong_arguments_as_what_tool_node_makes_of_them() -> None:
+    """Arguments that the tool refuses reach a wrapper as `ToolInvocationError`."""
+    seen: list[str] = []
+
+    @tool
+    def root(n: int) -> float:
+        """Take the root."""
+        return float(n**0.5)
+
+    async def wrap(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
+        try:
+            return await execute(request)
+        except Exception as raised:
+            seen.append(type(raised).__name__)
+            raise
+
+    await outcomes('1. same("sixteen")\n2. root($1)', [same, root], awrap_tool_call=wrap)
+    assert seen == ["ToolInvocationError"]
 
 
 async def test_cancelling_a_call_inside_a_synchronous_wrapper() -> None:
