@@ -38,7 +38,7 @@ from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("ToolRunner", "Wrapper")
+__all__ = ("ToolRunner", "Wrapper", "as_wrappers")
 
 
 class Wrapper(NamedTuple):
@@ -48,6 +48,16 @@ class Wrapper(NamedTuple):
     """Called in a thread; preferred where the graph was called synchronously."""
     awrap: AsyncToolCallWrapper | None = None
     """Called on the event loop; preferred elsewhere."""
+
+
+def as_wrappers(wrap: ToolCallWrapper | None, awrap: AsyncToolCallWrapper | None) -> list[Wrapper]:
+    """Make a wrapper of both its ways; none if there is neither."""
+    return [Wrapper(wrap, awrap)] if wrap or awrap else []
+
+
+_Execute: TypeAlias = Callable[[ToolCallRequest], Awaitable[Any]]
+
+_current: ContextVar[Call | None] = ContextVar("llmcompiler_call", default=None)
 
 
 _Execute: TypeAlias = Callable[[ToolCallRequest], Awaitable[Any]]

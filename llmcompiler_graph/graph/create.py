@@ -27,7 +27,7 @@ from typing_extensions import TypedDict, TypeVar, Unpack
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
-from llmcompiler_graph.calls.runner import ToolRunner, Wrapper
+from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
@@ -36,8 +36,8 @@ from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching
+from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
-from llmcompiler_graph.graph.middleware import Middleware
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
@@ -268,7 +268,7 @@ def create_llm_compiler(
         ConfigurationError: An argument cannot be used; the message says which and why.
     """
     # each part checks what it is given: the tools, the prompt, the limits, the models, the schemas
-    hooks = Middleware(middleware)
+    hooks = Hooks(middleware)
     toolset = as_tools([*hooks.tools, *(tools or ())])
     specs = [tool_spec(tool) for tool in toolset]
     check_examples(examples or (), specs)
@@ -293,13 +293,12 @@ def create_llm_compiler(
     selection = None
     if select_tools is not None:
         selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
-    wrapped = wrap_tool_call is not None or awrap_tool_call is not None
     settings = Settings(
         specs=specs,
         runner=ToolRunner(
             in_executor(toolset, specs, tool_executor),
             handle_tool_errors=handle_tool_errors,
-            wrappers=hooks.tool_wrappers + ([Wrapper(wrap_tool_call, awrap_tool_call)] if wrapped else []),
+            wrappers=[*hooks.tool_wrappers, *as_wrappers(wrap_tool_call, awrap_tool_call)],
         ),
         system=write(specs, made_examples(specs) if examples is None else examples),
         selection=selection,

@@ -21,7 +21,7 @@ from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
-from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import seconds
@@ -64,8 +64,7 @@ def given_plan_graph(
         runner=ToolRunner(
             toolset,
             handle_tool_errors=handle_tool_errors,
-            wrap_tool_call=wrap_tool_call,
-            awrap_tool_call=awrap_tool_call,
+            wrappers=as_wrappers(wrap_tool_call, awrap_tool_call),
         ),
         system=SystemMessage(""),
         selection=None,

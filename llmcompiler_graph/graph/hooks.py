@@ -18,12 +18,12 @@ from llmcompiler_graph.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
 
-__all__ = ("Middleware",)
+__all__ = ("Hooks",)
 
 _LATER = ("before_agent", "before_model", "wrap_model_call", "after_model", "after_agent")
 
 
-class Middleware:
+class Hooks:
     """What the middleware of one graph asks for.
 
     Args:
