@@ -60,11 +60,6 @@ _Execute: TypeAlias = Callable[[ToolCallRequest], Awaitable[Any]]
 _current: ContextVar[Call | None] = ContextVar("llmcompiler_call", default=None)
 
 
-_Execute: TypeAlias = Callable[[ToolCallRequest], Awaitable[Any]]
-
-_current: ContextVar[Call | None] = ContextVar("llmcompiler_call", default=None)
-
-
 def _describe_error(error: Exception) -> str:
     """Say what a tool raised; `ToolNode` gives it errors of the type in this signature, and no others."""
     return described(error)
