@@ -96,6 +96,8 @@ class TaskRecord(ObservationRecord):
     """The id of its tool call and its `ToolMessage`."""
     planned_at: float | None
     """When its line was written, in seconds since the turn began; `None` if it could not be read."""
+    message_digest: NotRequired[str]
+    """What its `ToolMessage` said, hashed: if that is changed, the task returned what it says now."""
 
 
 class TaskResult(ObservationRecord, TimingRecord):
@@ -104,6 +106,8 @@ class TaskResult(ObservationRecord, TimingRecord):
     That of one call has no arguments and no times: they are the task's. It is `planned` if the call was not made.
     """
 
+    tool_call_id: str
+    """The id of the tool call."""
     attached: list[Any]
     """The messages and commands that the tool gave."""
     text: NotRequired[str]

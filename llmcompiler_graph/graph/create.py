@@ -348,6 +348,7 @@ def create_llm_compiler(
             {id(t): t for t in (ToolCallTransformer, *hooks.transformers, *(transformers or ()))}.values()
         ),
     )
+    planner.graph = compiled
     return compiled.with_config(callbacks=[shared.inflight])
 
 

@@ -31,6 +31,7 @@ from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.edited_results import noted
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.plan_message import with_edits
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
@@ -284,7 +285,7 @@ class _Run:
         update = {
             **plan,
             "messages": [*plan.get("messages", ()), *told],
-            "tasks": records,
+            "tasks": noted(records, told),
             "timeline": [*self._state.get("timeline", []), *(timeline_entry(*task) for task in current)],
         }
         return [update, *commands] if commands else update

@@ -18,6 +18,7 @@ from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable
+from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.graph.reply import Reply
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
@@ -95,6 +96,7 @@ class Joiner:
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
+        given, state = state, with_edited_results(state)
         model = await self._model.aget()
         asked = self._dialect.bind_without_calling(model, self._settings.shown(state))
         rounds = state["rounds"]
@@ -122,6 +124,8 @@ class Joiner:
         one["joining"] = Span(started=began, finished=now())
         one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
+        if state is not given:
+            update["tasks"] = state["tasks"]
         if isinstance(decision, Replan):
             plan = ""
             if reply.draft is None:

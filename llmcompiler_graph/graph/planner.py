@@ -11,12 +11,15 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from llmcompiler_graph.graph.context import Settings, Shared, new_clock
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.draft_tasks import Broken
+from llmcompiler_graph.graph.edited_results import with_edited_results
+from llmcompiler_graph.graph.unanswered import with_answers
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import LazyModel
@@ -52,6 +55,8 @@ class Planner:
         *,
         joiner: LazyModel | None = None,
     ) -> None:
+        self.graph: Any = None
+        """The graph that the node is in, once it is made."""
         self._settings = settings
         self._shared = shared
         self._model = model
@@ -61,7 +66,11 @@ class Planner:
 
     async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Run the node; return the state's update."""
-        update = _turn(state)
+        update, messages = _turn(state), list[BaseMessage]()
+        if not update:
+            state = with_edited_results(state)
+        elif (answered := await with_answers(state, self.graph, sync=sync)) is not None:
+            state, messages = {**state, "messages": answered}, [RemoveMessage(REMOVE_ALL_MESSAGES), *answered]
         if self._joiner is not None:
             await self._joiner.aget()
         update |= await self._settings.select({**state, **update})  # type: ignore[typeddict-item]
@@ -79,10 +88,9 @@ class Planner:
             await written.draft.executor.aclose()
             raise
         draft = written.draft
-        messages = []
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
-            messages = [draft.message(usage)]
-            self._shared.inflight.hand_over(messages[0].id, draft.executor)
+            messages.append(plan_message := draft.message(usage))
+            self._shared.inflight.hand_over(plan_message.id, draft.executor)
         one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}

@@ -39,6 +39,7 @@ def to_record(
     arguments: Iterable[Mapping[str, JSON]] = (),
     timing: Timing | None = None,
     *,
+    call_id: str = "",
     edited: Iterable[int] = (),
     text: str = "",
 ) -> TaskResult:
@@ -48,11 +49,13 @@ def to_record(
         observation: The observation; `None` if the call was not made.
         arguments: What the task was called with, by call.
         timing: When the task ran.
+        call_id: The id of its tool call.
         edited: The calls that a human changed, as positions in `arguments`.
         text: The task's line, if a human changed its one call.
     """
     timing = timing or Timing()
     record = TaskResult(
+        tool_call_id=call_id,
         status=observation.status if observation else "planned",
         arguments=[storable(dict(given)) for given in arguments],
         value=observation.value if observation else None,

@@ -98,7 +98,8 @@ class TaskBody:
         arguments, edits = self._executor.arguments(self._index), self._edits()
         made = [edits.get(n, given) for n, given in enumerate(arguments)]
         timing = self._executor.timings[self._index]
-        return to_record(observation, made, timing, edited=edits, text=self.edited_text)
+        call_id = self._record["tool_call_id"]
+        return to_record(observation, made, timing, call_id=call_id, edited=edits, text=self.edited_text)
 
     @property
     def edited_text(self) -> str:
@@ -172,16 +173,17 @@ class TaskBody:
         start: asyncio.Future[Start | None] = asyncio.get_running_loop().create_future()
 
         async def body() -> TaskResult:
+            call_id = self._settings.call_id(self._record, n)
             made = await _unless_cancelled(early) if early is not None else None
             if made is not None:
-                return to_record(made)
+                return to_record(made, call_id=call_id)
             try:
                 begun = await asyncio.shield(start)
             except asyncio.CancelledError:
                 if not start.cancelled():
                     raise
                 raise GraphInterrupt from None  # a cancellation from here would pass for a failure
-            return to_record(None if begun is None else await self._call_cancellable(begun))
+            return to_record(None if begun is None else await self._call_cancellable(begun), call_id=call_id)
 
         return _OwnTask(start, self._call_own_task(f"{self._record['tool']}[{n}]", body))
 

@@ -205,10 +205,14 @@ def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool) -> s
 
 
 def question_position(messages: Sequence[AnyMessage]) -> int:
-    """Where the message stands that the current turn answers: the last one that is neither an answer nor a task."""
-    for position in range(len(messages) - 1, -1, -1):
-        if not isinstance(messages[position], AIMessage | ToolMessage):
-            return position
+    """Where the message stands that the current turn answers: the last one that is no answer, task or system message.
+
+    A system message behind it is context that was added to it.
+    """
+    for no_question in ((AIMessage, ToolMessage, SystemMessage), (AIMessage, ToolMessage)):
+        for position in range(len(messages) - 1, -1, -1):
+            if not isinstance(messages[position], no_question):
+                return position
     return max(0, len(messages) - 1)
 
 
@@ -237,11 +241,11 @@ def conversation(
     messages = state["messages"]
     position = turn_position(state)
     before, question = messages[:position], messages[position]
-    own = [m.text for m in before if isinstance(m, SystemMessage)]
     prompt: list[BaseMessage] = [system, *_earlier(before, min(max_observation_chars, _EARLIER_CHARS))]
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
-    findings = _findings(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
-    prompt.append(HumanMessage(_with_text(question, own, [*findings, _ASK[plan_format]])))
+    added = _before_plan(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
+    own = [message.text for message in (*before, *added) if isinstance(message, SystemMessage)]
+    prompt.append(HumanMessage(_with_text(question, own, [*_findings(added), _ASK[plan_format]])))
     following = 1
     for number, round_ in enumerate(rounds):
         if not round_.get("adopted"):
@@ -379,10 +383,14 @@ def _is_said(message: AnyMessage) -> bool:
     return not isinstance(message, ToolMessage | SystemMessage)
 
 
-def _findings(following: Iterable[AnyMessage], calls: Collection[str]) -> list[str]:
-    """What agents of a larger graph have said since the question, before the turn's first plan, which has `calls`."""
-    theirs = takewhile(lambda m: not any(call["id"] in calls for call in getattr(m, "tool_calls", ())), following)
-    said = [message for message in theirs if isinstance(message, AIMessage) and message.text]
+def _before_plan(following: Iterable[AnyMessage], calls: Collection[str]) -> list[AnyMessage]:
+    """What was added behind the question before the turn's first plan, which has `calls`."""
+    return [*takewhile(lambda m: not any(call["id"] in calls for call in getattr(m, "tool_calls", ())), following)]
+
+
+def _findings(added: Iterable[AnyMessage]) -> list[str]:
+    """What agents of a larger graph have said since the question."""
+    said = [message for message in added if isinstance(message, AIMessage) and message.text]
     return [f"{message.name or 'assistant'}: {message.text}" for message in said]
 
 

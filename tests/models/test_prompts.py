@@ -2,11 +2,14 @@ from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.tools import tool
 
+from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.core.examples import PlanExample
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.models.prompts import conversation, question_position, repair_request, signature, system_message
 from llmcompiler_graph.state import Round, TaskRecord, new_record
+from llmcompiler_graph.testing import ScriptedModel
 
 SYSTEM = SystemMessage("system")
 SEARCH = ToolSpec(
@@ -327,3 +330,40 @@ def test_empty_answers_of_earlier_turns() -> None:
     """Empty answers of earlier turns are left out of the prompt: some providers refuse them."""
     prompt = conversation(SYSTEM, state(HumanMessage("first?"), AIMessage(""), HumanMessage("second?")))
     assert texts(prompt)[1:] == [("human", "first?"), ("human", "second?\n\nWrite the plan.")]
+
+
+MEMORIES = SystemMessage("Memories of this user: likes feet.")
+
+
+@pytest.mark.parametrize(
+    ("messages", "position"),
+    [
+        ([HumanMessage("How high is K2?"), MEMORIES], 0),
+        ([HumanMessage("K1?"), AIMessage("8035 m"), HumanMessage("K2?"), MEMORIES, MEMORIES], 2),
+        ([MEMORIES, HumanMessage("K2?"), MEMORIES, AIMessage("It is a mountain.", name="other"), MEMORIES], 1),
+        ([MEMORIES], 0),
+        ([AIMessage("?")], 0),
+    ],
+)
+def test_context_behind_the_question(messages: list[AnyMessage], position: int) -> None:
+    """A system message that is added behind the question is told with it, and not taken for it."""
+    assert question_position(messages) == position
+    prompt = conversation(SystemMessage("system"), {"messages": messages})
+    if isinstance(messages[position], HumanMessage):
+        assert messages[position].text in prompt[-1].text
+        assert prompt[-1].text.count("likes feet") == messages.count(MEMORIES)
+        assert prompt[-1].text.startswith("Memories")
+
+
+async def test_the_question_is_repeated_and_not_its_context() -> None:
+    """Repairs and replans repeat what the user asked."""
+    model = ScriptedModel(["1. nosuch()\n2. join()", '1. look("K2")', "Replan: more", "1. join()", "Finish: done"])
+
+    @tool
+    def look(text: str) -> str:
+        """Look."""
+        return text
+
+    await create_llm_compiler(model, [look]).ainvoke({"messages": [HumanMessage("How high is K2?"), MEMORIES]})
+    for call in (model.calls[1], model.calls[3]):
+        assert "The question again: How high is K2?" in call[-1].text
