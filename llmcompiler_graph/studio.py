@@ -7,9 +7,12 @@ Neither starts a model: models are made when a node first needs them.
 
 A server's clients are not its operator, and Studio itself is a web page. So a client chooses among the tools on offer,
 the built-in ones and those which the operator names in `LLMCOMPILER_TOOLS`; it cannot have just any module imported.
+Models cost the operator money: a client chooses among those of `LLMCOMPILER_MODEL` and `LLMCOMPILER_MODELS`, which may
+be patterns (`openai:*`). Each limit has a most that a client can set, which holds as well where it sets none.
 """
 
 import asyncio
+import fnmatch
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -27,11 +30,22 @@ from llmcompiler_graph.tools.loading import BUILT_IN, load_tools
 
 __all__ = ("Context", "make_graph")
 
+
+def _listed(variable: str) -> list[str]:
+    """The names in an environment variable."""
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+
+
 _DEFAULT_MODEL = os.environ.get("LLMCOMPILER_MODEL") or "local"
-_OPERATOR_TOOLS = [name.strip() for name in os.environ.get("LLMCOMPILER_TOOLS", "").split(",") if name.strip()]
+_OFFERED_MODELS = list(dict.fromkeys([_DEFAULT_MODEL, *_listed("LLMCOMPILER_MODELS")]))
+_OPERATOR_TOOLS = _listed("LLMCOMPILER_TOOLS")
 _DEFAULT_TOOLS = _OPERATOR_TOOLS or ["lookup", "calculate"]
 _OFFERED_TOOLS = list(dict.fromkeys([*BUILT_IN, *_OPERATOR_TOOLS]))
 
+_MOST_REPLANS = 10
+_MOST_AT_A_TIME = 100  # tool calls
+_LONGEST_TURN = 3600.0  # seconds
+_LONGEST_PROMPT = 100_000  # characters
 
 _RESERVED_KEYS = ("thread_id", "checkpoint_", "langgraph_", "__")  # LangGraph's, in `configurable`
 
@@ -46,7 +60,7 @@ class Context(BaseModel, extra="forbid"):
 
     model: str = Field(
         _DEFAULT_MODEL,
-        description="The model that plans and joins: 'local' (this machine's CPU) or 'provider:name'.",
+        description=f"The model that plans and joins; on offer: {', '.join(_OFFERED_MODELS)}.",
         json_schema_extra=_shown_at("planner", "joiner"),
     )
     planner_model: str | None = Field(
@@ -61,25 +75,30 @@ class Context(BaseModel, extra="forbid"):
     )
     tools: list[str] = Field(
         _DEFAULT_TOOLS,
+        max_length=len(_OFFERED_TOOLS),
         description=f"The tools that plans may call; on offer: {', '.join(_OFFERED_TOOLS)}.",
         json_schema_extra=_shown_at("planner", "task_fetching_unit"),
     )
     max_replans: int = Field(
         2,
         ge=0,
-        description="How many plans may follow the first in one turn; 0 for none.",
+        le=_MOST_REPLANS,
+        description=f"How many plans may follow the first in one turn; 0 for none, {_MOST_REPLANS} at most.",
         json_schema_extra=_shown_at("joiner"),
     )
     max_concurrency: int | None = Field(
         None,
         ge=1,
-        description="How many tool calls may run at a time; empty for as many as the plan allows.",
+        le=_MOST_AT_A_TIME,
+        description=f"How many tool calls may run at a time; empty for {_MOST_AT_A_TIME}, which is the most.",
         json_schema_extra=_shown_at("task_fetching_unit"),
     )
     deadline: float | None = Field(
         None,
         gt=0,
-        description="Seconds a turn may take; then the joiner answers with what there is. Empty for any time.",
+        le=_LONGEST_TURN,
+        description="Seconds a turn may take; then the joiner answers with what there is. "
+        f"Empty for {_LONGEST_TURN:g}, which is the most.",
         json_schema_extra=_shown_at("planner", "task_fetching_unit"),
     )
     approve_plans: bool = Field(
@@ -89,6 +108,7 @@ class Context(BaseModel, extra="forbid"):
     )
     system_prompt: str = Field(
         "",
+        max_length=_LONGEST_PROMPT,
         description="What the models are told before everything else.",
         json_schema_extra=_shown_at("planner", "joiner", langgraph_type="prompt"),
     )
@@ -100,17 +120,21 @@ async def make_graph(
     """Make the agent graph that a run's context asks for, or without a run, the default one.
 
     Raises:
-        ConfigurationError: The context has a key that it does not have, or names a tool that is not on offer.
+        ConfigurationError: The context has a key that it does not have, or names a tool or a model that is not on
+            offer.
         pydantic.ValidationError: Another value of the context cannot be used.
     """
     # servers keep `configurable` in step with the context; older ones do not give the context itself to factories
     given: dict[str, Any] = dict(config.get("configurable", {}))  # with much else, which is the server's
     if execution := runtime.execution_runtime:
-        context = cast("dict[str, Any] | None", execution.context) or {}  # as the client sent it
-        _check_keys(context)
-        given |= context
+        sent = cast("dict[str, Any] | None", execution.context) or {}
+        _check_keys(sent)
+        given |= sent
     settings = {key: value for key, value in given.items() if key in Context.model_fields}
-    return await asyncio.to_thread(_build, Context.model_validate(settings))  # loading tools reads files
+    context = Context.model_validate(settings)
+    if runtime.execution_runtime:  # else no model is asked
+        _check_models([context.model, *filter(None, (context.planner_model, context.joiner_model))])
+    return await asyncio.to_thread(_build, context)  # loading tools reads files
 
 
 def _check_keys(context: Iterable[str]) -> None:
@@ -119,6 +143,16 @@ def _check_keys(context: Iterable[str]) -> None:
             near = get_close_matches(key, Context.model_fields, 1)
             advice = f"; did you mean {near[0]!r}?" if near else f", only {', '.join(Context.model_fields)}"
             msg = f"the context has no key {key!r}{advice}"
+            raise ConfigurationError(msg)
+
+
+def _check_models(models: Iterable[str]) -> None:
+    for name in models:
+        if not any(fnmatch.fnmatchcase(name, offered) for offered in _OFFERED_MODELS):
+            msg = (
+                f"the model {name!r} is not on offer here, only {', '.join(_OFFERED_MODELS)}; "
+                "whoever runs the server adds more by LLMCOMPILER_MODELS=provider:name,… (openai:* for all of OpenAI's)"
+            )
             raise ConfigurationError(msg)
 
 
@@ -138,8 +172,8 @@ def _build(context: Context) -> CompiledStateGraph[Any, Context, Any, Any]:
         joiner_model=context.joiner_model or None,
         examples=examples_for(tools),
         max_replans=context.max_replans,
-        max_concurrency=context.max_concurrency,
-        deadline=context.deadline,
+        max_concurrency=context.max_concurrency or _MOST_AT_A_TIME,
+        deadline=context.deadline or _LONGEST_TURN,
         system_prompt=context.system_prompt,
         interrupt_before=["task_fetching_unit"] if context.approve_plans else None,
         context_schema=Context,
