@@ -14,7 +14,7 @@ May know: `references`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, as_text
 
@@ -169,11 +169,11 @@ def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], d
         names = [_describe_one(one, definitions, depth + 1) for one in alternatives(schema, definitions)]
         return " | ".join(dict.fromkeys(names)) or "Any"
 
-    if "const" in option:
-        return repr(option["const"])
-    if isinstance(values := option.get("enum"), list):
-        return " | ".join(map(repr, values))
     match option:
+        case {"const": value}:
+            return repr(value)
+        case {"enum": list() as values}:
+            return " | ".join(map(repr, values))
         case {"type": "array"}:
             items = option.get("items")
             return f"list[{inner(items)}]" if items else "list"
@@ -253,29 +253,43 @@ def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DE
     """
     for key in path:
         options = alternatives(schema, definitions)
-        found: list[Schema] = []
-        fields: list[str] = []
-        for option in options:
-            properties = option.get("properties")
-            if option["type"] == "object" and isinstance(key, str) and isinstance(properties, dict):
-                if key in properties:
-                    found.append(properties[key])
-                elif option.get("additionalProperties") or not properties:
-                    return None
-                else:
-                    fields += properties
-            elif option["type"] == "object" and isinstance(key, str):
-                found.append(option.get("additionalProperties"))
-            elif option["type"] == "array" and (isinstance(key, int) or key is ALL):
-                found.append(option.get("items"))
-            elif option["type"] == "string" and not _SCALARS.intersection(each["type"] for each in options):
-                return None  # text may hold JSON, but not that of a tool that also gives plain numbers
+        found = [inner for option in options for inner in _inside(option, key)]
+        if _may_hold_json(options):
+            found.append(None)
         if options and not found:
-            raise MissingField(
-                key if isinstance(key, str) else f"[{'*' if key is ALL else key}]", dict.fromkeys(fields)
-            )
+            fields = dict.fromkeys(name for option in options if isinstance(key, str) for name in _fields(option))
+            raise MissingField(key if isinstance(key, str) else f"[{'*' if key is ALL else key}]", fields)
         schema = found[0] if len(found) == 1 else {"anyOf": found} if found and all(found) else None
     return schema
+
+
+def _inside(option: Mapping[str, JSON], key: object) -> list[Schema]:
+    """The schema of what a key of a path selects: `None` for anything, `[]` if there is nothing."""
+    if option["type"] == "array" and not isinstance(key, str):
+        return [option.get("items")]
+    if option["type"] != "object" or not isinstance(key, str):
+        return []
+    fields, others = _fields(option), option.get("additionalProperties")
+    if key in fields:
+        return [fields[key]]
+    if isinstance(option.get("properties"), dict):
+        return [None] if others or not fields else []
+    return [others]
+
+
+def _fields(option: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """The named fields of an object."""
+    match option:
+        case {"type": "object", "properties": dict() as properties}:
+            return properties
+        case _:
+            return {}
+
+
+def _may_hold_json(options: Iterable[Mapping[str, JSON]]) -> bool:
+    """Whether text may hold JSON: but not that of a tool that also gives plain numbers."""
+    types = {option["type"] for option in options}
+    return "string" in types and _SCALARS.isdisjoint(types)
 
 
 def has(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> bool:
@@ -298,25 +312,32 @@ def mismatch(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_
 
 
 def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, JSON]) -> bool:
-    wanted, found = option["type"], _type_of(value)
-    if isinstance(value, float) and value.is_integer() and wanted == "integer":
-        found = "integer"  # 2.0 is an integer in JSON
-    if wanted != found and not (wanted == "number" and found == "integer"):
+    if not _is_of_type(value, str(option["type"])):
         return False
     if "const" in option:
         return option["const"] == value
     if isinstance(allowed := option.get("enum"), list) and value not in allowed:
         return False
-    if isinstance(value, list):
-        return all(mismatch(element, option.get("items"), definitions) is None for element in value)
-    if isinstance(value, dict):
-        properties, required = option.get("properties"), option.get("required")
-        known = properties if isinstance(properties, dict) else {}
-        if isinstance(required, list) and any(name not in value for name in required):
-            return False
-        others = option.get("additionalProperties")
-        return all(mismatch(element, known.get(name, others), definitions) is None for name, element in value.items())
-    return True
+    if isinstance(required := option.get("required"), list) and isinstance(value, dict) and set(required) - set(value):
+        return False
+    return all(mismatch(inner, schema, definitions) is None for inner, schema in _elements(option, value))
+
+
+def _is_of_type(value: JSON, name: str) -> bool:
+    found = _type_of(value)
+    if isinstance(value, float) and value.is_integer() and name == "integer":
+        return True  # 2.0 is an integer in JSON
+    return found == name or (name == "number" and found == "integer")
+
+
+def _elements(option: Mapping[str, JSON], value: JSON) -> Iterator[tuple[JSON, Schema]]:
+    """What stands in a value, with the schemas of it."""
+    match value:
+        case list():
+            yield from ((element, option.get("items")) for element in value)
+        case dict():
+            fields, others = _fields(option), option.get("additionalProperties")
+            yield from ((element, fields.get(name, others)) for name, element in value.items())
 
 
 def fit_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> JSON:
@@ -331,10 +352,9 @@ def fit_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_
     if all(option["type"] == "string" for option in options):
         return as_text(value)
     match value, options:
-        case list(), [{"type": "array", **only}]:
-            return [fit_text(element, only.get("items"), definitions) for element in value]
-        case dict(), [{"type": "object", **only}]:
-            properties, others = only.get("properties"), only.get("additionalProperties")
-            known = properties if isinstance(properties, dict) else {}
-            return {name: fit_text(element, known.get(name, others), definitions) for name, element in value.items()}
+        case list(), [{"type": "array"}]:
+            return [fit_text(element, inner, definitions) for element, inner in _elements(options[0], value)]
+        case dict(), [{"type": "object"}]:
+            fitted = [fit_text(element, inner, definitions) for element, inner in _elements(options[0], value)]
+            return dict(zip(value, fitted, strict=True))
     return value
