@@ -40,6 +40,7 @@ from llmcompiler_graph.core.language.references import (
     Reference,
     Template,
     Value,
+    as_template,
     parse_path,
     references,
     substitute,
@@ -239,7 +240,7 @@ class Checker:
             complain("reference-path", f"{reference}: the observation of {producer.name!r} has no {missing}", hint)
             return producer, None
 
-    def _typed_paths(self, template: Template) -> Template | Reference:
+    def _typed_paths(self, template: Template) -> str | Template | Reference:
         """Read `"$1.height_m"` in a string as a path where task 1 is known to return such a field."""
         parts: list[str | Reference] = []
         for part in template.parts:
@@ -248,13 +249,8 @@ class Checker:
                 path, end = self._known_path(last, part)
                 parts[-1] = Reference(last.index, path)
                 part = part[end:]  # noqa: PLW2901
-            if part:
-                parts.append(part)
-        match parts:
-            case [Reference() as only]:
-                return only
-            case _:
-                return Template(tuple(parts))
+            parts.append(part)
+        return as_template(parts)
 
     def _known_path(self, reference: Reference, text: str) -> tuple[Path, int]:
         """The path a text begins with, as far as the observation is known to have it, and where it ends."""

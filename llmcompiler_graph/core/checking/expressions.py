@@ -8,11 +8,10 @@ May know: `references`, `schema`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterator, Mapping
 
 from llmcompiler_graph.core.checking.schema import Schema, alternatives
-from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value
+from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, as_template
 
 __all__ = ("arithmetic", "grouped", "spelled")
 
@@ -45,14 +44,7 @@ def grouped(value: Value, schema: Schema, definitions: Mapping[str, JSON]) -> Va
     for part, following in zip(value.parts, (*value.parts[1:], ""), strict=True):
         raised = isinstance(following, str) and following.lstrip().startswith(("**", "^"))
         parts += ["(", part, ")"] if raised and isinstance(part, Reference) else [part]
-    return Template(tuple(_joined(parts)))
-
-
-def _joined(parts: Iterable[str | Reference]) -> Iterator[str | Reference]:
-    """The parts of a template, with neighbouring texts in one."""
-    for is_text, group in groupby(parts, lambda part: isinstance(part, str)):
-        neighbours = list(group)
-        yield from filter(None, ["".join(map(str, neighbours))]) if is_text else neighbours
+    return as_template(parts)
 
 
 def spelled(value: Reference | Template | str) -> Iterator[tuple[str | Reference, bool]]:

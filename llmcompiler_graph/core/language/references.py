@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby, islice
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
 from llmcompiler_graph.core.language.json_text import JSON, read_json
@@ -35,6 +35,7 @@ __all__ = (
     "Reference",
     "Template",
     "Value",
+    "as_template",
     "as_text",
     "fan_out",
     "joined_surrogates",
@@ -195,19 +196,26 @@ def parse_template(
             (unknown if match["braced"] else literal).append(written)
             pieces.append(match[0])
     pieces.append(text[end:])
+    return ParsedTemplate(as_template(pieces), tuple(literal), tuple(unknown), tuple(malformed))
+
+
+def as_template(pieces: Iterable[str | Reference]) -> str | Reference | Template:
+    """Make a string of literal text and references: plain text, one reference, or a template.
+
+    >>> as_template(["", "a", "b", Reference(1), ""])
+    Template(parts=('ab', Reference(index=1, path=())))
+    """
     parts: list[str | Reference] = []
-    for literal_text, group in groupby(pieces, lambda piece: isinstance(piece, str)):
-        run = list(group)
-        parts += filter(None, ["".join(map(str, run))]) if literal_text else run
-    value: str | Reference | Template
+    for is_text, group in groupby(pieces, lambda piece: isinstance(piece, str)):
+        neighbours = list(group)
+        parts += filter(None, ["".join(map(str, neighbours))]) if is_text else neighbours
     match parts:
         case []:
-            value = ""
-        case [str() | Reference() as only]:
-            value = only
+            return ""
+        case [only]:
+            return only
         case _:
-            value = Template(tuple(parts))
-    return ParsedTemplate(value, tuple(literal), tuple(unknown), tuple(malformed))
+            return Template(tuple(parts))
 
 
 def references(value: Value) -> Iterator[Reference]:
@@ -254,14 +262,7 @@ def select(observation: JSON, reference: Reference) -> JSON:
 
 
 def _children(value: JSON, key: str | int | _All, reference: Reference, done: Path) -> list[JSON]:
-    unread = ""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            value = read_json(value)
-        except json.JSONDecodeError:  # plain text after all
-            pass
-        except ValueError as error:
-            unread = f": {error}"
+    value, unread = _read(value)
     match key, value:
         case str(), dict() if key in value:
             return [value[key]]
@@ -269,20 +270,34 @@ def _children(value: JSON, key: str | int | _All, reference: Reference, done: Pa
             return [value[key]]
         case _All(), list():
             return value
-    here = Reference(reference.index, done)
-    wanted = _path_text((key,))
+    here, found = Reference(reference.index, done), _described(value)
+    msg = f"{reference} leads nowhere: {here} has no {_path_text((key,))}, it is {found}{unread}"
+    raise ObservationPathError(msg)
+
+
+def _read(value: JSON) -> tuple[JSON, str]:
+    """The JSON that a text holds, and why it could not be read if it looks like JSON; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return read_json(value), ""
+        except json.JSONDecodeError:  # plain text after all
+            return value, ""
+        except ValueError as error:
+            return value, f": {error}"
+    return value, ""
+
+
+def _described(value: JSON) -> str:
     match value:
         case dict():
             keys = [*(f"{name!r:.80}" for name in islice(value, 20)), *["…"][: len(value) > 20]]
-            found = "an object with " + (", ".join(keys) or "no keys")
+            return "an object with " + (", ".join(keys) or "no keys")
         case list():
-            found = f"a list of {len(value)}"
+            return f"a list of {len(value)}"
         case str():
-            found = f"text{unread}"
+            return "text"
         case _:
-            found = json.dumps(value)
-    msg = f"{reference} leads nowhere: {here} has no {wanted}, it is {found}"
-    raise ObservationPathError(msg)
+            return json.dumps(value)
 
 
 def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
@@ -329,15 +344,7 @@ def fan_out(
     spread = list(dict.fromkeys(r for value in arguments.values() for r in references(value) if r.fans_out))
     if not spread:
         return None
-    columns: list[list[JSON]] = []
-    for reference in spread:
-        column = select(observations[reference.index], reference)
-        assert isinstance(column, list)
-        columns.append(column)
-    if len({len(column) for column in columns}) > 1:
-        sizes = ", ".join(f"{r} has {len(column)}" for r, column in zip(spread, columns, strict=True))
-        msg = f"[*] references of one task go in step, so their lists must be of one length: {sizes}"
-        raise ObservationPathError(msg)
+    columns = _lists(spread, observations)
     if most is not None and len(columns[0]) > most:
         msg = (
             f"no call was made: {spread[0]} has {len(columns[0])} elements, and max_fan_out allows {most} calls; "
@@ -351,6 +358,16 @@ def fan_out(
     shared = {r.index: observations[r.index] for value in arguments.values() for r in references(value)}
     rows = ({**shared, **{-n: element for n, element in enumerate(row, 1)}} for row in zip(*columns, strict=True))
     return [{key: substitute(value, row) for key, value in named.items()} for row in rows]
+
+
+def _lists(spread: Sequence[Reference], observations: Mapping[int, JSON]) -> list[list[JSON]]:
+    """The elements that references with `[*]` give, in step."""
+    columns = [cast("list[JSON]", select(observations[reference.index], reference)) for reference in spread]
+    if len({len(column) for column in columns}) > 1:
+        sizes = ", ".join(f"{r} has {len(column)}" for r, column in zip(spread, columns, strict=True))
+        msg = f"[*] references of one task go in step, so their lists must be of one length: {sizes}"
+        raise ObservationPathError(msg)
+    return columns
 
 
 def _rename(value: Value, renamed: Mapping[Reference, Reference]) -> Value:
