@@ -124,19 +124,14 @@ class Checker:
 
     def _bind(self, task: Task, tool: ToolSpec, complain: _Complain) -> dict[str, Value]:
         names = list(tool.parameters)
-        positional = task.positional
-        arguments: dict[str, Value] = {}
-        takes_object = bool(names) and fits({"type": "object"}, tool.parameters[names[0]], tool.definitions)
-        match positional if not task.arguments else ():
-            case (None | dict() as nothing,) if not nothing and not (takes_object or (names and nothing is None)):
-                positional = ()  # no arguments, as a JSON object or as `null`
-            case (dict() as only,) if only and (tool.open_arguments or set(only) <= set(names)):
-                if not takes_object or names[0] in only:
-                    arguments, positional = dict(only), ()  # the arguments as one JSON object
-        if len(positional) > len(names):
-            takes = "no arguments" if not names else "only " + ", ".join(f"`{name}`" for name in names)
-            complain("too-many-arguments", f"{tool.name!r} takes {takes}, {len(positional)} were given by position")
-        arguments |= dict(zip(names, positional, strict=False))
+        by_name, positional = _by_name(task, tool), task.positional
+        if by_name is not None:
+            arguments = by_name
+        else:
+            if len(positional) > len(names):
+                takes = "no arguments" if not names else "only " + ", ".join(f"`{name}`" for name in names)
+                complain("too-many-arguments", f"{tool.name!r} takes {takes}, {len(positional)} were given by position")
+            arguments = dict(zip(names, positional, strict=False))
         for name, value in task.arguments.items():
             if name in arguments:
                 complain("duplicate-argument", f"`{name}` of {tool.name!r} is given by position and by name")
@@ -145,10 +140,9 @@ class Checker:
                 hint = f"did you mean `{near[0]}`?" if near else "it takes " + (", ".join(names) or "nothing")
                 complain("unknown-argument", f"{tool.name!r} has no argument `{name}`", hint)
             arguments[name] = value
-        for name in (*names, *sorted(tool.required.difference(names))):
-            if name in tool.required and name not in arguments:
-                wanted = describe(tool.parameters.get(name), tool.definitions)
-                complain("missing-argument", f"{tool.name!r} needs `{name}` ({wanted})")
+        for name in _missing(arguments, tool):
+            wanted = describe(tool.parameters.get(name), tool.definitions)
+            complain("missing-argument", f"{tool.name!r} needs `{name}` ({wanted})")
         given = {name: value for name, value in arguments.items() if not (value is None and _left_out(name, tool))}
         schemas = tool.parameters
         return {name: self._argument(name, v, schemas.get(name), tool, complain) for name, v in given.items()}
@@ -157,6 +151,26 @@ class Checker:
         self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
     ) -> Value:
         """Check an argument against its parameter's schema; if it has references in it, element by element."""
+        if isinstance(value, Template):
+            value = self._typed_paths(value)
+        refers = any(references(value))
+        if isinstance(value, Reference | Template | str) and arithmetic(schema, tool.definitions):
+            self._expression(name, value, tool, complain)
+            if refers:
+                return value
+        if refers:
+            return self._referring(name, value, schema, tool, complain)
+        constant = fit_text(substitute(value, {}), schema, tool.definitions)
+        if tool.validate is None:
+            problem = mismatch(constant, schema, tool.definitions)
+        else:  # the tool's own check may be laxer, but knows whole arguments only
+            problem = tool.validate(name, constant) if whole and name in tool.parameters else None
+        if problem:
+            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
+        return cast("Value", constant)
+
+    def _referring(self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain) -> Value:
+        """Check an argument with references in it."""
 
         def expect(given: Schema, what: str, definitions: Mapping[str, JSON] | None = None) -> None:
             if not fits(given, schema, tool.definitions, definitions):
@@ -170,38 +184,22 @@ class Checker:
                 wanted = None
             return self._argument(name, element, wanted, tool, complain, whole=False)
 
-        if isinstance(value, Template):
-            value = self._typed_paths(value)
-        refers = any(references(value))
-        if isinstance(value, Reference | Template | str) and arithmetic(schema, tool.definitions):
-            self._expression(name, value, tool, complain)
-            if refers:
-                return value
         match value:
             case Reference():
                 producer, source = self._source(value, complain)
                 found = f"{value} is {describe(source, producer.definitions)}"
                 expect(source, f"but {found} (the observation of {producer.name!r})", producer.definitions)
-                return value
-            case Template():
+            case list():
+                expect({"type": "array"}, "not a list")
+                return [inside(0, element) for element in value]
+            case dict():
+                expect({"type": "object"}, "not a dict")
+                return {key: inside(key, element) for key, element in value.items()}
+            case _:
                 for reference in references(value):
                     self._source(reference, complain)
                 expect({"type": "string"}, "not text")
-                return value
-            case list() if refers:
-                expect({"type": "array"}, "not a list")
-                return [inside(0, element) for element in value]
-            case dict() if refers:
-                expect({"type": "object"}, "not a dict")
-                return {key: inside(key, element) for key, element in value.items()}
-        constant = fit_text(substitute(value, {}), schema, tool.definitions)
-        if tool.validate is None:
-            problem = mismatch(constant, schema, tool.definitions)
-        else:  # the tool's own check may be laxer, but knows whole arguments only
-            problem = tool.validate(name, constant) if whole and name in tool.parameters else None
-        if problem:
-            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
-        return cast("Value", constant)
+        return value
 
     def _expression(self, name: str, value: Reference | Template | str, tool: ToolSpec, complain: _Complain) -> None:
         """Check the references in an arithmetic expression: outside quotes, they are numbers, and no `$` is left."""
@@ -263,6 +261,31 @@ class Checker:
                 break
             path, end = longer, match.end()
         return path, end
+
+
+def _by_name(task: Task, tool: ToolSpec) -> dict[str, Value] | None:
+    """The arguments by name that a call gives as one JSON object, or as `null`; `None` if it gives them otherwise."""
+    if task.arguments or len(task.positional) != 1:
+        return None
+    first = next(iter(tool.parameters), None)
+    takes_object = first is not None and fits({"type": "object"}, tool.parameters[first], tool.definitions)
+    match task.positional[0]:
+        case None if first is None:
+            return {}
+        case dict() as given if not given and not takes_object:
+            return {}
+        case dict() as given if given and (tool.open_arguments or given.keys() <= tool.parameters.keys()):
+            return None if takes_object and first not in given else dict(given)
+    return None
+
+
+def _missing(arguments: Mapping[str, Value], tool: ToolSpec) -> list[str]:
+    """The required arguments that a call does not give, those without a schema last."""
+    needed = [
+        *(name for name in tool.parameters if name in tool.required),
+        *sorted(tool.required - set(tool.parameters)),
+    ]
+    return [name for name in needed if name not in arguments]
 
 
 def _left_out(name: str, tool: ToolSpec) -> bool:
