@@ -76,7 +76,10 @@ async def plan(question: str, model: str, tools: Sequence[BaseTool]) -> Planned:
     """
     graph = create_llm_compiler(model, tools, examples=examples_for(tools), max_repairs=0, interrupt_after=["planner"])
     final = await graph.ainvoke({"messages": [("user", question)]})
-    text, parser = final["rounds"][-1]["plan"], PlanParser(tools=[tool.name for tool in tools])
+    text, parser = (
+        final["rounds"][-1]["plan"],
+        PlanParser(tools={spec.name: tuple(spec.parameters) for spec in map(tool_spec, tools)}),
+    )
     events = [*parser.feed(text), *parser.close()]
     return Planned(text, *collect(events, Checker(map(tool_spec, tools))))
 

@@ -73,8 +73,8 @@ class Draft:
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
         self._pieces: list[str] = []  # of the text
-        self._tool_names = frozenset(spec.name for spec in settings.specs)
-        self._parser = PlanParser(self._earlier, tools=self._tool_names)
+        self._parameters = {spec.name: tuple(spec.parameters) for spec in settings.specs}
+        self._parser = PlanParser(self._earlier, tools=self._parameters)
         self._checker = Checker(settings.specs, settings.max_tasks)
         self._entities = Entities()
         self._repairs_left = settings.max_repairs
@@ -161,7 +161,7 @@ class Draft:
         lines = self.text.split("\n")
         asked: list[Broken] = []
         if not self._rewriting:
-            lost = lost_calls(self._unnumbered, self.text, self._tool_names)
+            lost = lost_calls(self._unnumbered, self.text, self._parameters)
             if any(problem.code == NOT_A_TASK for problem in lost) and not any(True for _ in self._tasks):
                 self._unnumbered = []
                 asked = [Broken(None, "", lost)]  # nothing could be read: the whole plan is written again
@@ -172,7 +172,7 @@ class Draft:
         if asked:
             self._rewriting = frozenset(entry.index for entry in entries)
             usable = (entry.index for entry in self._tasks if entry.index not in self._rewriting)
-            self._parser = PlanParser([*self._earlier, *usable], self._rewriting, self._tool_names)
+            self._parser = PlanParser([*self._earlier, *usable], self._rewriting, self._parameters)
             self._pieces = []
             self._teller.repairing("; ".join(str(problem) for broken in asked for problem in broken.diagnostics))
         return asked

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -112,6 +112,7 @@ class ToolCallDialect:
         listed = list(tools)
         taken = {name for tool in listed for name in tool.parameters}
         self.numbered_by = _free("task", taken), _free("after", taken)
+        self._parameters = {tool.name: tuple(tool.parameters) for tool in listed}
         self._names: dict[str, str] = {}  # what providers let a tool be called -> its name
         for tool in listed:
             self._names[_free(re.sub(r"[^a-zA-Z0-9_-]", "_", tool.name)[:60], self._names)] = tool.name
@@ -140,7 +141,7 @@ class ToolCallDialect:
 
     def reader(self, first: int) -> Reader:
         """Make a reader that writes each call as a line of plan text."""
-        return _ToolCallReader(ToolCallText(first, *self.numbered_by, names=self._names))
+        return _ToolCallReader(ToolCallText(first, *self.numbered_by, names=self._names), self._parameters)
 
 
 def _speaks_openai(model: ChatModel) -> bool:
@@ -153,8 +154,9 @@ def _speaks_openai(model: ChatModel) -> bool:
 
 
 class _ToolCallReader:
-    def __init__(self, calls: ToolCallText) -> None:
+    def __init__(self, calls: ToolCallText, parameters: Mapping[str, Collection[str]]) -> None:
         self._calls = calls
+        self._parameters = parameters
         self._said = ""  # text that was not returned yet: a thought, if calls follow
         self._called = False
         self.cut = False
@@ -165,7 +167,7 @@ class _ToolCallReader:
         return self._with_thoughts("".join(map(self._call, _pieces(chunk))))
 
     def close(self) -> str:
-        if not self._called and _holds_tasks(self._said):  # a model that rather writes plan text
+        if not self._called and _holds_tasks(self._said, self._parameters):  # a model that rather writes plan text
             return self._said
         lines = self._calls.close()
         return self._with_thoughts(lines) or _thoughts(self._said)
@@ -211,9 +213,9 @@ def _thoughts(said: str) -> str:
     return "".join(f"Thought: {line.strip()}\n" for line in said.splitlines() if line.strip())
 
 
-def _holds_tasks(text: str) -> bool:
+def _holds_tasks(text: str, parameters: Mapping[str, Collection[str]]) -> bool:
     """Whether a text has lines that are meant as tasks; a numbered list of prose is an answer."""
-    parser = PlanParser()
+    parser = PlanParser(tools=parameters)
     events = [*parser.feed(text), *parser.close()]
     return any(isinstance(event, Task) or event.code not in {"not-a-call", "missing-index"} for event in events)
 

@@ -419,7 +419,7 @@ def test_what_becomes_unusable_serves_nobody_whenever_it_ended(seconds: float) -
 
 async def test_a_reply_in_which_nothing_can_be_read_is_asked_for_again() -> None:
     """A reply that calls tools in no readable way is asked for again as a whole, and may have any tasks then."""
-    lost = 'Schritt 1: look("K2")\nSchritt 2: look("Everest")'
+    lost = 'Vaihe 1: look("K2")\nVaihe 2: look("Everest")'
     final, model = await asked(lost, '1. look("K2")\n2. look("Everest")\n3. join()')
     assert [task["index"] for task in final["tasks"]] == [1, 2]
     (repair,) = final["rounds"][0]["repairs"]
@@ -432,12 +432,12 @@ async def test_a_reply_in_which_nothing_can_be_read_is_asked_for_again() -> None
 async def test_a_reply_that_stays_unreadable_is_told_to_the_joiner() -> None:
     """If the second reply cannot be read either, or none may be asked for, the joiner is told what is wrong."""
     for repairs in (0, 1):
-        final, model = await asked(*["Schritt 1: look('K2')"] * (repairs + 1), max_repairs=repairs)
+        final, model = await asked(*["Vaihe 1: look('K2')"] * (repairs + 1), max_repairs=repairs)
         assert [each["code"] for each in final["rounds"][0]["diagnostics"]] == ["not-a-task"]
         assert "line 1 of the plan: the call of 'look' is not written as a task" in model.calls[-1][-1].text
 
 
 async def test_a_lost_call_beside_tasks_is_asked_for_with_a_number() -> None:
     """Beside tasks that run, a call that is not written as one is asked for under the next number."""
-    final, _ = await asked('1. look("K2")\nSchritt 2: look("Everest")\n3. join()', '2. look("Everest")')
+    final, _ = await asked('1. look("K2")\nVaihe 2: look("Everest")\n3. join()', '2. look("Everest")')
     assert outcomes(final) == [(1, "done", {"height_m": 2.0}), (2, "done", {"height_m": 7.0})]

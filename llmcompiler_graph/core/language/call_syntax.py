@@ -3,11 +3,11 @@
 >>> parse_arguments('"K2", limit=2, tags=["a", $1], strict=true', is_task=lambda n: n == 1).named
 {'limit': 2, 'tags': ['a', Reference(index=1, path=())], 'strict': True}
 
-References and newlines in plain quotes are no Python, so the text is rewritten first, and every offset is mapped back
-for diagnostics. An unquoted expression such as `$1 * 2` is taken as its text, as if it had been quoted: what a
-calculator wants, and a type error anywhere else.
+References, newlines in plain quotes, and the quotes and brackets of other languages are no Python, so the text is
+rewritten first, and every offset is mapped back for diagnostics. An unquoted expression such as `$1 * 2` is taken as
+its text, as if it had been quoted: what a calculator wants, and a type error anywhere else.
 
-May know: `references`.
+May know: `references`, `walker`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -27,6 +28,7 @@ from llmcompiler_graph.core.language.references import (
     parse_path,
     parse_template,
 )
+from llmcompiler_graph.core.language.walker import APOSTROPHES, MAY_FOLLOW, QUOTES
 
 __all__ = ("Arguments", "CallSyntaxError", "parse_arguments")
 
@@ -61,16 +63,37 @@ class Arguments:
     """The `N` of each reference to a task that is not there, and its offset."""
 
 
+_STRAIGHT = r"""(?P<prefix>[rRbBuUfF]{0,2})(?P<quote>\"\"\"|\'\'\'|"|')(?:\\.|(?!(?P=quote))[^\\])*+(?P=quote)"""
+
+
+def _in_quotes(opening: str, closing: str) -> str:
+    """The pattern of a string in quotes that Python does not have."""
+    apostrophe = rf"|[{closing}](?!{MAY_FOLLOW.pattern})" if closing[0] in APOSTROPHES else ""
+    return rf"{opening}(?:\\.|[^\\{closing}]{apostrophe})*+[{closing}]"
+
+
+_OTHER_QUOTES = "|".join(_in_quotes(*pair) for pair in QUOTES.items() if pair[0] not in "\"'")
 _TOKEN = re.compile(
     r"""
-    (?P<string>(?P<prefix>[rRbBuUfF]{0,2})(?P<quote>\"\"\"|\'\'\'|"|')(?:\\.|(?!(?P=quote))[^\\])*+(?P=quote))
+    (?P<string>STRAIGHT)
+    |(?P<quoted>OTHER_QUOTES)
     |(?P<reference>\$\{\s*(?P<braced>[0-9]{1,9})(?P<braced_path>BRACED_PATH)\}
       |\$(?P<plain>[0-9]{1,9})(?P<plain_path>(?:\.[^\W\d]\w*|\[(?:-?[0-9]+|\*|"[^"\\]*"|'[^'\\]*')\])*))
-    |(?P<keyword>[^\W\d][\w-]*)(?=[ \t\r\n]*(?:=(?!=)|:))
-    |(?P<other>\w+|.)
-    """.replace("BRACED_PATH", BRACED_PATH),
+    |(?P<word>[^\W\d][\w-]*+)(?P<named>(?=[ \t\r\n]*(?:=(?!=)|:)))?
+    |(?P<number>(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
+      |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)[jJ]?)(?P<unit>\w+)?
+    |(?P<other>[ \t]+|\w+|.)
+    """.replace("STRAIGHT", _STRAIGHT)
+    .replace("OTHER_QUOTES", _OTHER_QUOTES)
+    .replace("BRACED_PATH", BRACED_PATH),
     re.VERBOSE | re.DOTALL,
 )
+_FULL_WIDTH = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code) not in QUOTES}
+_NARROW = _FULL_WIDTH | {ord("、"): ",", 0x3000: " "}
+"""The full-width forms of ASCII, and what stands for a comma."""
+_WIDE = f"[{''.join(map(chr, _NARROW))}]"
+_HAS_WIDE = re.compile(_WIDE)
+_STRING_OR_WIDE = re.compile(rf"{_STRAIGHT}|{_OTHER_QUOTES}|(?P<wide>{_WIDE}+)", re.DOTALL)
 _PIECE = re.compile(
     r"""
     (?P<escape>\\(?:\r\n|[\r\n\\'"abfnrtv]|(?![4-7][0-7]{2})[0-7]{1,3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}
@@ -82,12 +105,13 @@ _PIECE = re.compile(
     re.VERBOSE,
 )
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-_STAND_IN = re.compile(r" ?(__reference\d+__) ?")
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 class _Reader:
     def __init__(self, text: str, is_task: Callable[[int], bool], rename: Callable[[int], int]) -> None:
+        if _HAS_WIDE.search(text):
+            text = _STRING_OR_WIDE.sub(lambda m: m[0].translate(_NARROW) if m["wide"] else m[0], text)
         self.text = text
         self.is_task = is_task
         self.rename = rename
@@ -97,6 +121,10 @@ class _Reader:
         self.unknown: list[tuple[int, int]] = []
         self.pieces: list[str] = []  # the rewritten source
         self.offsets: list[int] = []  # for each character of it, the offset in the text
+        self.stand_in = "__reference"  # no text may hold it
+        while self.stand_in in text:
+            self.stand_in += "_"
+        self.columns: dict[int, list[int]] = {}  # line -> where each of its characters begins, in bytes
 
     def read(self) -> Arguments:
         self._rewrite()
@@ -137,14 +165,22 @@ class _Reader:
         for match in _TOKEN.finditer(self.text):
             token, start = match[0], match.start()
             if match["string"]:
-                self._emit_string(match)
+                raw, triple = "r" in match["prefix"].lower(), len(match["quote"]) == 3
+                self._emit_string(token, start, raw=raw, triple=triple)
+                continue
+            if match["quoted"]:
+                self._emit('"', start)
+                self._emit_string(token[1:-1], start + 1, inner=True)
+                self._emit('"', match.end() - 1)
                 continue
             if match["reference"]:
-                name = f"__reference{len(self.references)}__"
+                name = f"{self.stand_in}{len(self.references)}__"
                 path = match["braced_path"] or match["plain_path"] or ""
                 self.references[name] = (int(match["braced"] or match["plain"]), path, start)
                 token = f" {name} "
-            elif match["keyword"] and depth == 0:
+            elif match["unit"]:
+                raise CallSyntaxError("syntax", f"{token!r} is not a value", start, f'quote it: "{token}"')
+            elif match["named"] is not None and depth == 0:
                 # under a name of its own: `from` and `class` are fine names for arguments, only not in Python
                 name = f"__keyword{len(self.keywords)}__"
                 self.keywords[name] = token
@@ -164,15 +200,19 @@ class _Reader:
             self._emit(token, start)
         self._emit(")", len(self.text))
 
-    def _emit_string(self, match: re.Match[str]) -> None:
-        raw, triple = "r" in match["prefix"].lower(), len(match["quote"]) == 3
-        for piece in _PIECE.finditer(match[0]):
-            text = piece[0].replace("\r\n", "\n").replace("\r", "\n")
-            if piece["newline"] and not triple and not raw:
-                text = "\\n"
-            elif piece["backslash"] and not raw:
-                text = "\\\\"
-            self._emit(text, match.start() + piece.start())
+    def _emit_string(
+        self, text: str, start: int, *, raw: bool = False, triple: bool = False, inner: bool = False
+    ) -> None:
+        """Write a string, or what stands inside quotes that Python does not have."""
+        for match in _PIECE.finditer(text):
+            piece = match[0].replace("\r\n", "\n").replace("\r", "\n")
+            if match["newline"] and not triple and not raw:
+                piece = "\\n"
+            elif match["backslash"] and not raw:
+                piece = "\\\\"
+            elif inner and not match["escape"]:
+                piece = piece.replace('"', '\\"')
+            self._emit(piece, start + match.start())
 
     def _emit(self, piece: str, offset: int) -> None:
         self.pieces.append(piece)
@@ -186,7 +226,11 @@ class _Reader:
     def _position(self, line: int, column: int) -> int:
         """The position in the rewritten source that `ast` gives as a line and a column in bytes."""
         text = self.lines[line - 1]
-        return self.starts[line - 1] + (column if text.isascii() else len(text.encode()[:column].decode()))
+        if text.isascii():
+            return self.starts[line - 1] + column
+        if line not in self.columns:
+            self.columns[line] = list(accumulate((len(char.encode()) for char in text), initial=0))
+        return self.starts[line - 1] + bisect_left(self.columns[line], column)
 
     def _place(self, node: ast.expr) -> int:
         return self._offset(self._position(node.lineno, node.col_offset))
@@ -197,11 +241,10 @@ class _Reader:
         assert node.end_col_offset is not None
         end = self._position(node.end_lineno, node.end_col_offset)
         source = self.source[self._position(node.lineno, node.col_offset) : end]
-        return " ".join(_STAND_IN.sub(self._as_written, source).split())
+        stand_in = re.compile(rf" ?({re.escape(self.stand_in)}\d+__) ?")
+        return " ".join(stand_in.sub(self._as_written, source).split())
 
     def _as_written(self, stand_in: re.Match[str]) -> str:
-        if stand_in[1] not in self.references:
-            return stand_in[0]
         index, path, _ = self.references[stand_in[1]]
         return f"${{{index}{path}}}"
 

@@ -11,7 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ("ACTION", "ACTION_BEGUN", "ANSWER", "COLON", "FLAGS", "GAP", "MARKS", "REPLANNING", "THOUGHT", "begun")
+__all__ = (
+    "ACTION",
+    "ACTION_BEGUN",
+    "ANSWER",
+    "COLON",
+    "FLAGS",
+    "GAP",
+    "MARKS",
+    "REPLANNING",
+    "THOUGHT",
+    "THOUGHTS",
+    "begun",
+)
 
 FLAGS = re.IGNORECASE | re.MULTILINE
 MARKS = r"[ \t]{0,40}+(?:#{1,9}+[ \t]{0,40}+)?[*_]{0,9}+"
@@ -20,7 +32,7 @@ GAP = r"[ \t*_`]{0,40}+"
 """What may stand around a label's sign."""
 COLON = "[:：]"
 
-_THOUGHTS = (
+THOUGHTS = (
     *(
         "thoughts?",
         "思考",
@@ -49,6 +61,7 @@ _THOUGHTS = (
     ),
     *("suy nghĩ", "pemikiran"),
 )
+"""What a thought is called, as patterns."""
 _ACTIONS = (
     *("action", "行动", "行動", "操作", "动作", "アクション", "행동", "aktion", "acción", "ação", "azione", "actie"),
     *("действие", "дія", "akcja", "eylem", "hành động", "tindakan"),
@@ -90,7 +103,7 @@ ACTION = rf"(?:{_any(_ACTIONS)}[ \t*_]{{0,40}}+{COLON})"
 """The label before a decision."""
 ACTION_BEGUN = begun(_ACTIONS)
 """How it begins, without its colon."""
-THOUGHT = re.compile(rf"[ \t>#*_`-]*{_any(_THOUGHTS)}[ \t*_`]*{COLON}[\s*_`]*", re.IGNORECASE)
+THOUGHT = re.compile(rf"[ \t>#*_`-]*{_any(THOUGHTS)}[ \t*_`]*{COLON}[\s*_`]*", re.IGNORECASE)
 """The label of a thought, with the marks around it."""
 ANSWER = _labelled(_ANSWERS)
 """What begins an answer where nothing says `Finish`."""

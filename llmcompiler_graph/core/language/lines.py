@@ -1,62 +1,87 @@
-r"""What the lines of plan text look like, in all the ways that models write them, as patterns.
+r"""What the lines of plan text look like, in all the ways and languages that models write them, as patterns.
 
 >>> head = head_at("- **Step 2.** search(query)", 0)
 >>> head["index"], head["tool"]
 ('2', 'search')
+>>> waits = waits_for(" （在任务1、2之后）", 0)
+>>> [number for number, _ in waits.tasks]
+[1, 2]
 
-May know: nothing.
+May know: `labels`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from llmcompiler_graph.core.language.labels import THOUGHTS
 
 __all__ = (
-    "AFTER",
     "CLOSERS",
-    "COULD_BE_HEAD",
     "EXPRESSION",
+    "FENCE",
+    "INDEX",
     "JOIN",
     "LISTED",
     "LONGEST_HEAD",
+    "MARKS",
     "NUMBERED",
     "THOUGHT",
+    "TOOL",
     "UNNUMBERED",
+    "Waits",
+    "could_wait",
     "head_at",
+    "head_follows",
     "heads_within",
+    "waits_for",
 )
 
-_MARKS = r"[ \t]*(?:(?:[-*+•>|]|#{1,6})[ \t]+)*(?:\*\*|__|`{1,3})?(?:(?:task|step)[ \t]+)?"
-_INDEX = _MARKS + r"\$?(?P<index>\d{1,9})(?:\*\*|__|`)?[ \t]*\\?[.):]{1,2}(?!\d)[ \t]*+(?:\*\*|`|__(?=[ \t]))?+[ \t]*+"
+_TASK = (
+    *("task", "step", "schritt", "aufgabe", "étape", "etape", "tâche", "tache", "paso", "tarea", "passo", "tarefa"),
+    *("compito", "fase", "шаг", "задача", "步骤", "步驟", "任务", "任務", "ステップ", "タスク", "단계", "작업"),
+)
+"""What models call a task, in the language of the question."""
+_LABEL = rf"(?:(?:{'|'.join(_TASK)})[ \t]*)"
+MARKS = rf"[ \t\u3000]*(?:(?:[-*+•・●○▪>|]|#{{1,6}})[ \t\u3000]+)*(?:\*\*|__|`{{1,3}})?{_LABEL}?"
+"""What may stand at the beginning of a line: bullets, bold marks, what a task is called."""
+_STOP = r"[ \t]*\\?[.):．。、：）]{1,2}(?!\d)"
+INDEX = MARKS + rf"[$＄]?(?P<index>\d{{1,9}})(?:\*\*|__|`)?{_STOP}[ \t\u3000]*+(?:\*\*|`|__(?=[ \t]))?+[ \t\u3000]*+"
+"""A number at the beginning of a line."""
+TOOL = r"(?P<tool>[^\W\d][\w.\-/]*)"
+"""The name of a tool."""
 
-_HEAD = re.compile(_INDEX + r"(?P<tool>[^\W\d][\w.\-/]*)(?:\*\*|`)?[ \t]*\(", re.IGNORECASE)
+_HEAD = re.compile(INDEX + TOOL + r"(?:\*\*|`)?[ \t]*[(（]", re.IGNORECASE)
 LONGEST_HEAD = 300
 """How much of a line is looked at for one, in characters."""
-COULD_BE_HEAD = re.compile(r"[ \t]*(?:(?:[-*+•>|]|#{1,6})(?:[ \t]+|$))*(?:\*|_|`|\$|\d|t|s|$)", re.IGNORECASE)
+_FIRST = "".join(sorted({label[0] for label in _TASK}))
+_COULD_BE_HEAD = re.compile(
+    rf"[ \t\u3000]*(?:(?:[-*+•・●○▪>|]|#{{1,6}})(?:[ \t\u3000]+|$))*(?:\*|_|`|\$|＄|\d|[{_FIRST}]|$)", re.IGNORECASE
+)
 """What may become one when more of the line is there."""
-NUMBERED = re.compile(_INDEX + r"(?P<rest>\S.*)", re.IGNORECASE)
+NUMBERED = re.compile(INDEX + r"(?P<rest>\S.*)", re.IGNORECASE)
 """Any line with a number."""
-JOIN = re.compile(r"(?:" + _INDEX + r"|" + _MARKS + r")join(?:\(|[ \t]*\([ \t]*[)$]|\W*$)", re.IGNORECASE)
-"""The end of the plan, not `2. Join (combine) both`."""
-UNNUMBERED = re.compile(r"[\W\d]*(?:(?:task|step|action)\b[\W\d]*)?(?P<tool>[^\W\d][\w.\-/]*)\(", re.IGNORECASE)
+JOIN = re.compile(
+    rf"(?:{INDEX}|{MARKS})join(?:[(（]|[ \t]*[(（][ \t]*[)）$]|\W*$)",
+    re.IGNORECASE,  # not `2. Join (combine) both`
+)
+"""The end of the plan."""
+UNNUMBERED = re.compile(r"[\W\d]*(?:(?:task|step|action)\b[\W\d]*)?" + TOOL + r"[(（]", re.IGNORECASE)
 """A call without a number."""
 THOUGHT = re.compile(
-    r"[ \t]*(?:[-*+•>|][ \t]+)*(?:\*\*|__)?thought(?:\*\*|__)?[ \t]*:(?:\*\*|__)?(?P<thought>.*)", re.IGNORECASE
+    rf"[ \t]*(?:[-*+•>|][ \t]+)*(?:\*\*|__)?(?:{'|'.join(THOUGHTS)})(?:\*\*|__)?[ \t]*[:：](?:\*\*|__)?(?P<thought>.*)",
+    re.IGNORECASE,
 )
 """A `Thought:`."""
+FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<of>\w*)[ \t]*\Z")
+"""The line above or below a block of code."""
 
-CLOSERS = re.compile(r"(?:[ \t`;,]|\*\*|__|(?<=[ \t])[(\[](?=after\b))*", re.IGNORECASE)
-"""Marks that may stand behind a call, also the bracket of `(after $1)`."""
+CLOSERS = re.compile(r"(?:[ \t\u3000`;,；，、]|\*\*|__)*")
+"""Marks that may stand behind a call."""
 EXPRESSION = re.compile(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
 """What behind a call makes it part of an expression."""
-_ONE = r"(?:\$\{\d{1,9}[^{}\n]*\}|\$?\d{1,9}\b(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/]*[ \t]*\())"  # no head of a task
-AFTER = re.compile(
-    rf"after\b[ \t:]*(?:(?:task|step)s?[ \t]+)?(?P<list>{_ONE}(?:(?:[ \t,&]|and\b)*{_ONE})*)", re.IGNORECASE
-)
-"""The clause that names tasks to wait for, behind a call."""
-LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|\$?(\d{1,9})")
-"""One task in its list."""
 
 
 def head_at(text: str, position: int) -> re.Match[str] | None:
@@ -64,7 +89,110 @@ def head_at(text: str, position: int) -> re.Match[str] | None:
     return _HEAD.match(text, position, position + LONGEST_HEAD)
 
 
+def head_follows(text: str, position: int, *, final: bool) -> re.Match[str] | Literal[False] | None:
+    """The head of a task at the beginning of a line; `None` if more text is needed to tell."""
+    if head := head_at(text, position):
+        return head
+    rest = text[position : position + LONGEST_HEAD]
+    complete = final or "\n" in rest or "(" in rest or "（" in rest or len(rest) == LONGEST_HEAD
+    return None if not complete and _COULD_BE_HEAD.match(rest) else False
+
+
 def heads_within(text: str, position: int) -> Iterator[re.Match[str]]:
     """The heads of tasks in the rest of a line, each behind a blank and with its bracket at the tool's name."""
     starts = (i for i in range(position, len(text)) if text[i - 1 : i] in {"", " ", "\t"})
     return (head for i in starts if (head := head_at(text, i)) and text[head.end() - 2] not in " \t")
+
+
+# -- what a task waits for --------------------------------------------------------------------------------------------
+
+
+class Waits(NamedTuple):
+    """The clause behind a call that names the tasks it waits for."""
+
+    tasks: list[tuple[int, int]]
+    """The numbers as written, and where each stands."""
+    end: int
+    """Where it ends."""
+    comment: bool
+    """Whether it stands in a comment, where numbers may mean anything."""
+
+
+_LEAD = r"(?:[ \t\u3000`;,；，、]|\*\*|__|(?<=[ \t\u3000])[(\[{]|[（【]|#+|//|--?|[—–→←>|]|<-)*"
+_ALWAYS = (  # what a bare number may follow
+    *(
+        "after",
+        "depends on",
+        "depends_on",
+        "depend on",
+        "depending on",
+        "dependent on",
+        "dependencies",
+        "dependency",
+        "deps",
+    ),
+    *(
+        "waits for",
+        "wait for",
+        "waiting for",
+        "nach",
+        "hängt ab von",
+        "abhängig von",
+        "wartet auf",
+        "après",
+        "dépend de",
+    ),
+    *("attend", "después de", "depende de", "espera a", "depois de", "dopo", "dipende da", "после", "зависит от"),
+)
+_ALWAYS_CJK = ("在", "依赖于", "依赖", "依賴於", "依賴", "等待", "取决于")
+_WITH_MARK = (
+    "requires",
+    "require",
+    "needs",
+    "need",
+    "once",
+    "using the result of",
+    "uses the result of",
+)  # `$1`, `task 1`
+_FILL = (
+    r"(?:the|that|results?|outputs?|observations?|completion|of|from|all|both|den?|der|das|les?|las?|los|el|il|di)\b"
+)
+_NO_HEAD = r"(?![0-9A-Za-z_])(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/]*[ \t]*\()"
+_ONE = rf"(?:\$\{{\d{{1,9}}[^{{}}\n]*\}}|[$＄]?\d{{1,9}}{_NO_HEAD})"
+_LIST = rf"(?P<list>{_ONE}(?:(?:[ \t,&、，]|and\b|und\b|et\b|y\b|e\b|и|和|与|と|{_FILL}|{_LABEL})*{_ONE})*)"
+_AFTER = re.compile(
+    rf"{_LEAD}(?:(?:(?:{'|'.join(_ALWAYS)})(?![^\W\d_])|{'|'.join(_ALWAYS_CJK)})"
+    rf"[ \t:：=]*(?:{_FILL}[ \t]*)*[\[(（{{]*{_LABEL}?s?[ \t]*"
+    rf"|(?:{'|'.join(_WITH_MARK)})\b[ \t:：=]*(?:{_FILL}[ \t]*)*(?:{_LABEL}s?[ \t]*|(?=[$＄]))){_LIST}",
+    re.IGNORECASE,
+)
+_THEN = re.compile(
+    rf"{_LEAD}(?:{_LABEL}|(?=[$＄])){_LIST}[ \t]*"
+    r"(?:(?:的结果|的結果|の結果)?(?:之后|之後|以后|以後|の後|のあと|後|后)|(?:번)?[ \t]*(?:이후|후에|다음))",
+    re.IGNORECASE,
+)
+LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|[$＄]?(\d{1,9})")
+"""One task in its list."""
+_COMMENT = re.compile(r"#|//|-|[—–→←>|]")
+_WORDS = (*_ALWAYS, *_ALWAYS_CJK, *_WITH_MARK, *_TASK)
+_PREFIXES = frozenset(word[:n] for word in _WORDS for n in range(1, len(word) + 1))
+_LEADS = re.compile(_LEAD)
+
+
+def could_wait(text: str, position: int) -> bool:
+    """Whether what stands behind a call may be, or become, such a clause."""
+    lead = _LEADS.match(text, position, position + LONGEST_HEAD)
+    start = lead.end() if lead else position
+    rest = text[start : start + 20].lower()
+    return not rest or rest in _PREFIXES or rest[0] in "$＄" or rest.startswith(_WORDS)
+
+
+def waits_for(text: str, position: int) -> Waits | None:
+    """The clause that stands behind a call, if one does."""
+    found = _AFTER.match(text, position) or _THEN.match(text, position)
+    if found is None:
+        return None
+    listed = LISTED.finditer(text, found.start("list"), found.end("list"))
+    lead = _LEADS.match(text, position)
+    comment = bool(lead and _COMMENT.search(lead[0]))
+    return Waits([(int(one[1] or one[2]), one.start()) for one in listed], found.end(), comment)

@@ -49,6 +49,16 @@ class Numbering:
             self._shift = self.last - written + 1 if written <= self.last else 0
         return written + self._shift
 
+    def following(self) -> int:
+        """The number of a task that is written without one: the next, or the first that is to be written anew."""
+        if self._again:
+            return min(self._again.difference(self._own), default=max(self._again) + 1)
+        return max(self._own, default=self.last) + 1
+
+    def is_free(self, written: int) -> bool:
+        """Whether a task that is written without a number may take this one."""
+        return written > 0 and not self.has(written) and (not self._again or written in self._again)
+
     def usable(self, index: int) -> bool:
         """Whether a task may have an index."""
         return index > 0 and index not in self.used and (not self._again or index in self._again)

@@ -36,6 +36,7 @@ __all__ = (
     "gathered",
     "render_call",
     "render_value",
+    "template_text",
 )
 
 Status: TypeAlias = Literal["done", "failed", "skipped"]
@@ -213,7 +214,7 @@ def render_value(value: Value) -> str:
         case Reference():
             return str(value)
         case Template(parts):
-            return json.dumps(_template_text(parts), ensure_ascii=False)
+            return json.dumps(template_text(parts), ensure_ascii=False)
         case str():
             return json.dumps(value.replace("$", "$$"), ensure_ascii=False)
         case list():
@@ -239,7 +240,8 @@ def render_call(tool: str, arguments: Mapping[str, Value], positional: tuple[Val
 _GLUE = tuple("0123456789.,")  # after a bare `$1`, these would be read as part of it
 
 
-def _template_text(parts: tuple[str | Reference, ...]) -> str:
+def template_text(parts: tuple[str | Reference, ...]) -> str:
+    """Write a string with references in it, as plan text has it between its quotes."""
     text = ""
     for part, following in zip(parts, (*parts[1:], ""), strict=True):
         if isinstance(part, str):

@@ -1,7 +1,7 @@
 import itertools
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -38,13 +38,53 @@ WORDS = (
 NASTY = (
     *"12$ {}[]().,:;=\"'\\\n\r\t-*_`|>#/+%ab²٢é\0\ud800",
     *('1. a("x")', "\n2. b(", "\n- 3) **c**(", '\n4. d("""', "\njoin()", "5. join(", " after $1, 2", "\nThought: "),
+    *(
+        '{"tool": "f", "args": {',
+        '"x": 1}}',
+        '{"plan": [',
+        "<tool_call>",
+        "</tool_call>",
+        "<function=f>",
+        "</function>",
+    ),
+    *(
+        "[f(",
+        "x = f(",
+        "\nAction: f",
+        "\nAction Input: ",
+        "\nObservation: ",
+        "#E1 = f[",
+        "#E1",
+        "```python\n",
+        "```\n",
+        "f\n{",
+    ),
+    *(
+        "「",
+        "」",
+        "（",
+        "）",
+        "：",
+        "，",
+        "“",
+        "”",
+        "‘",
+        "’",
+        "１．",
+        " depends on $1",
+        "(after step 1)",
+        "# after 1",
+        "$1之后",
+    ),
     *("${1.a", '["k"]', "[*]}", "$1.50", "\\\n", "task ", "\n2", " " * 299, "\nf(", "1,000", "\\u12", "\\N{"),
 )
 
 
-def read(text: str, used: Sequence[int] = (), cuts: Sequence[int] = ()) -> list[Event]:
+def read(
+    text: str, used: Sequence[int] = (), cuts: Sequence[int] = (), tools: Mapping[str, Sequence[str]] | None = None
+) -> list[Event]:
     """Parse a text fed in pieces, cut at these offsets."""
-    parser = PlanParser(used)
+    parser = PlanParser(used, tools=tools)
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     events = [event for a, b in itertools.pairwise(edges) for event in parser.feed(text[a:b])]
     return [*events, *parser.close()]
@@ -148,9 +188,10 @@ def test_a_plan_reads_back_from_its_text(plan: Plan) -> None:
 @example(text='1. a("x\n' + " " * 300 + '2. b("y")', cuts=[209], used=())
 def test_any_chunking_gives_the_same_events(text: str, cuts: list[int], used: tuple[int, ...]) -> None:
     """Whole, cut anywhere or character by character: the same tasks and diagnostics at the same places."""
-    whole = list(map(repr, read(text, used)))
-    assert list(map(repr, read(text, used, cuts))) == whole
-    assert list(map(repr, read(text, used, range(len(text))))) == whole
+    for tools in (None, {"f": ("x",), "b": (), "search": ("query",)}):
+        whole = list(map(repr, read(text, used, (), tools)))
+        assert list(map(repr, read(text, used, cuts, tools))) == whole
+        assert list(map(repr, read(text, used, range(len(text)), tools))) == whole
 
 
 _HEADED = re.compile(r"^[ \t]*(\d+)[ \t]*\.[ \t]*([\w.\-/]+)[ \t]*\(", re.MULTILINE)
@@ -267,14 +308,18 @@ def test_a_task_is_there_at_its_closing_parenthesis() -> None:
     parser = PlanParser()
     assert parser.feed('1. search("K2")') == []
     assert parser.feed(" ") == []
-    (task,) = parser.feed("-")
+    assert parser.feed("- ") == []  # `- depends on $1`?
+    (task,) = parser.feed("se")
     assert task == Task(1, "search", positional=("K2",))
-    assert parser.feed(" the second highest") == []
+    assert parser.feed("cond highest") == []
     assert parser.feed("\n2. f()\n") == [Task(2, "f")]
     assert not parser.finished
 
 
-@pytest.mark.parametrize("wait", ["", " ", "\t", "*", "_", "`", "aft", " after", " after $1", " + 1", "[0]", "/", "."])
+@pytest.mark.parametrize(
+    "wait",
+    ["", " ", "\t", "*", "_", "`", "aft", " after", " after $1", " + 1", "[0]", "/", ".", " (dep", " #", " - dep"],
+)
 def test_a_task_waits_while_its_meaning_is_open(wait: str) -> None:
     """What may be an `after`, a mark or an expression is awaited, and the end of the text decides."""
     parser = PlanParser((1,))
@@ -455,7 +500,7 @@ def test_money_becomes_a_forward_reference_when_its_task_comes() -> None:
         ("After ${1}.", (1,)),
         ("after: 1,2 and $3", (1, 2, 3)),
         ("after $3 $1 $3", (3, 1)),
-        ("after task 1 & step 2", (1,)),
+        ("after task 1 & step 2", (1, 2)),
         ("after tasks 1 & 2", (1, 2)),
         ("after ${1.a[3]}, $2", (1, 2)),
         ("`after $1`", (1,)),
@@ -469,7 +514,18 @@ def test_money_becomes_a_forward_reference_when_its_task_comes() -> None:
         ("after_1", ()),
         ("after all", ()),
         ("after 1234567890", ()),
-        ("# after $1", ()),
+        ("# after $1", (1,)),
+        ("# after $9", ()),
+        ("depends on $1", (1,)),
+        ("(depends on task 1 and the result of step 2)", (1, 2)),
+        ("// waits for 3", (3,)),
+        ("requires $2", (2,)),
+        ("requires 2 keys", ()),
+        ("depends on: none", ()),
+        ("- after step 2", (2,)),
+        ("après la tâche 1", (1,)),
+        ("$1の後", (1,)),
+        ("[deps: 1, 3]", (1, 3)),
     ],
 )
 def test_after(clause: str, after: tuple[int, ...]) -> None:

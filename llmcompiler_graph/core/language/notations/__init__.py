@@ -1,5 +1,9 @@
 """Calls in other notations than the plan language: read where that takes no guessing, else noticed.
 
-`mentions` finds the lines of a reply that look like calls of known tools and became no tasks. It may know nothing of
-the package. Others use `mentions`; only the parser does.
+`heads` finds calls that look like those of plans. `json_calls` reads the others in JSON, `tags` those between tags,
+`actions` those in labelled lines; `blocks` says where such text begins and ends, `calls` what all of them give. `names`
+puts numbers for the names that code gives to calls. `mentions` finds the lines that look like calls of known tools and
+became no tasks.
+
+May know what the parser may. Only the parser and its `tasks` use it.
 """

@@ -94,10 +94,11 @@ def _patterns(tools: frozenset[str]) -> dict[str, re.Pattern[str]]:
     tool = rf"(?<![\w.$/-])(?:functions?\.|tools?\.|default_api\.)?(?P<tool>{one})(?![\w-])"
     flags = re.IGNORECASE
     return {
-        "call": re.compile(rf"{tool}[`*_]{{0,2}}[ \t]*[(（](?={_VALUE})"),
+        "call": re.compile(rf"{tool}[`*_]{{0,2}}[(（](?={_VALUE})"),
+        "assigned": re.compile(rf"\s*[^\W\d][\w, ]*=(?!=).*?{tool}\("),
         "key": re.compile(
-            rf"""["']?\b(?:tool|tool_?name|function|function_name|action|name|recipient_name|api|call)["']?\s*[:=]\s*"""
-            rf"""["'](?:functions?\.)?(?P<tool>{one})["']""",
+            r"""["'“”]?\b(?:tool|tool_?name|function|function_name|action|name|recipient_name|api|call)["'“”]?\s*[:=：]\s*"""
+            rf"""["'“”「](?:functions?\.)?(?P<tool>{one})["'“”」]""",
             flags,
         ),
         "tag": re.compile(
@@ -144,9 +145,13 @@ class Mentions:
         self._lines += 1
         found = self._call(line, where) or self._layout(line, where)
         if found is not None:
-            (self.meant if thought else self.lost).append(found)
+            (self.lost if found.tool and not thought else self.meant).append(found)
         elif meant := self._sentence(line, where):
             self.meant.append(meant)
+
+    def note(self, tool: str, text: str, where: int) -> None:
+        """Take note of a plan that is written in words."""
+        self.lost.append(Mention(tool, text.strip(), where, None))
 
     def is_talk(self, line: str, start: int) -> bool:
         """Whether a line that begins with a call speaks of it; told where its arguments start.
@@ -172,6 +177,8 @@ class Mentions:
 
     def _call(self, line: str, where: int) -> Mention | None:
         """A call that is written out: with values, and not in the middle of a sentence."""
+        if assigned := self._patterns["assigned"].match(line):
+            return Mention(assigned["tool"], line.strip(), where + assigned.start("tool"), None)
         found = self._patterns["call"].search(line)
         if found is None:
             return None
@@ -237,7 +244,7 @@ def _is_label(text: str) -> bool:
     text = text.rstrip()
     if len(text) > _LONGEST_LABEL or _TALK.search(text):
         return False
-    return not any(map(str.isalnum, text)) or text.endswith(_LABEL_ENDS) or bool(_ORDER.search(text))
+    return not any(map(str.isalpha, text)) or text.endswith(_LABEL_ENDS) or bool(_ORDER.search(text))
 
 
 def _closed(line: str, start: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ TOOLS = ("search", "web_search", "math", "now")
 
 def noticed(text: str) -> list[tuple[int, str]]:
     """The line of each call that is not written as a task, and the tool it is of."""
-    parser = PlanParser(tools=TOOLS)
+    parser = PlanParser(tools=dict.fromkeys(TOOLS, ()))
     events = [*parser.feed(text), *parser.close()]
     found = [each for each in events if isinstance(each, Diagnostic) and each.code in (NOT_A_TASK, "missing-index")]
     return [(each.line, each.message.split("'")[1] if "the call of" in each.message else "") for each in found]
@@ -17,8 +17,8 @@ def noticed(text: str) -> list[tuple[int, str]]:
 @pytest.mark.parametrize(
     "line",
     [
-        'Schritt 2: search("K2")',
-        'Étape 1 : search(query="K2")',
+        'Vaihe 2: search("K2")',
+        'Krok 1 : search(query="K2")',
         "Use: search('K2')",
         'Then call search("K2").',
         "→ search(query=$1)",
@@ -26,12 +26,11 @@ def noticed(text: str) -> list[tuple[int, str]]:
         '"tool": "search",',
         '| 1 | search | query="K2" |',
         '| search("K2") | looks it up |',
-        "Action: search",
+        "Action: search the web for K2",
         'search -> "K2"',
         "search[K2]",
         "<search>",
         '<tool name="search">',
-        "tool: search\nargs:\n  query: K2",
         "I will use the search tool to find the height of K2.",
         "Let me call `search` with K2 first.",
         'I\'ll run search("K2") and then compare.',
@@ -71,7 +70,7 @@ def test_marks_of_calls(line: str) -> None:
 )
 def test_lines_that_talk_of_tools(line: str) -> None:
     """A line that merely talks about tools is no call."""
-    parser = PlanParser(tools=TOOLS)
+    parser = PlanParser(tools=dict.fromkeys(TOOLS, ()))
     assert [*parser.feed(line + "\n"), *parser.close()] == []
 
 
@@ -83,4 +82,4 @@ def test_a_call_that_is_a_task_too_is_not_lost() -> None:
 
 def test_without_known_tools_nothing_is_noticed() -> None:
     """A parser that knows no tools cannot tell calls from prose."""
-    assert PlanParser().feed('Schritt 2: search("K2")\n') == []
+    assert PlanParser().feed('Vaihe 2: search("K2")\n') == []

@@ -1,0 +1,91 @@
+r"""Where calls begin that look like those of the plan language but have no number: names, lists, code, a label.
+
+>>> tools = {"search": ["query"]}
+>>> head = other_head('height = search("K2")', 0, tools, listed=False, code=False)
+>>> head.tool, head.labels
+('search', ('height',))
+>>> other_head("[search(K2), search(K1)]", 0, tools, listed=False, code=False).listed
+True
+
+May know: `lines`; `calls`.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from llmcompiler_graph.core.language.lines import INDEX, LONGEST_HEAD, MARKS, TOOL
+from llmcompiler_graph.core.language.notations.calls import BUILTINS, Tools, tool_name
+
+__all__ = ("Head", "other_head")
+
+_ASSIGNED = re.compile(
+    rf"(?:{INDEX}|{MARKS})(?:(?:const|let|var|val|auto)[ \t]+)?[$＄#]?(?P<name>\w+)(?:[ \t]*:[ \t]*[\w\[\], |]+)?"
+    rf"[ \t]*(?::=|=|＝|<-|←)[ \t]*(?:await[ \t]+)?{TOOL}[ \t]*[(（]",
+    re.IGNORECASE,
+)
+_ACTION = re.compile(rf"{MARKS}(?:\*\*)?action[ \t]*\d*(?:\*\*)?[ \t]*[:：](?:\*\*)?[ \t]*`?{TOOL}[(（]", re.IGNORECASE)
+_BARE = re.compile(
+    rf"[ \t]*(?:[-*][ \t]+)?(?:(?:await|return|yield)[ \t]+|print[ \t]*\([ \t]*(?:await[ \t]+)?)*{TOOL}[ \t]*[(（]"
+)
+_FIRST_LISTED = re.compile(rf"[ \t]*(?:`{{1,3}}\w*[ \t]*)?(?:<[|｜][^<>\n]{{1,60}}[|｜]>)*\[\s*{TOOL}[(（]")
+_NEXT_LISTED = re.compile(rf"[\s,;]*{TOOL}[(（]")
+
+
+class Head(NamedTuple):
+    """The beginning of a call, up to its bracket."""
+
+    tool: str
+    """Its tool."""
+    labels: tuple[str, ...]
+    """What it is called: a number, a name, both or nothing."""
+    start: int
+    """Where the tool stands."""
+    end: int
+    """Where its arguments begin."""
+    listed: bool
+    """Whether it is one in a list of calls, `[tool(…), tool(…)]`."""
+    named: bool
+    """Whether its value is given a name, as in code."""
+
+
+def other_head(text: str, position: int, tools: Tools, *, listed: bool, code: bool) -> Head | None:
+    """The head of a call that stands at a position.
+
+    Args:
+        text: The text.
+        position: The position, at the beginning of a line or within a list of calls.
+        tools: The parameters of each tool.
+        listed: Whether it is within a list of calls.
+        code: Whether it is within code, where a call needs neither number nor name.
+    """
+    limit = position + LONGEST_HEAD
+    if listed:
+        if found := _NEXT_LISTED.match(text, position, limit):
+            return _head(found, tools, listed=True)
+    elif (found := _FIRST_LISTED.match(text, position, limit)) and _may_call(found["tool"], tools, code=code):
+        return _head(found, tools, listed=True)
+    if (found := _ASSIGNED.match(text, position, limit)) and _may_call(found["tool"], tools, code=code):
+        return _head(found, tools)
+    if found := _ACTION.match(text, position, limit):
+        return _head(found, tools)
+    if code and (found := _BARE.match(text, position, limit)) and _may_call(found["tool"], tools, code=code):
+        return _head(found, tools)
+    return None
+
+
+def _head(found: re.Match[str], tools: Tools, *, listed: bool = False) -> Head:
+    given = found.groupdict()
+    name = given.get("name") or ""
+    labels = tuple(filter(None, (given.get("index"), name)))
+    return Head(tool_name(found["tool"], tools), labels, found.start("tool"), found.end(), listed, bool(name))
+
+
+def _may_call(name: str, tools: Tools, *, code: bool) -> bool:
+    """Whether a name may be that of a tool."""
+    known = tool_name(name, tools) in tools
+    if not tools or code:
+        return known or name.lower() not in BUILTINS
+    return known or bool(get_close_matches(name, tools, 1, 0.7))

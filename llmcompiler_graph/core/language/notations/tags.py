@@ -1,0 +1,196 @@
+r"""Calls written between tags: what models were tuned to write, left in the text by servers that do not know it.
+
+>>> read_tags("<function=search>\n<parameter=query>\nK2\n</parameter>\n</function>", {"search": ["query"]})
+[ForeignCall(tool='search', arguments='query="K2"', labels=(), after=())]
+>>> closing_tag('<invoke name="search">', {"search": ["query"]})
+'</invoke>'
+
+Tags around JSON (`<tool_call>{…}</tool_call>`) are only marks: the JSON is read wherever it stands.
+
+May know: `json_arguments`; `blocks`, `calls`, `json_calls`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from llmcompiler_graph.core.language.json_arguments import UNREADABLE, loaded
+from llmcompiler_graph.core.language.notations.blocks import State
+from llmcompiler_graph.core.language.notations.calls import ForeignCall, Tools, tool_name
+from llmcompiler_graph.core.language.notations.json_calls import decoded, named_call, read_calls
+
+__all__ = ("TagBlock", "closing_tag", "read_tags", "typed")
+
+_BAR = "[|｜]"
+_OPENINGS = (
+    (re.compile(r"<function(?:=|\s+name=)[^<>\n]+>"), "</function>"),
+    (re.compile(r"<tool_call>(?=\s*[^\W\d][\w.\-]*\s*(?:<|\Z))"), "</tool_call>"),
+    (re.compile(r"<tool_use(?:\s[^<>\n]*)?>(?=\s*(?:<|\Z))"), "</tool_use>"),
+    (re.compile(r"<function_call(?:\s[^<>\n]*)?>(?=\s*(?:<|\Z))"), "</function_call>"),
+    (re.compile(r"<tool(?:\s[^<>\n]*[^/<>\n])?>(?=\s*(?:[^\s{]|\Z))"), "</tool>"),
+    (re.compile(rf"<{_BAR}tool▁call▁begin{_BAR}>"), "<｜tool▁call▁end｜>"),
+    (re.compile(r"<\|tool_call_begin\|>"), "<|tool_call_end|>"),
+)
+_INVOKE = re.compile(r"<(?P<space>(?:\w+:)?)invoke\s+name=[^<>\n]+>")
+_CLOSED = re.compile(
+    r"<(?P<tag>tool|invoke|function|[^\W\d][\w.\-]*)(?P<attributes>(?:\s+[\w\-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*)\s*/>"
+)
+_NAMED = re.compile(
+    rf"""\s*(?:<function(?:=|\s+name=)["']?(?P<function>[^<>"'\n]+?)["']?>"""
+    r"""|<(?:\w+:)?invoke\s+name=["']?(?P<invoke>[^<>"'\n]+?)["']?\s*>"""
+    r"""|<(?:tool|tool_use|function_call)\s(?:[^<>\n]*\s)?(?:name|tool)=["'](?P<attribute>[^<>"'\n]+)["'][^<>\n]*>"""
+    rf"""|<{_BAR}tool▁call▁begin{_BAR}>\s*(?:function\s*<{_BAR}tool▁sep{_BAR}>)?\s*(?P<deepseek>[^\W\d][\w.\-]*)"""
+    r"""|<\|tool_call_begin\|>\s*(?P<kimi>[^\W\d][\w.\-:]*)"""
+    r"""|<tool_call>\s*(?P<glm>[^\W\d][\w.\-]*)"""
+    r"""|<(?:tool|tool_use|function_call)>\s*<(?P<child>name|tool_name|tool|function)>\s*(?P<name>[^<>]+?)\s*</(?P=child)>)"""
+)
+_CHILD = re.compile(
+    r"""<(?:\w+:)?(?:(?P<kind>parameter|param|arg|argument)(?:=|\s+name=)["']?(?P<key>[^<>"'\n]+?)["']?(?:\s[^<>\n]*)?"""
+    r"""|(?P<tag>[^\W\d][\w.\-]*))>"""
+)
+_UNCLOSED = 50  # elements that are never closed: with more, the text is no call
+_ATTRIBUTE = re.compile(r"""([\w\-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_WHOLE = ("arguments", "args", "parameters", "params", "input", "inputs")
+_NAMES = ("name", "tool_name", "tool", "function")
+
+
+class TagBlock:
+    """An element, up to the tag that closes it.
+
+    Args:
+        closing: That tag.
+    """
+
+    def __init__(self, closing: str) -> None:
+        self._closing = closing
+
+    def read(self, text: str, position: int, *, final: bool) -> tuple[int, State]:
+        """Read up to the closing tag."""
+        end = text.find(self._closing, position)
+        if end >= 0:
+            return end + len(self._closing), State.DONE
+        return (len(text), State.NONE) if final else (max(position, len(text) - len(self._closing) + 1), State.MORE)
+
+    def calls(self, text: str, tools: Tools) -> list[ForeignCall] | None:
+        """Read what stands between the tags."""
+        return read_tags(text, tools) or None
+
+
+def closing_tag(line: str, tools: Tools, *, first: bool = True) -> str | None:
+    """What ends the block of tags that a line begins, if it begins one that calls a tool.
+
+    An element that is closed in its own tag, `<search query="K2"/>`, ends with that.
+
+    Args:
+        line: The line, or the rest of one.
+        tools: The parameters of each tool.
+        first: Whether it is the whole line: only there an element may be named after a tool.
+    """
+    if invoke := _INVOKE.match(line):
+        return f"</{invoke['space']}invoke>"
+    for opening, closing in _OPENINGS:
+        if opening.match(line):
+            return closing
+    if not first:
+        return None
+    if closed := _CLOSED.match(line):
+        calls = closed["tag"] in ("tool", "invoke") or tool_name(closed["tag"], tools) in tools
+        return "/>" if calls else None
+    own = re.match(r"<([^\W\d][\w.\-]*)(?:\s[^<>\n]*)?>", line)
+    return f"</{own[1]}>" if own and own[1] in tools else None
+
+
+def read_tags(text: str, tools: Tools) -> list[ForeignCall]:
+    """Read the call in a block of tags; none if it cannot be read as one."""
+    if (closed := _CLOSED.match(text)) and (call := _closed_call(closed, tools)):
+        return [call]
+    if inner := re.match(r"\s*<(?:tool_use|function_call|tool_call|tool)[^<>]*>\s*(?=[{\[])", text):
+        given = loaded(text[inner.end() : text.rfind(text[inner.end()].translate({0x7B: "}", 0x5B: "]"})) + 1])
+        return [] if given is UNREADABLE else read_calls(given, tools)
+    if named := _NAMED.match(text):
+        tool = tool_name(next(filter(None, (v for k, v in named.groupdict().items() if k != "child"))), tools)
+        body = text[named.end() :]
+    elif own := re.match(r"\s*<([^\W\d][\w.\-]*)(\s[^<>\n]*)?>", text):
+        tool, body = tool_name(own[1], tools), text[own.end() :]
+        if tool not in tools:
+            return []
+        given = {key: typed(one or other) for key, one, other in _ATTRIBUTE.findall(own[2] or "")}
+        if given:
+            return [named_call(tool, given)]
+    else:
+        return []
+    if not tool:
+        return []
+    return [named_call(tool, _arguments(body, tools.get(tool, ())))]
+
+
+def _closed_call(closed: re.Match[str], tools: Tools) -> ForeignCall | None:
+    given: dict[str, Any] = {key: one or other for key, one, other in _ATTRIBUTE.findall(closed["attributes"])}
+    tool = closed["tag"]
+    if tool_name(tool, tools) not in tools:
+        tool = next((given.pop(name) for name in _NAMES if name in given), "")
+    if not tool:
+        return None
+    if whole := next((name for name in _WHOLE if name in given and name not in tools.get(tool, ())), ""):
+        return named_call(tool_name(tool, tools), given[whole])
+    return named_call(tool_name(tool, tools), {key: typed(value) for key, value in given.items()})
+
+
+def _arguments(body: str, parameters: Collection[str]) -> Any:
+    """The arguments between the tags of a call: JSON, elements, text, or nothing."""
+    children = _children(body)
+    start = re.search(r"[{\[]", body)
+    if start and not (children and children[0].start < start.start()):
+        end = max(body.rfind("}"), body.rfind("]")) + 1
+        given = loaded(body[start.start() : end])
+        if given is not UNREADABLE:
+            return given
+    found: dict[str, Any] = {}
+    key = ""
+    for child in children:
+        if child.tag == "arg_key":
+            key = child.value.strip()
+        elif child.tag == "arg_value":
+            found[key] = typed(child.value)
+        elif child.tag in _WHOLE and child.tag not in parameters:
+            inner = decoded(child.value.strip())
+            return inner if isinstance(inner, dict) else _arguments(child.value, parameters) or inner
+        elif child.tag not in _NAMES or child.tag in parameters:
+            found[child.key or child.tag] = typed(child.value)
+    return found if children else re.sub(r"<[^<>]*>", "", body).strip() or None
+
+
+class _Child(NamedTuple):
+    start: int
+    tag: str
+    key: str
+    value: str
+
+
+def _children(body: str) -> list[_Child]:
+    """The elements in a text, without those inside them."""
+    found: list[_Child] = []
+    position, unclosed = 0, 0
+    while unclosed < _UNCLOSED and (opening := _CHILD.search(body, position)):
+        closing = f"</{opening[0][1:].split('=')[0].split()[0].rstrip('>')}>"
+        end = body.find(closing, opening.end())
+        if end < 0:
+            unclosed += 1
+            position = opening.end()
+            continue
+        key = (opening["key"] or "").strip()
+        found.append(_Child(opening.start(), opening["tag"] or "", key, body[opening.end() : end]))
+        position = end + len(closing)
+    return found
+
+
+def typed(text: str) -> Any:
+    """A value that stands between tags: a number, list or object if it is written as JSON would write it."""
+    text = text.removeprefix("\n").removesuffix("\n")
+    value = loaded(text.strip())
+    if value is UNREADABLE or isinstance(value, str):
+        return text
+    return value if isinstance(value, list | dict) or json.dumps(value) == text.strip() else text

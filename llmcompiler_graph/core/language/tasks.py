@@ -1,0 +1,254 @@
+"""Calls that were read into tasks, and complaints about those that cannot be used.
+
+A line that looks like a task and is none takes its number with it: what refers to it can then be said to lack it. The
+numbers themselves are a matter of `numbering`, the arguments of `call_syntax`.
+
+May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `window`; `notations` for names and mentions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from llmcompiler_graph.core.errors import Diagnostic
+from llmcompiler_graph.core.language import lines
+from llmcompiler_graph.core.language.call_syntax import CallSyntaxError, parse_arguments
+from llmcompiler_graph.core.language.notations.mentions import call_key
+from llmcompiler_graph.core.language.notations.names import Names
+from llmcompiler_graph.core.language.numbering import Numbering
+from llmcompiler_graph.core.language.plan import Task
+from llmcompiler_graph.core.language.window import Window
+
+__all__ = ("Call", "Event", "Tasks", "shortened")
+
+Event: TypeAlias = Task | Diagnostic
+"""What the parser says: a task to run, or a complaint.
+
+A diagnostic with an `index` makes that task unusable, until a later line takes the index.
+"""
+
+
+@dataclass(slots=True)
+class Call:
+    """A call while it is read."""
+
+    written: int = 0
+    """Its number, as written."""
+    tool: str = ""
+    """Its tool."""
+    place: int = 0
+    """Where it stands in the text."""
+    start: int | None = None
+    """Where its arguments begin in the text; `None` if they do not stand there as they are."""
+    labels: tuple[str, ...] = ()
+    """What it is called besides its number."""
+    thought: str = ""
+    """The thoughts before it."""
+    walked: list[str] = field(default_factory=list)
+    """Its arguments so far."""
+    mismatched: bool = False
+    """Whether its brackets do not match."""
+
+
+class Tasks:
+    """What was read of one plan.
+
+    Args:
+        used: Indices of this question's earlier plans.
+        again: If given, just these tasks are written anew.
+        window: The text.
+    """
+
+    def __init__(self, used: Iterable[int], again: Iterable[int], window: Window) -> None:
+        self.numbers = Numbering(used, again)
+        """The numbers."""
+        self.names = Names()
+        """What tasks are called besides."""
+        self.count = 0
+        """How many tasks there are."""
+        self.keys: set[int] = set()
+        """The `call_key` of each, as it was written."""
+        self._window = window
+        self._events: list[Event] = []
+        self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
+        self._thoughts: list[str] = []
+        self._mentioned: list[tuple[int, str, int]] = []  # calls in thoughts: index, tool, place
+        self._prose: list[tuple[int, str, int, str]] = []  # numbered lines before the first call of a replan
+
+    def take(self) -> list[Event]:
+        """Take what was found since the last time."""
+        events, self._events = self._events, []
+        return events
+
+    # -- lines that are no calls ----------------------------------------------------------------------------------
+
+    def think(self, line: str, start: int, where: int) -> bool:
+        """Take a line that is a thought, from where in it the thought starts; return whether calls stand in it."""
+        self._thoughts.append(line[start:].strip())
+        before = len(self._mentioned)
+        for head in lines.heads_within(line, start):
+            if head["tool"].lower() != "join":
+                self._mentioned.append((int(head["index"]), head["tool"], where + head.start("index")))
+        return len(self._mentioned) > before
+
+    def is_no_call(self, index: int, rest: str, where: int) -> None:
+        """Take a numbered line that is no call."""
+        message = f"task {index} is not a tool call: {shortened(rest)}"
+        hint = f"write it as `{index}. tool(argument, …)`, or leave the number out"
+        if self.numbers.undecided:
+            self._prose.append((index, message, where, hint))
+        else:
+            self.spoil(index, "not-a-call", message, where, hint)
+
+    def settle(self, following: int | None = None) -> None:
+        """Complain about lines that may have meant tasks, now that the plan has ended or goes on with a task.
+
+        These are the numbered ones before the first call, which shows how the plan is numbered, and calls in thoughts,
+        unless they have or will have a line of their own.
+        """
+        prose, self._prose = self._prose, []
+        for index, message, where, hint in prose:
+            self.spoil(index, "not-a-call", message, where, hint)
+        mentioned, self._mentioned = self._mentioned, []
+        for index, tool, where in mentioned:
+            if following is not None and index > following:
+                self._mentioned.append((index, tool, where))
+            elif index != following and not self.numbers.knows(index):
+                hint = "begin a line with its number"
+                self.spoil(index, "not-a-call", f"the call of {tool!r} stands in a thought", where, hint)
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def begin(self, tool: str, written: int | None, place: int, labels: tuple[str, ...] = ()) -> Call:
+        """Begin a call; one without a number gets that of its label, if it is free, or the next."""
+        if written is None:
+            written = self._number(labels)
+        call = Call(written, tool, place, labels=labels, thought="\n".join(self._thoughts))
+        self._thoughts.clear()
+        if written > self.numbers.last:
+            self.numbers.index(written)  # the numbering goes on, whatever numbers the prose before it has
+        self.settle(written)
+        return call
+
+    def _number(self, labels: tuple[str, ...]) -> int:
+        for label in labels:
+            digits = re.fullmatch(r"(?:[eEtT]|[Tt]ask|[Ss]tep)?[_-]?(\d{1,9})", label)
+            if digits and self.numbers.is_free(int(digits[1])):
+                return int(digits[1])
+        return self.numbers.following()
+
+    def is_task(self, index: int, within: Call) -> bool:
+        """Whether a reference in a call may mean a task by its number."""
+        return self.numbers.is_task(index, within.written)
+
+    def build(self, call: Call, after: list[tuple[int, int]], unfinished: str | None = None) -> None:
+        """Make the task of a call that was read.
+
+        Args:
+            call: The call.
+            after: The tasks it waits for, and where each is named.
+            unfinished: What shows that it is part of an expression.
+        """
+        if self.numbers.has(call.written):
+            hint = "give every task a number of its own"
+            self.complain("duplicate-index", f"task {call.written} stands twice in the plan", call.place, hint)
+            return
+        if call.mismatched:
+            self.drop(call, "syntax", f"in the call of {call.tool!r}, the brackets do not match")
+        elif unfinished is not None:
+            hint = "one call per line; refer to it with `$N` in a further task"
+            self.drop(call, "trailing-text", f"the call is part of an expression: {shortened(unfinished)}", hint=hint)
+        elif not self.numbers.usable(self.numbers.index(call.written)):
+            hint = f"go on at {self.numbers.last + 1}"
+            self.complain("duplicate-index", f"task {call.written} has a number of an earlier plan", call.place, hint)
+        else:
+            self.numbers.forget(call.written)
+            self._read(call, after)
+        for label in call.labels:
+            self.names.assign(label, call.written)
+
+    def _read(self, call: Call, after: list[tuple[int, int]]) -> None:
+        text, written = "".join(call.walked), call.written
+        resolved = self.names.resolve(text)
+        start = call.start if resolved == text else None
+
+        def place(offset: int) -> int:
+            return call.place if start is None else start + offset
+
+        try:
+            arguments = parse_arguments(
+                resolved, is_task=lambda index: self.is_task(index, call), rename=self.numbers.rename
+            )
+        except CallSyntaxError as error:
+            self.drop(call, error.code, f"in the call of {call.tool!r}, {error}", place(error.offset), error.hint)
+            return
+        unknown = [(n, place(offset)) for n, offset in arguments.unknown]
+        unknown += [(n, where) for n, where in after if not self.is_task(n, call)]
+        for n, where in unknown:
+            code = "self-reference" if n == written else "unknown-reference"
+            what = "itself" if n == written else f"task {n}, but no earlier task has that number"
+            hint = "references point only to earlier tasks; write `$$` for a dollar sign"
+            self.spoil(written, code, f"task {written} refers to {what}", where, hint)
+        if unknown:
+            return
+        task = Task(
+            self.numbers.index(written),
+            call.tool,
+            arguments.named,
+            tuple(dict.fromkeys(self.numbers.rename(n) for n, _ in after)),
+            arguments.positional,
+            call.thought,
+            *self._window.locate(call.place),
+        )
+        self.numbers.take(written)
+        self.count += 1
+        self.keys.add(call_key(call.tool, text))
+        self._events.append(task)
+        for n in dict.fromkeys(arguments.literal_dollars):
+            if n != written:
+                self._dollars.setdefault(n, []).append((written, task))
+        self._settle_dollars(written)
+
+    # -- complaints -----------------------------------------------------------------------------------------------
+
+    def drop(self, call: Call, code: str, message: str, where: int | None = None, hint: str = "") -> None:
+        """Make a call unusable, and with it the lines it swallowed that look like tasks of their own."""
+        self.spoil(call.written, code, message, call.place if where is None else where, hint)
+        swallowed = "".join(call.walked)
+        for newline in re.finditer("\n", swallowed if call.start is not None else ""):
+            head = lines.head_at(swallowed, newline.end())
+            if head and head["tool"].lower() != "join":
+                index = int(head["index"])
+                message = f"the line of task {index} stands inside the call of task {call.written}"
+                where = (call.start or 0) + head.start("index")
+                self.spoil(index, "swallowed", message, where, "close every string and bracket")
+
+    def _settle_dollars(self, written: int) -> None:
+        """Report earlier tasks whose `$N` was taken for money, now that there is a task `N`."""
+        for earlier, task in self._dollars.pop(written, ()):
+            message = f"task {earlier} refers to task {written}, which comes after it"
+            hint = f"put task {written} first, or write `$${written}` for an amount of money"
+            self._events.append(Diagnostic("forward-reference", message, task.line, task.column, hint, task.index))
+
+    def spoil(self, written: int, code: str, message: str, where: int, hint: str = "") -> None:
+        """Complain about a line, which makes its index unusable unless another task has it, of any plan."""
+        index = self.numbers.index(written)
+        if self.numbers.has(written) or index in self.numbers.used:
+            self.complain(code, message, where, hint)
+            return
+        self.complain(code, message, where, hint, index=index)
+        self.numbers.spoil(written)
+        self._settle_dollars(written)
+
+    def complain(self, code: str, message: str, where: int, hint: str = "", index: int | None = None) -> None:
+        """Complain about a place in the text."""
+        self._events.append(Diagnostic(code, message, *self._window.locate(where), hint, index))
+
+
+def shortened(text: str) -> str:
+    """Quote the beginning of a text."""
+    text = text.strip()
+    return repr(text if len(text) <= 60 else text[:59] + "…")
