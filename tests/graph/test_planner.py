@@ -105,8 +105,8 @@ def test_a_task_starts_at_its_closing_parenthesis() -> None:
         model = ScriptedModel([call + rest, "Finish: ok"], chunk_size=1, seconds_per_reply=len(call + rest))
         return await create_llm_compiler(model, [sleeper("work", 2)]).ainvoke(QUESTION)
 
-    # the first character that cannot begin ` after $…` is the `#`
-    assert timeline(run_virtual(main))[1] == (14, 14, 16)
+    # the first characters that cannot begin an order such as `# needs $…` are `# no`
+    assert timeline(run_virtual(main))[1] == (17, 17, 19)
 
 
 def test_a_dependency_that_ends_between_two_lines() -> None:

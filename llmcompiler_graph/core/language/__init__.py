@@ -2,5 +2,5 @@
 
 It may know `core.errors` only; whether a task fits its tool is a matter of `core.checking`. Others use `references`,
 `plan`, `parser`, `native_calls`, `thinking`, `decision`, `decision_parser`, `json_text`, and `parse_arguments` of
-`call_syntax`; `lines` and `numbering` belong to the parser.
+`call_syntax`; all else belongs to the parser.
 """

@@ -22,8 +22,8 @@ Calls in other notations (see `notations`) are read by the same states where the
 `height = search("K2")` and `[search("K2"), search("K1")]`. `_in_block` collects those that do not, JSON and tags, and
 turns them into such calls. A block that turns out to be none is read again, line by line.
 
-May know: `errors`, `plan`, `tasks`; `lines`, `window` and `walker` for the text, `notations` for calls that are written
-in another way.
+May know: `errors`, `plan`, `tasks`; `lines`, `window` and `walker` for the text; `heads`, `blocks`, `actions`, `calls`
+and `mentions` for calls that are written in another way.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A line that looks like a task and is none takes its number with it: what refers to it can then be said to lack it. The
 numbers themselves are a matter of `numbering`, the arguments of `call_syntax`.
 
-May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `window`; `notations` for names and mentions.
+May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `window`; `names` and `mentions` of the notations.
 """
 
 from __future__ import annotations

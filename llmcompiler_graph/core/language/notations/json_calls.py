@@ -8,7 +8,7 @@ r"""Calls written as JSON, under all the keys that models and providers use.
 >>> read_calls({"height": 8611}, {"search": ["query"]})
 []
 
-May know: `json_arguments`.
+May know: `json_arguments`, `calls`.
 """
 
 from __future__ import annotations
