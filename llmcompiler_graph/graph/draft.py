@@ -286,10 +286,10 @@ class Draft:
     def _fail(self, entry: DraftTask, problems: list[Diagnostic]) -> None:
         """Let a task fail, and what was begun with its observation."""
         error = "; ".join(f"{problem.message}{problem.hint and f' ({problem.hint})'}" for problem in problems)
-        entry.record = entry.record or self._unreadable(entry.index)
-        entry.record["status"], entry.record["error"] = "failed", error
         known = self.executor.observation(entry.index)
         self._tasks.fail(entry, [*entry.problems, *problems] if entry.phase == "failed" else problems)
+        entry.record = entry.record or self._unreadable(entry.index)
+        entry.record["status"], entry.record["error"] = "failed", error
         self.executor.reject(entry.index, error)
         if known is None or known.status != "done":
             return

@@ -132,10 +132,7 @@ class DraftTasks:
             in_place: Whether it stays where it stood, if it had a record.
         """
         known = self._tasks.get(index)
-        if known is not None and in_place and known.record is not None:
-            place = known.place
-        else:
-            place = self._last_place = self._last_place + 1
+        place = known.place if known is not None and in_place and known.record is not None else self._next_place()
         if known is not None:
             self._move(known, "write")
             del self._by_phase["written"][index]
@@ -170,9 +167,11 @@ class DraftTasks:
         entry.problems += problems
 
     def fail(self, entry: DraftTask, problems: list[Diagnostic]) -> None:
-        """A task cannot be used, and is not written again."""
+        """A task cannot be used, and is not written again; one that never was stands last."""
         self._move(entry, "fail")
         entry.problems = problems
+        if entry.record is None:
+            entry.place = self._next_place()
 
     def skip_after(self, entry: DraftTask) -> list[tuple[DraftTask, int]]:
         """Give up what was begun with the observation of a task that has failed; return it, each with its cause."""
@@ -259,6 +258,10 @@ class DraftTasks:
         dependents = (self._tasks[n] for n in self._dependents.get(entry.index, ()))
         before = all(needed.place < entry.place for needed in self._needs_before(entry))
         self._in_order = self._in_order and before and all(entry.place < other.place for other in dependents)
+
+    def _next_place(self) -> int:
+        self._last_place += 1
+        return self._last_place
 
     def _restore_order(self) -> None:
         """Put each usable task behind those it needs, if that is to be done: the order is looked at far more seldom."""
