@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedState, ToolRuntime
 
@@ -275,11 +275,17 @@ async def runtime_seer(name: str, runtime: ToolRuntime[Any, Any]) -> list[Any]:
     return [[call["name"], call["args"].get("name")] for call in runtime.state["messages"][-1].tool_calls]
 
 
-@tool
-async def interceptor_seer(name: str, runtime: object = None) -> list[Any]:
-    """See the same, as the interceptors of MCP tools do."""
+async def _intercepted(name: str, runtime: object = None) -> list[Any]:
     state = cast("ToolRuntime[Any, Any]", runtime).state
     return [[call["name"], call["args"].get("name")] for call in state["messages"][-1].tool_calls]
+
+
+interceptor_seer = StructuredTool(
+    name="interceptor_seer",
+    description="See the same, as the interceptors of MCP tools do.",
+    coroutine=_intercepted,
+    args_schema={"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+)
 
 
 @pytest.mark.parametrize("seer", [state_seer, runtime_seer, interceptor_seer], ids=lambda each: str(each.name))

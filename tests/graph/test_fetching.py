@@ -676,7 +676,7 @@ def test_a_limit_is_for_calls() -> None:
 @pytest.mark.parametrize(("sync", "config"), [(True, {}), (False, {"max_concurrency": 8})])
 @pytest.mark.parametrize("approved", ["names", "meet"])
 async def test_an_answer_that_was_taken_holds_up_nobody(sync: bool, config: Any, approved: str) -> None:
-    """Calls of a fan-out that share a `@task` run in parallel once the answer that names no question is taken."""
+    """Calls of a fan-out that share a `@task` run in parallel once the answer without an interrupt id is taken."""
     both = threading.Barrier(2)
 
     @tool
@@ -701,7 +701,7 @@ async def test_an_answer_that_was_taken_holds_up_nobody(sync: bool, config: Any,
 
 @both_ways
 async def test_an_answer_is_given_once(sync: bool) -> None:
-    """An answer that names no question is not given to another, when the run goes on with answers that name theirs."""
+    """An answer without an interrupt id is not given to another, when the run goes on with answers that have ids."""
 
     @tool
     def approve(what: str) -> str:
