@@ -21,7 +21,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -40,6 +40,7 @@ from llmcompiler_graph.core.examples import PlanExample, shown_tasks
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec, render_call
 from llmcompiler_graph.core.language.references import parse_template
+from llmcompiler_graph.models.observations import Images, has_images, shown
 from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord, task_from_record
 
 __all__ = (
@@ -258,7 +259,7 @@ def conversation(
         following = max([following - 1, *(task["index"] for task in mine)]) + 1
         is_last = last and number == len(rounds) - 1
         decide = _DECIDE_LAST if is_last else _decide(following, fused=fused)
-        prompt.append(HumanMessage(_observations(mine, round_, decide, max_observation_chars)))
+        prompt += _observations(mine, messages, round_, decide, max_observation_chars)
         if round_["reply"]:
             prompt.append(AIMessage(round_["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
@@ -362,18 +363,20 @@ def _call(call: ToolCall) -> str:
 def _bound(argument: Any) -> str:
     text = json.dumps(argument, ensure_ascii=False)
     read = parse_template(text, is_task=lambda index: True)
-    return _quoted(argument, 200) if isinstance(read.value, str) and not read.malformed else "…"
+    return shown(argument, 200) if isinstance(read.value, str) and not read.malformed else "…"
 
 
 def _returned(message: ToolMessage, limit: int) -> str:
     """What an earlier turn's call returned; of a fan-out that failed in part, what its other calls did; or nothing."""
     if message.status == "error":
         partial = message.artifact.get(PARTIAL_RESULTS) if isinstance(message.artifact, dict) else None
-        return f"{_quoted(partial, limit)} (null: that call failed)" if partial is not None else ""
+        return f"{shown(partial, limit)} (null: that call failed)" if partial is not None else ""
+    if has_images(message.content):
+        return shown(message.content, limit)
     try:
-        return _quoted(read_json(message.text), limit)
+        return shown(read_json(message.text), limit)
     except ValueError:
-        return _quoted(message.text, limit)
+        return shown(message.text, limit)
 
 
 def _is_said(message: AnyMessage) -> bool:
@@ -401,12 +404,25 @@ def _with_text(question: BaseMessage, before: Sequence[str], after: Sequence[str
     return [*({"type": "text", "text": t} for t in before), *content, *({"type": "text", "text": t} for t in after)]
 
 
-def _observations(tasks: Sequence[TaskRecord], round_: Round, decide: str, limit: int) -> str:
-    lines = [_observation(task, limit) + "".join(f"\n  ({note})" for note in edit_notes(task)) for task in tasks]
+def _observations(
+    tasks: Sequence[TaskRecord], messages: Sequence[AnyMessage], round_: Round, decide: str, limit: int
+) -> list[BaseMessage]:
+    """Show a plan's observations: the images that tools returned, then the text."""
+    images = Images()
+    given = {m.tool_call_id: m.content for m in messages if isinstance(m, ToolMessage) and has_images(m.content)}
+    lines: list[str] = []
+    for task in tasks:
+        before = len(images.blocks)
+        line = _observation(task, limit, images)
+        content = given.get(task["tool_call_id"])
+        if content is not None and task["status"] == "done" and len(images.blocks) == before:
+            line += f" with {shown(content, limit, images)}"  # the value is what an MCP server said beside its images
+        lines.append(line + "".join(f"\n  ({note})" for note in edit_notes(task)))
     of_no_task = [problem for problem in round_["diagnostics"] if not problem["index"]]
     lines += [f"line {problem['line']} of the plan: {problem['message']}" for problem in of_no_task]
     missing = [task["index"] for task in tasks if task["status"] != "done" and task["value"] is None]
-    return _told(lines, missing, decide)
+    pictures = [HumanMessage(cast("Any", images.blocks))] if images.blocks else []
+    return [*pictures, HumanMessage(_told(lines, missing, decide))]
 
 
 def _told(lines: Sequence[str], missing: Sequence[int], decide: str) -> str:
@@ -431,21 +447,16 @@ def edit_notes(task: TaskRecord) -> list[str]:
     return [f"a human changed the call of element {n} before it was made: {call}" for n, call in calls]
 
 
-def _observation(task: TaskRecord, limit: int) -> str:
+def _observation(task: TaskRecord, limit: int, images: Images) -> str:
     call = task["text"] or f"{task['index']}. (unreadable)"
     calls: list[Mapping[str, Any]] = task["arguments"]
     if len(calls) == 1 and "$" in call:
-        arguments = ", ".join(f"{name}={_quoted(value, 200)}" for name, value in calls[0].items())
+        arguments = ", ".join(f"{name}={shown(value, 200)}" for name, value in calls[0].items())
         call = f"{task['index']}. {task['tool']}({arguments})"
+    if task["status"] == "done":
+        return f"{call} = {shown(task['value'], limit, images)}"
     return _line(call, task["status"], task["value"], task["error"], limit)
 
 
 def _line(call: str, status: str, value: Any, error: str, limit: int) -> str:
-    return f"{call} = {_quoted(value, limit)}" if status == "done" else f"{call}: {status}: {_quoted(error, limit)}"
-
-
-def _quoted(value: Any, limit: int) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… [cut: {limit} of {len(text)} characters]"
+    return f"{call} = {shown(value, limit)}" if status == "done" else f"{call}: {status}: {shown(error, limit)}"

@@ -18,6 +18,7 @@ from langchain_core.runnables.retry import RunnableRetry
 from llmcompiler_graph.concurrency.background import iterate_in_thread
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
+from llmcompiler_graph.models.observations import takes_images, without_images
 from llmcompiler_graph.models.streaming import unstreamed_config
 
 __all__ = ("ReplyPiece", "reply_stream", "visible_text")
@@ -89,6 +90,8 @@ async def reply_stream(
     if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
         grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
+    if not takes_images(model):
+        prompt = without_images(prompt)
     tags = [*source.thinking_tags, *([("", think_tag)] if think_tag else [])]
 
     def ask(grammar: Mapping[str, Any]) -> AsyncIterator[ReplyPiece]:

@@ -116,8 +116,10 @@ def local_chat_model(
         "openai_proxy": "",
         **_http_clients(),
     }
-    # Newer versions give up after 120 s without a token, and warn about proxies if they tune sockets themselves.
-    newer = {"stream_chunk_timeout": TIMEOUT, "http_socket_options": ()}
+    # Newer versions give up after 120 s without a token, warn about proxies if they tune sockets themselves, and say
+    # what a model takes.
+    newer: dict[str, Any] = {"stream_chunk_timeout": TIMEOUT, "http_socket_options": ()}
+    newer["profile"] = {"text_inputs": True, "image_inputs": False}
     settings |= {field: value for field, value in newer.items() if field in ChatOpenAI.model_fields}
     model = _LocalChat(**{**settings, **kwargs})
     model._server, model._weights = server, path
