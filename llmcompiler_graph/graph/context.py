@@ -21,7 +21,8 @@ from llmcompiler_graph.core.arguments import check_count, check_names, refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Moment
-from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.instructions import Start
+from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.inflight import InFlight
 from llmcompiler_graph.models.prompts import PlanFormat, conversation
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord

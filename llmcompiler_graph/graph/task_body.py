@@ -22,7 +22,7 @@ from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
-from llmcompiler_graph.core.schedule.unit import Start
+from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.records import from_record, to_record

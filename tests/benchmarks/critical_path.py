@@ -16,8 +16,9 @@ import statistics
 
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task
 from llmcompiler_graph.core.schedule.executor import run_plan
+from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.passes import Priority, critical_path_first
-from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.testing import run_virtual
 
 

@@ -35,7 +35,8 @@ from typing import Literal, TypeAlias
 
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task
 from llmcompiler_graph.core.language.references import JSON
-from llmcompiler_graph.core.schedule.unit import Finished, Instruction, Release, Stalled, Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Stalled, Start
+from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 
 __all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
 

@@ -34,21 +34,20 @@ Every event costs in proportion to what it changes: no work is done for tasks an
 heights by which tasks are ordered are changed by what is added after them; see `heights`.)
 
 May know: `errors`, `plan`, `references`, and its own modules: `waits` (tasks), `calls` (and their states), `slots`,
-`heights`, `passes`, `resolving`.
+`stalls`, `heights`, `passes`, `resolving`, `instructions`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.calls import Calls, CallState
 from llmcompiler_graph.core.schedule.heights import Heights
+from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Stalled, Start
 from llmcompiler_graph.core.schedule.passes import (
     CallId,
     Priority,
@@ -59,52 +58,10 @@ from llmcompiler_graph.core.schedule.passes import (
 )
 from llmcompiler_graph.core.schedule.resolving import resolved, values_of_calls
 from llmcompiler_graph.core.schedule.slots import Slots
+from llmcompiler_graph.core.schedule.stalls import Stalls
 from llmcompiler_graph.core.schedule.waits import Waits
 
-__all__ = ("Finished", "Instruction", "Release", "Stalled", "Start", "TaskFetchingUnit")
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The task's inputs exist."""
-
-    index: int
-    """The task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Call the task's tool now."""
-
-    index: int
-    """The task."""
-    element: int | None
-    """Which of the calls of a task that fans out, from 0; `None` for a task of one call."""
-    arguments: Mapping[str, JSON]
-    """What to call it with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The task has an observation."""
-
-    index: int
-    """The task."""
-    observation: Observation
-    """Its observation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stalled:
-    """The task cannot have an observation: a call that it waits for was abandoned."""
-
-    index: int
-    """The task."""
-    cause: int
-    """The task of that call."""
-
-
-Instruction: TypeAlias = Release | Start | Finished | Stalled
+__all__ = ("TaskFetchingUnit",)
 
 
 class TaskFetchingUnit:
@@ -151,9 +108,7 @@ class TaskFetchingUnit:
         self._claimed: set[int] = set()
         self._unsettled: deque[int] = deque()  # tasks to look at: something they wait for has changed
         self._incomplete: set[int] = set()  # tasks that made a call which was abandoned
-        self._causes: dict[int, None] = {}  # tasks that are stalled because of calls of their own
-        self._stalled: dict[int, int] = {}  # index -> the cause, of all that are stalled
-        self._outdated = False  # whether some of these may wait for their cause no more
+        self._stalls = Stalls(self._following)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -167,7 +122,7 @@ class TaskFetchingUnit:
         self._waits.add(index, task.dependencies, known=self.observations, in_turn=task.tool in self._effects)
         self._heights.add(index)
         self._unsettled.append(index)
-        return [*self._stall_with(index, self._waits.before(index)), *self._settle()]
+        return [*self._stalls.join(index, self._waits.before(index)), *self._settle()]
 
     def reject(self, index: int, error: str) -> list[Instruction]:
         """A task of the plan cannot be used: it counts as failed, also if it was started or done already."""
@@ -237,13 +192,14 @@ class TaskFetchingUnit:
     def abandoned(self, index: int, element: int | None) -> list[Instruction]:
         """A call gave its slot back without an observation, and is not made again: nor do those get one it serves."""
         self._incomplete.add(index)
-        stalled = [each for n in self._calls.abandon(self._back(index, element)) for each in self._stall_if_over(n)]
+        stalled = [each for n in self._calls.abandon(self._back(index, element)) for each in self._stalled_if_over(n)]
         return [*stalled, *self._settle()]
 
     def raised(self, index: int, element: int | None) -> list[Instruction]:
         """A call is abandoned because of what it raised: its task does not wait for its other calls."""
         self._calls.abandon(self._back(index, element))
-        return [*self._stall_itself(index), *self._settle()]
+        stalled = [] if index in self.observations else self._stalls.begin(index)
+        return [*stalled, *self._settle()]
 
     def expire(self, errors: Mapping[int, str]) -> list[Instruction]:
         """No time is left for these unfinished tasks: they fail, and calls of theirs that come back change nothing."""
@@ -329,7 +285,7 @@ class TaskFetchingUnit:
             else:
                 self._calls.share(call, call.same_as)
                 self._heights.waits_for_another(call.index)
-                instructions += self._stall_with(call.index, call.same_as[:1]) or self._stall_if_over(call.index)
+                instructions += self._stalls.join(call.index, call.same_as[:1]) or self._stalled_if_over(call.index)
         return instructions
 
     def _fill(self) -> list[Instruction]:
@@ -357,7 +313,7 @@ class TaskFetchingUnit:
                 continue
             results = self._calls.results(index)
             if results is None:
-                instructions += self._stall_if_over(index)
+                instructions += self._stalled_if_over(index)
             else:
                 instructions.append(self._finish(index, results[0] if element is None else gathered(results)))
         return instructions
@@ -365,7 +321,7 @@ class TaskFetchingUnit:
     def _finish(self, index: int, observation: Observation) -> Finished:
         self.observations[index] = observation
         self._unsettled += self._waits.finish(index, done=observation.status == "done")
-        self._outdated = self._outdated or index in self._stalled
+        self._stalls.end(index)
         return Finished(index, observation)
 
     def _drop(self, index: int) -> None:
@@ -381,7 +337,7 @@ class TaskFetchingUnit:
 
     def _disown(self, call: ReadyCall) -> list[ReadyCall]:
         """Let a call serve nobody any more; return those that waited for it."""
-        self._outdated = self._outdated or call.index in self._stalled
+        self._stalls.loosen(call.index)
         return self._calls.disown(call)
 
     # -- who waits for whom -------------------------------------------------------------------------------------
@@ -397,36 +353,10 @@ class TaskFetchingUnit:
         yield from (n for n in self._waits.after(index) if n not in self.observations)
         yield from (n for n in self._calls.served_by(index) if n not in self.observations)
 
-    def _stall(self, index: int, cause: int) -> list[Instruction]:
-        """A task, and all that wait for it, wait for a call that was abandoned."""
-        instructions: list[Instruction] = []
-        pending = [index]
-        while pending:
-            n = pending.pop()
-            if n not in self._stalled and n not in self.observations:
-                self._stalled[n] = cause
-                instructions.append(Stalled(n, cause))
-                pending += self._following(n)
-        return instructions
-
-    def _stall_if_over(self, index: int) -> list[Instruction]:
+    def _stalled_if_over(self, index: int) -> list[Stalled]:
         """A task is stalled if all its calls are back, and one that it made was abandoned."""
-        over = index in self._incomplete and not self._calls.open(index)
-        return self._stall_itself(index) if over else []
-
-    def _stall_itself(self, index: int) -> list[Instruction]:
-        self._causes[index] = None
-        return self._stall(index, index)
-
-    def _stall_with(self, index: int, others: Iterable[int]) -> list[Instruction]:
-        """A task waits for others from now on: it is stalled if one of them is."""
-        if self._outdated:
-            self._outdated = False
-            before, self._stalled = self._stalled, {}
-            anew = [each for cause in self._causes for each in self._stall(cause, cause)]
-            return [each for each in anew if each.index not in before]
-        stalled = next((n for n in others if n in self._stalled), None)
-        return [] if stalled is None else self._stall(index, self._stalled[stalled])
+        over = index in self._incomplete and index not in self.observations and not self._calls.open(index)
+        return self._stalls.begin(index) if over else []
 
     # -- what always holds --------------------------------------------------------------------------------------
 
@@ -453,13 +383,6 @@ class TaskFetchingUnit:
             assert released or not any(map(self._lost, self._waits.needs(index))), f"task {index} is to be skipped"
         for call in (*running, *waiting):
             assert call.tool not in self._held or call.index in self._claimed, f"{call.id} is held"
-        self._validate_stalls()
-
-    def _validate_stalls(self) -> None:
-        causes = [cause for cause in self._causes if cause not in self.observations]
-        stalled = {n for cause in causes for n in (cause, *self.waiting_for(cause))}
-        assert stalled <= self._stalled.keys(), "a task that waits for an abandoned call is not stalled"
-        assert self._outdated or stalled == {n for n in self._stalled if n not in self.observations}
-        for index in self._incomplete:
-            open_or_ended = self._calls.open(index) or index in self.observations
-            assert open_or_ended or index in self._stalled, f"task {index} waits for ever"
+        self._stalls.validate(self.waiting_for)
+        for index in self._incomplete.difference(self.observations):
+            assert self._calls.open(index) or index in self._stalls, f"task {index} waits for ever"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import ALL, Reference
 from llmcompiler_graph.core.schedule.executor import Call, Executor, Suspended, Timing, run_plan
-from llmcompiler_graph.core.schedule.unit import Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.instructions import Start
+from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.testing import run_virtual
 from tests.core.schedule.test_unit import opcodes
 

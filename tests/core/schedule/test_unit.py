@@ -7,7 +7,8 @@ import pytest
 
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.language.references import ALL, JSON, Reference, Template, Value
-from llmcompiler_graph.core.schedule.unit import Finished, Instruction, Release, Stalled, Start, TaskFetchingUnit
+from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Stalled, Start
+from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 
 TOOLS = (
     ToolSpec("read", read_only=True),
