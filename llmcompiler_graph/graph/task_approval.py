@@ -20,7 +20,7 @@ from llmcompiler_graph.approval import Approval, ApprovalRequest, Decision
 from llmcompiler_graph.calls.values import awritten
 from llmcompiler_graph.core.language.plan import Observation, Task
 from llmcompiler_graph.core.language.references import JSON, Value
-from llmcompiler_graph.core.schedule.unit import Start
+from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord
 
 __all__ = ("CallOwnTask", "TaskApproval", "with_edit")
