@@ -11,10 +11,12 @@ Exit codes: 0 done, 1 failed (what went wrong is on stderr), 2 wrong usage, 130 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import io
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ("app", "main")
 
 T = TypeVar("T")
+
+_SECONDS_TO_END = 2.0  # that tasks and threads have which a run leaves behind
 
 
 app = typer.Typer(
@@ -51,13 +55,31 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == 130:
-            # Without waiting for threads: a tool or a model that is being loaded can hold one for long.
-            with suppress(OSError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(130)
+        code = end.code if isinstance(end.code, int) else 0
+        if code == 130:
+            _leave(code)
+        _leave_in_time(code)
         raise
+
+
+def _leave(code: int) -> None:
+    """End the process without waiting for threads: a tool or a model that is being loaded can hold one for long."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _leave_in_time(code: int) -> None:
+    """See to it that the process ends soon, also if threads do not."""
+    ended = threading.Event()
+    atexit.register(ended.set)  # called when all threads have ended
+
+    def wait() -> None:
+        if not ended.wait(_SECONDS_TO_END):
+            _leave(code)
+
+    threading.Thread(target=wait, name="llmcompiler-exit", daemon=True).start()
 
 
 def _print_version(wanted: bool) -> None:
@@ -218,10 +240,26 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
     try:
         result = runner.run(main)
     except Exception:
-        runner.close()
+        _close(runner)
         raise
-    runner.close()
+    _close(runner)
     return result
+
+
+def _close(runner: asyncio.Runner) -> None:
+    """Close a loop; `Runner.close` would wait for threads and tasks that do not end."""
+    loop = runner.get_loop()
+    loop.run_until_complete(_end_tasks())
+    loop.close()
+
+
+async def _end_tasks() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_SECONDS_TO_END)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 @contextmanager

@@ -388,6 +388,68 @@ def test_ctrl_c(busy: str) -> None:
     assert not out or out.endswith(b"\n")
 
 
+HANGING = """
+import asyncio, threading
+
+async def quick() -> str:
+    'Return at once.'
+    return "quick"
+
+def hang() -> str:
+    'Never return.'
+    threading.Event().wait()
+
+async def wait_for_a_thread() -> str:
+    'Wait for what never returns.'
+    await asyncio.to_thread(hang)
+
+async def leave_a_thread() -> str:
+    'Leave a thread behind that never ends.'
+    threading.Thread(target=hang).start()
+
+async def survive() -> str:
+    'Go on whatever happens.'
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+async def leave_a_task() -> str:
+    'Leave a task behind that never ends.'
+    globals()["task"] = asyncio.ensure_future(survive())
+"""
+
+
+@pytest.mark.parametrize(
+    ("tool", "answer"),
+    [
+        *(
+            (tool, "Finish: done")
+            for tool in ("hang", "wait_for_a_thread", "leave_a_thread", "survive", "leave_a_task")
+        ),
+        ("wait_for_a_thread", ""),
+    ],
+)
+def test_a_process_ends_whatever_a_tool_leaves_behind(tool: str, answer: str, tmp_path: Path) -> None:
+    """After its answer, or an error, the command ends in time, though threads or tasks of tools never do."""
+    (tmp_path / "hanging.py").write_text(HANGING)
+    replies = [f"1. {tool}()\n2. quick()\n3. join()", *([answer] if answer else [])]
+    options = ["--deadline", "1", "--tools", f"hanging:{tool}", "--tools", "hanging:quick", "--no-timeline"]
+    with ScriptedServer(replies) as server:
+        done = subprocess.run(
+            [*COMMAND, "ask", *MODEL, *options, QUESTION],
+            env=environment(server, {"PYTHONPATH": f"{Path.cwd()}:{tmp_path}"}),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == ((0, "done\n") if answer else (1, "")), done.stderr
+    assert answer or "error: " in done.stderr
+
+
 def test_broken_pipe_is_quiet() -> None:
     """Whoever reads the answer may leave early, without an error."""
     with ScriptedServer(["1. join()", "Finish: " + "word " * 200], seconds_per_reply=0.5) as server:
