@@ -18,7 +18,6 @@ of the same tool; the plan's message, `tasks` and the joiner then show the call 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, get_args
 
 from langchain_core.messages import ToolCall
@@ -26,14 +25,13 @@ from langgraph.config import get_config
 from langgraph.prebuilt import ToolRuntime
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime, get_runtime
-from langgraph.types import interrupt
 from typing_extensions import ReadOnly, TypedDict
 
 from llmcompiler_graph.core.arguments import check_names, refused
 from llmcompiler_graph.core.errors import ConfigurationError
-from llmcompiler_graph.state import TaskRecord
+from llmcompiler_graph.state import PendingApproval, TaskRecord
 
-__all__ = ("Approval", "ApprovalRequest", "Decision", "DecisionType", "InterruptOnConfig")
+__all__ = ("Approval", "Decision", "DecisionType", "InterruptOnConfig", "decisions_in")
 
 DecisionType = Literal["approve", "edit", "reject", "respond"]
 
@@ -102,77 +100,30 @@ class Approval:
         """The tools that need a human."""
         return frozenset(self._configs)
 
-    def ask(self, record: TaskRecord, calls: Sequence[ToolCall], state: Any) -> ApprovalRequest:
-        """Write what is to be asked about a task's calls; in the task's `@task`.
+    def pending(self, record: TaskRecord, calls: Sequence[ToolCall], state: Any) -> list[PendingApproval | None]:
+        """Say what is to be asked about each of a task's calls; `None` for one that needs no human. In its `@task`.
 
         Args:
             record: The task.
             calls: Its calls.
             state: What `description` and `when` are shown of the graph.
         """
-        tool = record["tool"]
-        config, runtime = self._configs[tool], get_runtime()
-        asked = [n for n, call in enumerate(calls) if _needs_human(config, call, state, runtime)]
+        config, runtime = self._configs[record["tool"]], get_runtime()
         description = config.get("description", f"Task {record['index']} of the plan: {record['text']}")
-        shown = {"args_schema": config["args_schema"]} if "args_schema" in config else {}
-        requests = [
-            {
-                "name": tool,
-                "args": calls[n]["args"],
-                "description": description(calls[n], state, runtime) if callable(description) else description,
-            }
-            for n in asked
+        return [
+            PendingApproval(
+                tool_call_id=str(call["id"]),
+                tool=record["tool"],
+                args=call["args"],
+                description=description(call, state, runtime) if callable(description) else description,
+                allowed_decisions=list(config["allowed_decisions"]),
+                args_schema=config.get("args_schema"),
+                error="",
+            )
+            if _needs_human(config, call, state, runtime)
+            else None
+            for call in calls
         ]
-        configs: list[dict[str, Any]] = [
-            {"action_name": tool, "allowed_decisions": list(config["allowed_decisions"]), **shown} for _ in asked
-        ]
-        return ApprovalRequest(tool, len(calls), asked, requests, configs)
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRequest:
-    """What a human is asked about the calls of one task."""
-
-    tool: str
-    """The tool they are of."""
-    calls: int
-    """How many calls the task has."""
-    asked: list[int]
-    """Which of them need a human; empty if none does."""
-    action_requests: list[dict[str, Any]]
-    """What is shown of each that does."""
-    review_configs: list[dict[str, Any]]
-    """What may be decided about it."""
-
-    @property
-    def shown(self) -> list[Any]:
-        """What the decision is about: which calls, with which arguments."""
-        return [[n, request["args"]] for n, request in zip(self.asked, self.action_requests, strict=True)]
-
-    def ask(self, error: str) -> Any:
-        """Ask; return the answer.
-
-        Args:
-            error: Why it is asked again; empty the first time.
-
-        Raises:
-            GraphInterrupt: The human has not answered yet.
-        """
-        request: dict[str, Any] = {"action_requests": self.action_requests, "review_configs": self.review_configs}
-        return interrupt({**request, "error": error} if error else request)
-
-    def decisions(self, answer: Any) -> list[Decision | None]:
-        """Read an answer: a decision for each call, `None` for one that needs no human.
-
-        Raises:
-            ValueError: It is no decision for each call that was asked about, or one that is not allowed.
-        """
-        decisions: list[Decision | None] = [None] * self.calls
-        if self.asked:
-            allowed = self.review_configs[0]["allowed_decisions"]
-            for n, decision in zip(self.asked, _decisions(answer, len(self.asked), allowed, self.tool), strict=True):
-                decisions[n] = decision
-        return decisions
 
 
 def _needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: Runtime[Any]) -> bool:
@@ -191,8 +142,17 @@ def _needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime:
     return when(ToolCallRequest(tool_call=call, tool=None, state=state, runtime=given))
 
 
-def _decisions(answer: Any, count: int, allowed: Sequence[DecisionType], tool: str) -> list[Decision]:
-    """Read `{"decisions": […]}`, a list, one decision, or `True`/`False` for all calls."""
+def decisions_in(answer: Any, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Decision]:
+    """Read `{"decisions": […]}`, a list, one decision, or `True`/`False` for all calls.
+
+    Args:
+        answer: What the human answered.
+        asked: The tool of each call that was asked about, and the decisions that are allowed.
+
+    Raises:
+        ValueError: It is no decision for each call, or one that is not allowed.
+    """
+    count = len(asked)
     given = answer.get("decisions", answer) if isinstance(answer, dict) else answer
     match given:
         case True:
@@ -206,7 +166,7 @@ def _decisions(answer: Any, count: int, allowed: Sequence[DecisionType], tool: s
         case _:
             msg = f'expected {{"decisions": [{{"type": "approve"}}, …]}} with {count} decisions, not {answer!r:.500}'
             raise ValueError(msg)
-    for decision in decisions:
+    for decision, (tool, allowed) in zip(decisions, asked, strict=True):
         if decision.get("type") not in allowed:
             expected = ", ".join(allowed)
             msg = f"the decision about {tool!r} must be one of {expected}, not {decision.get('type')!r}"

@@ -26,6 +26,7 @@ __all__ = (
     "LLMCompilerOutput",
     "LLMCompilerState",
     "ObservationRecord",
+    "PendingApproval",
     "Repair",
     "ResponseT",
     "Round",
@@ -110,6 +111,8 @@ class TaskResult(ObservationRecord, TimingRecord):
     """The id of the tool call."""
     attached: list[Any]
     """The messages and commands that the tool gave."""
+    wanted: NotRequired[list[PendingApproval]]
+    """The calls of a task that is `planned` because they wait for a human."""
     text: NotRequired[str]
     """The task's line with the call that a human put in place of the planned one; not given if none did."""
 
@@ -200,6 +203,25 @@ class Selected(TypedDict):
     """Positions of examples, in the order of all examples; none for a replan."""
 
 
+class PendingApproval(TypedDict):
+    """A call that waits for a human."""
+
+    tool_call_id: str
+    """The id of the call."""
+    tool: str
+    """Its tool."""
+    args: dict[str, Any]
+    """Its resolved arguments."""
+    description: str
+    """What the human is told."""
+    allowed_decisions: list[Literal["approve", "edit", "reject", "respond"]]
+    """What may be decided."""
+    args_schema: dict[str, Any] | None
+    """The JSON Schema of the arguments, if one is to be shown."""
+    error: str
+    """Why it is asked about again; empty the first time."""
+
+
 class Clock(TypedDict):
     """When a turn began."""
 
@@ -250,6 +272,8 @@ class LLMCompilerState(LLMCompilerOutput[ResponseT], Generic[ResponseT]):
     """The id of the last message there was when the joiner decided."""
     clock: NotRequired[Clock]
     """When the turn began."""
+    approvals: NotRequired[list[PendingApproval]]
+    """The calls that wait for a human."""
 
 
 class TaskEvent(TypedDict):

@@ -12,6 +12,7 @@ from langchain.agents.middleware import InterruptOnConfig as LangChainConfig
 from langchain_core.messages import ToolCall
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
@@ -39,6 +40,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.ran: Counter[str] = Counter()
+        self.found: Any = None
 
     def tools(self) -> list[BaseTool]:
         """The tools."""
@@ -50,21 +52,26 @@ class Desk:
             return f"sent to {to}"
 
         @tool
-        def find(what: str) -> str:
+        def find(what: str) -> Any:
             """Find something."""
             self.ran[f"find {what}"] += 1
-            return what
+            return self.found or what
 
         return [send, find]
 
     def graph(
-        self, plan: str = PLAN, interrupt_on: Any = None, answer: str = "Finish: done", checkpointer: Any = None
+        self,
+        plan: str = PLAN,
+        interrupt_on: Any = None,
+        answer: str = "Finish: done",
+        checkpointer: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """An agent with these tools."""
         on = {"send": True} if interrupt_on is None else interrupt_on
         model = ScriptedModel([plan, answer])
-        saver = checkpointer or InMemorySaver()
-        return create_llm_compiler(model, self.tools(), interrupt_on=on, checkpointer=saver)
+        saver = InMemorySaver() if checkpointer is None else checkpointer or None
+        return create_llm_compiler(model, self.tools(), interrupt_on=on, checkpointer=saver, **kwargs)
 
 
 async def through_async(graph: Any, given: Any) -> Any:
@@ -85,14 +92,16 @@ FREE = {"find 1": 2, "find 2": 1, "find 3": 1, "find 4": 1}
 @BOTH
 @pytest.mark.anyio
 async def test_answered_together(run: Run) -> None:
-    """Three calls wait and five do not: one pause, five done; all three are answered at once; each runs once."""
+    """Three calls wait and five do not: one pause with one question, five done; one answer; each runs once."""
     desk = Desk()
     graph = desk.graph()
     paused = await run(graph, QUESTION)
     assert desk.ran == FREE
-    asked = {each.value["action_requests"][0]["args"]["to"]: each.id for each in paused["__interrupt__"]}
-    assert set(asked) == {"a", "b", "c"}
-    final = await run(graph, Command(resume={each: {"decisions": [{"type": "approve"}]} for each in asked.values()}))
+    (question,) = paused["__interrupt__"]
+    assert [request["args"]["to"] for request in question.value["action_requests"]] == ["a", "b", "c"]
+    told = {message.text for message in paused["messages"] if message.type == "tool"}
+    assert told == {"1", "2", "3", "4"}, "what is finished is not shown while the run is paused"
+    final = await run(graph, Command(resume={"decisions": [{"type": "approve"}] * 3}))
     assert final["messages"][-1].content == "done"
     assert desk.ran == {**FREE, "send a": 1, "send b": 1, "send c": 1}
 
@@ -100,14 +109,17 @@ async def test_answered_together(run: Run) -> None:
 @BOTH
 @pytest.mark.anyio
 async def test_answered_one_by_one(run: Run) -> None:
-    """The same, answered one after the other: each answer runs one call, and nothing that was done is done again."""
+    """Asked one by one: each answer runs one call, and nothing that was done is done again."""
     desk = Desk()
-    graph = desk.graph()
+    graph = desk.graph(interrupt_mode="per_call")
     state = await run(graph, QUESTION)
     for left in (3, 2, 1):
         waiting = state["__interrupt__"]
         assert len(waiting) == left
-        state = await run(graph, Command(resume={waiting[0].id: {"decisions": [{"type": "approve"}]}}))
+        assert {each.value["type"] for each in waiting} == {"tool_approval"}
+        assert "oneOf" in waiting[0].response_schema
+        state = await run(graph, Command(resume={waiting[0].id: {"type": "approve"}}))
+        assert sum(desk.ran[f"send {to}"] for to in "abc") == 4 - left
     assert state["messages"][-1].content == "done"
     assert desk.ran == {**FREE, "send a": 1, "send b": 1, "send c": 1}
 
@@ -233,7 +245,7 @@ async def test_only_some_calls_need_a_human(run: Run) -> None:
     request = requests[1]
     assert request.tool is None
     assert request.runtime.tool_call_id == request.tool_call["id"]
-    assert request.state["messages"] == request.runtime.state["messages"] == state["messages"]
+    assert request.state["messages"] == request.runtime.state["messages"] == state["messages"][:2]
     final = await run(names.graph, Command(resume={"decisions": [{"type": "reject", "message": "no"}]}))
     assert "on element 1: a human rejected it: no" in final["tasks"][1]["error"]
     assert names.desk.ran == {"send a": 1, "send c": 1}
@@ -298,6 +310,75 @@ def test_configuration(interrupt_on: Any, message: str) -> None:
 def test_langchains_own_configuration_is_taken() -> None:
     """Every key of LangChain's `InterruptOnConfig` is known; older versions have not all of them."""
     assert InterruptOnConfig.__annotations__.keys() >= LangChainConfig.__annotations__.keys()
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_a_fan_out_asks_call_by_call(run: Run) -> None:
+    """In the mode `per_call` each call of a fan-out is a question; a rejected one does not hold the others up."""
+    desk = Desk()
+    graph = desk.graph('1. find("xyz")\n2. send(to="${1[*]}")\n3. join()', interrupt_mode="per_call")
+    desk.found = ["x", "y", "z"]
+    state = await run(graph, QUESTION)
+    asked = {each.value["args"]["to"]: each.id for each in state["__interrupt__"]}
+    assert sorted(asked) == ["x", "y", "z"]
+    assert len({each.value["tool_call_id"] for each in state["__interrupt__"]}) == 3
+    answers = {asked["x"]: {"type": "approve"}, asked["y"]: {"type": "reject", "message": "no"}}
+    state = await run(graph, Command(resume=answers))
+    assert desk.ran["send x"] == 1
+    final = await run(graph, Command(resume={asked["z"]: {"type": "approve"}}))
+    assert "on element 1: a human rejected it: no" in final["tasks"][1]["error"]
+    assert desk.ran == {"find xyz": 1, "send x": 1, "send z": 1}
+
+
+@BOTH
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["batched", "per_call"])
+async def test_approvals_that_follow_from_approvals(run: Run, mode: Any) -> None:
+    """What an approved call sets free may need an approval in turn; nothing runs twice."""
+    desk = Desk()
+    graph = desk.graph('1. send("a")\n2. find("$1")\n3. send("$2")\n4. send("b")\n5. join()', interrupt_mode=mode)
+    state, asked = await run(graph, QUESTION), 0
+    while questions := state.get("__interrupt__"):
+        asked += 1
+        one = {"type": "approve"}
+        answers = {
+            each.id: one if mode == "per_call" else {"decisions": [one] * len(each.value["action_requests"])}
+            for each in questions
+        }
+        state = await run(graph, Command(resume=answers))
+    assert asked == 2
+    assert state["messages"][-1].text == "done"
+    assert set(desk.ran.values()) == {1}
+    assert len(desk.ran) == 4
+    assert [entry["index"] for entry in state["timeline"]] == sorted({entry["index"] for entry in state["timeline"]})
+
+
+@BOTH
+@pytest.mark.anyio
+async def test_another_question_while_calls_wait(run: Run) -> None:
+    """A thread that was left with open questions takes another message; the old calls are not asked about again."""
+    desk = Desk()
+    saver = InMemorySaver()
+    await run(desk.graph('1. send("a")\n2. join()', checkpointer=saver), QUESTION)
+    final = await run(desk.graph('1. find("b")\n2. join()', checkpointer=saver), QUESTION)
+    assert "__interrupt__" not in final
+    assert desk.ran == {"find b": 1}
+
+
+@pytest.mark.anyio
+async def test_as_a_subgraph_a_question_is_asked_once() -> None:
+    """A parent shows the one question once, and passes the one answer on."""
+    desk = Desk()
+    parent: Any = StateGraph(MessagesState)
+    parent.add_node("agent", desk.graph(checkpointer=False))
+    parent.add_edge(START, "agent")
+    graph = parent.compile(checkpointer=InMemorySaver())
+    paused = await graph.ainvoke(QUESTION, CONFIG)
+    (question,) = paused["__interrupt__"]
+    assert len(question.value["action_requests"]) == 3
+    final = await graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}] * 3}), CONFIG)
+    assert final["messages"][-1].text == "done"
 
 
 @BOTH

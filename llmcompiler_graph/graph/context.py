@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -23,6 +23,7 @@ from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Moment
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
+from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.inflight import InFlight
 from llmcompiler_graph.models.prompts import PlanFormat, conversation
 from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
@@ -45,6 +46,8 @@ class Settings:
     """How long calls may take, and when they are made again."""
     approval: Approval
     """Which tools need a human."""
+    interrupt_mode: InterruptMode
+    """How runs pause for approvals."""
     max_replans: int
     """How many plans may follow the first in one turn."""
     fuse_replan: bool
@@ -89,6 +92,8 @@ class Settings:
         check_names("tool_concurrency", self.tool_concurrency, [spec.name for spec in self.specs])
         for tool, limit in self.tool_concurrency.items():
             check_count(f"tool_concurrency[{tool!r}]", limit, 1)
+        if self.interrupt_mode not in get_args(InterruptMode):
+            raise refused("interrupt_mode", "'batched' or 'per_call'", self.interrupt_mode)
         if self.plan_format == "tools" and self.fuse_replan:
             msg = "fuse_replan needs plan_format='text': the joiner writes the next plan into its reply"
             raise ConfigurationError(msg)

@@ -33,9 +33,10 @@ from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
-from llmcompiler_graph.graph.fetching import Fetching
+from llmcompiler_graph.graph.fetching import Fetching, after_fetching
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
 from llmcompiler_graph.graph.planner import Planner
@@ -82,6 +83,7 @@ class _Options(TypedDict, total=False):
     deadline: float | timedelta | None
     tool_executor: ToolExecutor | None
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None
+    interrupt_mode: InterruptMode
     max_observation_chars: int
     handle_tool_errors: Any
     wrap_tool_call: ToolCallWrapper | None
@@ -170,6 +172,7 @@ def create_llm_compiler(
     deadline: float | timedelta | None = None,
     tool_executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
+    interrupt_mode: InterruptMode = "batched",
     max_observation_chars: int = 4000,
     thinking_tags: Sequence[tuple[str, str]] = (),
     response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
@@ -234,8 +237,9 @@ def create_llm_compiler(
         tool_executor: Where synchronous tools run: any `concurrent.futures.Executor`, such as a `ProcessPoolExecutor`
             or Dask's `client.get_executor()`, or executors by tool name (see `llmcompiler_graph.remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
-            `llmcompiler_graph.approval`); it needs a checkpointer. Each task asks by itself: if several do, answer by
-            the interrupt's id.
+            `llmcompiler_graph.approval`); it needs a checkpointer.
+        interrupt_mode: How a run pauses for approvals once nothing else can run: with one question about all calls
+            (`"batched"`), or with one about each (`"per_call"`), to be answered by the interrupt's id.
         max_observation_chars: How much of each observation the models are shown.
         thinking_tags: Pairs of tags between which models think in their replies, such as `("<mine>", "</mine>")`,
             besides those of all families (see `core.language.thinking`): what is between is neither plan nor answer.
@@ -315,6 +319,7 @@ def create_llm_compiler(
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
+        interrupt_mode=interrupt_mode,
         keys_of_one_value=keys_of_one_value(schemas.state),
     )
     shared = Shared()
@@ -374,7 +379,9 @@ def _wired(
     add_node("joiner", *_both_ways(joiner.join))
     graph.add_edge(START, "planner")
     graph.add_edge("planner", "task_fetching_unit")
-    graph.add_edge("task_fetching_unit", "joiner")
+    graph.add_conditional_edges(
+        "task_fetching_unit", after_fetching, {"approve": "task_fetching_unit", "go on": "joiner"}
+    )
     graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
     return graph
 

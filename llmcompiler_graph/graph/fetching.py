@@ -29,6 +29,7 @@ from langgraph.types import Command
 
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
+from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.edited_results import noted
@@ -46,7 +47,12 @@ from llmcompiler_graph.state import (
     task_from_record,
 )
 
-__all__ = ("Fetching",)
+__all__ = ("Fetching", "after_fetching")
+
+
+def after_fetching(state: Any) -> str:
+    """Where the task fetching unit leads: to itself while calls wait for a human, then on."""
+    return "approve" if state.get("approvals") else "go on"
 
 
 class Fetching:
@@ -81,23 +87,25 @@ class Fetching:
 
 async def _acall_tasks(run: _Run) -> list[TaskResult]:
     """Call the `@task` of every task of a plan; return what they give, in order."""
+    await run.approvals.aask()
     futures: list[Any] = []
     for record in run.order:
         future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
         future.add_done_callback(run.restorer(record))
         futures.append(future)
-    return _all_done(await asyncio.gather(*futures, return_exceptions=True))
+    return _all_ended(run, await asyncio.gather(*futures, return_exceptions=True))
 
 
 def _call_tasks(run: _Run) -> list[TaskResult]:
     """Do the same for a synchronous caller."""
+    run.approvals.ask()
     futures: list[Any] = []
     for record in run.order:
         future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run, record)))()
         future.add_done_callback(run.restorer(record))
         futures.append(future)
     concurrent.futures.wait(futures)
-    return _all_done([future.exception() or future.result() for future in futures])
+    return _all_ended(run, [future.exception() or future.result() for future in futures])
 
 
 _UNLIMITED: RunnableConfig = {"max_concurrency": 2**31 - 1}  # a missing limit would be taken from the run's own config
@@ -142,19 +150,19 @@ def _call_tasks_inside(run: _Run) -> list[TaskResult]:
         return cast("list[TaskResult]", _inside.invoke(run.plan_id, _UNLIMITED))
 
 
-def _all_done(results: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
+def _all_ended(run: _Run, results: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
     """Return what the `@task`s gave, once all have ended.
 
     Raises:
-        GraphInterrupt: Tasks wait for a human: all their interrupts at once.
+        GraphInterrupt: Tools ask a human by themselves, or calls one by one: all their interrupts at once.
         BaseException: What a tool raised that is not handled.
     """
     errors = [result for result in results if isinstance(result, BaseException)]
     for error in errors:
         if not isinstance(error, GraphInterrupt):
             raise error
-    if errors:
-        raise one_interrupt(errors)
+    if errors or run.approvals.unanswered:
+        raise one_interrupt([*run.approvals.unanswered, *errors])
     return [result for result in results if not isinstance(result, BaseException)]
 
 
@@ -174,6 +182,8 @@ class _Run:
         self.config = get_config()
         """The node's own."""
         self._resume_values = ResumeValues()
+        self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode)
+        """What humans decide about calls."""
         revision = revised(settings, shared, state, sync=sync)
         self._revised = revision.update if revision else {}
         self._settings = settings
@@ -208,7 +218,7 @@ class _Run:
             [record for record in self._records if record["round"] == self._round and record["status"] == "planned"]
         )
 
-        self.nests = any("[*]" in record["text"] or record["tool"] in settings.approval.tools for record in self.order)
+        self.nests = any("[*]" in record["text"] for record in self.order)
         """Whether a task may call `@task`s inside its own."""
         self.plan_id = str(message and message.id)
         """Names the plan."""
@@ -247,8 +257,9 @@ class _Run:
             self._settings,
             self.executor,
             self._resume_values,
+            self.approvals,
             record,
-            self._state,
+            state=self._state,
             sync=self._sync,
             max_concurrency=self.config.get("max_concurrency"),
             may_nest=not self._sync or self.nests,
@@ -259,9 +270,8 @@ class _Run:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
 
         def restore(result: TaskResult) -> None:
-            observation = from_record(result)
-            assert observation is not None, "a `@task` ends with an observation"
-            self.executor.restore(record["index"], observation, timing_of(result), result["arguments"])
+            if (observation := from_record(result)) is not None:  # else it waits for a human
+                self.executor.restore(record["index"], observation, timing_of(result), result["arguments"])
 
         def done(future: Any) -> None:
             if not future.cancelled() and future.exception() is None:
@@ -271,12 +281,20 @@ class _Run:
 
     def update(self, results: Sequence[TaskResult]) -> Any:
         """The state's update, once every `@task` has ended."""
-        done = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
+        given = zip(self.order, results, strict=True)
+        done = {record["index"]: result for record, result in given if result["status"] != "planned"}
+        wanted = [pending for result in results for pending in result.get("wanted", [])]
         records = [
             finished(record, done[record["index"]]) if record["index"] in done else record for record in self._records
         ]
-        current = [(record, done.get(record["index"])) for record in records if record["round"] == self._round]
-        plan, earlier = self._plan_update(current)
+        known = {entry["index"] for entry in self._state.get("timeline", [])}  # since an earlier pass
+        whole = [record for record in records if record["round"] == self._round]
+        current = [
+            (record, done.get(record["index"]))
+            for record in whole
+            if record["status"] != "planned" and record["index"] not in known
+        ]
+        plan, earlier = self._plan_update(current, whole)
         messages = [tool_message(record, result) for record, result in current if record["text"]]
         attached = [given for _, result in current if result is not None for given in result["attached"]]
         commands = [given for given in attached if isinstance(given, Command)]
@@ -286,12 +304,20 @@ class _Run:
             **plan,
             "messages": [*plan.get("messages", ()), *told],
             "tasks": noted(records, told),
-            "timeline": [*self._state.get("timeline", []), *(timeline_entry(*task) for task in current)],
+            "timeline": self._timeline(current),
         }
+        if wanted or self._state.get("approvals"):
+            update["approvals"] = wanted
         return [update, *commands] if commands else update
 
+    def _timeline(self, current: Sequence[tuple[TaskRecord, TaskResult | None]]) -> list[TimelineEntry]:
+        """The timeline with these tasks, in the order of the plans."""
+        entries = [*self._state.get("timeline", []), *(timeline_entry(*task) for task in current)]
+        position = {record["index"]: n for n, record in enumerate(self._records)}
+        return sorted(entries, key=lambda entry: position[entry["index"]])
+
     def _plan_update(
-        self, current: Sequence[tuple[TaskRecord, TaskResult | None]]
+        self, current: Sequence[tuple[TaskRecord, TaskResult | None]], whole: Sequence[TaskRecord]
     ) -> tuple[dict[str, Any], Sequence[AnyMessage]]:
         """What the state is told of a plan that a human has changed, as text or in calls, and the conversation then."""
         edited = [record for record, result in current if result is not None and "text" in result]
@@ -299,7 +325,7 @@ class _Run:
             return self._revised, self._state["messages"]
         plan = with_edits(self._plan, edited)
         earlier = [plan if message is self._plan else message for message in self._state["messages"]]
-        text = plan_text([record for record, _ in current])
+        text = plan_text(whole)
         return {**self._revised, "messages": [*self._revised.get("messages", ()), plan], "plan_text": text}, earlier
 
     def _tell(self, moment: Moment, index: int) -> None:

@@ -28,7 +28,7 @@ from llmcompiler_graph.core.arguments import seconds
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared, new_clock
 from llmcompiler_graph.graph.draft import Draft, recorded
-from llmcompiler_graph.graph.fetching import Fetching
+from llmcompiler_graph.graph.fetching import Fetching, after_fetching
 from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
 
 __all__ = ("given_plan_graph",)
@@ -81,6 +81,7 @@ def given_plan_graph(
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
+        interrupt_mode="batched",
         keys_of_one_value=keys_of_one_value(LLMCompilerState),
     )
     shared = Shared()
@@ -90,7 +91,7 @@ def given_plan_graph(
     graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
     graph.add_edge(START, "planner")
     graph.add_edge("planner", "task_fetching_unit")
-    graph.add_edge("task_fetching_unit", END)
+    graph.add_conditional_edges("task_fetching_unit", after_fetching, {"approve": "task_fetching_unit", "go on": END})
     return graph.compile(name="plan").with_config(callbacks=[shared.inflight])
 
 

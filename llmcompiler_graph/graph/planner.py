@@ -224,7 +224,8 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
         raise ValueError(msg)
     if state.get("decision") == "replan" and state.get("decided_after") == messages[-1].id:
         return {}
-    cleared = {"structured_response": None} if state.get("structured_response") is not None else {}
+    cleared: dict[str, Any] = {"structured_response": None} if state.get("structured_response") is not None else {}
+    cleared |= {"approvals": []} if state.get("approvals") else {}
     return {
         "turn": messages[question_position(messages)].id,
         "clock": new_clock(),

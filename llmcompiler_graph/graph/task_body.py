@@ -23,6 +23,7 @@ from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
 from llmcompiler_graph.core.schedule.instructions import Start
+from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.records import from_record, to_record
@@ -41,6 +42,7 @@ class TaskBody:
         settings: The graph's tools and limits.
         executor: Runs the plan.
         resume_values: What humans have answered in this run of the node.
+        approvals: What they have decided about calls.
         record: The task.
         state: What its tool sees.
         sync: Whether the graph was called synchronously.
@@ -53,9 +55,10 @@ class TaskBody:
         settings: Settings,
         executor: Executor,
         resume_values: ResumeValues,
+        approvals: Approvals,
         record: TaskRecord,
-        state: LLMCompilerState,
         *,
+        state: LLMCompilerState,
         sync: bool,
         max_concurrency: int | None,
         may_nest: bool,
@@ -69,7 +72,8 @@ class TaskBody:
         self._sync = sync
         self._max_concurrency = max_concurrency
         self._may_nest = may_nest
-        self._approval = TaskApproval(settings.approval, record, state, self._call_own_task)
+        self._approvals = approvals
+        self._approval = TaskApproval(settings.approval, approvals, record, state)
         self._own_tasks: dict[int, _OwnTask] = {}  # by element
         self._sequentially = asyncio.Lock()
         self._unanswered = False  # whether a call that was made sequentially has asked
@@ -89,9 +93,9 @@ class TaskBody:
         except (Suspended, GraphBubbleUp) as error:
             for own_task in self._own_tasks.values():
                 own_task.start.cancel()
-            if isinstance(error, Suspended):
-                raise one_interrupt(error.args) from None
-            raise
+            if not isinstance(error, Suspended):
+                raise
+            return self._waiting(one_interrupt(error.args))
         finally:
             for own_task in self._own_tasks.values():
                 own_task.let_start(None)  # nobody else would, and the `@task` would wait for ever
@@ -113,12 +117,25 @@ class TaskBody:
     def _edits(self) -> dict[int, Mapping[str, JSON]]:
         return self._approval.edits(self._executor.arguments(self._index))
 
+    def _waiting(self, interrupt: GraphInterrupt) -> TaskResult:
+        """The record of a task that waits for an approval, or for a task that does.
+
+        Raises:
+            GraphInterrupt: A tool asks by itself; or a human has left questions of this pass open: nothing is kept
+                then, so that the task is run again with the answer.
+        """
+        if interrupt.args[0] or (self._approvals.unanswered and not self._approval.wanted):
+            raise interrupt
+        record = to_record(None)
+        if self._approval.wanted:
+            record["wanted"] = self._approval.wanted
+        return record
+
     # -- one call -----------------------------------------------------------------------------------------------
 
     async def _call(self, start: Start) -> Observation:
         try:
-            with self._resume_values.watched():
-                decided = await self._approval.decided(start, lambda: self._tool_calls(start))
+            decided = self._approval.decided(start, lambda: self._tool_calls(start))
             if isinstance(decided, Observation):
                 return decided
             if decided.element is not None and self._has_own_tasks():
@@ -137,7 +154,7 @@ class TaskBody:
 
     async def _call_sequentially(self, start: Start) -> Observation:
         """Make a call in the task's own `@task`, after those before it if there are answers for what the calls ask."""
-        if self._resume_values.count() <= self._approval.was_given:  # one answer was for the approval
+        if not self._resume_values.count():
             return await self._call_tool(start)
         async with self._sequentially:
             if self._unanswered:

@@ -104,36 +104,26 @@ async def test_approved_is_done_once(store: str, sync: bool, limit: int | None, 
     assert shop.sent == ["hello"]
 
 
-@pytest.mark.parametrize("forgotten", [["quote"], ["quote", "pay:approval"]], ids=["result", "result and question"])
 @pytest.mark.parametrize("limit", [None, 1])
 @pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
-async def test_an_answer_counts_for_what_was_shown(sync: bool, limit: int | None, forgotten: list[str]) -> None:
-    """If a call has changed since it was shown, or it is not known what was, it is asked about again."""
+async def test_an_answer_counts_for_what_was_shown(sync: bool, limit: int | None) -> None:
+    """If a call would be another one than was shown, it is not made: it is asked about again."""
     shop, saver = Shop(), InMemorySaver()
     config: Any = {"configurable": {"thread_id": "1"}} | ({"max_concurrency": limit} if limit else {})
-    state = await ask(shop.graph(saver, PLANS["plain"]), QUESTION, config, sync=sync, batch=False)
-    answer = shop.answer(state)
-    forget(saver, forgotten)
-    state = await ask(shop.graph(saver, "Finish: done"), answer, config, sync=sync, batch=False)
+    paused = await ask(shop.graph(saver, PLANS["plain"]), QUESTION, config, sync=sync, batch=False)
+    tasks = [{**task, "value": 200} if task["tool"] == "quote" else task for task in paused["tasks"]]
+    graph = shop.graph(saver, "Finish: done")
+    changed = {"tasks": tasks}  # the price, behind the human's back
+    if sync:
+        await asyncio.to_thread(graph.update_state, config, changed, "planner")
+    else:
+        await graph.aupdate_state(config, changed, "planner")
+    paused = await ask(graph, None, config, sync=sync, batch=False)
+    assert paused["__interrupt__"][0].value["action_requests"][0]["args"] == {"amount": 100}
+    paused = await ask(graph, shop.answer(paused), config, sync=sync, batch=False)
     assert shop.paid == []
-    (question,) = state["__interrupt__"]
+    (question,) = paused["__interrupt__"]
     assert question.value["action_requests"][0]["args"] == {"amount": 200}
-    assert "its arguments have changed" in question.value["error"]
-    state = await ask(shop.graph(saver, "Finish: done"), shop.answer(state), config, sync=sync, batch=False)
+    final = await ask(graph, shop.answer(paused), config, sync=sync, batch=False)
     assert shop.paid == [200]
-    assert state["messages"][-1].text == "done"
-
-
-def forget(saver: InMemorySaver, names: list[str]) -> None:
-    """Lose what some `@task`s gave, as a store does that was not written to in time."""
-    lost = 0
-    for writes in saver.writes.values():
-        for key, (_task, channel, value, path) in list(writes.items()):
-            given = saver.serde.loads_typed(value)
-            is_quote = isinstance(given, dict) and given.get("value") == 100
-            is_question = isinstance(given, str) and given == '[[0, {"amount": 100}]]'
-            if channel == "__return__" and ((is_quote and "quote" in names) or (is_question and len(names) > 1)):
-                del writes[key]
-                lost += 1
-            del path
-    assert lost == len(names)
+    assert final["messages"][-1].text == "done"

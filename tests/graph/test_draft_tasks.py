@@ -41,6 +41,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             system=SystemMessage(""),
             policy=ToolPolicy(specs),
             approval=Approval({}, [each.name for each in specs]),
+            interrupt_mode="batched",
             max_replans=0,
             fuse_replan=False,
             max_repairs=max_repairs,

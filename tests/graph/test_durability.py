@@ -327,17 +327,18 @@ async def test_early_calls_of_a_fan_out_that_ask() -> None:
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
 async def test_approvals(store: str, together: bool, sync: bool) -> None:
     """Three tools await approval, five do not: one pause, five done; however it is answered, each runs once."""
-    desk, approve = Desk(), {"decisions": [{"type": "approve"}]}
+    desk = Desk()
+    approve: Any = {"decisions": [{"type": "approve"}] * 3} if together else {"type": "approve"}
     plan = "\n".join([*(f'{n}. send(to="{n}")' for n in (1, 2, 3)), *(f'{n}. find(what="{n}")' for n in range(4, 9))])
     async with saver_at(store, sync=sync) as saver:
-        graph = desk.graph(plan, checkpointer=saver)
+        graph = desk.graph(plan, checkpointer=saver, interrupt_mode="batched" if together else "per_call")
         state = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
         assert desk.ran == {f"find {n}": 1 for n in range(4, 9)}
-        assert len(state["__interrupt__"]) == 3
+        assert len(state["__interrupt__"]) == (1 if together else 3)
         answers = 0
         while waiting := state.get("__interrupt__"):
             answers += 1
-            given: Any = Command(resume={each.id: approve for each in (waiting if together else waiting[:1])})
+            given: Any = Command(resume={waiting[0].id: approve})
             state = await do(graph, "invoke", given, THREAD, sync=sync)
     assert answers == (1 if together else 3)
     assert state["messages"][-1].content == "done"

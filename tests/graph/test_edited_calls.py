@@ -41,11 +41,11 @@ def forget(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
 class Mailer:
     """An agent that asks before it sends, and what becomes of the turn."""
 
-    def __init__(self, plan: str, saver: Any = None) -> None:
+    def __init__(self, plan: str, saver: Any = None, **kwargs: Any) -> None:
         self.model = ScriptedModel([plan, "Finish: sent", "1. join()", "Finish: to them"])
         self.tools: list[BaseTool] = [send, names, forget]
         self.graph: Any = create_llm_compiler(
-            self.model, self.tools, interrupt_on={"send": True}, checkpointer=saver or InMemorySaver()
+            self.model, self.tools, interrupt_on={"send": True}, checkpointer=saver or InMemorySaver(), **kwargs
         )
 
     async def run(self, given: Any, *, sync: bool = False) -> Any:
@@ -151,13 +151,13 @@ async def test_an_edit_outlives_the_process(store: str) -> None:
     """What was persisted of the task says which call was made, if another process ends the turn."""
     plan = '1. send(to="ann", body="hello")\n2. send(to="bob", body="hello")\n3. join()'
     async with saver_at(store, sync=False) as saver:
-        paused = await Mailer(plan, saver).run(QUESTION)
+        paused = await Mailer(plan, saver, interrupt_mode="per_call").run(QUESTION)
         first, second = (each.id for each in paused["__interrupt__"])
         edit = {"type": "edit", "edited_action": {"name": "send", "args": NEW}}
-        await Mailer(plan, saver).run(Command(resume={first: {"decisions": [edit]}}))
+        await Mailer(plan, saver, interrupt_mode="per_call").run(Command(resume={first: edit}))
     async with saver_at(store, sync=False) as saver:
-        mailer = Mailer("Finish: sent", saver)
-        final = await mailer.run(Command(resume={second: {"decisions": [{"type": "approve"}]}}))
+        mailer = Mailer("Finish: sent", saver, interrupt_mode="per_call")
+        final = await mailer.run(Command(resume={second: {"type": "approve"}}))
     assert [task["text"] for task in final["tasks"]] == [
         '1. send(to="new@example.com", body="hello")',
         '2. send(to="bob", body="hello")',
