@@ -7,7 +7,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -340,7 +340,9 @@ def create_llm_compiler(
         form=form,
         dialect=dialect if joining is planning else None,
     )
-    compiled = _wired(schemas, context_schema, planner, Fetching(settings, shared), joiner).compile(
+    compiled = _wired(
+        schemas, context_schema, planner, Fetching(settings, shared), joiner, approves=bool(approval.tools)
+    ).compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -358,9 +360,15 @@ def create_llm_compiler(
 
 
 def _wired(
-    schemas: Schemas, context_schema: type[Any] | None, planner: Planner, fetching: Fetching, joiner: Joiner
+    schemas: Schemas,
+    context_schema: type[Any] | None,
+    planner: Planner,
+    fetching: Fetching,
+    joiner: Joiner,
+    *,
+    approves: bool,
 ) -> StateGraph[Any, Any, Any, Any]:
-    """Connect the three nodes."""
+    """Connect the three nodes; where a human approves calls, the task fetching unit may be run several times."""
     graph = StateGraph(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
     )
@@ -379,9 +387,11 @@ def _wired(
     add_node("joiner", *_both_ways(joiner.join))
     graph.add_edge(START, "planner")
     graph.add_edge("planner", "task_fetching_unit")
-    graph.add_conditional_edges(
-        "task_fetching_unit", after_fetching, {"approve": "task_fetching_unit", "go on": "joiner"}
-    )
+    if approves:
+        leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": "joiner"}
+        graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
+    else:
+        graph.add_edge("task_fetching_unit", "joiner")
     graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
     return graph
 

@@ -43,6 +43,7 @@ from llmcompiler_graph.state import (
     LLMCompilerState,
     TaskRecord,
     TaskResult,
+    TimelineEntry,
     plan_text,
     task_from_record,
 )

@@ -577,7 +577,7 @@ def assert_plain(value: Any, where: str = "state") -> None:
 async def test_the_state_is_plain_data() -> None:
     """The state holds messages and JSON types only, and survives a checkpoint unchanged."""
     model = ScriptedModel(
-        ['1. search("x")\n2. nothing(3)\n3. search()', "Replan: more", '4. combine("$1", "${1}")', FINISH]
+        ['1. search("x")\n2. nothing(3)\n3. search()', "3. search()", "Replan: more", '4. combine("$1", "$1")', FINISH]
     )
     graph = create_llm_compiler(model, TOOLS, checkpointer=InMemorySaver())
     final = await graph.ainvoke(QUESTION, thread())
