@@ -21,7 +21,7 @@ other call of the task begins. Neither is made again.
 >>> observations[2].value
 3
 
-May know: `plan`, `references`, `unit`.
+May know: `instructions`, `plan`, `references`, `unit`.
 """
 
 from __future__ import annotations
