@@ -197,20 +197,15 @@ class _Run:
         self._by_index = {record["index"]: record for record in self._records}
         self._round = len(rounds) - 1
         message = self._plan = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
-        now = turn_clock(state)
-        self._teller = Teller(get_stream_writer(), now)
-        executor = shared.inflight.take_over(message and message.id)
+        self._teller = Teller(get_stream_writer(), turn_clock(state))
+        begun = shared.inflight.take_over(message and message.id)
         if revision is not None:
-            executor = revision.executor
-        if not isinstance(executor, Executor):
-            # nothing is started before its `@task` runs: it would take a slot of `max_concurrency` from those that do
-            self.executor = Executor(
-                self._settings.unit(spec.name for spec in settings.specs), now=now, on_event=self._tell
-            )
-            self._rebuild()
+            begun = revision.executor
+        if isinstance(begun, Executor):
+            self.executor = begun
+            begun.on_event = self._tell
         else:
-            self.executor = executor
-            executor.on_event = self._tell
+            self._rebuild()
         self._expiry: asyncio.TimerHandle | None = None
         if (left := settings.time_left(state)) is not None:
             what = f"the turn's deadline of {settings.deadline:g} s"
@@ -245,7 +240,12 @@ class _Run:
         return sorted(records, key=lambda record: depth[record["index"]])
 
     def _rebuild(self) -> None:
-        """Fill the plan's executor from the state: what was under way is gone."""
+        """Make the plan's executor from the state: what was under way is gone.
+
+        Nothing is started before its `@task` runs: it would take a slot of `max_concurrency` from those that do.
+        """
+        unit = self._settings.unit(spec.name for spec in self._settings.specs)
+        self.executor = Executor(unit, now=turn_clock(self._state), on_event=self._tell)
         for record in self._records:
             if (observation := from_record(record)) is None:
                 self.executor.add(task_from_record(record))

@@ -17,6 +17,7 @@ what can be run:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_OID, uuid5
@@ -61,22 +62,10 @@ def revised(settings: Settings, shared: Shared, state: LLMCompilerState, *, sync
     plan_id = mine[0]["tool_call_id"].split("_")[1] if mine else uuid5(NAMESPACE_OID, turn).hex[:12]
     settings = replace(settings, max_repairs=0, held=frozenset(spec.name for spec in settings.specs))
     before: LLMCompilerState = {**state, "tasks": earlier, "rounds": state["rounds"][:-1]}
-    while True:
-        draft = Draft(settings, shared, before, sync=sync, plan_id=plan_id)
-        draft.feed(text)
-        draft.close()
-        draft.settle()
-        told = [recorded(problem) for problem in draft.diagnostics]
-        if not told:
-            break
-        error = "\n".join(map(str, draft.diagnostics))
-        answer = interrupt({"plan_text": text, "diagnostics": told, "error": error})
-        if answer is True:
-            break
-        text = answer.get("plan_text", text) if isinstance(answer, dict) else str(answer)
-    one: Round = {
-        "plan": text,
-        "diagnostics": told,
+    draft = _read(text, lambda: Draft(settings, shared, before, sync=sync, plan_id=plan_id))
+    round_: Round = {
+        "plan": draft.text,
+        "diagnostics": [recorded(problem) for problem in draft.diagnostics],
         "reply": "",
         "usage": state["rounds"][-1]["usage"],
     }
@@ -88,8 +77,29 @@ def revised(settings: Settings, shared: Shared, state: LLMCompilerState, *, sync
         messages.append(RemoveMessage(str(old.id)))
     update = {
         "tasks": [*earlier, *draft.records],
-        "rounds": [*state["rounds"][:-1], one],
+        "rounds": [*state["rounds"][:-1], round_],
         "plan_text": plan_text(draft.records),
     }
     after = {**state, **update, "messages": add_messages(state["messages"], messages)}  # type: ignore[arg-type]
     return Revision(after, {**update, "messages": messages}, draft.executor)  # type: ignore[arg-type]
+
+
+def _read(text: str, make: Callable[[], Draft]) -> Draft:
+    """Read a plan, and what the human gives in place of it, until it can be used or the human has it run as it is.
+
+    Raises:
+        GraphInterrupt: It cannot be used, and the human has not said what to do.
+    """
+    while True:
+        draft = make()
+        draft.feed(text)
+        draft.close()
+        draft.settle()
+        if not draft.diagnostics:
+            return draft
+        told = [recorded(problem) for problem in draft.diagnostics]
+        error = "\n".join(map(str, draft.diagnostics))
+        answer = interrupt({"plan_text": text, "diagnostics": told, "error": error})
+        if answer is True:
+            return draft
+        text = answer.get("plan_text", text) if isinstance(answer, dict) else str(answer)

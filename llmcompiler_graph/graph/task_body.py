@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langchain_core.messages import ToolCall
@@ -242,17 +242,14 @@ class TaskBody:
         ]
 
 
+@dataclass(frozen=True, slots=True)
 class _OwnTask:
-    """The `@task` of one call of a task that fans out.
+    """The `@task` of one call of a task that fans out."""
 
-    Args:
-        start: Lets the call begin: with `None` it is not made, because the task has ended; cancelled, it is suspended.
-        result: Gives its record; one of no observation if the call was not made.
-    """
-
-    def __init__(self, start: asyncio.Future[Start | None], result: asyncio.Future[TaskResult]) -> None:
-        self.start = start
-        self.result = result
+    start: asyncio.Future[Start | None]
+    """Lets the call begin: with `None` it is not made, because the task has ended; cancelled, it is suspended."""
+    result: asyncio.Future[TaskResult]
+    """Gives its record; one of no observation if the call was not made."""
 
     def let_start(self, start: Start | None) -> None:
         if not self.start.done():
