@@ -141,7 +141,9 @@ class ToolCallDialect:
 
     def reader(self, first: int) -> Reader:
         """Make a reader that writes each call as a line of plan text."""
-        return _ToolCallReader(ToolCallText(first, *self.numbered_by, names=self._names), self._parameters)
+        return _ToolCallReader(
+            ToolCallText(first, *self.numbered_by, names=self._names, parameters=self._parameters), self._parameters
+        )
 
 
 def _speaks_openai(model: ChatModel) -> bool:
@@ -201,12 +203,22 @@ def _pieces(message: AIMessage) -> Iterator[Piece]:
     """The pieces of tool calls in a piece of a message, or in a message that came whole."""
     if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
         for chunk in message.tool_call_chunks:
-            yield Piece(chunk["name"] or "", chunk["args"] or "", chunk["index"], chunk["id"] or "")
+            yield Piece(chunk["name"] or "", _text(chunk["args"]), chunk["index"], chunk["id"] or "")
         return
     for call in message.tool_calls:
-        yield Piece(call["name"], json.dumps(call["args"]), None, call["id"] or "")
+        yield Piece(call["name"], _text(call["args"]), None, call["id"] or "")
     for invalid in message.invalid_tool_calls:
-        yield Piece(invalid["name"] or "?", invalid["args"] or "", None, invalid["id"] or "")
+        yield Piece(invalid["name"] or "?", _text(invalid["args"]), None, invalid["id"] or "")
+    function = message.additional_kwargs.get("function_call")  # what OpenAI's interface had before tools
+    if isinstance(function, dict) and not message.tool_calls:
+        yield Piece(function.get("name") or "", _text(function.get("arguments")), 0)
+
+
+def _text(arguments: Any) -> str:
+    """Arguments as JSON; most providers stream them so."""
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _thoughts(said: str) -> str:

@@ -348,3 +348,39 @@ def test_references_inside_objects() -> None:
     reply = calling(("subtract", {"a": 3, "b": 1}), ("place", {"at": {"where": {"x": "$1"}}}))
     final = run([reply, "Finish: ok"], [subtract, StructuredTool.from_function(place)])
     assert final["tasks"][1]["value"] == 2.0
+
+
+# -- what providers leave in the text ----------------------------------------------------------------------------------
+
+
+TAGGED = '<tool_call>\n{"name": "height", "arguments": {"of": "K2"}}\n</tool_call>'
+
+
+def test_calls_in_the_text() -> None:
+    """Calls that a server left between tags in the text are read where there are no native ones."""
+    assert outcome(run([TAGGED, "Finish: ok"])) == [(1, "done", {"metres": 8611.0})]
+
+
+def test_calls_in_the_text_that_are_native_too() -> None:
+    """Calls that a provider gives as native ones and leaves in the text are made once."""
+    final = run([calling(("height", {"of": "K2"}), content=TAGGED), "Finish: ok"])
+    assert outcome(final) == [(1, "done", {"metres": 8611.0})]
+    assert final["rounds"][0]["diagnostics"] == []
+
+
+def test_calls_in_the_text_beside_native_ones() -> None:
+    """A call that was left in the text beside native ones of other tools is asked for."""
+    native = calling(("subtract", {"a": 3, "b": 1}), content=TAGGED)
+    final = run([native, calling(("height", {"task": 2, "of": "K2"})), "Finish: ok"])
+    assert outcome(final) == [(1, "done", 2.0), (2, "done", {"metres": 8611.0})]
+
+
+@pytest.mark.parametrize("chunk_size", [0, 7])
+def test_a_reply_that_only_announces_calls(chunk_size: int) -> None:
+    """A reply that says which tool it will use, and uses none, is asked for again, for native calls."""
+    model = ScriptedModel(
+        ["I will use the height tool for K2.", calling(("height", {"of": "K2"})), "Finish: ok"], chunk_size=chunk_size
+    )
+    final = run(model)
+    assert outcome(final) == [(1, "done", {"metres": 8611.0})]
+    assert model.calls[1][-1].text.endswith("Call the tools that are needed. If none is needed, say so.")

@@ -1,11 +1,13 @@
 """Whole replies, as models of all kinds write them: what each gives, and what gives nothing.
 
 `*.txt` hold replies under a `####` line each; below `==>` stands what the reply gives: tasks, and `! CODE line N: NAME`
-for each diagnostic, with what its message names. `talk.txt` holds replies, parted by `----`, that merely talk of tools.
+for each diagnostic, with what its message names. `native.jsonl` holds replies of native calls, a line each, with their
+pieces: name, arguments, position, id. `talk.txt` holds replies, parted by `----`, that merely talk of tools.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -13,8 +15,10 @@ from typing import NamedTuple
 
 import pytest
 from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 
 from llmcompiler_graph.core.errors import Diagnostic
+from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
 from llmcompiler_graph.core.language.parser import Event, PlanParser
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.models.dialects import TextDialect, ToolCallDialect
@@ -47,6 +51,19 @@ def _replies(path: Path) -> list[Reply]:
     return found
 
 
+class Native(NamedTuple):
+    """A reply of native calls, in the pieces in which a provider streams them, and what it gives."""
+
+    title: str
+    pieces: list[Piece]
+    gives: str
+
+
+NATIVE = [
+    Native(entry["title"], [Piece(*piece) for piece in entry["pieces"]], entry["gives"])
+    for entry in map(json.loads, (HERE / "native.jsonl").read_text(encoding="utf-8").splitlines())
+]
+all_native = pytest.mark.parametrize("reply", NATIVE, ids=[reply.title for reply in NATIVE])
 REPLIES = [reply for path in sorted(HERE.glob("*.txt")) if path.stem != "talk" for reply in _replies(path)]
 TALK = (HERE / "talk.txt").read_text(encoding="utf-8").split("\n----\n")
 all_replies = pytest.mark.parametrize("reply", REPLIES, ids=[reply.title for reply in REPLIES])
@@ -107,6 +124,44 @@ def test_in_both_plan_formats(reply: Reply, dialect: TextDialect | ToolCallDiale
     assert [str(event).split("\n")[-1] for event in events if not isinstance(event, Diagnostic)] == given
     if "!" in reply.gives and isinstance(dialect, TextDialect):
         assert said(events) == reply.gives
+
+
+@all_native
+def test_what_native_calls_give(reply: Native) -> None:
+    """Native calls give their tasks and diagnostics, in whatever pieces and order they come."""
+    reader = ToolCallDialect(SPECS).reader(1)
+    pieces = [
+        reader.feed(
+            AIMessageChunk(
+                content="",
+                tool_call_chunks=[
+                    tool_call_chunk(
+                        name=piece.name or None,
+                        args=piece.arguments,
+                        id=piece.call_id or None,
+                        index=piece.position,  # type: ignore[arg-type]
+                    )
+                ],
+            )
+        )
+        for piece in reply.pieces
+    ]
+    assert said(parsed([*pieces, reader.close()])) == reply.gives
+
+
+@all_native
+def test_native_calls_character_by_character(reply: Native) -> None:
+    """Where pieces have an id or a position, their arguments may come character by character."""
+    calls, text = ToolCallText(1, parameters=TOOLS), ""
+    for piece in reply.pieces:
+        text += calls.feed(piece._replace(arguments=piece.arguments[:1]))
+        if piece.position is None and not piece.call_id:
+            text += calls.feed(Piece("", piece.arguments[1:]))
+            continue
+        for character in piece.arguments[1:]:
+            text += calls.feed(Piece("", character, piece.position, piece.call_id))
+    if "once more" not in reply.title and "again" not in reply.title and "whole" not in reply.title:
+        assert said(parsed([text, calls.close()])) == reply.gives
 
 
 @all_talk

@@ -195,7 +195,7 @@ class PlanParser:
     def _end(self) -> None:
         """Complain about what was no task, now that the plan has ended."""
         self._tasks.settle()
-        for mention in self._mentions.take(self._tasks.keys, nothing_read=not self._tasks.count):
+        for mention in self._mentions.take(self._tasks.keys, self._tasks.called):
             what = f"the call of {mention.tool!r}" if mention.tool else "a call of a tool"
             message = f"{what} is not written as a task: {shortened(mention.text)}"
             hint = "write each call on a line of its own, as `N. tool(argument=…)`"

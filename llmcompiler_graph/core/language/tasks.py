@@ -9,6 +9,7 @@ May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `window`; `name
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -69,6 +70,8 @@ class Tasks:
         """What tasks are called besides."""
         self.count = 0
         """How many tasks there are."""
+        self.called: Counter[str] = Counter()
+        """How many of them call each tool."""
         self.keys: set[int] = set()
         """The `call_key` of each, as it was written."""
         self._window = window
@@ -205,6 +208,7 @@ class Tasks:
         )
         self.numbers.take(written)
         self.count += 1
+        self.called[call.tool] += 1
         self.keys.add(call_key(call.tool, text))
         self._events.append(task)
         for n in dict.fromkeys(arguments.literal_dollars):

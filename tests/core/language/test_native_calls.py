@@ -42,10 +42,10 @@ def test_a_call_is_complete_at_its_closing_brace() -> None:
     assert lines(*pieces, Piece("", " ", 0)) == ["", "", "", '1. f(x="{}", y={})\n', "", ""]
 
 
-def test_braces_in_strings_only_delay_a_call() -> None:
-    """Where counting braces misleads, the call is complete when the next one begins."""
+def test_braces_in_strings_are_text() -> None:
+    """A brace within a string neither opens nor closes anything."""
     pieces = [Piece("f", '{"x": "{"}', 0), Piece("g", "", 1), Piece("", "{}", 1)]
-    assert lines(*pieces) == ["", '1. f(x="{")\n', "2. g()\n", ""]
+    assert lines(*pieces) == ['1. f(x="{")\n', "", "2. g()\n", ""]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,10 @@ def test_any_argument_name(name: str) -> None:
         ('"K2"', '1. f("K2")'),
         ('["K2", 2]', '1. f(["K2", 2])'),
         ("", "1. f()"),
-        ("null", "1. f(null)"),
+        ("null", "1. f()"),
+        ('""', "1. f()"),
+        ("[]", "1. f()"),
+        ("None", "1. f()"),
         ('{"x": NaN}', "1. f(x=NaN)"),
         ('{"x": "a\nb"}', '1. f(x="a\\nb")'),
         ('{"x": "\\ud800"}', '1. f(x="\ufffd")'),

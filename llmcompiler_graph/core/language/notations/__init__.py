@@ -5,6 +5,6 @@
 puts numbers for the names that code gives to calls. `mentions` finds the lines that look like calls of known tools and
 became no tasks.
 
-May know what the parser may. Others use `actions`, `blocks`, `heads`, `calls`, `names` and `mentions`; only the parser
-and its `tasks` do.
+May know what the parser may. Others use `actions`, `blocks`, `heads`, `calls`, `json_calls`, `names` and `mentions`:
+the parser, its `tasks`, and `native_calls`.
 """

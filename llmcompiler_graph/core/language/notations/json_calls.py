@@ -20,7 +20,7 @@ from typing import Any
 from llmcompiler_graph.core.language.json_arguments import UNREADABLE, arguments_text, json_argument, loaded
 from llmcompiler_graph.core.language.notations.calls import ENDS, ForeignCall, Tools, tool_name
 
-__all__ = ("decoded", "named_call", "planned_in_words", "read_calls")
+__all__ = ("WRAPPERS", "decoded", "named_call", "planned_in_words", "read_calls")
 
 _LISTS = (
     *("plan", "tasks", "steps", "tool_calls", "calls", "tool_uses", "actions", "function_calls", "functions"),
@@ -29,7 +29,7 @@ _LISTS = (
 _INNER = ("function", "tool", "tool_call", "function_call", "action", "functionCall", "toolCall", "toolUse", "tool_use")
 _SURE_TOOLS = ("tool", "tool_name", "toolName", "function", "function_name", "recipient_name", "action", "api", "call")
 _TOOLS = (*_SURE_TOOLS, "name")
-_ARGUMENTS = (
+WRAPPERS = (
     *("arguments", "args", "parameters", "params", "action_input", "tool_input", "tool_args", "tool_parameters"),
     *("input", "inputs", "kwargs", "arguments_json", "argument"),
 )
@@ -110,7 +110,7 @@ def _in_object(value: dict[str, Any], tools: Tools, depth: int) -> Iterator[Fore
     call = _call(value, tools)
     if call is not None:
         if tool_name(call.tool, {}) in ("parallel", "multi_tool_use.parallel") and "parallel" not in tools:
-            inner = decoded(next((value[key] for key in _ARGUMENTS if key in value), None))
+            inner = decoded(next((value[key] for key in WRAPPERS if key in value), None))
             yield from read_calls(inner, tools, depth + 1)
         else:
             yield call
@@ -156,7 +156,7 @@ def _call(value: dict[str, Any], tools: Tools) -> ForeignCall | None:
     if not known and tool.casefold() not in ENDS and not _NAME.fullmatch(written):
         return None
     own = tools.get(tool, ())
-    given = next((name for name in _ARGUMENTS if name in value), "")
+    given = next((name for name in WRAPPERS if name in value), "")
     if given and (given not in own or isinstance(decoded(value[given]), dict)):
         if not (known or key in _SURE_TOOLS or isinstance(decoded(value[given]), dict)):
             return None

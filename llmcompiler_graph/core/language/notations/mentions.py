@@ -16,7 +16,8 @@ May know: nothing of the package.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ _HEAD_OF_ARGUMENTS = re.compile(r"arg|param|input|query|depend|after", re.IGNORE
 _TAG = re.compile(
     r"\s*(?:<[|｜]?/?(?:tool|function)[\w▁ ]*call[\w▁ ]*[|｜]?>|\[TOOL_CALLS?\]|<function=)", re.IGNORECASE
 )
+_OPENS = re.compile(r"(?:<[^<>]*call[^<>]*>|\[TOOL_CALLS?\])\s*\[?\s*\{?\s*\Z", re.IGNORECASE)
 
 
 class Mention(NamedTuple):
@@ -126,6 +128,7 @@ class Mentions:
         """Lines laid out as calls, so far."""
         self.meant: list[Mention] = []
         """Sentences that announce calls, so far."""
+        self._in_thoughts: list[Mention] = []  # calls laid out in thoughts: each is of a task, or lost
         self._tools = frozenset(tools)
         self._patterns = _patterns(self._tools) if tools else {}
         self._named: tuple[int, Mention] | None = None  # `tool: search`, until its arguments follow
@@ -143,6 +146,9 @@ class Mentions:
         if not self._patterns or len(line) > _LONGEST_LINE:
             return
         self._lines += 1
+        if thought and (laid_out := self._marked(line, where)):
+            self._in_thoughts.append(laid_out)
+            return
         found = self._call(line, where) or self._layout(line, where)
         if found is not None:
             (self.lost if found.tool and not thought else self.meant).append(found)
@@ -164,15 +170,21 @@ class Mentions:
         valued = not inside.strip() or bool(re.match(_VALUE, inside))
         return bool(_RECOUNT.match(rest)) or (not valued and any(map(str.isalnum, rest)))
 
-    def take(self, tasks: Collection[int], *, nothing_read: bool) -> list[Mention]:
+    def take(self, tasks: Collection[int], called: Mapping[str, int]) -> list[Mention]:
         """Take what was noticed.
 
         Args:
             tasks: The `call_key`s of the tasks: what stands there as well is not lost.
-            nothing_read: Whether the reply has no task: then sentences that announce calls count too.
+            called: How many tasks call each tool. Where there are none at all, sentences that announce calls count
+                too. What is laid out in thoughts is lost as far as there are fewer tasks than calls: providers leave
+                calls in the text that they also give as native ones.
         """
-        found = self.lost + self.meant if nothing_read else self.lost
-        self.lost, self.meant = [], []
+        found = self.lost + ([] if called else self.meant)
+        left = Counter(called)
+        for mention in self._in_thoughts:
+            left[mention.tool] -= 1
+            found += [mention] if left[mention.tool] < 0 else []
+        self.lost, self.meant, self._in_thoughts = [], [], []
         return sorted((each for each in found if each.key not in tasks), key=lambda each: each.where)
 
     def _call(self, line: str, where: int) -> Mention | None:
@@ -192,9 +204,8 @@ class Mentions:
         """A call that is laid out: keys and values, tags, a row of a table."""
         if "|" in line and (row := self._row(line, where)):
             return row
-        for kind in ("key", "tag"):
-            if (found := self._patterns[kind].search(line)) and _is_label(line[: found.start()]):
-                return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
+        if marked := self._marked(line, where):
+            return marked
         named, self._named = self._named, None
         if named and self._lines <= named[0]:
             if _PARAMETERS.match(line):
@@ -209,6 +220,14 @@ class Mentions:
                 return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
         if tag := _TAG.match(line):
             return Mention("", line.strip(), where + tag.start(), None)
+        return None
+
+    def _marked(self, line: str, where: int) -> Mention | None:
+        """A call of which a key of JSON or a tag names the tool."""
+        for kind in ("key", "tag"):
+            found = self._patterns[kind].search(line)
+            if found and (_is_label(line[: found.start()]) or _OPENS.search(line[: found.start()])):
+                return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
         return None
 
     def _row(self, line: str, where: int) -> Mention | None:
