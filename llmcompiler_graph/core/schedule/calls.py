@@ -104,10 +104,6 @@ class Calls:
         index, element = call
         return self._of[index][element or 0]
 
-    def state(self, call: CallId) -> CallState:
-        """The state of a call."""
-        return self._states[call]
-
     def result(self, call: CallId) -> Observation | None:
         """What a call gave."""
         index, element = call

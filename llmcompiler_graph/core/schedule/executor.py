@@ -35,7 +35,7 @@ from typing import Literal, TypeAlias
 
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task
 from llmcompiler_graph.core.language.references import JSON
-from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Stalled, Start
+from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 
 __all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
@@ -233,8 +233,8 @@ class Executor:
                     self._tell(observation.status, index)
                     if not (outcome := self._outcome(index)).done():
                         outcome.set_result(observation)
-                case Stalled(index, cause):
-                    self._end((index,), self._error(cause))
+                case _:
+                    self._end((instruction.index,), self._error(instruction.cause))
 
     def _error(self, index: int) -> Exception:
         """What is raised for a task that cannot have an observation, and for those that wait for it."""

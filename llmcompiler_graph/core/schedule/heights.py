@@ -59,8 +59,6 @@ class Heights:
         heapify(queue)
         while queue:
             index = heappop(queue)[1]
-            if index not in pending:
-                continue
             pending.discard(index)
             for other in self._raise_what_it_waits_for(index):
                 risen.add(other)
@@ -76,8 +74,7 @@ class Heights:
     def validate(self) -> None:
         """Check that no task waits for one that is too low for it, as of the last update."""
         for index in self._position.keys() - self._pending:
-            for other, step in self._lower(index):
-                assert other in self._pending, f"task {other} is lower than {self[index] + step}, for task {index}"
+            assert not self._lower(index), f"what task {index} waits for is too low: {self._lower(index)}"
 
     def _raise_what_it_waits_for(self, index: int) -> list[int]:
         lower = self._lower(index)

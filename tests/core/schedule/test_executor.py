@@ -342,6 +342,26 @@ def test_a_listener_that_raises() -> None:
     run_virtual(main)
 
 
+def test_a_listener_that_raises_late() -> None:
+    """What was finished before an error in who listens stays so; who waits for the rest is told of the error."""
+
+    def listen(moment: str, index: int) -> None:
+        if (moment, index) == ("done", 2):
+            raise RuntimeError("listener")
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit(), on_event=listen)
+        executor.add(sleep_task(1, 1))
+        executor.add(sleep_task(2, 2))
+        runs = (executor.run(n, sleep) for n in (1, 2))
+        done, failed = await asyncio.gather(*runs, return_exceptions=True)
+        assert done == Observation("done", 1)
+        assert isinstance(failed, RuntimeError)
+        assert await executor.run(1, sleep) == done
+
+    run_virtual(main)
+
+
 def test_what_no_program_should_catch() -> None:
     """What is no `Exception` (a panic of a library in Rust) ends everything, also what comes only later."""
 
@@ -697,6 +717,49 @@ def test_every_moment_is_told() -> None:
         (3, "done", 2),
         (3, "done", 5),
     ]
+
+
+def test_no_time_is_left() -> None:
+    """Every unfinished task fails, what runs is cancelled; what is finished stays, and nobody waits any more."""
+    call, ended = noting_ends()
+
+    async def main() -> list[Observation]:
+        executor = Executor(TaskFetchingUnit())
+        for task in (sleep_task(1, 1), sleep_task(2, 9), sleep_task(3, 1, 2)):
+            executor.add(task)
+        runs = [asyncio.ensure_future(executor.run(n, call)) for n in (1, 2, 3)]
+        await asyncio.sleep(2)
+        executor.expire("the deadline of 2 s")
+        observations = await asyncio.gather(*runs)
+        await executor.aclose()
+        assert asyncio.get_running_loop().time() == 2
+        return observations
+
+    assert run_virtual(main) == [
+        Observation("done", 1),
+        Observation("failed", error="the deadline of 2 s passed while it ran"),
+        Observation("failed", error="the deadline of 2 s passed before it could start"),
+    ]
+    assert ended == [1, 2]
+
+
+def test_the_early_calls_of_a_fan_out_are_known() -> None:
+    """Whoever runs a task that fans out sees its early calls in order of the elements, until it is finished."""
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit(), sleep)
+        executor.restore_earlier(1, Observation("done", [2, 1]))
+        executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
+        executor.add(sleep_task(3, 1))
+        begun = executor.begun(2)
+        assert list(begun) == [0, 1]
+        assert executor.begun(3) == {}
+        assert [await call for call in begun.values()] == [Observation("done", 2), Observation("done", 1)]
+        assert await executor.run(2, sleep) == Observation("done", [2, 1], attachment=(None, None))
+        assert executor.begun(2) == {}
+        await executor.aclose()
+
+    run_virtual(main)
 
 
 def test_what_is_known_of_tasks() -> None:

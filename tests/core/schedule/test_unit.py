@@ -788,6 +788,26 @@ def test_a_suspended_call_serves_nobody(abcde: tuple[int, ...]) -> None:
     assert unit.claim(b) == [Finished(b, done("it"))]
 
 
+def test_whoever_is_claimed_makes_a_suspended_call_at_once(abcde: tuple[int, ...]) -> None:
+    """`a ≡ b, b claimed, a suspended`: b makes the call without another claim."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(b, tool="read")])
+    unit.claim(b)
+    assert unit.suspended(a, None) == [start(b)]
+
+
+def test_suspended_after_its_task_has_ended(abcde: tuple[int, ...]) -> None:
+    """`a (running, then unusable) ∥ b with one slot`: a's suspended call is not made again; b has its slot."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(max_concurrency=1)
+    add_all(unit, [task(a), task(b)])
+    unit.reject(a, "bad")
+    assert unit.suspended(a, None) == [start(b)]
+    assert unit.claim(a) == []
+    unit.validate()
+
+
 def test_equal_elements_of_a_suspended_call_wait_with_it(abcde: tuple[int, ...]) -> None:
     """`a[*] → b with equal elements, the first suspended`: the claim brings it back, for both."""
     a, b, *_ = abcde
