@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
@@ -33,7 +31,7 @@ from llmcompiler_graph.calls.outcomes import Call, observation_of
 from llmcompiler_graph.calls.own_arguments import own_arguments, passing_on, set_aside
 from llmcompiler_graph.calls.specs import is_given_state
 from llmcompiler_graph.calls.values import awritten, written
-from llmcompiler_graph.concurrency.threads import in_thread
+from llmcompiler_graph.concurrency.threads import in_thread, wrapped_in_thread
 from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
@@ -176,7 +174,7 @@ async def _wrapped(wrappers: Sequence[Wrapper], request: ToolCallRequest, execut
             raise
 
     if wrapper.wrap and (wrapper.awrap is None or call.sync):
-        made = await _wrapped_in_thread(wrapper.wrap, request, attempt)
+        made = await wrapped_in_thread(request.tool_call["name"], wrapper.wrap, request, attempt)
     else:
         assert wrapper.awrap is not None
         made = await wrapper.awrap(request, attempt)
@@ -196,27 +194,6 @@ class _Raising(BaseTool):
 
     async def ainvoke(self, *_: Any, **__: Any) -> None:
         raise self.error
-
-
-async def _wrapped_in_thread(wrap: ToolCallWrapper, request: ToolCallRequest, execute: _Execute) -> Any:
-    """Call a synchronous wrapper, in a thread, around a tool that is called on the loop."""
-    loop = asyncio.get_running_loop()
-    under_way: list[Future[Any]] = []
-    left = threading.Event()
-
-    def execute_on_loop(each: ToolCallRequest) -> Any:
-        future = asyncio.run_coroutine_threadsafe(cast("Coroutine[Any, Any, Any]", execute(each)), loop)
-        under_way.append(future)
-        if left.is_set():  # whoever left may not have seen it
-            future.cancel()
-        return future.result()
-
-    try:
-        return await in_thread(request.tool_call["name"], wrap, request, execute_on_loop)
-    finally:
-        left.set()
-        for future in under_way:
-            future.cancel()
 
 
 def _noting_copy(tool: BaseTool) -> BaseTool:

@@ -13,14 +13,14 @@ import queue
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
 
-__all__ = ("NoThreadLeftError", "in_thread")
+__all__ = ("NoThreadLeftError", "in_thread", "wrapped_in_thread")
 
 T = TypeVar("T")
 
@@ -223,3 +223,33 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
+
+
+async def wrapped_in_thread(
+    name: str, wrap: Callable[[Any, Callable[[Any], Any]], Any], request: Any, execute: Callable[[Any], Awaitable[Any]]
+) -> Any:
+    """Call a synchronous wrapper, in a thread, around something that is awaited on the loop.
+
+    Args:
+        name: What the wrapper is around, as warnings call it.
+        wrap: It is given the request, and what executes one.
+        request: The request.
+        execute: Executes one.
+    """
+    loop = asyncio.get_running_loop()
+    under_way: list[Future[Any]] = []
+    left = threading.Event()
+
+    def execute_on_loop(each: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(cast("Coroutine[Any, Any, Any]", execute(each)), loop)
+        under_way.append(future)
+        if left.is_set():  # whoever left may not have seen it
+            future.cancel()
+        return future.result()
+
+    try:
+        return await in_thread(name, wrap, request, execute_on_loop)
+    finally:
+        left.set()
+        for future in under_way:
+            future.cancel()

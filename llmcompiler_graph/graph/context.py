@@ -114,11 +114,13 @@ class Settings:
             tool_concurrency=self.tool_concurrency,
         )
 
-    def conversation(self, state: LLMCompilerState, *, last: bool = False) -> list[BaseMessage]:
-        """Write the prompt for whichever model call is next."""
+    def conversation(
+        self, state: LLMCompilerState, *, last: bool = False, system: SystemMessage | None = None
+    ) -> list[BaseMessage]:
+        """Write the prompt for whichever model call is next; `system` is the graph's own if not given."""
         selected = state.get("selected", []) if self.selection else []
         return conversation(
-            self.selection.system(selected[0]) if self.selection and selected else self.system,
+            system or (self.selection.system(selected[0]) if self.selection and selected else self.system),
             state,
             last=last,
             fused=self.fuse_replan,

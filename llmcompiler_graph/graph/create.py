@@ -39,6 +39,7 @@ from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
+from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
@@ -322,6 +323,11 @@ def create_llm_compiler(
         interrupt_mode=interrupt_mode,
         keys_of_one_value=keys_of_one_value(schemas.state),
     )
+    calls = None
+    if hooks.model_wrappers:
+        of_tools = partial(write, tools_last=selection is not None)
+        named = {tool.name: tool for tool in toolset}
+        calls = ModelCalls(settings, hooks.model_wrappers, named, system_prompt, examples, of_tools)
     shared = Shared()
     planner = Planner(
         settings,
@@ -330,6 +336,7 @@ def create_llm_compiler(
         constraint_for(constrain, planner_model) if plan_format == "text" else None,
         dialect,
         joiner=None if is_local(joiner_model) else joining,
+        calls=calls,
     )
     joiner = Joiner(
         settings,
@@ -339,6 +346,7 @@ def create_llm_compiler(
         name=name or "joiner",
         form=form,
         dialect=dialect if joining is planning else None,
+        calls=calls,
     )
     compiled = _wired(
         schemas, context_schema, planner, Fetching(settings, shared), joiner, approves=bool(approval.tools)

@@ -2,6 +2,7 @@
 
     tools, state_schema, transformers    added to the graph's own
     wrap_tool_call                       put around every call of a tool, in the list's order, the first outermost
+    wrap_model_call                      put around every call of planner and joiner (see `model_calls`)
 
 `langchain` is imported only where there is middleware.
 """
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from llmcompiler_graph.calls.runner import Wrapper
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.graph.model_calls import ModelWrapper
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
 
 __all__ = ("Hooks",)
 
-_LATER = ("before_agent", "before_model", "wrap_model_call", "after_model", "after_agent")
+_LATER = ("before_agent", "before_model", "after_model", "after_agent")
 
 
 class Hooks:
@@ -47,6 +49,12 @@ class Hooks:
             if _has(each, "wrap_tool_call")
         ]
         """What it puts around each call of a tool."""
+        self.model_wrappers = [
+            ModelWrapper(each.name, _own(each, "wrap_model_call"), _own(each, "awrap_model_call"))
+            for each in self._all
+            if _has(each, "wrap_model_call")
+        ]
+        """What it puts around each call of a model."""
 
 
 def _checked(given: object) -> Sequence[AgentMiddleware[Any, Any]]:

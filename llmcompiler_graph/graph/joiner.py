@@ -19,6 +19,7 @@ from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable
 from llmcompiler_graph.graph.edited_results import with_edited_results
+from llmcompiler_graph.graph.model_calls import ModelCalls, WrappedCall
 from llmcompiler_graph.graph.reply import Reply
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
@@ -72,6 +73,7 @@ class Joiner:
         name: Whose the answer is: the name of its message.
         form: The form of `structured_response`, if it is to give one: a pydantic model, TypedDict or JSON Schema.
         dialect: How the same model writes plans; plan text if not given.
+        calls: What is around the model's calls.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Joiner:
         name: str = "joiner",
         form: type[Any] | Mapping[str, Any] | None = None,
         dialect: Dialect | None = None,
+        calls: ModelCalls | None = None,
     ) -> None:
         self._settings = settings
         self._shared = shared
@@ -92,15 +95,19 @@ class Joiner:
         self._name = name
         self._form: Any = form
         self._dialect = dialect or TextDialect()
+        self._calls = calls
         self._tools = frozenset(spec.name for spec in settings.specs)
 
-    async def join(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+    async def join(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
         given, state = state, with_edited_results(state)
         model = await self._model.aget()
-        asked = self._dialect.bind_without_calling(model, self._settings.shown(state))
         rounds = state["rounds"]
         last = len(rounds) > self._settings.max_replans or self._overdue(state)
+        bind, wrapped = self._dialect.bind_without_calling, None
+        if self._calls is not None:
+            wrapped = self._calls.around(model, self._model, state, bind, sync=sync, last=last)
+        asked = wrapped or bind(model, self._settings.shown(state))
         prompt = self._settings.conversation(state, last=last)
         now = turn_clock(state)
         began, teller = now(), Teller(get_stream_writer(), now)
@@ -134,7 +141,8 @@ class Joiner:
                 plan = reply.draft.text
                 self._shared.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
-            return {**update, "decision": "replan", "decided_after": decided_after, "next_plan": plan}
+            update |= {"decision": "replan", "decided_after": decided_after, "next_plan": plan}
+            return [update, *wrapped.commands] if wrapped and wrapped.commands else update
         answer = reply.answer(decision.answer or reply.refusal)
         if not answer.content:
             msg = f"the joiner's model said nothing, also when asked again ({reply.stopped_by}): the answer is empty"
@@ -142,10 +150,10 @@ class Joiner:
         await reply.answered(decision.answer or reply.refusal)
         update |= {"decision": "finish", "messages": [answer]}
         if self._form is not None:
-            update["structured_response"], used = await self._structured(model, [*prompt, answer], sync=sync)
+            update["structured_response"], used = await self._structured(wrapped or model, [*prompt, answer], sync=sync)
             one["usage"] = _counted(one, add_usage(reply.usage, used) if used else reply.usage)
             one["joining"] = Span(started=began, finished=now())
-        return update
+        return [update, *wrapped.commands] if wrapped and wrapped.commands else update
 
     def _overdue(self, state: LLMCompilerState) -> bool:
         return self._settings.time_left(state) == 0
@@ -181,9 +189,11 @@ class Joiner:
         return len(state["rounds"]) == 1 and bool(final) and not any(final) and not asked
 
     async def _structured(
-        self, model: BaseChatModel, prompt: list[BaseMessage], *, sync: bool
+        self, model: BaseChatModel | WrappedCall, prompt: list[BaseMessage], *, sync: bool
     ) -> tuple[Any, UsageMetadata | None]:
         """Ask for the answer in the form asked for; return it and the tokens that took."""
+        if isinstance(model, WrappedCall):
+            return await model.structured(self._form, [*prompt, HumanMessage(_STRUCTURED)])
         structured = model.with_structured_output(self._form, include_raw=True)
         config = unstreamed_config()
         messages = [*prompt, HumanMessage(_STRUCTURED)]

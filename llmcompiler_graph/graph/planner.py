@@ -19,12 +19,13 @@ from llmcompiler_graph.graph.context import Settings, Shared, new_clock
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.draft_tasks import Broken
 from llmcompiler_graph.graph.edited_results import with_edited_results
+from llmcompiler_graph.graph.model_calls import ModelCalls, WrappedCall
 from llmcompiler_graph.graph.unanswered import with_answers
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
-from llmcompiler_graph.models.lazy import LazyModel
+from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.prompts import plan_or_join, question_position, repair_request
-from llmcompiler_graph.models.replies import reply_stream
+from llmcompiler_graph.models.replies import WrappedModel, reply_stream
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, Span, plan_text, think_tag
 
 __all__ = ("Planner",)
@@ -41,6 +42,7 @@ class Planner:
         model: The model that plans.
         constraint: What to hold the model to, if it takes a grammar.
         dialect: How the model writes plans; as plan text if not given.
+        calls: What is around the model's calls.
         joiner: The model that joins, if it is to be made before any tool is called: one that cannot be made does no
             harm then.
     """
@@ -54,6 +56,7 @@ class Planner:
         dialect: Dialect | None = None,
         *,
         joiner: LazyModel | None = None,
+        calls: ModelCalls | None = None,
     ) -> None:
         self.graph: Any = None
         """The graph that the node is in, once it is made."""
@@ -63,8 +66,9 @@ class Planner:
         self._constraint = constraint
         self._dialect = dialect or TextDialect()
         self._joiner = joiner
+        self._calls = calls
 
-    async def plan(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+    async def plan(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
         update, messages = _turn(state), list[BaseMessage]()
         if not update:
@@ -99,14 +103,15 @@ class Planner:
             one["planning"] = Span(started=began, finished=repairing)
         one |= {"think_tag": written.think_tag} if written.think_tag else {}
         one["usage"] |= {"planner": usage} if usage is not None else {}
-        return {
-            **update,
+        update |= {
             "messages": messages,
             "tasks": [*state["tasks"], *draft.records],
             "rounds": [*state["rounds"], one],
             "next_plan": "",
             "plan_text": plan_text(draft.records),
         }
+        commands = [command for call in written.wrapped for command in call.commands]
+        return [update, *commands] if commands else update
 
     async def _plan_and_mend(
         self, written: _Written, state: LLMCompilerState, adopted: str, *, sync: bool
@@ -158,7 +163,13 @@ class Planner:
     ) -> UsageMetadata | None:
         """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
         shown = self._settings.shown(state)
-        model = self._dialect.bind(await self._model.aget(), shown)
+        bare, bind = await self._model.aget(), self._dialect.bind
+        model: ChatModel | WrappedModel
+        if self._calls is None:
+            model = bind(bare, shown)
+        else:
+            model = self._calls.around(bare, self._model, state, bind, sync=sync, whole=bool(broken))
+            written.wrapped.append(model)
         reader = self._dialect.reader(written.draft.first)
         grammar: dict[str, Any] = {}
         if self._constraint is not None and self._model.takes_grammars:
@@ -178,8 +189,8 @@ class Planner:
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:
                 message = piece.message
-                if piece.unopened is not None:
-                    written.think_tag = piece.think_tag
+                if piece.restart or piece.unopened is not None:
+                    written.think_tag = piece.think_tag or written.think_tag
                     if not broken:  # else the draft has more than this reply
                         await written.begin_anew()
                     reader, left = self._dialect.reader(written.draft.first), _CHUNKS_AFTER_JOIN
@@ -187,7 +198,9 @@ class Planner:
                 written.draft.feed(reader.feed(message))
                 left -= written.draft.finished
                 if left < 0:
-                    break
+                    if not isinstance(model, WrappedModel):
+                        break
+                    model.enough = True
         written.draft.feed(reader.close())
         written.draft.close(cut=reader.cut)
         return usage
@@ -206,6 +219,8 @@ class _Written:
         self.draft = draft
         self.think_tag = think_tag
         self._make = make
+        self.wrapped: list[WrappedCall] = []
+        """The calls with middleware around them."""
 
     async def begin_anew(self) -> None:
         """Give up what was written: it was a thought."""

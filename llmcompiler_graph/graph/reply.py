@@ -14,7 +14,7 @@ from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from llmcompiler_graph.graph.draft import Draft
 from llmcompiler_graph.models.answers import answer_content, answer_extras, merged, refusal
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
-from llmcompiler_graph.models.replies import reply_stream
+from llmcompiler_graph.models.replies import WrappedModel, reply_stream
 from llmcompiler_graph.models.streaming import AnswerStream
 
 __all__ = ("Reply",)
@@ -58,7 +58,7 @@ class Reply:
         self._metadata: dict[str, Any] = {}
 
     async def read(
-        self, model: ChatModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
+        self, model: ChatModel | WrappedModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
     ) -> Finish | Replan:
         """Ask the model, and read what it says."""
         parser = self._parser()
@@ -76,6 +76,10 @@ class Reply:
             )
             async with aclosing(pieces):  # type: ignore[type-var]
                 async for piece in pieces:
+                    if piece.restart:
+                        self._count(given)
+                        given, parser = [], await self._restart()
+                        continue
                     if piece.given is not None:
                         given.append(piece.given)
                         self._metadata |= piece.given.response_metadata
@@ -97,9 +101,7 @@ class Reply:
             await self.drop_plan()
             await self._stream.abandon()
             raise
-        self._given = merged(given)
-        if (usage := self._given.usage_metadata) is not None:
-            self.usage = add_usage(self.usage, usage)
+        self._count(given)
         self._show(rest)
         return decision
 
@@ -140,6 +142,21 @@ class Reply:
         if self.draft is not None:
             await self.draft.executor.aclose()
             self.draft = None
+
+    def _count(self, given: list[AIMessage]) -> None:
+        """Note a reply as it came, and the tokens it took."""
+        self._given = merged(given)
+        if (usage := self._given.usage_metadata) is not None:
+            self.usage = add_usage(self.usage, usage)
+
+    async def _restart(self) -> DecisionParser:
+        """Forget a reply that does not count; what was shown of it is left as a message of its own in the streams."""
+        await self._drop_draft()
+        if self._shown:
+            await self._stream.abandon()
+            self._stream, self._shown = AnswerStream(self._name), False
+        self.text, self._metadata = "", {}
+        return self._parser()
 
     def _parser(self) -> DecisionParser:
         return DecisionParser(plans=self._begin is not None, tools=self._tools)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple
@@ -21,7 +22,22 @@ from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
 from llmcompiler_graph.models.observations import takes_images, without_images
 from llmcompiler_graph.models.streaming import unstreamed_config
 
-__all__ = ("ReplyPiece", "reply_stream", "visible_text")
+__all__ = ("ReplyPiece", "Restart", "WrappedModel", "model_chunks", "reply_stream", "visible_text")
+
+
+class Restart(AIMessageChunk):
+    """Among the chunks of a reply: what came before does not count."""
+
+
+class WrappedModel(ABC):
+    """A model with something around it that changes what is asked and what is replied."""
+
+    enough: bool
+    """Whether no more of the reply is needed; what is around the model still has its say."""
+
+    @abstractmethod
+    def chunks(self, prompt: list[BaseMessage], grammar: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
+        """Give the reply as it is streamed, and a `Restart` where it begins anew."""
 
 
 class ReplyPiece(NamedTuple):
@@ -31,6 +47,8 @@ class ReplyPiece(NamedTuple):
     """What the model says, without what it thinks."""
     given: AIMessage | None
     """The same as it came; `None` for text that was held back up to the end of the reply."""
+    restart: bool = False
+    """Whether what came before does not count."""
     unopened: str | None = None
     """What ended a thought of which all belongs that came before (see `thinking`), if something did."""
 
@@ -53,16 +71,20 @@ async def visible_text(
     reply = WithoutThinking(thinking_tags, answers=answers)
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
+            if isinstance(chunk, Restart):
+                reply = WithoutThinking(thinking_tags, answers=answers)
+                yield ReplyPiece(chunk, None, restart=True)
+                continue
             text = reply.feed(chunk.text)
             message = chunk if text == chunk.text else chunk.model_copy(update={"content": text})
-            yield ReplyPiece(message, chunk, reply.unopened)
+            yield ReplyPiece(message, chunk, unopened=reply.unopened)
     rest = reply.close()
     if rest or reply.unopened is not None:
-        yield ReplyPiece(AIMessageChunk(content=rest), None, reply.unopened)
+        yield ReplyPiece(AIMessageChunk(content=rest), None, unopened=reply.unopened)
 
 
 async def reply_stream(
-    model: ChatModel,
+    model: ChatModel | WrappedModel,
     prompt: list[BaseMessage],
     *,
     sync: bool,
@@ -84,22 +106,32 @@ async def reply_stream(
         think_tag: What ended a thought in this turn that had begun in the model's prompt, if one had.
         answers: Whether it is the joiner's reply.
     """
-    config = unstreamed_config()
+    tags = [*source.thinking_tags, *([("", think_tag)] if think_tag else [])]
+    if isinstance(model, WrappedModel):
+        chunks = model.chunks(prompt, grammar)
+    else:
+        chunks = model_chunks(model, prompt, sync=sync, grammar=grammar, source=source)
+    async with aclosing(visible_text(chunks, tags, answers=answers)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            yield piece
 
+
+async def model_chunks(
+    model: ChatModel, prompt: list[BaseMessage], *, sync: bool, grammar: Mapping[str, Any], source: LazyModel | None
+) -> AsyncIterator[AIMessage]:
+    """Stream what a model writes, as it comes; the arguments are those of `reply_stream`."""
+    config = unstreamed_config()
     own = getattr(innermost(model), "extra_body", None)
     if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
         grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
     if not takes_images(model):
         prompt = without_images(prompt)
-    tags = [*source.thinking_tags, *([("", think_tag)] if think_tag else [])]
 
-    def ask(grammar: Mapping[str, Any]) -> AsyncIterator[ReplyPiece]:
+    def ask(grammar: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
         if sync:
-            chunks = iterate_in_thread(lambda: model.stream(prompt, config, **grammar))
-        else:
-            chunks = model.astream(prompt, config, **grammar)
-        return visible_text(chunks, tags, answers=answers)
+            return iterate_in_thread(lambda: model.stream(prompt, config, **grammar))
+        return model.astream(prompt, config, **grammar)
 
     waits = _waits(model)
     refusal = ""
@@ -107,16 +139,16 @@ async def reply_stream(
         begun = False
         try:
             async with aclosing(ask(grammar)) as chunks:  # type: ignore[type-var]
-                async for piece in chunks:
-                    if refusal and source.takes_grammars:  # else it was not the grammar that was refused
+                async for chunk in chunks:
+                    if refusal and source is not None and source.takes_grammars:  # else it was not the grammar
                         source.takes_grammars = False
                         warnings.warn(refusal, stacklevel=2)
                     begun = True
-                    yield piece
+                    yield chunk
         except Exception as error:
             if begun:
                 raise
-            if grammar and _may_refuse_grammar(error):
+            if source is not None and grammar and _may_refuse_grammar(error):
                 what = "a model's server refused a request with a grammar, it is asked without one from now on"
                 refusal, grammar = f"{what}: {error}", {}
             elif (wait := waits(error)) is not None:
