@@ -38,6 +38,7 @@ __all__ = (
     "TimelineEntry",
     "TimingRecord",
     "new_record",
+    "plan_name",
     "plan_text",
     "storable",
     "task_from_record",
@@ -87,7 +88,7 @@ class TaskRecord(ObservationRecord):
     round: int
     """Which plan it belongs to: 0 for the first, n for the nth replan."""
     tool: str
-    """The tool it calls; empty if its line could not be read."""
+    """The tool it calls, by its own name; empty if its line could not be read."""
     text: str
     """Its line of plan text, arguments by name; empty if its line could not be read.
 
@@ -333,8 +334,13 @@ def task_from_record(record: TaskRecord) -> Task:
     ordered = tuple(int(index) for index in re.findall(r"\$(\d+)", after))
     match arguments.positional:
         case (dict() as named,):  # see `render_call`
-            return Task(record["index"], record["tool"], named, ordered)
-    return Task(record["index"], record["tool"], arguments.named, ordered)
+            return Task(record["index"], plan_name(record), named, ordered)
+    return Task(record["index"], plan_name(record), arguments.named, ordered)
+
+
+def plan_name(record: TaskRecord) -> str:
+    """What plans call the tool of a task, which may have a name that they cannot write."""
+    return record["text"].partition("(")[0].partition(" ")[2] or record["tool"]
 
 
 def new_record(task: Task, round_number: int, tool_call_id: str, planned_at: float | None = None) -> TaskRecord:

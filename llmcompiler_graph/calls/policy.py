@@ -45,7 +45,7 @@ class ToolPolicy:
     """
 
     def __init__(self, specs: Iterable[ToolSpec], retry: Retry | None = None, timeout: Timeout | None = None) -> None:
-        known = {spec.name: spec for spec in specs}
+        known = {spec.called: spec for spec in specs}
         for what, given in (("tool_retry_policy", retry), ("tool_timeout", timeout)):
             if isinstance(given, Mapping):
                 check_names(what, given, known)

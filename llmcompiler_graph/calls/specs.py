@@ -15,7 +15,6 @@ there, else in the return annotation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -45,22 +44,21 @@ from llmcompiler_graph.calls.introspection import (
     mentions,
 )
 from llmcompiler_graph.calls.json_schemas import read_arguments, read_value, unwrapped
+from llmcompiler_graph.calls.names import plan_names
 from llmcompiler_graph.calls.own_arguments import own_arguments
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("as_tools", "is_given_state", "tool_spec")
-
-_NAME = re.compile(r"[^\W\d][\w.\-/]*")
+__all__ = ("as_tools", "is_given_state", "tool_spec", "tool_specs")
 
 
 def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) -> list[BaseTool]:
     """Make LangChain tools of documented callables, and refuse what cannot be called from here.
 
     Raises:
-        ConfigurationError: A tool is neither, is named `join` or like another, or wants to answer itself.
+        ConfigurationError: A tool is neither, is named like another, or wants to answer itself.
     """
     made: dict[str, BaseTool] = {}
     listed: Any = tools
@@ -71,14 +69,6 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
             msg = f"a tool must be a LangChain tool or a documented callable, not {type(given).__name__}: {given!r:.80}"
             raise ConfigurationError(msg)
         each = given if isinstance(given, BaseTool) else _tool_of(given)
-        if each.name.lower() == "join":
-            msg = f"a tool cannot be named {each.name!r}: that ends a plan"
-            raise ConfigurationError(msg)
-        if not _NAME.fullmatch(each.name):
-            msg = (
-                f"a tool cannot be named {each.name!r}: plans write a letter, then letters, digits, `_`, `-`, `.`, `/`"
-            )
-            raise ConfigurationError(msg)
         if each.return_direct:
             msg = f"{each.name!r} has return_direct, but the joiner answers, from all that the tools of a plan return"
             raise ConfigurationError(msg)
@@ -97,8 +87,22 @@ def _tool_of(function: Callable[..., Any]) -> BaseTool:
         raise ConfigurationError(msg) from error
 
 
-def tool_spec(tool: BaseTool) -> ToolSpec:
+def tool_specs(tools: Sequence[BaseTool]) -> list[ToolSpec]:
+    """Read what tools say of themselves, and name them as plans can write it.
+
+    Raises:
+        ConfigurationError: The arguments of one have no JSON Schema.
+    """
+    names = plan_names([tool.name for tool in tools])
+    return [tool_spec(tool, name) for tool, name in zip(tools, names, strict=True)]
+
+
+def tool_spec(tool: BaseTool, name: str = "") -> ToolSpec:
     """Read what a tool says of itself.
+
+    Args:
+        tool: The tool.
+        name: What plans call it; its own name if not given.
 
     Raises:
         ConfigurationError: Its arguments have no JSON Schema.
@@ -116,7 +120,8 @@ def tool_spec(tool: BaseTool) -> ToolSpec:
         read = read_arguments(_written(arguments, tool.name))
     returns, definitions = _returns(tool, metadata)
     return ToolSpec(
-        name=tool.name,
+        name=name or tool.name,
+        own_name="" if name in ("", tool.name) else tool.name,
         parameters=read.properties,
         required=read.required,
         returns=returns,

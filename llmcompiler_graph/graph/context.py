@@ -89,7 +89,7 @@ class Settings:
                 check_count(what, number, 1)
         if not isinstance(self.tool_concurrency, Mapping):
             raise refused("tool_concurrency", "numbers by tool name", self.tool_concurrency)
-        check_names("tool_concurrency", self.tool_concurrency, [spec.name for spec in self.specs])
+        check_names("tool_concurrency", self.tool_concurrency, [spec.called for spec in self.specs])
         for tool, limit in self.tool_concurrency.items():
             check_count(f"tool_concurrency[{tool!r}]", limit, 1)
         if self.interrupt_mode not in get_args(InterruptMode):
@@ -108,10 +108,12 @@ class Settings:
         return TaskFetchingUnit(
             self.specs,
             held=self.held.union(held),
-            unshared=self.approval.tools,
+            unshared={spec.name for spec in self.specs if spec.called in self.approval.tools},
             max_fan_out=self.max_fan_out,
             max_concurrency=min(limits, default=None),
-            tool_concurrency=self.tool_concurrency,
+            tool_concurrency={
+                s.name: self.tool_concurrency[s.called] for s in self.specs if s.called in self.tool_concurrency
+            },
         )
 
     def conversation(

@@ -28,7 +28,7 @@ from typing_extensions import TypedDict, TypeVar, Unpack
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
-from llmcompiler_graph.calls.specs import as_tools, tool_spec
+from llmcompiler_graph.calls.specs import as_tools, tool_specs
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
@@ -275,7 +275,7 @@ def create_llm_compiler(
     # each part checks what it is given: the tools, the prompt, the limits, the models, the schemas
     hooks = Hooks(middleware)
     toolset = as_tools([*hooks.tools, *(tools or ())])
-    specs = [tool_spec(tool) for tool in toolset]
+    specs = tool_specs(toolset)
     check_examples(examples or (), specs)
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
@@ -285,7 +285,7 @@ def create_llm_compiler(
     dialect = dialect_for(plan_format, specs)
     if not isinstance(planner_model, str):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
-    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
+    approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
     form = answer_form(response_format)
     schemas = graph_schemas(state_schema, form, hooks.state_schemas)
     write = partial(
@@ -426,7 +426,7 @@ def _held(
     All of them, if runs pause between planning and fetching: who asks for that wants to see the plan first.
     """
     pauses = {"task_fetching_unit", "*"}.intersection(before or ()) or {"planner", "*"}.intersection(after or ())
-    return frozenset(spec.name for spec in specs if pauses or spec.waits_for_plan or spec.name in approval.tools)
+    return frozenset(spec.name for spec in specs if pauses or spec.waits_for_plan or spec.called in approval.tools)
 
 
 def _next(state: Any) -> str:  # an annotation would be a second schema beside the caller's

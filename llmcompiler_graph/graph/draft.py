@@ -34,6 +34,7 @@ from llmcompiler_graph.state import (
     LLMCompilerState,
     TaskRecord,
     new_record,
+    plan_name,
     task_from_record,
 )
 
@@ -74,6 +75,7 @@ class Draft:
         """The index its first task should have."""
         self._pieces: list[str] = []  # of the text
         self._parameters = {spec.name: tuple(spec.parameters) for spec in settings.specs}
+        self._own_names = {spec.name: spec.called for spec in settings.specs}
         self._parser = PlanParser(self._earlier, tools=self._parameters)
         self._checker = Checker(settings.specs, settings.max_tasks)
         self._entities = Entities()
@@ -90,7 +92,7 @@ class Draft:
         self._lost = {record["index"] for record in state["tasks"] if record["status"] in {"failed", "skipped"}}
         for record in state["tasks"]:
             if (observation := from_record(record)) is not None:
-                unit.restore(record["index"], observation, record["arguments"], record["tool"])
+                unit.restore(record["index"], observation, record["arguments"], plan_name(record))
             if record["text"]:
                 task = task_from_record(record)
                 self._checker.assume(task)
@@ -300,7 +302,8 @@ class Draft:
             self.executor.reject(skipped.index, error)
 
     def _new_record(self, task: Task) -> TaskRecord:
-        return new_record(task, len(self._state["rounds"]), f"call_{self._id}_{task.index}", self.now())
+        record = new_record(task, len(self._state["rounds"]), f"call_{self._id}_{task.index}", self.now())
+        return {**record, "tool": self._own_names.get(task.tool, task.tool)}
 
     def _unreadable(self, index: int) -> TaskRecord:
         """The record of a task whose line could not be read."""
@@ -329,7 +332,7 @@ class Draft:
                 start, record, self._seen(record["tool"]), sync=self._sync, max_concurrency=self._max_concurrency
             )
         except GraphBubbleUp as interrupt:
-            self._shared.interrupting.add(record["tool"])
+            self._shared.interrupting.add(plan_name(record))
             raise Suspended from interrupt
 
     def _seen(self, tool: str) -> LLMCompilerState:

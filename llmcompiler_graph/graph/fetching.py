@@ -44,6 +44,7 @@ from llmcompiler_graph.state import (
     TaskRecord,
     TaskResult,
     TimelineEntry,
+    plan_name,
     plan_text,
     task_from_record,
 )
@@ -233,7 +234,7 @@ class _Run:
         for record in records:
             index = record["index"]
             waits = [depth.get(n, 0) for n in self.executor.task(index).dependencies]
-            if record["tool"] in effects:
+            if plan_name(record) in effects:
                 waits.append(depth[last_effect] if last_effect is not None else 0)
                 last_effect = index
             depth[index] = 1 + max(waits, default=0)
@@ -250,7 +251,7 @@ class _Run:
             if (observation := from_record(record)) is None:
                 self.executor.add(task_from_record(record))
             else:
-                self.executor.restore_earlier(record["index"], observation, record["arguments"], record["tool"])
+                self.executor.restore_earlier(record["index"], observation, record["arguments"], plan_name(record))
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""

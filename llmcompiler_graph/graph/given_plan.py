@@ -22,7 +22,7 @@ from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
-from llmcompiler_graph.calls.specs import as_tools, tool_spec
+from llmcompiler_graph.calls.specs import as_tools, tool_specs
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import seconds
 from llmcompiler_graph.graph.commands import keys_of_one_value
@@ -57,8 +57,8 @@ def given_plan_graph(
         ConfigurationError: An argument cannot be used.
     """
     toolset = as_tools(tools)
-    specs = [tool_spec(tool) for tool in toolset]
-    approval = Approval(interrupt_on or {}, [spec.name for spec in specs])
+    specs = tool_specs(toolset)
+    approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
     settings = Settings(
         specs=specs,
         runner=ToolRunner(
@@ -77,7 +77,7 @@ def given_plan_graph(
         max_concurrency=max_concurrency,
         max_observation_chars=1,
         deadline=None if deadline is None else seconds("deadline", deadline),
-        held=frozenset(spec.name for spec in specs if spec.waits_for_plan) | approval.tools,
+        held=frozenset(spec.name for spec in specs if spec.waits_for_plan or spec.called in approval.tools),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,

@@ -41,7 +41,7 @@ from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec, render_call
 from llmcompiler_graph.core.language.references import parse_template
 from llmcompiler_graph.models.observations import Images, has_images, shown
-from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord, task_from_record
+from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord, plan_name, task_from_record
 
 __all__ = (
     "PlanFormat",
@@ -443,7 +443,7 @@ def edit_notes(task: TaskRecord) -> list[str]:
         return []
     if not task_from_record(task).fans_out:
         return ["a human changed this call before it was made"]
-    calls = [(n, render_call(task["tool"], task["arguments"][n])) for n in edited]
+    calls = [(n, render_call(plan_name(task), task["arguments"][n])) for n in edited]
     return [f"a human changed the call of element {n} before it was made: {call}" for n, call in calls]
 
 
@@ -452,7 +452,7 @@ def _observation(task: TaskRecord, limit: int, images: Images) -> str:
     calls: list[Mapping[str, Any]] = task["arguments"]
     if len(calls) == 1 and "$" in call:
         arguments = ", ".join(f"{name}={shown(value, 200)}" for name, value in calls[0].items())
-        call = f"{task['index']}. {task['tool']}({arguments})"
+        call = f"{task['index']}. {plan_name(task)}({arguments})"
     if task["status"] == "done":
         return f"{call} = {shown(task['value'], limit, images)}"
     return _line(call, task["status"], task["value"], task["error"], limit)

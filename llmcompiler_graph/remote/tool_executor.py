@@ -82,7 +82,7 @@ def in_executor(tools: Sequence[BaseTool], specs: Iterable[ToolSpec], executor: 
         return list(tools)
     by_name = executor if isinstance(executor, Mapping) else {t.name: executor for t in tools if not has_async_side(t)}
     check_names("tool_executor", by_name, [tool.name for tool in tools])
-    repeatable = {spec.name for spec in specs if spec.repeatable or spec.idempotent}
+    repeatable = {spec.called for spec in specs if spec.repeatable or spec.idempotent}
     return [
         _moved(tool, by_name[tool.name], repeatable=tool.name in repeatable) if tool.name in by_name else tool
         for tool in tools

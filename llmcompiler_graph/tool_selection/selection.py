@@ -70,6 +70,7 @@ class ToolSelection:
         write: Callable[[Sequence[ToolSpec], Sequence[PlanExample]], SystemMessage],
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self._names = {tool.called: tool.name for tool in tools}
         self._examples = examples
         self._uses = [_tools_used(example) for example in examples or ()]
         self._questions = [example.question for example in examples or ()]
@@ -165,6 +166,7 @@ class ToolSelection:
                 name = found.name
             case _:
                 name = found
+        name = self._names.get(name, name)
         if name not in self._tools:
             msg = f"select_tools gave {found!r:.120}, which names no tool of this graph"
             raise ConfigurationError(msg)

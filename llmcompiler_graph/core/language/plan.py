@@ -189,8 +189,15 @@ class ToolSpec:
     """Whether its name says that it changes something, and no hint that a second call does no harm."""
     sees_state: bool = False
     """Whether it is given the graph's state besides its arguments: equal calls may then return different things."""
+    own_name: str = ""
+    """Its name everywhere else, if plans cannot write that."""
     validate: Callable[[str, JSON], str | None] | None = field(default=None, compare=False)
     """Checks a constant for a parameter the way the tool will: what is wrong with it, or `None`."""
+
+    @property
+    def called(self) -> str:
+        """Its name in messages, approvals and options."""
+        return self.own_name or self.name
 
     @property
     def has_effects(self) -> bool:
