@@ -110,8 +110,10 @@ class TaskResult(ObservationRecord, TimingRecord):
 
     tool_call_id: str
     """The id of the tool call."""
-    attached: list[Any]
-    """The messages and commands that the tool gave."""
+    messages: list[AnyMessage]
+    """The `ToolMessage` of the task, or of the call; empty if it was not made."""
+    commands: list[Any]
+    """The commands that the tool gave."""
     wanted: NotRequired[list[PendingApproval]]
     """The calls of a task that is `planned` because they wait for a human."""
     text: NotRequired[str]

@@ -19,13 +19,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphInterrupt
 from langgraph.func import entrypoint
 from langgraph.func import task as langgraph_task
-from langgraph.types import Command
 
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
@@ -177,6 +176,10 @@ def _in_background(run: _Run, record: TaskRecord) -> Callable[[], TaskResult]:
     return call
 
 
+def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
+    return cast("ToolMessage", result["messages"][0]) if result is not None else tool_message(record, None)
+
+
 class _Run:
     """The tasks of one plan while they run."""
 
@@ -297,9 +300,8 @@ class _Run:
             if record["status"] != "planned" and record["index"] not in known
         ]
         plan, earlier = self._plan_update(current, whole)
-        messages = [tool_message(record, result) for record, result in current if record["text"]]
-        attached = [given for _, result in current if result is not None for given in result["attached"]]
-        commands = [given for given in attached if isinstance(given, Command)]
+        messages = [_message(record, result) for record, result in current if record["text"]]
+        commands = [given for _, result in current if result is not None for given in result["commands"]]
         commands = in_plan_order(commands, self._settings.keys_of_one_value)
         told, commands = with_messages(messages, commands, earlier, turn_position(self._state))
         update = {

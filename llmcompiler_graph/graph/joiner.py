@@ -141,7 +141,7 @@ class Joiner:
                 plan = reply.draft.text
                 self._shared.inflight.hand_over(one, reply.draft)
             decided_after = state["messages"][-1].id
-            update |= {"decision": "replan", "decided_after": decided_after, "next_plan": plan}
+            update |= {"messages": [], "decision": "replan", "decided_after": decided_after, "next_plan": plan}
             return [update, *wrapped.commands] if wrapped and wrapped.commands else update
         answer = reply.answer(decision.answer or reply.refusal)
         if not answer.content:

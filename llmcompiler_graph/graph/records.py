@@ -54,13 +54,15 @@ def to_record(
         text: The task's line, if a human changed its one call.
     """
     timing = timing or Timing()
+    attached = _attached(observation.attachment) if observation else []
     record = TaskResult(
         tool_call_id=call_id,
         status=observation.status if observation else "planned",
         arguments=[storable(dict(given)) for given in arguments],
         value=observation.value if observation else None,
         error=observation.error if observation else "",
-        attached=_attached(observation.attachment) if observation else [],
+        messages=[given for given in attached if isinstance(given, ToolMessage)],
+        commands=[given for given in attached if isinstance(given, Command)],
         released=timing.released,
         started=timing.started,
         finished=timing.finished,
@@ -78,7 +80,9 @@ def from_record(record: ObservationRecord) -> Observation | None:
     if record["status"] == "planned":
         return None
     value: JSON = record["value"]
-    return Observation(record["status"], value, record["error"], attachment=record.get("attached"))
+    given = cast("dict[str, Any]", record)  # a task's record in the state has neither
+    attached = [*given.get("messages", ()), *given.get("commands", ())]
+    return Observation(record["status"], value, record["error"], attachment=attached or None)
 
 
 def timing_of(result: TaskResult) -> Timing:
@@ -135,7 +139,7 @@ def tool_message(task: TaskRecord, result: TaskResult | None) -> ToolMessage:
 
 
 def _tool_message(task: TaskRecord, result: TaskResult | None) -> ToolMessage:
-    given = [each for each in (result["attached"] if result else ()) if isinstance(each, ToolMessage)]
+    given = [message for message in (result["messages"] if result else ()) if isinstance(message, ToolMessage)]
     own = {"tool_call_id": task["tool_call_id"], "id": f"{task['tool_call_id']}_result"}
     if len(given) == 1 and task["status"] != "skipped":
         if given[0].tool_call_id == task["tool_call_id"]:

@@ -26,7 +26,7 @@ from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
-from llmcompiler_graph.graph.records import from_record, to_record
+from llmcompiler_graph.graph.records import finished, from_record, to_record, tool_message
 from llmcompiler_graph.graph.task_approval import TaskApproval, with_edit
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
@@ -103,7 +103,9 @@ class TaskBody:
         made = [edits.get(n, given) for n, given in enumerate(arguments)]
         timing = self._executor.timings[self._index]
         call_id = self._record["tool_call_id"]
-        return to_record(observation, made, timing, call_id=call_id, edited=edits, text=self.edited_text)
+        result = to_record(observation, made, timing, call_id=call_id, edited=edits, text=self.edited_text)
+        result["messages"] = [tool_message(finished(self._record, result), result)]
+        return result
 
     @property
     def edited_text(self) -> str:

@@ -136,7 +136,7 @@ def persisted(store: str) -> set[str]:
             done.add(f"{task['tool']}:{task['arguments'][0]['n']}")
     for _, _, value in held.pending_writes or []:
         if isinstance(value, dict) and value.get("status") == "done" and "arguments" in value:
-            done.add(f"{value['attached'][0].name}:{value['arguments'][0]['n']}")
+            done.add(f"{value['messages'][0].name}:{value['arguments'][0]['n']}")
     return done
 
 

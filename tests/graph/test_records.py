@@ -75,7 +75,7 @@ def test_a_fan_out_keeps_the_commands_of_its_calls_and_not_their_messages() -> N
         [Command(goto="end")],
     )
     record = to_record(Observation("done", [1, 2, 3, 4], attachment=attachments))
-    assert record["attached"] == [Command(update={"messages": [said], "seen": 1}), Command(goto="end")]
+    assert record["commands"] == [Command(update={"messages": [said], "seen": 1}), Command(goto="end")]
     assert tool_message(finished(TASK, record), record).content == "[1, 2, 3, 4]"
 
 

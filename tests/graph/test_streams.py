@@ -147,3 +147,14 @@ async def test_a_failed_answer_leaves_nothing_behind() -> None:
     with pytest.raises(ConnectionError, match="lost"):
         await collect(agent, sync=False, stream_mode="messages")
     assert asyncio.all_tasks() == before
+
+
+@both_ways
+async def test_every_update_has_messages(sync: bool) -> None:
+    """In `stream_mode="updates"`, each node and each task has `messages`; a task's are its `ToolMessage`."""
+    replies = ['1. search("A")\n2. search("$1[*]")\n3. join()', "Replan: more", '1. search("B")', REPLIES[1]]
+    parts = await collect(graph(*replies), sync=sync, stream_mode="updates")
+    updates = [(name, update["messages"]) for part in parts for name, update in part.items()]
+    assert {name for name, _ in updates} == {"planner", "search", "task_fetching_unit", "joiner"}
+    told = [messages[-1].type for name, messages in updates if name == "search"]
+    assert set(told) == {"tool"}
