@@ -230,17 +230,24 @@ class Calls:
             observations: Those of the finished tasks.
         """
         assert not self.arrived
-        for index, calls in self._of.items():
-            states = [self._states[call.id] for call in calls]
-            assert CallState.ARRIVED not in states
-            assert self._open[index] == sum(state not in _OVER for state in states)
-            unclaimed = [call.id for call in calls if self._states[call.id] in _FOR_A_CLAIM]
-            assert sorted(call.id for call in self._unclaimed.get(index, ())) == sorted(unclaimed)
-            if index in observations:
-                assert set(states) <= {CallState.RUNNING, *_OVER}, "a finished task's call waits"
-            else:
-                assert CallState.DROPPED not in states, "an unfinished task's call was dropped"
-                assert len(self._results.get(index, ())) == states.count(CallState.RETURNED) < len(states)
+        for index in self._of:
+            self._validate_task(index, finished=index in observations)
+        self._validate_sharing()
+
+    def _validate_task(self, index: int, *, finished: bool) -> None:
+        calls = self._of[index]
+        states = [self._states[call.id] for call in calls]
+        assert CallState.ARRIVED not in states
+        assert self._open[index] == sum(state not in _OVER for state in states)
+        unclaimed = {call.id for call in calls if self._states[call.id] in _FOR_A_CLAIM}
+        assert {call.id for call in self._unclaimed.get(index, ())} == unclaimed
+        if finished:
+            assert set(states) <= {CallState.RUNNING, *_OVER}, "a finished task's call waits"
+        else:
+            assert CallState.DROPPED not in states, "an unfinished task's call was dropped"
+            assert len(self._results.get(index, ())) == states.count(CallState.RETURNED) < len(states)
+
+    def _validate_sharing(self) -> None:
         served = {each.id: maker for maker, calls in self._served.items() for each in calls}
         for call, state in self._states.items():
             if state is CallState.SHARING:

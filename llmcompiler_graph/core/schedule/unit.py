@@ -371,18 +371,20 @@ class TaskFetchingUnit:
         self._waits.validate(unfinished, self.observations, in_turn)
         self._calls.validate(self.observations)
         self._heights.validate()
-        running = self._calls.in_state(CallState.RUNNING)
-        waiting = self._calls.in_state(CallState.READY)
-        self._slots.validate(
-            Counter(call.tool for call in running), {(call.index, call.element or 0) for call in waiting}
-        )
+        self._stalls.validate(self.waiting_for)
+        self._validate_slots()
         assert not self._unsettled
         for index in unfinished:
             released = bool(self._calls.of(index))
             assert released == self._waits.over(index), f"task {index} is released too early, or too late"
             assert released or not any(map(self._lost, self._waits.needs(index))), f"task {index} is to be skipped"
-        for call in (*running, *waiting):
-            assert call.tool not in self._held or call.index in self._claimed, f"{call.id} is held"
-        self._stalls.validate(self.waiting_for)
         for index in self._incomplete.difference(self.observations):
             assert self._calls.open(index) or index in self._stalls, f"task {index} waits for ever"
+
+    def _validate_slots(self) -> None:
+        running = self._calls.in_state(CallState.RUNNING)
+        waiting = self._calls.in_state(CallState.READY)
+        for call in (*running, *waiting):
+            assert call.tool not in self._held or call.index in self._claimed, f"{call.id} is held"
+        ids = {(call.index, call.element or 0) for call in waiting}
+        self._slots.validate(Counter(call.tool for call in running), ids)
