@@ -319,9 +319,9 @@ def storable(value: JSON) -> JSON:
         case int() if not -(2**63) <= value < 2**64:
             return str(value)
         case list():
-            return [storable(each) for each in value]
+            return [storable(element) for element in value]
         case dict():
-            return {str(storable(key)): storable(each) for key, each in value.items()}
+            return {str(storable(key)): storable(element) for key, element in value.items()}
         case _:
             return value
 

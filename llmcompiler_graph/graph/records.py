@@ -158,13 +158,13 @@ def _attached(attachment: object) -> list[Any]:
     """
     if not isinstance(attachment, tuple):
         return cast("list[Any]", attachment or [])
-    commands = [each for given in attachment for each in given or () if isinstance(each, Command)]
-    return [_without_message(each) for each in commands]
+    commands = [item for given in attachment for item in given or () if isinstance(item, Command)]
+    return [_without_message(command) for command in commands]
 
 
 def _without_message(given: Command[Any]) -> Command[Any]:
     """A command of one call of a task that fans out, without the call's `ToolMessage`: the task has one of its own."""
     if not isinstance(given.update, dict) or "messages" not in given.update:
         return given
-    messages = [each for each in given.update["messages"] if not isinstance(each, ToolMessage)]
+    messages = [message for message in given.update["messages"] if not isinstance(message, ToolMessage)]
     return replace(given, update={**given.update, "messages": messages})

@@ -150,9 +150,9 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     It has failed if one call has; the list then has `None` there. If all have, there is no list.
     """
     ordered = [results[element] for element in range(len(results))]
-    attachments = tuple(each.attachment for each in ordered)
-    failures = [(n, each.error) for n, each in enumerate(ordered) if each.status != "done"]
-    values = [each.value if each.status == "done" else None for each in ordered]
+    attachments = tuple(result.attachment for result in ordered)
+    failures = [(n, result.error) for n, result in enumerate(ordered) if result.status != "done"]
+    values = [result.value if result.status == "done" else None for result in ordered]
     if not failures:
         return Observation("done", values, attachment=attachments)
     n, error = failures[0]

@@ -1,18 +1,22 @@
-"""The calls of released tasks, and the state that each is in.
+"""The calls of released tasks, and the state of each call.
 
-    arrived ─┬─> parked ────── claimed ──> arrived        its tool is held and its task was not claimed
-             ├─> sharing ─┬─────────────> returned        an equal call is made; what it gives serves this one too
-             │            ├─────────────> abandoned       that one gives nothing
-             │            └─> parked | arrived            that one serves nobody any more
-             └─> ready ────> running ─┬─> returned        it waited for a slot; it is under way
-                                      ├─> abandoned       it gave nothing, and is not made again
-                                      └─> suspended ──> claimed ──> arrived
+    arrived ─┬─> parked ──> arrived                  waits until its task is claimed
+             │
+             ├─> sharing ─┬─> returned               waits for an equal call, whose result serves both
+             │            ├─> abandoned              the equal call gives no result
+             │            └─> parked | arrived       the equal call serves no other any more
+             │
+             └─> ready ──> running ─┬─> returned     waits for a slot, then is under way
+                                    ├─> abandoned    gave no result, and is not made again
+                                    └─> suspended    gave no result yet, and waits until its task is claimed again
+             ┌──────────────────────────────┘
+             └─> arrived
 
-    any that waits ──> dropped                            its task has ended otherwise
+    every state in which a call waits ──> dropped    its task has ended otherwise
 
-A call that arrives and equals one that has returned is served at once: `arrived ──> returned`. One that is running when
-its task ends otherwise goes on, and holds its slot until it is back. `TRANSITIONS` has all of this; no call takes a
-step that is not in it.
+A call that arrives after an equal call has returned is served at once: `arrived ──> returned`. A call that is running
+when its task ends otherwise goes on, and keeps its slot until it is back. `TRANSITIONS` holds all of this; no call
+takes a step that is not in it.
 
 May know: `passes`, `plan`.
 """
@@ -168,9 +172,9 @@ class Calls:
     def give(self, call: CallId, observation: Observation) -> list[CallId]:
         """Note what a call gave; return it and those it served."""
         served = self._unserved(call)
-        for each in served:
-            self.move(each, CallState.RETURNED)
-        given = [call, *(each.id for each in served)]
+        for other in served:
+            self.move(other, CallState.RETURNED)
+        given = [call, *(other.id for other in served)]
         for index, element in given:
             self._results.setdefault(index, {}).setdefault(element or 0, observation)
         return given
@@ -183,10 +187,10 @@ class Calls:
 
     def abandon(self, call: ReadyCall) -> list[int]:
         """A call and those it serves get no observation; return their tasks."""
-        sharing = [each for each in self._served.get(call.id, ()) if self._states[each.id] is CallState.SHARING]
-        for each in (call, *sharing):
-            self.move(each, CallState.ABANDONED)
-        return [call.index, *(each.index for each in sharing)]
+        sharing = [other for other in self._served.get(call.id, ()) if self._states[other.id] is CallState.SHARING]
+        for abandoned in (call, *sharing):
+            self.move(abandoned, CallState.ABANDONED)
+        return [call.index, *(other.index for other in sharing)]
 
     def disown(self, call: ReadyCall) -> list[ReadyCall]:
         """Let a call serve nobody any more; return those that waited for it."""
@@ -248,7 +252,7 @@ class Calls:
             assert len(self._results.get(index, ())) == states.count(CallState.RETURNED) < len(states)
 
     def _validate_sharing(self) -> None:
-        served = {each.id: maker for maker, calls in self._served.items() for each in calls}
+        served = {call.id: maker for maker, calls in self._served.items() for call in calls}
         for call, state in self._states.items():
             if state is CallState.SHARING:
                 assert self._states[served[call]] in {CallState.READY, CallState.RUNNING}, "nobody makes the call"
@@ -262,4 +266,4 @@ class Calls:
         return [call for calls in self._of.values() for call in calls if self._states[call.id] is state]
 
     def _unserved(self, call: CallId) -> list[ReadyCall]:
-        return [each for each in self._served.pop(call, ()) if self._states[each.id] in _FOR_ANOTHER]
+        return [other for other in self._served.pop(call, ()) if self._states[other.id] in _FOR_ANOTHER]

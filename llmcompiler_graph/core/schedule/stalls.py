@@ -45,8 +45,8 @@ class Stalls:
         if self._outdated:
             self._outdated = False
             before, self._causes = self._causes, {}
-            found = [each for cause in self._begun for each in self._spread(cause)]
-            return [each for each in found if each.index not in before]
+            found = [stalled for cause in self._begun for stalled in self._spread(cause)]
+            return [stalled for stalled in found if stalled.index not in before]
         other = next((n for n in others if n in self._causes), None)
         return [] if other is None else list(self._spread(index, self._causes[other]))
 
