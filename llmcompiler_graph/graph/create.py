@@ -31,12 +31,14 @@ from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
+from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
+from llmcompiler_graph.graph.hook_nodes import wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
 from llmcompiler_graph.graph.model_calls import ModelCalls
@@ -285,6 +287,11 @@ def create_llm_compiler(
     dialect = dialect_for(plan_format, specs)
     if not isinstance(planner_model, str):
         dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
+    if hooks.approving:
+        if interrupt_on:
+            msg = "interrupt_on and HumanInTheLoopMiddleware say the same: give one of them"
+            raise ConfigurationError(msg)
+        interrupt_on, interrupt_mode = hooks.interrupt_on(), hooks.interrupt_mode
     approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
     form = answer_form(response_format)
     schemas = graph_schemas(state_schema, form, hooks.state_schemas)
@@ -316,7 +323,7 @@ def create_llm_compiler(
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
-        held=_held(specs, approval, interrupt_before, interrupt_after),
+        held=_held(specs, approval, interrupt_before, interrupt_after, every=hooks.holds),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
@@ -349,7 +356,7 @@ def create_llm_compiler(
         calls=calls,
     )
     compiled = _wired(
-        schemas, context_schema, planner, Fetching(settings, shared), joiner, approves=bool(approval.tools)
+        schemas, context_schema, planner, Fetching(settings, shared), joiner, approves=bool(approval.tools), hooks=hooks
     ).compile(
         checkpointer=checkpointer,
         store=store,
@@ -375,6 +382,7 @@ def _wired(
     joiner: Joiner,
     *,
     approves: bool,
+    hooks: Hooks,
 ) -> StateGraph[Any, Any, Any, Any]:
     """Connect the three nodes; where a human approves calls, the task fetching unit may be run several times."""
     graph = StateGraph(
@@ -393,14 +401,20 @@ def _wired(
     add_node("planner", *_both_ways(planner.plan))
     add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
     add_node("joiner", *_both_ways(joiner.join))
-    graph.add_edge(START, "planner")
-    graph.add_edge("planner", "task_fetching_unit")
+    to_joiner = "joiner"
+    if hooks.nodes:
+        planner.turn_is_begun = True
+        add_node("turn", *_both_ways(planner.begin))
+        to_joiner = wire_hooks(graph, hooks, schemas.checked)
+    else:
+        graph.add_edge(START, "planner")
+        graph.add_edge("planner", "task_fetching_unit")
+        graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
     if approves:
-        leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": "joiner"}
+        leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
         graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
     else:
-        graph.add_edge("task_fetching_unit", "joiner")
-    graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
+        graph.add_edge("task_fetching_unit", to_joiner)
     return graph
 
 
@@ -419,14 +433,21 @@ def _check_pauses(what: str, given: object) -> None:
 
 
 def _held(
-    specs: Iterable[ToolSpec], approval: Approval, before: Iterable[str] | None, after: Iterable[str] | None
+    specs: Iterable[ToolSpec],
+    approval: Approval,
+    before: Iterable[str] | None,
+    after: Iterable[str] | None,
+    *,
+    every: bool,
 ) -> frozenset[str]:
     """The tools that are not called before the plan is complete.
 
     All of them, if runs pause between planning and fetching: who asks for that wants to see the plan first.
     """
     pauses = {"task_fetching_unit", "*"}.intersection(before or ()) or {"planner", "*"}.intersection(after or ())
-    return frozenset(spec.name for spec in specs if pauses or spec.waits_for_plan or spec.called in approval.tools)
+    return frozenset(
+        spec.name for spec in specs if every or pauses or spec.waits_for_plan or spec.called in approval.tools
+    )
 
 
 def _next(state: Any) -> str:  # an annotation would be a second schema beside the caller's

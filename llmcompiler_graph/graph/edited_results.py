@@ -1,4 +1,4 @@
-"""Results that were changed in the conversation, by `update_state` while a run was paused: the tasks then say the same.
+"""Results that were changed in the conversation, by `update_state` or by middleware: the tasks then say the same.
 
 A task's record notes what its `ToolMessage` said when its tool had returned. Where the message says something else now,
 that is what the task returned, for the joiner and for references of later plans.
@@ -16,7 +16,7 @@ from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, storable
 
-__all__ = ("noted", "with_edited_results")
+__all__ = ("noted", "settled", "with_edited_results")
 
 
 def noted(records: Iterable[TaskRecord], messages: Iterable[object]) -> list[TaskRecord]:
@@ -36,10 +36,27 @@ def with_edited_results(state: LLMCompilerState) -> LLMCompilerState:
     return {**state, "tasks": records} if changed else state
 
 
+def settled(state: LLMCompilerState) -> tuple[LLMCompilerState, frozenset[int]]:
+    """Settle tasks that have not run and that a message answers already; return their indices too."""
+    messages = {each.tool_call_id: each for each in state["messages"] if isinstance(each, ToolMessage)}
+    open_ = {r["index"] for r in state["tasks"] if r["status"] == "planned" and r["tool_call_id"] in messages}
+    if not open_:
+        return state, frozenset()
+    records = [
+        _as_told(record, messages[record["tool_call_id"]]) if record["index"] in open_ else record
+        for record in state["tasks"]
+    ]
+    return {**state, "tasks": records}, frozenset(open_)
+
+
 def _record(record: TaskRecord, message: AnyMessage | None) -> TaskRecord:
     noted_digest = record.get("message_digest")
     if noted_digest is None or not isinstance(message, ToolMessage) or _digest(message) == noted_digest:
         return record
+    return _as_told(record, message)
+
+
+def _as_told(record: TaskRecord, message: ToolMessage) -> TaskRecord:
     edited: TaskRecord = {**record, "message_digest": _digest(message)}
     if message.status == "error":
         return {**edited, "status": "failed", "value": None, "error": str(message.text)}

@@ -31,7 +31,7 @@ from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
-from llmcompiler_graph.graph.edited_results import noted
+from llmcompiler_graph.graph.edited_results import noted, settled
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.plan_message import with_edits
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
@@ -192,7 +192,8 @@ class _Run:
         revision = revised(settings, shared, state, sync=sync)
         self._revised = revision.update if revision else {}
         self._settings = settings
-        self._state = state = revision.state if revision else state
+        state, self._settled = settled(revision.state if revision else state)
+        self._state = state
         self._sync = sync
         self.loop = asyncio.get_running_loop()
         """Runs its tasks."""
@@ -205,7 +206,7 @@ class _Run:
         begun = shared.inflight.take_over(message and message.id)
         if revision is not None:
             begun = revision.executor
-        if isinstance(begun, Executor):
+        if isinstance(begun, Executor) and not self._settled:
             self.executor = begun
             begun.on_event = self._tell
         else:
@@ -300,7 +301,11 @@ class _Run:
             if record["status"] != "planned" and record["index"] not in known
         ]
         plan, earlier = self._plan_update(current, whole)
-        messages = [_message(record, result) for record, result in current if record["text"]]
+        messages = [
+            _message(record, result)
+            for record, result in current
+            if record["text"] and record["index"] not in self._settled
+        ]
         commands = [given for _, result in current if result is not None for given in result["commands"]]
         commands = in_plan_order(commands, self._settings.keys_of_one_value)
         told, commands = with_messages(messages, commands, earlier, turn_position(self._state))

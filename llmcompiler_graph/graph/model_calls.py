@@ -109,7 +109,7 @@ class ModelCalls:
             model=model,  # type: ignore[arg-type]
             messages=list(state["messages"]),
             system_message=system or None,
-            tools=[self.tools[spec.name] for spec in self.settings.shown(state)],
+            tools=[self.tools[spec.called] for spec in self.settings.shown(state)],
             state=state,  # type: ignore[arg-type]
             runtime=get_runtime(),
         )
@@ -120,7 +120,7 @@ class ModelCalls:
         Raises:
             ConfigurationError: One of them is none of the graph's.
         """
-        known = {spec.name: spec for spec in self.settings.specs}
+        known = {spec.called: spec for spec in self.settings.specs}
         wanted = [tool.name if isinstance(tool, BaseTool) else None for tool in request.tools]
         if unknown := [tool for tool, name in zip(request.tools, wanted, strict=True) if name not in known]:
             msg = (
@@ -202,7 +202,7 @@ class WrappedCall(WrappedModel):
         """Write the prompt for a request: that of the graph, if nothing was changed."""
         given = self.given
         messages: list[AnyMessage] = convert_to_messages(request.messages)  # type: ignore[assignment]
-        renamed = [spec.name for spec in specs] != [tool.name for tool in given.tools]  # type: ignore[union-attr]
+        renamed = [spec.called for spec in specs] != [tool.name for tool in given.tools]  # type: ignore[union-attr]
         system = None
         if renamed or request.system_message != given.system_message:
             system = self.calls.system(request.system_message, specs)

@@ -60,6 +60,8 @@ class Planner:
     ) -> None:
         self.graph: Any = None
         """The graph that the node is in, once it is made."""
+        self.turn_is_begun = False
+        """Whether a node before this one begins the turn."""
         self._settings = settings
         self._shared = shared
         self._model = model
@@ -68,13 +70,21 @@ class Planner:
         self._joiner = joiner
         self._calls = calls
 
+    async def begin(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+        """Say what a new question changes in the state before it is planned; nothing, for a replan."""
+        update = _turn(state)
+        if update and (answered := await with_answers(state, self.graph, sync=sync)) is not None:
+            update["messages"] = [RemoveMessage(REMOVE_ALL_MESSAGES), *answered]
+        return update
+
     async def plan(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
-        update, messages = _turn(state), list[BaseMessage]()
-        if not update:
+        update = {} if self.turn_is_begun else await self.begin(state, sync=sync)
+        messages: list[BaseMessage] = update.pop("messages", [])
+        if messages:
+            state = {**state, "messages": messages[1:]}  # type: ignore[typeddict-item]
+        elif not update:
             state = with_edited_results(state)
-        elif (answered := await with_answers(state, self.graph, sync=sync)) is not None:
-            state, messages = {**state, "messages": answered}, [RemoveMessage(REMOVE_ALL_MESSAGES), *answered]
         if self._joiner is not None:
             await self._joiner.aget()
         update |= await self._settings.select({**state, **update})  # type: ignore[typeddict-item]

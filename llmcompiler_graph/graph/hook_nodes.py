@@ -1,0 +1,132 @@
+"""Middleware's hooks as nodes, around the three nodes of the graph.
+
+    START → turn → before_agent… → before_model… → planner → after_model… → task_fetching_unit
+          → before_model… → joiner → after_model… ──finish──→ after_agent… → END
+                 ↑ (the planner's)        │
+                 └────────replan──────────┘
+
+A turn is begun by a node of its own: hooks may change the conversation between joiner and planner. A hook that says
+`jump_to="end"` leads to `after_agent`. As in `create_agent`, hooks `after_…` are called from the last to the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import get_runtime
+
+from llmcompiler_graph.concurrency.background import run_in_background
+from llmcompiler_graph.concurrency.threads import in_thread
+from llmcompiler_graph.graph.hooks import Hook, Hooks
+
+__all__ = ("wire_hooks",)
+
+
+def wire_hooks(graph: StateGraph[Any, Any, Any, Any], hooks: Hooks, read: Callable[[Any], Any]) -> str:
+    """Add the nodes of hooks, and the edges between them; return where the task fetching unit leads.
+
+    Args:
+        graph: It has the node `turn`, besides its three.
+        hooks: The hooks there are.
+        read: Reads the state before a hook is called.
+    """
+    wiring = _Wiring(graph, read)
+    after_agent = wiring.chain(hooks.after_agent, END, END)
+    joiner = wiring.chain(hooks.before_model, "joiner", after_agent, ".joiner")
+    planner = wiring.chain(hooks.before_model, "planner", after_agent)
+    fetching = wiring.chain(hooks.after_model, "task_fetching_unit", after_agent)
+    graph.add_edge(START, "turn")
+    graph.add_edge("turn", wiring.chain(hooks.before_agent, planner, after_agent))
+    leads: dict[str, str] = {"replan": planner, "finish": after_agent}
+    if hooks.after_model:
+        first = wiring.chain(hooks.after_model, leads, after_agent, ".joiner", see=_with_reply)
+        graph.add_edge("joiner", first)
+    else:
+        graph.add_conditional_edges("joiner", _next, {"replan": planner, "finish": after_agent})
+    graph.add_edge("planner", fetching)
+    return str(joiner)
+
+
+class _Wiring:
+    """Adds chains of hooks to a graph."""
+
+    def __init__(self, graph: StateGraph[Any, Any, Any, Any], read: Callable[[Any], Any]) -> None:
+        self._graph = graph
+        self._read = read
+
+    def chain(
+        self,
+        hooks: Sequence[Hook],
+        into: str | dict[str, str],
+        end: str,
+        suffix: str = "",
+        see: Callable[[Any], Any] = lambda state: state,
+    ) -> Any:
+        """Add hooks one after another; return the first node, or where they lead if there are none.
+
+        Args:
+            hooks: The hooks, in the order in which they are called.
+            into: Where they lead; by what the joiner decided, if it is a dictionary.
+            end: Where a hook leads that jumps to the end.
+            suffix: What tells the nodes' names from those of the same hooks elsewhere.
+            see: Makes the state that the hooks are shown.
+        """
+        if not hooks:
+            return into
+        names = [f"{hook.name}{suffix}" for hook in hooks]
+        for hook, name, following in zip(hooks, names, [*names[1:], into], strict=True):
+            self._graph.add_node(name, _node(hook, lambda state: see(self._read(state)), name))
+            self._lead(name, following, end, jumps=hook.may_end)
+        return names[0]
+
+    def _lead(self, name: str, following: str | dict[str, str], end: str, *, jumps: bool) -> None:
+        if isinstance(following, str) and not jumps:
+            self._graph.add_edge(name, following)
+            return
+        leads: dict[Hashable, str] = {"jump": end}
+        leads.update({"on": following} if isinstance(following, str) else following)
+
+        def lead(state: Any) -> str:
+            if jumps and state.get("jump_to") == "end":
+                return "jump"
+            return "on" if isinstance(following, str) else _next(state)
+
+        self._graph.add_conditional_edges(name, lead, leads)
+
+
+def _node(hook: Hook, see: Callable[[Any], Any], name: str) -> RunnableLambda[Any, Any]:
+    """Make a node of a hook that is synchronous, asynchronous, or both."""
+
+    def invoke(state: Any) -> Any:
+        if hook.call is not None:
+            return hook.call(see(state), get_runtime())
+        assert hook.acall is not None
+        return run_in_background(_awaited(hook.acall, see(state)))
+
+    async def ainvoke(state: Any) -> Any:
+        if hook.acall is not None:
+            return await hook.acall(see(state), get_runtime())
+        assert hook.call is not None
+        return await in_thread(name, hook.call, see(state), get_runtime())
+
+    return RunnableLambda(invoke, ainvoke, name=name)
+
+
+async def _awaited(call: Callable[..., Coroutine[Any, Any, Any]], state: Any) -> Any:
+    return await call(state, get_runtime())
+
+
+def _next(state: Any) -> str:
+    return str(state.get("decision", "finish"))
+
+
+def _with_reply(state: Any) -> Any:
+    """What hooks after the joiner see: the last message is its reply, also where it asks for another plan."""
+    if state.get("decision") != "replan":
+        return state
+    said = AIMessage(state["rounds"][-1]["reply"], name="joiner")
+    return {**state, "messages": [*state["messages"], said]}
