@@ -86,3 +86,12 @@ def test_the_commands_of_the_readme_are_single_lines() -> None:
     commands = blocks("README.md", "sh")
     assert len(commands) == 2
     assert all(command.count("\n") == 1 for command in commands)
+
+
+def test_the_tests_that_a_page_names_are_there() -> None:
+    """Each row of "What happens when" names a test that exists."""
+    page = (ROOT / "docs/what-happens-when.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) >= 20
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
+    assert missing == []
