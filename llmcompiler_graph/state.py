@@ -191,6 +191,8 @@ class Round(TypedDict):
     """The joiner's reply, as the model wrote it; empty until it has replied."""
     usage: dict[str, Any]
     """Tokens used, by `planner` and `joiner` (LangChain's `UsageMetadata`)."""
+    structured_error: NotRequired[str]
+    """Why there is no `structured_response`, if the answer could not be had in the form asked for."""
     think_tag: NotRequired[str]
     """What ended a thought that had begun in a prompt: replies of this turn are held back up to it from then on."""
 

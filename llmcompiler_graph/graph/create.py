@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from langchain_core.messages import SystemMessage
@@ -40,7 +41,7 @@ from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
 from llmcompiler_graph.graph.hook_nodes import wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
-from llmcompiler_graph.graph.joiner import Joiner, Strategy, answer_form
+from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
@@ -48,6 +49,7 @@ from llmcompiler_graph.models.constraints import Constrain, constraint_for
 from llmcompiler_graph.models.dialects import dialect_for
 from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local
 from llmcompiler_graph.models.prompts import PlanFormat, system_message
+from llmcompiler_graph.models.structured import Strategy, answer_form
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState, ResponseT
 from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
@@ -107,7 +109,7 @@ def create_llm_compiler(
     model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
-    response_format: type[ResponseT] | Strategy[ResponseT] | None = None,
+    response_format: type[ResponseT] | UnionType | Strategy[ResponseT] | None = None,
     state_schema: None = None,
     context_schema: type[ContextT] | None = None,
     **options: Unpack[_Options],
@@ -133,7 +135,7 @@ def create_llm_compiler(
     model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
-    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
+    response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
     state_schema: type[_StateT],  # extends `LLMCompilerState`
     context_schema: type[ContextT] | None = None,
     **options: Unpack[_Options],
@@ -145,7 +147,7 @@ def create_llm_compiler(
     model: ModelLike,
     tools: Sequence[BaseTool | Callable[..., Any]] | None = None,
     *,
-    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
+    response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
     state_schema: type[StateT],  # has only the caller's keys: no type has both these and the graph's
     context_schema: type[ContextT] | None = None,
     **options: Unpack[_Options],
@@ -178,7 +180,7 @@ def create_llm_compiler(
     interrupt_mode: InterruptMode = "batched",
     max_observation_chars: int = 4000,
     thinking_tags: Sequence[tuple[str, str]] = (),
-    response_format: type[Any] | Mapping[str, Any] | Strategy | None = None,
+    response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
     awrap_tool_call: AsyncToolCallWrapper | None = None,
@@ -247,9 +249,12 @@ def create_llm_compiler(
         thinking_tags: Pairs of tags between which models think in their replies, such as `("<mine>", "</mine>")`,
             besides those of all families (see `core.language.thinking`): what is between is neither plan nor answer.
             `("", "</think>")` where thoughts begin in the prompt: replies are then held back up to the tag.
-        response_format: A pydantic model, TypedDict or JSON Schema: the answer is also given in this form, as
-            `structured_response`, by one more model call. Of LangChain's `ToolStrategy` and `ProviderStrategy` the
-            `schema` is taken.
+        response_format: As in `create_agent`: a pydantic model, dataclass, TypedDict or JSON Schema of an object, a
+            union of them, or a `ToolStrategy` or `ProviderStrategy` of these. The answer is also given in this form, as
+            `structured_response`, by one more model call; a value that does not fit is asked for again. If none comes,
+            the answer stands, a warning says why, and so does the round's `structured_error`; only what a strategy's
+            `handle_errors` leaves out is raised. `tool_message_content` puts the call into the conversation, before
+            the answer.
         handle_tool_errors: As in `ToolNode`. `True` makes every exception an observation; `False` raises it. Wrappers
             see exceptions first, and this is about what comes out of them.
         wrap_tool_call: As in `ToolNode`; inside those of `middleware`.
@@ -294,7 +299,9 @@ def create_llm_compiler(
         interrupt_on, interrupt_mode = hooks.interrupt_on(), hooks.interrupt_mode
     approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
     form = answer_form(response_format)
-    schemas = graph_schemas(state_schema, form, hooks.state_schemas)
+    if form is not None and not isinstance(joiner_model, str):
+        form.check(joiner_model)
+    schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
     write = partial(
         system_message,
         system_prompt="" if system_prompt is None else system_prompt,

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Mapping
-from types import UnionType
-from typing import Any, Protocol
+from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.config import get_stream_writer
-from typing_extensions import TypeVar
 
-from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
 from llmcompiler_graph.graph.draft import Draft, referable
 from llmcompiler_graph.graph.edited_results import with_edited_results
-from llmcompiler_graph.graph.model_calls import ModelCalls, WrappedCall
+from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.reply import Reply
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
-from llmcompiler_graph.models.lazy import LazyModel
-from llmcompiler_graph.models.streaming import unstreamed_config
+from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.replies import WrappedModel
+from llmcompiler_graph.models.structured import AnswerForm, Ask, plainly
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
 
-__all__ = ("Joiner", "Strategy", "answer_form")
-
-ResponseT_co = TypeVar("ResponseT_co", covariant=True, default=Any)
+__all__ = ("Joiner",)
 
 _NOTHING = "(nothing)"  # some providers refuse empty messages
 _NOW = "Write the answer to the question now, from what is known."
@@ -37,29 +31,6 @@ _NOW_OR_REPLAN = "Finish with the answer, or replan."
 _NO_MORE_PLANS = f"No other plan is possible. {_NOW}"
 _EMPTY = "Your reply was empty."
 _REFUSED = "You refused to reply."
-_STRUCTURED = "Give the answer in the form asked for."
-
-
-class Strategy(Protocol[ResponseT_co]):
-    """How an answer gets its form, such as LangChain's `ToolStrategy` and `ProviderStrategy`."""
-
-    @property
-    def schema(self) -> type[ResponseT_co] | UnionType | dict[str, Any]:
-        """The form."""
-
-
-def answer_form(response_format: object) -> type[Any] | Mapping[str, Any] | None:
-    """Read what form an answer is to have; of a strategy its `schema`.
-
-    Raises:
-        ConfigurationError: It is no pydantic model, TypedDict or JSON Schema.
-    """
-    what, form = "response_format", response_format
-    if not isinstance(form, type | Mapping | None) and hasattr(form, "schema"):
-        what, form = f"the schema of response_format's {type(form).__name__}", form.schema
-    if not isinstance(form, type | Mapping | None):
-        raise refused(what, "one pydantic model, TypedDict or JSON Schema", form)
-    return form
 
 
 class Joiner:
@@ -71,7 +42,7 @@ class Joiner:
         model: The model that decides.
         constraint: What to hold the model to, if it takes a grammar.
         name: Whose the answer is: the name of its message.
-        form: The form of `structured_response`, if it is to give one: a pydantic model, TypedDict or JSON Schema.
+        form: The form of `structured_response`, if it is to give one.
         dialect: How the same model writes plans; plan text if not given.
         calls: What is around the model's calls.
     """
@@ -84,7 +55,7 @@ class Joiner:
         constraint: Constraint | None = None,
         *,
         name: str = "joiner",
-        form: type[Any] | Mapping[str, Any] | None = None,
+        form: AnswerForm | None = None,
         dialect: Dialect | None = None,
         calls: ModelCalls | None = None,
     ) -> None:
@@ -93,7 +64,7 @@ class Joiner:
         self._model = model
         self._constraint = constraint
         self._name = name
-        self._form: Any = form
+        self._form = form
         self._dialect = dialect or TextDialect()
         self._calls = calls
         self._tools = frozenset(spec.name for spec in settings.specs)
@@ -118,6 +89,37 @@ class Joiner:
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
         reply = Reply(self._name, self._model, self._tools, think_tag(rounds), begin_plan)
+        decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync)
+        one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
+        one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
+        update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
+        if state is not given:
+            update["tasks"] = state["tasks"]
+        if isinstance(decision, Finish):
+            ask = wrapped.formed(self._form) if wrapped and self._form else plainly(model, sync=sync)
+            update |= {"decision": "finish"} | await self._finish(decision, reply, model, prompt, one=one, ask=ask)
+        else:
+            plan = reply.draft.text if reply.draft is not None else ""
+            if reply.draft is None:
+                teller.replanning(decision.feedback or decision.thought)
+            else:
+                self._shared.inflight.hand_over(one, reply.draft)
+            decided_after = state["messages"][-1].id
+            update |= {"messages": [], "decision": "replan", "decided_after": decided_after, "next_plan": plan}
+        one["joining"] = Span(started=began, finished=now())
+        return [update, *wrapped.commands] if wrapped and wrapped.commands else update
+
+    async def _decide(
+        self,
+        state: LLMCompilerState,
+        reply: Reply,
+        asked: ChatModel | WrappedModel,
+        prompt: list[BaseMessage],
+        *,
+        last: bool,
+        sync: bool,
+    ) -> Finish | Replan:
+        """Let the model decide; it is asked once more if its reply cannot be taken."""
         decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
         last = last or self._overdue(state)
         if request := _asked_again(decision, reply, last=last):
@@ -127,33 +129,27 @@ class Joiner:
             decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
         if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none
             decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
-        one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
-        one["joining"] = Span(started=began, finished=now())
-        one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
-        update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
-        if state is not given:
-            update["tasks"] = state["tasks"]
-        if isinstance(decision, Replan):
-            plan = ""
-            if reply.draft is None:
-                teller.replanning(decision.feedback or decision.thought)
-            else:
-                plan = reply.draft.text
-                self._shared.inflight.hand_over(one, reply.draft)
-            decided_after = state["messages"][-1].id
-            update |= {"messages": [], "decision": "replan", "decided_after": decided_after, "next_plan": plan}
-            return [update, *wrapped.commands] if wrapped and wrapped.commands else update
-        answer = reply.answer(decision.answer or reply.refusal)
+        return decision
+
+    async def _finish(
+        self, decision: Finish, reply: Reply, model: ChatModel, prompt: list[BaseMessage], *, one: Round, ask: Ask
+    ) -> dict[str, Any]:
+        """Give the answer, also in the form asked for; note in the round what that took, return the state's update."""
+        text = decision.answer or reply.refusal
+        answer = reply.answer(text)
         if not answer.content:
             msg = f"the joiner's model said nothing, also when asked again ({reply.stopped_by}): the answer is empty"
             warnings.warn(msg, stacklevel=2)
-        await reply.answered(decision.answer or reply.refusal)
-        update |= {"decision": "finish", "messages": [answer]}
-        if self._form is not None:
-            update["structured_response"], used = await self._structured(wrapped or model, [*prompt, answer], sync=sync)
-            one["usage"] = _counted(one, add_usage(reply.usage, used) if used else reply.usage)
-            one["joining"] = Span(started=began, finished=now())
-        return [update, *wrapped.commands] if wrapped and wrapped.commands else update
+        await reply.answered(text)
+        if self._form is None:
+            return {"messages": [answer]}
+        written = [*prompt, AIMessage(answer.text or _NOTHING)]
+        formed = await self._form.ask(model, written, self._model, ask)
+        if formed.error:
+            one["structured_error"] = formed.error
+            warnings.warn(f"the answer has no structured response: {formed.error}", stacklevel=2)
+        one["usage"] = _counted(one, add_usage(reply.usage, formed.usage) if formed.usage else reply.usage)
+        return {"messages": [*formed.messages, answer], "structured_response": formed.value}
 
     def _overdue(self, state: LLMCompilerState) -> bool:
         return self._settings.time_left(state) == 0
@@ -187,23 +183,6 @@ class Joiner:
         final = [task["status"] == "done" or task["value"] is not None for task in tasks if task["index"] not in used]
         asked = self._settings.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
         return len(state["rounds"]) == 1 and bool(final) and not any(final) and not asked
-
-    async def _structured(
-        self, model: BaseChatModel | WrappedCall, prompt: list[BaseMessage], *, sync: bool
-    ) -> tuple[Any, UsageMetadata | None]:
-        """Ask for the answer in the form asked for; return it and the tokens that took."""
-        if isinstance(model, WrappedCall):
-            return await model.structured(self._form, [*prompt, HumanMessage(_STRUCTURED)])
-        structured = model.with_structured_output(self._form, include_raw=True)
-        config = unstreamed_config()
-        messages = [*prompt, HumanMessage(_STRUCTURED)]
-        if sync:
-            given: Any = await asyncio.to_thread(structured.invoke, messages, config)
-        else:
-            given = await structured.ainvoke(messages, config)
-        if given["parsing_error"] is not None:
-            raise given["parsing_error"]
-        return given["parsed"], given["raw"].usage_metadata
 
 
 def _asked_again(decision: Finish | Replan, reply: Reply, *, last: bool) -> str:

@@ -24,7 +24,6 @@ from langchain_core.messages import (
     convert_to_messages,
     message_chunk_to_message,
 )
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.tools import BaseTool
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
@@ -38,7 +37,7 @@ from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.models.answers import merged
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import Restart, WrappedModel, model_chunks
-from llmcompiler_graph.models.streaming import unstreamed_config
+from llmcompiler_graph.models.structured import AnswerForm, Ask, Way, invoked
 from llmcompiler_graph.state import LLMCompilerState
 
 if TYPE_CHECKING:
@@ -175,26 +174,22 @@ class WrappedCall(WrappedModel):
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def structured(self, form: Any, prompt: list[BaseMessage]) -> tuple[Any, UsageMetadata | None]:
-        """Ask for an answer in a form; return it, and the tokens that took."""
+    def formed(self, form: AnswerForm) -> Ask:
+        """Make what asks for an answer in a form."""
 
-        async def handler(request: ModelRequest[Any]) -> ModelResponse[Any]:
-            from langchain.agents.middleware import ModelResponse
+        async def ask(way: Way, prompt: list[BaseMessage]) -> tuple[AIMessage, Any]:
+            async def handler(request: ModelRequest[Any]) -> ModelResponse[Any]:
+                from langchain.agents.middleware import ModelResponse
 
-            model, config = request.model.with_structured_output(form, include_raw=True), unstreamed_config()
-            written = self.prompt(request, self.calls.specs(request), prompt)
-            if self.sync:
-                given: Any = await asyncio.to_thread(model.invoke, written, config)
-            else:
-                given = await model.ainvoke(written, config)
-            if given["parsing_error"] is not None:
-                raise given["parsing_error"]
-            return ModelResponse(result=[given["raw"]], structured_response=given["parsed"])
+                written = self.prompt(request, self.calls.specs(request), prompt)
+                return ModelResponse(result=[await invoked(way(request.model), written, sync=self.sync)])
 
-        request = self.given.override(response_format=form)
-        response, commands = await _composed(self.calls.wrappers, request, handler, sync=self.sync)
-        self.commands.extend(map(_checked, commands))
-        return response.structured_response, _said(response).usage_metadata
+            request = self.given.override(response_format=form.strategy)
+            response, commands = await _composed(self.calls.wrappers, request, handler, sync=self.sync)
+            self.commands.extend(map(_checked, commands))
+            return _said(response), response.structured_response
+
+        return ask
 
     def prompt(
         self, request: ModelRequest[Any], specs: Sequence[ToolSpec], prompt: list[BaseMessage]

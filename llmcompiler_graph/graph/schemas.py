@@ -10,6 +10,7 @@ The caller's keys may be marked as in `create_agent`: `OmitFromInput`, `OmitFrom
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import UnionType
 from typing import (
     Annotated,
     Any,
@@ -19,6 +20,7 @@ from typing import (
     Required,
     TypeGuard,
     TypeVar,
+    Union,
     cast,
     get_origin,
     get_type_hints,
@@ -51,7 +53,7 @@ class Schemas(NamedTuple):
 
 def graph_schemas(
     state_schema: type[Any] | None,
-    form: type[Any] | Mapping[str, Any] | None,
+    form: Any,
     more: Iterable[type[Any]] = (),
 ) -> Schemas:
     """Make the schemas of a graph.
@@ -72,7 +74,9 @@ def graph_schemas(
         theirs = _own_keys(f"middleware's {each.__name__}", get_origin(each) or each, state)
         own = {key: theirs[key] for key in theirs if key not in {"messages", _RESPONSE}} | own
     keys = {**state, **own}
-    if isinstance(form, type) and isinstance(_bare(keys[_RESPONSE]), TypeVar):
+    if (isinstance(form, type) or get_origin(form) in (Union, UnionType)) and isinstance(
+        _bare(keys[_RESPONSE]), TypeVar
+    ):
         keys[_RESPONSE] = NotRequired[form]  # checkpointers keep only types that the schema names
     if form is None:
         del returned[_RESPONSE]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -22,7 +21,7 @@ from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
-from llmcompiler_graph.models.lazy import ChatModel, innermost, with_tools
+from llmcompiler_graph.models.lazy import ChatModel, speaks_openai, with_tools
 from llmcompiler_graph.models.prompts import PlanFormat
 
 __all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "dialect_for", "function_schemas")
@@ -132,7 +131,7 @@ class ToolCallDialect:
 
     def bind_without_calling(self, model: ChatModel, tools: Iterable[ToolSpec]) -> ChatModel:
         """Bind the model to the same tools, but let it call none; only OpenAI's interface can surely say that."""
-        schemas = self._schemas(tools) if _speaks_openai(model) else []
+        schemas = self._schemas(tools) if speaks_openai(model) else []
         return with_tools(model, schemas, tool_choice="none") if schemas else model
 
     def _schemas(self, tools: Iterable[ToolSpec]) -> list[dict[str, Any]]:
@@ -144,15 +143,6 @@ class ToolCallDialect:
         return _ToolCallReader(
             ToolCallText(first, *self.numbered_by, names=self._names, parameters=self._parameters), self._parameters
         )
-
-
-def _speaks_openai(model: ChatModel) -> bool:
-    """Whether a model is of LangChain's class for OpenAI's interface, or of one made from it.
-
-    Its package takes most of a second to import; where there is such a model, somebody has done so.
-    """
-    openai = sys.modules.get("langchain_openai.chat_models.base")
-    return openai is not None and isinstance(innermost(model), openai.BaseChatOpenAI)
 
 
 class _ToolCallReader:

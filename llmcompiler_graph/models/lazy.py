@@ -9,6 +9,7 @@ A chat model may have LangChain's wrappers around it: `bind`, `with_config`, `wi
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -23,7 +24,16 @@ from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.thinking import THINKING_TAGS
 
-__all__ = ("ChatModel", "LazyModel", "ModelLike", "innermost", "is_local", "with_tools")
+__all__ = (
+    "ChatModel",
+    "LazyModel",
+    "ModelLike",
+    "has_structured_output",
+    "innermost",
+    "is_local",
+    "speaks_openai",
+    "with_tools",
+)
 
 ChatModel: TypeAlias = Runnable[LanguageModelInput, AIMessage]
 """A chat model, or one with wrappers around it, such as tools that are bound to it."""
@@ -53,6 +63,21 @@ def innermost(model: object) -> object:
                 model = model.runnable
             case _:
                 return model
+
+
+def speaks_openai(model: object) -> bool:
+    """Whether a model is of LangChain's class for OpenAI's interface, or of one made from it.
+
+    Its package takes most of a second to import; where there is such a model, somebody has done so.
+    """
+    openai = sys.modules.get("langchain_openai.chat_models.base")
+    return openai is not None and isinstance(innermost(model), openai.BaseChatOpenAI)
+
+
+def has_structured_output(model: object) -> bool:
+    """Whether a model's provider can hold replies to a JSON Schema."""
+    profile = getattr(innermost(model), "profile", None)
+    return speaks_openai(model) or bool(isinstance(profile, Mapping) and profile.get("structured_output"))
 
 
 def with_tools(model: Any, tools: Sequence[Mapping[str, Any]], **settings: Any) -> ChatModel:

@@ -11,7 +11,6 @@ import pytest
 from inline_snapshot import snapshot
 from langchain.agents import AgentState
 from langchain.agents.middleware.types import OmitFromInput, OmitFromOutput, PrivateStateAttr
-from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -162,11 +161,7 @@ class Other(BaseModel):
         ({"examples": [("?", "1. join()")]}, "example 1 must be a PlanExample, not "),
         (
             {"response_format": Answer | None},
-            r"response_format must be one pydantic model, TypedDict or JSON Schema, not .*Answer \| None",
-        ),
-        (
-            {"response_format": ToolStrategy(Answer | Other)},
-            r"schema of response_format's ToolStrategy must be one pydantic model, TypedDict or .*, not .* \| .*Other",
+            r"response_format must be a pydantic model, dataclass, TypedDict or .*, not .*Answer \| None",
         ),
         ({"interrupt_before": "planner"}, r"interrupt_before must be '\*' or a list of nodes, .*, not 'planner'"),
         ({"interrupt_after": ["tools"]}, r"'planner', 'task_fetching_unit', 'joiner', not \['tools'\]"),
