@@ -910,3 +910,34 @@ def test_the_state_of_a_turn_in_sqlite(tmp_path: Path) -> None:
     with SqliteSaver.from_conn_string(str(tmp_path / "db")) as saver:
         graph = create_llm_compiler(ScriptedModel(), [numbers], checkpointer=saver)
         assert graph.get_state(THREAD).values.items() >= final.items()
+
+
+@pytest.mark.parametrize(
+    ("returned", "text", "outcome"),
+    [
+        ({"height": 8611}, "$1.height", ("done", "8611")),
+        ({"height": 8611}, "it is $1.height m", ("done", "it is 8611 m")),
+        ('```json\n{"height": 8611}\n```', "$1.height", ("done", "8611")),
+        ({"height": 8611}, "$1.width", ("failed", "${1.width} leads nowhere")),
+        ("a mountain", "it is $1.height m", ("failed", "${1.height} leads nowhere")),
+        ("notes", "$1.txt", ("done", "notes.txt")),
+    ],
+)
+async def test_a_path_within_a_string(returned: Any, text: str, outcome: tuple[str, str]) -> None:
+    """A path within a string is followed whatever the tool says it returns; one that leads nowhere is a failed task."""
+
+    @tool
+    def get() -> dict[str, Any]:
+        """Get something."""
+        return returned  # type: ignore[no-any-return]
+
+    @tool
+    def say(text: str) -> str:
+        """Say something."""
+        return text
+
+    model = ScriptedModel([f'1. get()\n2. say("{text}")\n3. join()', "Finish: ok"])
+    final = await create_llm_compiler(model, [get, say]).ainvoke({"messages": [("user", "?")]})
+    _, said = final["tasks"]
+    assert said["status"] == outcome[0]
+    assert outcome[1] in (said["value"] if said["status"] == "done" else said["error"])

@@ -13,7 +13,6 @@ May know: `errors`, `expressions`, `plan`, `references`, `schema`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -29,19 +28,15 @@ from llmcompiler_graph.core.checking.schema import (
     describe,
     fit_text,
     fits,
-    has,
     mismatch,
 )
 from llmcompiler_graph.core.errors import Diagnostic, PlanCheckError
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
     JSON,
-    Path,
     Reference,
     Template,
     Value,
-    as_template,
-    parse_path,
     references,
     substitute,
 )
@@ -65,7 +60,6 @@ class _Complain(Protocol):
 _UNKNOWN = ToolSpec("")
 _LISTED = 20  # tools, in a hint
 _NUMBER: Schema = {"type": "number"}
-_KEY = re.compile(r"\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*)\]")
 
 
 class Checker:
@@ -151,8 +145,6 @@ class Checker:
         self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
     ) -> Value:
         """Check an argument against its parameter's schema; if it has references in it, element by element."""
-        if isinstance(value, Template):
-            value = self._typed_paths(value)
         refers = any(references(value))
         if isinstance(value, Reference | Template | str) and arithmetic(schema, tool.definitions):
             self._expression(name, value, tool, complain)
@@ -237,30 +229,6 @@ class Checker:
             hint = f"it has {fields}" if fields else f"it is {describe(schema, producer.definitions)}"
             complain("reference-path", f"{reference}: the observation of {producer.name!r} has no {missing}", hint)
             return producer, None
-
-    def _typed_paths(self, template: Template) -> str | Template | Reference:
-        """Read `"$1.height_m"` in a string as a path where task 1 is known to return such a field."""
-        parts: list[str | Reference] = []
-        for part in template.parts:
-            last = parts[-1] if parts else None
-            if isinstance(part, str) and isinstance(last, Reference) and not last.path:
-                path, end = self._known_path(last, part)
-                parts[-1] = Reference(last.index, path)
-                part = part[end:]  # noqa: PLW2901
-            parts.append(part)
-        return as_template(parts)
-
-    def _known_path(self, reference: Reference, text: str) -> tuple[Path, int]:
-        """The path a text begins with, as far as the observation is known to have it, and where it ends."""
-        producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
-        path: Path = ()
-        end = 0
-        while match := _KEY.match(text, end):
-            longer = (*path, *(parse_path(match[0]) or ()))
-            if not has(schema, longer, producer.definitions):
-                break
-            path, end = longer, match.end()
-        return path, end
 
 
 def _by_name(task: Task, tool: ToolSpec) -> dict[str, Value] | None:

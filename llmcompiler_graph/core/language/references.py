@@ -112,6 +112,9 @@ class ParsedTemplate(NamedTuple):
 BRACED_PATH = r"""(?:[^{}"'\\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*"""
 """What may stand between the index of a braced reference and its closing brace, as a regular expression."""
 
+PLAIN_PATH = r"""(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|\*|"[^"\\]*"|'[^'\\]*')\])*"""
+"""What may stand behind a reference without braces, as a regular expression."""
+
 IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
 """What needs no quotes as an argument's name or as a key in a path."""
 
@@ -120,7 +123,20 @@ _IN_STRING = re.compile(
     r"|\$\{\s*(?P<braced>[0-9]{1,9})(?P<path>" + BRACED_PATH + r")\}"
     r"|(?P<open>\$\{)(?=\s*[0-9])"
     r"|\$(?P<plain>[0-9]{1,9})(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"  # $1.50 and $1,000 are money
+    r"(?P<plain_path>" + PLAIN_PATH + r")"
 )
+_ENDINGS = frozenset(
+    (
+        *("ai", "app", "avi", "biz", "bmp", "c", "cc", "cfg", "co", "com", "conf", "cpp", "cs", "css", "csv"),
+        *("dat", "de", "dev", "doc", "docx", "edu", "eps", "eu", "exe", "fr", "gif", "go", "gov", "gz", "h"),
+        *("htm", "html", "ico", "info", "ini", "io", "ipynb", "it", "java", "jp", "jpeg", "jpg", "js", "json"),
+        *("jsonl", "jsx", "log", "md", "me", "mkv", "mov", "mp3", "mp4", "net", "odt", "ogg", "org", "parquet"),
+        *("pdf", "php", "png", "ppt", "pptx", "py", "rar", "rb", "rs", "rst", "rtf", "sh", "sql", "svg", "tar"),
+        *("tex", "tgz", "tif", "tiff", "toml", "ts", "tsv", "tsx", "txt", "uk", "us", "wav", "webm", "webp"),
+        *("xls", "xlsx", "xml", "yaml", "yml", "zip"),
+    )
+)
+"""What ends the names of files and hosts: `$1.txt` in a string is a file."""
 _KEY = re.compile(
     r"\s*(?:\.\s*(?:(?P<name>[^\W\d][\w-]*)|(?P<number>[0-9]{1,9}))"
     r"|\[\s*(?:(?P<position>-?[0-9]{1,9})|(?P<all>\*)"
@@ -184,7 +200,9 @@ def parse_template(
     for match in _IN_STRING.finditer(text):
         pieces.append(text[end : match.start()])
         end = match.end()
-        path = parse_path(match["path"] or "")
+        if match["plain_path"]:
+            end = match.start("plain_path") + _before_ending(match["plain_path"])
+        path = parse_path(match["path"] or (text[match.start("plain_path") : end] if match["plain_path"] else ""))
         written = int(match["braced"] or match["plain"] or 0)
         if match[0] == "$$":
             pieces.append("$")
@@ -194,7 +212,7 @@ def parse_template(
             pieces.append(Reference(rename(written), path))
         else:
             (unknown if match["braced"] else literal).append(written)
-            pieces.append(match[0])
+            pieces.append(text[match.start() : end])
     pieces.append(text[end:])
     return ParsedTemplate(as_template(pieces), tuple(literal), tuple(unknown), tuple(malformed))
 
@@ -216,6 +234,12 @@ def as_template(pieces: Iterable[str | Reference]) -> str | Reference | Template
             return only
         case _:
             return Template(tuple(parts))
+
+
+def _before_ending(path: str) -> int:
+    """Where in a path begins what rather ends the name of a file or host: `$1.a.txt` is `a` of task 1 and `.txt`."""
+    ending = (key.start() for key in _KEY.finditer(path) if (key["name"] or "").lower() in _ENDINGS)
+    return next(ending, len(path))
 
 
 def references(value: Value) -> Iterator[Reference]:
@@ -262,6 +286,8 @@ def select(observation: JSON, reference: Reference) -> JSON:
 
 
 def _children(value: JSON, key: str | int | _All, reference: Reference, done: Path) -> list[JSON]:
+    if not (isinstance(value, dict) and key in value):
+        value = _text_of_blocks(value, key)
     value, unread = _read(value)
     match key, value:
         case str(), dict() if key in value:
@@ -275,11 +301,41 @@ def _children(value: JSON, key: str | int | _All, reference: Reference, done: Pa
     raise ObservationPathError(msg)
 
 
+def _text_of_blocks(value: JSON, key: str | int | _All) -> JSON:
+    """The text in content blocks, if the key can only mean what that holds; any other value as it is.
+
+    A position means a block, unless there is but one.
+    """
+    blocks = value if isinstance(value, list) else [value]
+    texts = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
+    if (
+        not texts
+        or len(texts) < len(blocks)
+        or (not isinstance(key, str) and isinstance(value, list) and len(texts) > 1)
+    ):
+        return value
+    text = "".join(part for part in texts if isinstance(part, str))
+    inner, _ = _read(text)
+    return value if isinstance(inner, str) or (not isinstance(key, str) and isinstance(inner, dict)) else inner
+
+
+_FENCED = re.compile(r"^[ \t]*```[\w-]*[ \t]*\r?\n(?P<text>.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+
+
 def _read(value: JSON) -> tuple[JSON, str]:
-    """The JSON that a text holds, and why it could not be read if it looks like JSON; any other value as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+    """The JSON that a text holds, alone or in a code fence, and why it could not be read if it looks like JSON.
+
+    Any other value is given as it is.
+    """
+    if not isinstance(value, str):
+        return value, ""
+    text = value.strip("\ufeff \t\r\n")
+    if text[:1] not in ("{", "["):
+        fenced = [block["text"].strip() for block in islice(_FENCED.finditer(text), 2)] if "```" in text else []
+        text = fenced[0] if len(fenced) == 1 else ""
+    if text[:1] in ("{", "["):
         try:
-            return read_json(value), ""
+            return read_json(text), ""
         except json.JSONDecodeError:  # plain text after all
             return value, ""
         except ValueError as error:
@@ -311,15 +367,34 @@ def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
         case Reference():
             return select(observations[value.index], value)
         case Template(parts):
-            return "".join(
-                part if isinstance(part, str) else as_text(select(observations[part.index], part)) for part in parts
-            )
+            return "".join(_filled(parts, observations))
         case list():
             return [substitute(element, observations) for element in value]
         case dict():
             return {key: substitute(element, observations) for key, element in value.items()}
         case _:
             return value
+
+
+def _filled(parts: tuple[str | Reference, ...], observations: Mapping[int, JSON]) -> Iterator[str]:
+    """The parts of a string with observations in the place of references.
+
+    What stands behind a reference and could also end the name of a file, `$1.html`, is its path if it leads somewhere.
+    """
+    read = 0  # of the next text, as a path
+    for part, following in zip(parts, (*parts[1:], ""), strict=True):
+        if isinstance(part, str):
+            yield part[read:]
+            read = 0
+            continue
+        value = select(observations[part.index], part)
+        key = _KEY.match(following) if isinstance(following, str) and following.startswith(".") else None
+        if key and key["name"]:
+            holder = _text_of_blocks(value, key["name"])
+            holder = _read(holder)[0]
+            if isinstance(holder, dict) and key["name"] in holder:
+                value, read = holder[key["name"]], key.end()
+        yield as_text(value)
 
 
 def fan_out(

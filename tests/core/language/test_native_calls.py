@@ -108,7 +108,7 @@ def test_a_path_without_braces_is_one_if_it_stands_alone() -> None:
     assert arguments({"a": "$1.x[0]", "b": "$1.50", "c": "in $1.x"}) == {
         "a": Reference(1, ("x", 0)),
         "b": "$1.50",
-        "c": Template(("in ", Reference(1), ".x")),
+        "c": Template(("in ", Reference(1, ("x",)))),
     }
 
 

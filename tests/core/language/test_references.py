@@ -97,7 +97,18 @@ def test_a_path_reads_back_from_its_text(path: Path) -> None:
         ("${1}0", Template((Reference(1), "0"))),
         ("$1$2", Template((Reference(1), Reference(2)))),
         (" $1", Template((" ", Reference(1)))),
-        ("$1.items[0]", Template((Reference(1), ".items[0]"))),
+        ("$1.items[0]", Reference(1, ("items", 0))),
+        ("$1.items[0] m", Template((Reference(1, ("items", 0)), " m"))),
+        (
+            "in $1.a and $2['b c'][*].d.",
+            Template(("in ", Reference(1, ("a",)), " and ", Reference(2, ("b c", ALL, "d")), ".")),
+        ),
+        ("${1}.items", Template((Reference(1), ".items"))),
+        ("$1.txt", Template((Reference(1), ".txt"))),
+        ("$1.name.tar.gz", Template((Reference(1, ("name",)), ".tar.gz"))),
+        ("https://$1.com/x", Template(("https://", Reference(1), ".com/x"))),
+        ("$1.\nNext", Template((Reference(1), ".\nNext"))),
+        ("$1. Next", Template((Reference(1), ". Next"))),
         ("${1.items[0]}", Reference(1, ("items", 0))),
         ("$1.", Template((Reference(1), "."))),
         ("$1,00", Template((Reference(1), ",00"))),
@@ -360,3 +371,72 @@ def test_a_fan_out_needs_every_observation() -> None:
     """A fan-out with a reference to a missing observation is a `KeyError`."""
     with pytest.raises(KeyError):
         fan_out({"a": Reference(1, (ALL,)), "b": Reference(2)}, {1: [1]})
+
+
+def template(text: str) -> Value:
+    """A string with references to task 1, read."""
+    return parse_template(text, {1}.__contains__).value
+
+
+# -- text that holds JSON ----------------------------------------------------------------------------------------------
+
+HELD = {"height": 8611, "names": ["K2", "Chogori"]}
+TEXTS = {
+    "plain": json.dumps(HELD),
+    "with blanks": f"\n  {json.dumps(HELD, indent=2)}\n",
+    "with a byte order mark": "\ufeff" + json.dumps(HELD),
+    "fenced": f"```json\n{json.dumps(HELD)}\n```",
+    "fenced behind words": f"Here it is:\n\n```\n{json.dumps(HELD, indent=2)}\n```\nAnything else?",
+    "fenced with carriage returns": f"```json\r\n{json.dumps(HELD)}\r\n```\r\n",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("as_blocks", [False, True], ids=["text", "text blocks"])
+def test_paths_into_text_that_holds_json(text: str, as_blocks: bool) -> None:
+    """JSON in text is read by paths, alone or in a code fence, in a string or in a text block."""
+    observation: JSON = [{"type": "text", "text": text}] if as_blocks else text
+    assert select(observation, Reference(1, ("height",))) == 8611
+    assert select(observation, Reference(1, ("names", ALL))) == ["K2", "Chogori"]
+    assert substitute(template("$1.height m"), {1: observation}) == "8611 m"
+
+
+def test_paths_into_blocks() -> None:
+    """A position means a block where there are several, an element of the JSON in it where there is one."""
+    block: JSON = {"type": "text", "text": '[{"id": 7}]'}
+    assert select([block], Reference(1, (0, "id"))) == 7
+    assert select([block], Reference(1, (ALL, "id"))) == [7]
+    assert select([block, block], Reference(1, (1, "text"))) == '[{"id": 7}]'
+    assert select([block, block], Reference(1, (1, 0, "id"))) == 7
+    assert select([{"type": "text", "text": "K2"}], Reference(1, (0, "text"))) == "K2"
+    assert select([{"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}], Reference(1, ("a",))) == 1
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        "K2 is high.",
+        8611,
+        None,
+        {"a": 1},
+        [],
+        "```json\nno json\n```",
+        '```\n{"height": 1}\n```\n```\n{"height": 2}\n```',
+        [{"type": "text", "text": "K2"}],
+        [{"type": "text", "text": '{"height": 1}'}, {"type": "image", "url": "x"}],
+    ],
+)
+def test_a_path_that_leads_nowhere_is_an_error(observation: JSON) -> None:
+    """A path that an observation does not have is an error, within text too, and never text."""
+    for text in ("$1.height", "it is $1.height m", "${1.height}"):
+        with pytest.raises(ObservationPathError, match=r"\$\{1\.height\} leads nowhere"):
+            substitute(template(text), {1: observation})
+
+
+def test_what_ends_the_name_of_a_file() -> None:
+    """`.txt` and its like are text behind an observation, unless it has a field of that name."""
+    assert substitute(template("$1.txt"), {1: "notes"}) == "notes.txt"
+    assert substitute(template("https://$1.com/x"), {1: "k2"}) == "https://k2.com/x"
+    assert substitute(template("$1.html"), {1: {"html": "<b>K2</b>"}}) == "<b>K2</b>"
+    assert substitute(template("$1.a.html!"), {1: {"a": '{"html": "<b>"}'}}) == "<b>!"
+    assert substitute(template("${1}.html"), {1: "<b>"}) == "<b>.html"
