@@ -955,6 +955,40 @@ def test_what_is_restored_serves_those_that_were_stalled_with_it(abcde: tuple[in
     unit.validate()
 
 
+def test_who_makes_a_call_itself_waits_for_a_stalled_task_no_more(abcde: tuple[int, ...]) -> None:
+    """`a[0 raised, 1 ≡ b], a[1] suspended`: b makes its call; what comes to wait for b is not stalled."""
+    a, b, c, d, _ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(c, done(["x", "y"]))
+    add_all(unit, [task(a, tool="read", q=Reference(c, (ALL,))), task(b, tool="read", q="y")])
+    assert unit.raised(a, 0) == [Stalled(a, a), Stalled(b, a)]
+    assert unit.suspended(a, 1) == []
+    assert unit.claim(b) == [start(b, q="y")]
+    assert unit.add(task(d, b)) == []
+    unit.validate()
+
+
+def test_a_call_that_comes_to_share_an_abandoned_one_is_over(abcde: tuple[int, ...]) -> None:
+    """`a[0 running, 1 abandoned] ≡ b[0 asks, 1]`: b is stalled once it has asked: it waits for no call of its own."""
+    a, b, c, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    unit.restore(c, done(["x", "y"]))
+    unit.add(task(a, tool="read", q=Reference(c, (ALL,))))
+    assert unit.abandoned(a, 1) == []
+    unit.restore(c + 1000, done(["z", "y"]))
+    unit.add(task(b, tool="read", q=Reference(c + 1000, (ALL,))))
+    unit.validate()
+    assert unit.abandoned(b, 0) == [Stalled(b, b)]
+
+
+def test_no_time_is_left_for_the_task_that_makes_a_call(abcde: tuple[int, ...]) -> None:
+    """`a (running) ≡ b, no time left for a`: b makes the call itself."""
+    a, b, *_ = abcde
+    unit = TaskFetchingUnit(TOOLS)
+    add_all(unit, [task(a, tool="read"), task(b, tool="read")])
+    assert unit.expire({a: "late"}) == [Finished(a, failed("late")), start(b)]
+
+
 def test_the_end_of_a_stalled_task_leaves_the_others_stalled(abcde: tuple[int, ...]) -> None:
     """`a (raised) → b, b rejected`: what comes to wait for a is stalled all the same."""
     a, b, c, *_ = abcde
