@@ -19,6 +19,7 @@ from pydantic import PrivateAttr
 
 from llmcompiler_graph.models.local.catalog import DEFAULT_MODEL
 from llmcompiler_graph.models.local.server import LocalServer, require_runtime, start_server
+from llmcompiler_graph.models.local.template_tokens import with_plain_contents
 from llmcompiler_graph.models.local.weights import find_weights
 
 __all__ = ("local_chat_model",)
@@ -50,6 +51,10 @@ class _LocalChat(ChatOpenAI):
                 client.base_url, client.api_key = server.base_url, server.api_key.get_secret_value()
             self.openai_api_base, self.openai_api_key = server.base_url, server.api_key
             self._server = server  # last: from now on other threads ask at once
+
+    def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._get_request_payload(*args, **kwargs)
+        return {**payload, "messages": with_plain_contents(payload["messages"])}
 
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
