@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import io
-import json
 import os
 import sys
 import threading
@@ -176,7 +175,9 @@ def ask(
             )
         )
         if as_json:
-            typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+            from llmcompiler_graph.cli.progress import printable_json
+
+            typer.echo(printable_json(report))
 
 
 @app.command()
@@ -192,11 +193,11 @@ def plan(question: Question, *, model: Model = "local", tools: Tools = None, deb
     with _reported(debug):
         agent.fetch_weights(model)
         text, made, diagnostics = _run(agent.plan(question, model, loaded))
-    typer.echo(str(made))
+    typer.echo("\n".join(map(printable, str(made).split("\n"))))
     lines = text.split("\n")
     for diagnostic in diagnostics:
         quoted = printable(lines[diagnostic.line - 1].strip())
-        typer.echo(f"{diagnostic}\n    {quoted}".rstrip(), err=True)
+        typer.echo(f"{printable(str(diagnostic))}\n    {quoted}".rstrip(), err=True)
     raise typer.Exit(1 if diagnostics else 0)
 
 
@@ -273,7 +274,7 @@ def _reported(debug: bool) -> Iterator[None]:
         from llmcompiler_graph.cli.progress import printable
 
         if debug:
-            traceback.print_exc()
+            typer.echo("\n".join(map(printable, traceback.format_exc().splitlines())), err=True)
         kind = "" if isinstance(error, LLMCompilerError) else f"{type(error).__name__}: "
         typer.echo("\n".join(map(printable, f"error: {kind}{error}".splitlines())), err=True)
         raise typer.Exit(1) from error

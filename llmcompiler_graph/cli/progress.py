@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from llmcompiler_graph.state import TaskEvent
 
-__all__ = ("Axis", "Line", "Section", "Turn", "printable", "seconds", "timeline")
+__all__ = ("Axis", "Line", "Section", "Turn", "printable", "printable_json", "seconds", "timeline")
 
 Status: TypeAlias = Literal["planned", "released", "started", "done", "failed", "skipped"]
 
@@ -126,7 +126,7 @@ class Turn:
         if moment == "repairing":
             self._note(at, "repair", printable(event.get("error", "")))
             return
-        index, text = event["index"], event.get("text", "").partition(" ")[2]
+        index, text = event["index"], printable(event.get("text", "").partition(" ")[2])
         task = self.tasks().get(index)
         if task is None or moment == "planned":  # a line that could not be read fails without being planned
             task = section.tasks[index] = Line(text or "(unreadable)", index, planned=at)
@@ -220,6 +220,25 @@ def seconds(moment: float | None) -> str:
 def printable(text: str) -> str:
     """Write text on one line, control characters visible: what tools return must not steer the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable_json(value: Any) -> str:
+    """Write a value as JSON text of several lines, without `NaN` and without characters that are not seen."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _finite(value: Any) -> Any:
+    """A value with `null` for numbers that JSON does not have."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case list():
+            return [_finite(each) for each in value]
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _json(value: Any) -> str:

@@ -141,7 +141,7 @@ def _options(given: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(msg, param_hint="--option")
         try:
             options[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[key] = value
     return options
 

@@ -219,7 +219,7 @@ def json_of(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{str(path)!r} is not JSON: {error}"
         raise DataError(msg) from error
 
@@ -234,7 +234,7 @@ def json_lines_of(path: Path) -> list[Any]:
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
             found += [json.loads(line)] if line.strip() else []
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"{str(path)!r}, line {number}, is not JSON: {error}"
             raise DataError(msg) from error
     return found

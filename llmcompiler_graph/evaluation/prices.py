@@ -89,6 +89,6 @@ def read_prices(path: Path) -> dict[str, Price]:
         for price in own.values():
             sum((price.input, price.output, price.cached or 0))  # numbers, all of them
         return {**PRICES, **own}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         msg = f"{str(path)!r} is not a price table, {{model: {{input, output, cached, date, source}}}}: {error}"
         raise DataError(msg) from error

@@ -250,6 +250,6 @@ class Record:
             values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
             known = {each.name for each in fields(cls)}
             return cls(**{name: value for name, value in values.items() if name in known})
-        except (ValueError, AttributeError, TypeError) as error:
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
             msg = f"not a record: {error}"
             raise ValueError(msg) from error

@@ -26,6 +26,7 @@ from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
 from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 
+from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.schedule.executor import Executor
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
@@ -49,12 +50,16 @@ def revised(settings: Settings, shared: Shared, state: LLMCompilerState, *, sync
     """Read the plan again if it was changed since the planner wrote it; call it first thing in the node.
 
     Raises:
+        ConfigurationError: It is no text.
         GraphInterrupt: It cannot be used as it is, and the human has not said what to do.
     """
     number = len(state["rounds"]) - 1
     earlier = [record for record in state["tasks"] if record["round"] < number]
     mine = [record for record in state["tasks"] if record["round"] == number]
-    text: str = state.get("plan_text", "")
+    text: object = state.get("plan_text") or ""
+    if not isinstance(text, str):
+        msg = f"plan_text in the state must be the text of a plan, not {type(text).__name__}: {text!r:.80}"
+        raise ConfigurationError(msg)
     if not text or text.strip() == plan_text(mine):
         return None
     # a node that is run again must find the same ids: they are those of the plan it replaces
@@ -102,4 +107,4 @@ def _read(text: str, make: Callable[[], Draft]) -> Draft:
         answer = interrupt({"plan_text": text, "diagnostics": told, "error": error})
         if answer is True:
             return draft
-        text = answer.get("plan_text", text) if isinstance(answer, dict) else str(answer)
+        text = str(answer.get("plan_text", text) if isinstance(answer, dict) else answer)

@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.models.lazy import innermost
 
 __all__ = ("Images", "has_images", "shown", "takes_images", "without_images")
@@ -65,9 +65,9 @@ def shown(value: Any, limit: int, images: Images | None = None) -> str:
         limit: How many characters of text are shown.
         images: Takes the images that are to be shown; `None` to only name them.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    text = write_json(value)
     if '"type": "' in text or _LONG.search(text):
-        text = json.dumps(_named(value, images or Images(0)), ensure_ascii=False)
+        text = write_json(_named(value, images or Images(0)))
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… [cut: {limit} of {len(text)} characters]"

@@ -39,7 +39,7 @@ from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.examples import PlanExample, shown_tasks
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec, render_call
-from llmcompiler_graph.core.language.references import parse_template
+from llmcompiler_graph.core.language.references import joined_surrogates, parse_template
 from llmcompiler_graph.models.observations import Images, has_images, shown
 from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, Round, TaskRecord, plan_name, task_from_record
 
@@ -51,6 +51,7 @@ __all__ = (
     "plan_or_join",
     "question_position",
     "repair_request",
+    "sendable",
     "signature",
     "system_message",
     "turn_position",
@@ -264,7 +265,34 @@ def conversation(
             prompt.append(AIMessage(round_["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
         prompt.append(HumanMessage(_go_on(following, plan_format, question.text, more.get(len(rounds), ""))))
-    return prompt
+    return [sendable(message) for message in prompt]
+
+
+_LINE_ENDS = dict.fromkeys(map(ord, "\x85\u2028\u2029"), "\n")
+_AS_WRITTEN = {ord("\x85"): "\\x85", ord("\u2028"): "\\u2028", ord("\u2029"): "\\u2029"}
+
+
+def sendable(message: BaseMessage) -> BaseMessage:
+    """A message as providers take it, and as one sees it: without halves of characters and line ends that are none.
+
+    Of what people wrote these ends become line breaks, in what models wrote they are escaped: there a line is a call.
+    """
+    ends = _AS_WRITTEN if isinstance(message, AIMessage) else _LINE_ENDS
+
+    def cleaned(text: str) -> str:
+        return text if text.isascii() else joined_surrogates(text).translate(ends)
+
+    given = message.content
+    if isinstance(given, str):
+        content: Any = cleaned(given)
+    else:
+        content = [
+            {**block, "text": cleaned(block["text"])}
+            if isinstance(block, dict) and isinstance(block.get("text"), str)
+            else block
+            for block in given
+        ]
+    return message if content == given else message.model_copy(update={"content": content})
 
 
 def _decide(following: int, *, fused: bool) -> str:
@@ -352,7 +380,7 @@ def _earlier(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
 def _bare(answer: AIMessage) -> AIMessage:
     """The text of an answer, without what its provider added to it, and without a name that providers refuse."""
     name = answer.name if re.fullmatch(r"[^\s<|\\/>]+", answer.name or "") else None
-    return AIMessage(answer.text, name=name)
+    return AIMessage(joined_surrogates(answer.text), name=name)
 
 
 def _call(call: ToolCall) -> str:

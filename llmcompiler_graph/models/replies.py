@@ -17,9 +17,11 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.retry import RunnableRetry
 
 from llmcompiler_graph.concurrency.background import iterate_in_thread
+from llmcompiler_graph.core.language.references import joined_surrogates
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
 from llmcompiler_graph.models.observations import takes_images, without_images
+from llmcompiler_graph.models.prompts import sendable
 from llmcompiler_graph.models.streaming import unstreamed_config
 
 __all__ = ("ReplyPiece", "Restart", "WrappedModel", "model_chunks", "reply_stream", "visible_text")
@@ -68,19 +70,33 @@ async def visible_text(
         thinking_tags: What stands before and after a thought.
         answers: Whether it is the joiner's reply.
     """
-    reply = WithoutThinking(thinking_tags, answers=answers)
+    reply, pieces = WithoutThinking(thinking_tags, answers=answers), _Pieces()
     async with aclosing(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             if isinstance(chunk, Restart):
-                reply = WithoutThinking(thinking_tags, answers=answers)
+                reply, pieces = WithoutThinking(thinking_tags, answers=answers), _Pieces()
                 yield ReplyPiece(chunk, None, restart=True)
                 continue
-            text = reply.feed(chunk.text)
+            text = reply.feed(pieces.cleaned(chunk.text))
             message = chunk if text == chunk.text else chunk.model_copy(update={"content": text})
             yield ReplyPiece(message, chunk, unopened=reply.unopened)
     rest = reply.close()
     if rest or reply.unopened is not None:
         yield ReplyPiece(AIMessageChunk(content=rest), None, unopened=reply.unopened)
+
+
+class _Pieces:
+    """Joins halves of characters that come in two pieces; no half alone, and no NUL, is any model's word."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def cleaned(self, text: str) -> str:
+        if self._half or not text.isascii() or "\0" in text:
+            text = (self._half + text).replace("\0", "\ufffd")
+            self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+            text = joined_surrogates(text.removesuffix(self._half) if self._half else text)
+        return text
 
 
 async def reply_stream(
@@ -125,6 +141,7 @@ async def model_chunks(
     if own and "extra_body" in grammar:  # what the call says would replace what the model's maker said
         grammar = {**grammar, "extra_body": {**own, **grammar["extra_body"]}}
 
+    prompt = [sendable(message) for message in prompt]
     if not takes_images(model):
         prompt = without_images(prompt)
 

@@ -505,6 +505,63 @@ def test_dumb_terminal_gets_plain_lines() -> None:
     assert re.search(r"\+\d\.\d\ds start    1\. lookup", written)
 
 
+STEERING = "\x1b[2J\x9b31m\x07\u202e\x7f"
+
+
+def steers(written: str) -> bool:
+    """Whether text has characters that a terminal obeys, besides those of the live view."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "").replace("\n", "").replace("\t", "")
+    return "\x1b[2J" in written or any(not each.isprintable() for each in text)
+
+
+STEERING_PLANS = [
+    f'Thought: {STEERING}\n1. lookup("K2")\n2. join()',
+    f'1. lookup("{STEERING}")\n2. lookup("$1")\n3. join()',
+    f"1. look{STEERING}up()\n2. {STEERING}\n3. lookup({STEERING})",
+    f'1. calculate("1 +{STEERING} 1")\n2. calculate(wat="{STEERING}")',
+    f'1. lookup("K2", {{"{STEERING}": 1}})',
+]
+REPLAN = f"Thought: {STEERING}\nReplan: {STEERING}"
+
+
+@pytest.mark.parametrize("command", ["plan", "ask"])
+@pytest.mark.parametrize("plan", STEERING_PLANS)
+def test_a_plan_cannot_steer_what_reads_lines(plan: str, command: str) -> None:
+    """Escape codes in thoughts, calls, diagnostics, repairs, observations and errors are shown, not obeyed."""
+    with ScriptedServer([plan, plan, REPLAN, plan, plan, f"Finish: {STEERING}"]) as server:
+        outcome = run(server, command, *MODEL, f"a{STEERING}?")
+    written = outcome.err + (outcome.out if command == "plan" else "")
+    assert written
+    assert not steers(written)
+
+
+@pytest.mark.parametrize("command", ["plan", "ask"])
+def test_a_plan_cannot_steer_the_terminal(command: str) -> None:
+    """Nor are they in the live view, or on a terminal that shows a plan."""
+    plan = f'Thought: {STEERING}\n1. lookup("{STEERING}")\n2. lookup("$1")\n3. calculate(wat="{STEERING}")\n{STEERING}'
+    with ScriptedServer([plan, plan, REPLAN, plan, plan, f"Finish: {STEERING}"]) as server:
+        arguments = [*COMMAND, command, *MODEL, f"a{STEERING}?"]
+        _, written = on_a_terminal(arguments, environment(server, {"TERM": "xterm"}))
+    assert written
+    assert not steers(written)
+
+
+def test_json_is_json(tool_module: str) -> None:
+    """`--json` has no `NaN` and no `Infinity`, which JSON has not, nor characters that steer a terminal."""
+    odd = "[float('nan'), float('inf'), -float('inf'), 1.5, '\\x9b\\u2028é😀']"
+    Path("own_tools.py").write_text(f"def odd() -> list:\n    '''Odd.'''\n    return {odd}\n")
+    with ScriptedServer(["1. odd()\n2. join()", f"Finish: {STEERING}é"]) as server:
+        outcome = run(server, "ask", *MODEL, "--json", "--tools", f"{tool_module}:odd", "?")
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    report = json.loads(outcome.out, parse_constant=refuse)
+    assert report["tasks"][0]["value"] == [None, None, None, 1.5, "\x9b\u2028é😀"]
+    assert "é😀" in outcome.out
+    assert not steers(outcome.out)
+
+
 def test_answer_cannot_steer_the_terminal() -> None:
     """Escape codes in an answer are shown, not obeyed; in a pipe it is left as it is."""
     with ScriptedServer(["1. join()", "Finish: a\x1b[31mb\n\tc"] * 2) as server:

@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
-from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -136,6 +136,20 @@ async def test_a_mistake_can_be_changed_in_the_state() -> None:
     await bench.change('1. look("c")')
     final = await bench.run(None)
     assert values(final) == ["saw c"]
+
+
+@both_ways
+@pytest.mark.parametrize("given", [5, ["1. join()"], {"plan": 1}, True])
+async def test_a_plan_that_is_no_text(given: Any, sync: bool) -> None:
+    """What is no text is refused by name; nothing has run, and the thread goes on once it is text again."""
+    bench = Bench(PLAN, "Finish: done")
+    await bench.run(QUESTION, sync=sync)
+    await bench.change(given)
+    with pytest.raises(ConfigurationError, match="plan_text in the state must be the text of a plan, not"):
+        await bench.run(None, sync=sync)
+    assert bench.ran == {}
+    await bench.change('1. look("b")')
+    assert values(await bench.run(None, sync=sync)) == ["saw b"]
 
 
 async def test_a_mistake_can_be_let_stand() -> None:

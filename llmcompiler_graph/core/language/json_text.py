@@ -12,9 +12,10 @@ May know: nothing else of the package.
 from __future__ import annotations
 
 import json
+import re
 from typing import TypeAlias
 
-__all__ = ("JSON", "MAX_DEPTH", "is_too_deep", "read_json")
+__all__ = ("JSON", "MAX_DEPTH", "is_too_deep", "read_json", "write_json")
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """A JSON value: what observations and resolved arguments are."""
@@ -44,6 +45,19 @@ def read_json(text: str, *, strict: bool = True) -> JSON:
         msg = f"JSON nested more than {MAX_DEPTH} deep"
         raise ValueError(msg)
     return value
+
+
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def write_json(value: JSON) -> str:
+    r"""Write a value as JSON text on one line, in whatever way lines are told: no character in it ends one.
+
+    >>> print(write_json("café\u2028\x85"))
+    "café\u2028\u0085"
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() and "\x7f" not in text else _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def is_too_deep(value: JSON) -> bool:

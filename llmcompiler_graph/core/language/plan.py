@@ -13,17 +13,17 @@
 >>> plan.tasks[2].dependencies
 (1, 2)
 
-May know: `mermaid`, `references`.
+May know: `json_text`, `mermaid`, `references`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Literal, TypeAlias
 
+from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.mermaid import Arrow, Box, flowchart
 from llmcompiler_graph.core.language.references import IDENTIFIER, JSON, Reference, Template, Value, references
 
@@ -144,6 +144,9 @@ class Observation:
     """What the tool raised, if the caller that ran it noted that."""
 
 
+_KEPT = 10_000  # characters of the values that the error of a fan-out tells
+
+
 def gathered(results: Mapping[int, Observation]) -> Observation:
     """Make the observation of a task that fanned out, of those of its calls by element: the list, in order.
 
@@ -156,7 +159,8 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     if not failures:
         return Observation("done", values, attachment=attachments)
     n, error = failures[0]
-    kept = json.dumps(values, ensure_ascii=False)
+    kept = write_json(values)
+    kept = f"{kept[:_KEPT]}… [cut: {_KEPT} of {len(kept)} characters]" if len(kept) > _KEPT else kept
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
     return Observation("failed", values if len(failures) < len(values) else None, text, attachments)
 
@@ -221,13 +225,13 @@ def render_value(value: Value) -> str:
         case Reference():
             return str(value)
         case Template(parts):
-            return json.dumps(template_text(parts), ensure_ascii=False)
+            return write_json(template_text(parts))
         case str():
-            return json.dumps(value.replace("$", "$$"), ensure_ascii=False)
+            return write_json(value.replace("$", "$$"))
         case list():
             return "[" + ", ".join(map(render_value, value)) + "]"
         case dict():
-            keys = (json.dumps(key, ensure_ascii=False) for key in value)
+            keys = (write_json(key) for key in value)
             return "{" + ", ".join(f"{k}: {render_value(v)}" for k, v in zip(keys, value.values(), strict=True)) + "}"
         case _:
             return repr(value)

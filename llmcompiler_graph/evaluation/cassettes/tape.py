@@ -67,7 +67,7 @@ class Cassette:
                     self._takes.setdefault(scope, {})[entry["model"]["name"]] = takes[entry["take"]]
                 else:
                     takes[entry["take"]].entries.append(entry)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 msg = f"{str(path)!r}, line {number}, is no line of a cassette: {error!r}"
                 raise CassetteError(msg) from error
 
