@@ -18,6 +18,7 @@ from langgraph.errors import GraphBubbleUp
 
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.entities import Entities
+from llmcompiler_graph.core.checking.placeholders import Placeholders
 from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.parser import NOT_A_TASK, PlanParser
@@ -78,7 +79,7 @@ class Draft:
         self._own_names = {spec.name: spec.called for spec in settings.specs}
         self._parser = PlanParser(self._earlier, tools=self._parameters)
         self._checker = Checker(settings.specs, settings.max_tasks)
-        self._entities = Entities()
+        self._entities, self._placeholders = Entities(), Placeholders()
         self._repairs_left = settings.max_repairs
         self._rewriting: frozenset[int] = frozenset()  # tasks that the text writes again; none in the plan itself
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
@@ -97,6 +98,7 @@ class Draft:
                 task = task_from_record(record)
                 self._checker.assume(task)
                 self._entities.note(task)
+                self._placeholders.note(task)
         self.executor = Executor(unit, self._call_early, now=self.now, on_event=self._tell)
         """Runs its tasks."""
 
@@ -225,6 +227,7 @@ class Draft:
         else:
             self._calls = None
         self._entities.note(task)
+        self._placeholders.note(task)
         self._teller.planned(task, record)
         if problems:
             self._refuse(entry, problems)
@@ -250,7 +253,7 @@ class Draft:
     def _accept(self, entry: DraftTask) -> None:
         """Hand a task over to the executor, if neither a doubt nor another task is in the way."""
         assert entry.task is not None
-        doubt = self._entities.doubt(entry.task) if self._repairs_left else None
+        doubt = self._entities.doubt(entry.task) or self._placeholders.doubt(entry.task) if self._repairs_left else None
         if doubt is not None:
             self._tasks.doubt(entry, doubt)
         elif entry.phase == "written" and self._tasks.must_wait(entry):
@@ -260,6 +263,8 @@ class Draft:
 
     def _schedule(self, entry: DraftTask) -> None:
         assert entry.task is not None
+        if doubt := self._placeholders.doubt(entry.task):  # it was not written anew: it is taken as it stands, and told
+            self._unnumbered.append(replace(doubt, index=None))
         self._tasks.schedule(entry)
         self.executor.add(entry.task)
 

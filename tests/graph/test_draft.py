@@ -447,3 +447,25 @@ async def test_a_lost_call_beside_tasks_is_asked_for_with_a_number() -> None:
     """Beside tasks that run, a call that is not written as one is asked for under the next number."""
     final, _ = await asked('1. look("K2")\nVaihe 2: look("Everest")\n3. join()', '2. look("Everest")')
     assert outcomes(final) == [(1, "done", {"height_m": 2.0}), (2, "done", {"height_m": 7.0})]
+
+
+@pytest.mark.parametrize("written", ["{1}", "#E1", "$task1", "<result of 1>", "it is {{1}} m"])
+async def test_placeholders_are_asked_about(written: str) -> None:
+    """A task whose argument has what other agents write for a reference is asked for again before it runs."""
+
+    @tool
+    def say(text: str) -> str:
+        """Say something."""
+        return text
+
+    plan = f'1. look("K2")\n2. say("{written}")\n3. join()'
+    final, model = await asked(plan, '2. say("$1")', tools=[look, say])
+    assert [task["status"] for task in final["tasks"]] == ["done", "done"]
+    assert final["tasks"][1]["value"] == '{"height_m": 2.0}'
+    assert "write `$1` for what task 1 returned" in model.calls[1][-1].text
+    for replies, repairs in (([plan], 0), ([plan, f'2. say("{written}")'], 1)):
+        final, model = await asked(*replies, tools=[look, say], max_repairs=repairs)
+        assert final["tasks"][1]["value"] == written
+        assert [each["code"] for each in final["rounds"][0]["diagnostics"]] == ["placeholder"]
+        assert "line " in model.calls[-1][-1].text
+        assert "which is text" in model.calls[-1][-1].text

@@ -8,7 +8,7 @@
 >>> print(checker.check(Task(2, "square", {"x": Reference(1)}, line=2)).diagnostics[0])
 line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
 
-May know: `errors`, `expressions`, `plan`, `references`, `schema`.
+May know: `errors`, `expressions`, `placeholders`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol, cast
 
 from llmcompiler_graph.core.checking.expressions import arithmetic, spelled
+from llmcompiler_graph.core.checking.placeholders import placeholder
 from llmcompiler_graph.core.checking.schema import (
     MissingField,
     Schema,
@@ -158,7 +159,8 @@ class Checker:
         else:  # the tool's own check may be laxer, but knows whole arguments only
             problem = tool.validate(name, constant) if whole and name in tool.parameters else None
         if problem:
-            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}")
+            found = placeholder(constant, self._is_known) if isinstance(constant, str) else None
+            complain("argument-type", f"`{name}` of {tool.name!r}: {problem}", found.hint if found else "")
         return cast("Value", constant)
 
     def _referring(self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain) -> Value:
@@ -192,6 +194,9 @@ class Checker:
                     self._source(reference, complain)
                 expect({"type": "string"}, "not text")
         return value
+
+    def _is_known(self, index: int) -> bool:
+        return index in self._returns
 
     def _expression(self, name: str, value: Reference | Template | str, tool: ToolSpec, complain: _Complain) -> None:
         """Check the references in an arithmetic expression: outside quotes, they are numbers, and no `$` is left."""
