@@ -98,14 +98,18 @@ def _together(schema: Mapping[str, JSON], definitions: Mapping[str, JSON], depth
             options.append([{**part, "type": "object"}])
     if not options or any(len(each) != 1 or each[0]["type"] != "object" for each in options):
         return None
+    return _merged([each[0] for each in options])
+
+
+def _merged(objects: Iterable[Mapping[str, JSON]]) -> dict[str, JSON]:
+    """One schema of objects, of all that they must fit."""
     whole: dict[str, JSON] = {}
     properties: dict[str, JSON] = {}
     required: list[JSON] = []
-    for only in (each[0] for each in options):
-        whole |= only
-        if isinstance(given := only.get("properties"), dict):
-            properties |= given
-        if isinstance(needed := only.get("required"), list):
+    for schema in objects:
+        whole |= schema
+        properties |= _fields(schema)
+        if isinstance(needed := schema.get("required"), list):
             required += needed
     return {**whole, "properties": properties, "required": required}
 
