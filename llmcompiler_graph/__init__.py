@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmcompiler_graph.core.errors import (
         ConfigurationError,
+        DeadlineError,
         Diagnostic,
         LLMCompilerError,
         LoopBlockedError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = (
     "ConfigurationError",
     "Constraint",
+    "DeadlineError",
     "Diagnostic",
     "LLMCompilerError",
     "LLMCompilerState",
@@ -53,6 +55,7 @@ __all__ = (
 _DEFINED_IN = {
     "ConfigurationError": "core.errors",
     "Constraint": "models.constraints",
+    "DeadlineError": "core.errors",
     "Diagnostic": "core.errors",
     "LLMCompilerError": "core.errors",
     "LLMCompilerState": "state",

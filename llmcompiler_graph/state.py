@@ -228,14 +228,14 @@ class PendingApproval(TypedDict):
 
 
 class Clock(TypedDict):
-    """When a turn began."""
+    """How long a turn has run."""
 
-    process: str
-    """Names the process and loop that `loop` was read in."""
-    loop: float
-    """On the event loop's clock, in seconds."""
-    epoch: float
-    """On the wall clock, in seconds since 1970."""
+    run: str
+    """Names the run of the graph, the process and the event loop that `began` counts in."""
+    began: float
+    """When the turn began, on that loop's clock, in seconds; later by as long as the turn was paused."""
+    spent: float
+    """How long the turn had run when this was noted, in seconds."""
 
 
 class LLMCompilerInput(TypedDict):
@@ -276,7 +276,7 @@ class LLMCompilerState(LLMCompilerOutput[ResponseT], Generic[ResponseT]):
     decided_after: NotRequired[str]
     """The id of the last message there was when the joiner decided."""
     clock: NotRequired[Clock]
-    """When the turn began."""
+    """How long the turn has run."""
     approvals: NotRequired[list[PendingApproval]]
     """The calls that wait for a human."""
 

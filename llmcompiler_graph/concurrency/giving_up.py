@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Generic, TypeVar, cast
 
-__all__ = ("GRACE", "TimeIsUpError", "stream_until", "within")
+__all__ = ("GRACE", "TimeIsUpError", "leaving", "within")
 
 T = TypeVar("T")
 
@@ -51,16 +51,16 @@ async def within(limit: float | None, name: str, coroutine: Coroutine[Any, Any, 
     raise TimeIsUpError
 
 
-async def stream_until(moment: float, name: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Iterate in a task of its own; close this iterator (`aclosing`), as that ends the other.
+async def leaving(name: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Iterate in a task of its own, so that it can be left at any moment.
+
+    Close this iterator (`aclosing`): the other is then cancelled, and has `GRACE` to end.
 
     Args:
-        moment: Until when, on the event loop's clock.
         name: What gives the items, for the warning if it goes on.
         items: The items.
 
     Raises:
-        TimeIsUpError: The moment has come; the items until then were given.
         Exception: What the iterator raised.
     """
     found: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
@@ -76,12 +76,7 @@ async def stream_until(moment: float, name: str, items: AsyncIterator[T]) -> Asy
     call.task.add_done_callback(lambda _: found.put_nowait((False, None)))
     try:
         while True:
-            try:
-                async with asyncio.timeout_at(moment):
-                    there_is, item = await found.get()
-            except TimeoutError:
-                call.give_up()
-                raise TimeIsUpError from None
+            there_is, item = await found.get()
             if not there_is:
                 call.task.result()
                 return

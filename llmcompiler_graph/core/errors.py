@@ -8,6 +8,7 @@ LLMCompilerError
 ├── FanOutError(ValueError)            a task would make more calls than it may
 ├── ObservationError(ValueError)       what a tool or a human gave cannot be an observation
 ├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
+├── DeadlineError(TimeoutError)        the joiner has no answer, long after the turn's deadline
 ├── ToolTransferError(TypeError)       what a tool takes, gives or raises cannot be carried to its executor or back
 ├── WorkerLostError(ConnectionError)   the executor's worker died, or the executor was closed, during a call
 ├── LoopBlockedError(RuntimeError)     a tool blocks the event loop that a synchronous run shares with others
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 
 __all__ = (
     "ConfigurationError",
+    "DeadlineError",
     "Diagnostic",
     "FanOutError",
     "LLMCompilerError",
@@ -97,6 +99,13 @@ class PlanCheckError(PlanError):
 
 class ObservationPathError(LLMCompilerError, LookupError):
     """A reference's path leads nowhere in the observation it points into."""
+
+
+class DeadlineError(LLMCompilerError, TimeoutError):
+    """A turn's deadline and its grace have passed, and the joiner has no answer yet.
+
+    What the tasks gave is kept by the checkpointer: a run that goes on from there asks the joiner again.
+    """
 
 
 class FanOutError(LLMCompilerError, ValueError):

@@ -1,14 +1,11 @@
-"""What the nodes of one graph share: tools and limits, the turn's clock and events."""
+"""What the nodes of one graph share: tools and limits, and the events of tasks."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
-from uuid import uuid4
 
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
@@ -24,12 +21,13 @@ from llmcompiler_graph.core.schedule.executor import Moment
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.approvals import InterruptMode
+from llmcompiler_graph.graph.clock import TurnClock
 from llmcompiler_graph.graph.inflight import InFlight
 from llmcompiler_graph.models.prompts import PlanFormat, conversation
-from llmcompiler_graph.state import Clock, LLMCompilerState, TaskEvent, TaskRecord
+from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.tool_selection import ToolSelection
 
-__all__ = ("Settings", "Shared", "Teller", "new_clock", "turn_clock")
+__all__ = ("Settings", "Shared", "Teller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,9 @@ class Settings:
     max_observation_chars: int
     """How much of an observation the models are shown, in characters."""
     deadline: float | None
-    """How long a turn may take before its tasks are ended, in seconds."""
+    """How long a turn may run before its tasks are ended, in seconds."""
+    deadline_grace: float
+    """How long the joiner may take after that, in seconds; a turn that goes on after a pause has as long at least."""
     held: frozenset[str]
     """Tools never called before the plan is complete, besides those with effects."""
     tool_concurrency: Mapping[str, int]
@@ -144,11 +144,11 @@ class Settings:
         names = {name for picked in state.get("selected", []) for name in picked["tools"]}
         return [spec for spec in self.specs if spec.name in names]
 
-    def time_left(self, state: LLMCompilerState) -> float | None:
+    def time_left(self, now: TurnClock) -> float | None:
         """Seconds until the turn's deadline, 0 if it has passed; `None` if there is none."""
         if self.deadline is None:
             return None
-        left = self.deadline - turn_clock(state)()
+        left = self.deadline - now()
         return left if left > _RESOLUTION else 0
 
     @staticmethod
@@ -184,24 +184,7 @@ class Shared:
     """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
 
 
-_PROCESS = uuid4().hex
-_RESOLUTION = 0.001  # seconds by which clocks of different processes may differ when one is told by the other's
-
-
-def new_clock() -> Clock:
-    """Note the time, for a turn that begins now."""
-    loop = asyncio.get_running_loop()
-    return Clock(process=f"{_PROCESS}-{id(loop)}", loop=loop.time(), epoch=time.time())
-
-
-def turn_clock(state: LLMCompilerState) -> Callable[[], float]:
-    """Seconds since the turn began: on the loop's clock where it began there, else on the wall clock."""
-    loop, clock = asyncio.get_running_loop(), state["clock"]
-    if clock["process"] == f"{_PROCESS}-{id(loop)}":
-        began = clock["loop"]
-    else:
-        began = loop.time() - (time.time() - clock["epoch"])
-    return lambda: round(loop.time() - began, 6)
+_RESOLUTION = 0.001  # seconds: what is less is no time
 
 
 class Teller:

@@ -86,6 +86,7 @@ class _Options(TypedDict, total=False):
     tool_timeout: Timeout | None
     tool_retry_policy: Retry | None
     deadline: float | timedelta | None
+    deadline_grace: float | timedelta
     tool_executor: ToolExecutor | None
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None
     interrupt_mode: InterruptMode
@@ -175,6 +176,7 @@ def create_llm_compiler(
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
     deadline: float | timedelta | None = None,
+    deadline_grace: float | timedelta = 30,
     tool_executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     interrupt_mode: InterruptMode = "batched",
@@ -236,9 +238,12 @@ def create_llm_compiler(
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `langgraph.types.RetryPolicy` for all read-only and
             idempotent tools, or policies by name, for any tool.
-        deadline: How long a turn may take, in seconds or a timedelta, counted from its question. Then planning is cut
-            short, unfinished tasks fail, and the joiner answers with what there is; its own call is not stopped. The
-            time that a human takes counts.
+        deadline: How long a turn may run, in seconds or a timedelta. Then planning is cut short, unfinished tasks fail,
+            and the joiner answers with what there is. While the turn is paused for a human, or its process is down,
+            its time stands still.
+        deadline_grace: How long the joiner may take once the deadline has passed, in seconds or a timedelta: then what
+            it has written of its answer counts, and if that is nothing, `DeadlineError` is raised. A turn that goes on
+            after a pause has as long at least for its tasks, so that what a human has approved is done.
         tool_executor: Where synchronous tools run: any `concurrent.futures.Executor`, such as a `ProcessPoolExecutor`
             or Dask's `client.get_executor()`, or executors by tool name (see `llmcompiler_graph.remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
@@ -330,6 +335,7 @@ def create_llm_compiler(
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
+        deadline_grace=seconds("deadline_grace", deadline_grace),
         held=_held(specs, approval, interrupt_before, interrupt_after, every=hooks.holds),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),

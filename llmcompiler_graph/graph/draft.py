@@ -25,7 +25,8 @@ from llmcompiler_graph.core.language.parser import NOT_A_TASK, PlanParser
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
 from llmcompiler_graph.core.schedule.instructions import Start
-from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.clock import turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared, Teller
 from llmcompiler_graph.graph.draft_tasks import Broken, DraftTask, DraftTasks
 from llmcompiler_graph.graph.lost_calls import lost_calls
 from llmcompiler_graph.graph.plan_message import plan_message, tool_call

@@ -29,8 +29,9 @@ from langgraph.func import task as langgraph_task
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.graph.approvals import Approvals
+from llmcompiler_graph.graph.clock import current_clock, turn_clock
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
-from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared, Teller
 from llmcompiler_graph.graph.edited_results import noted, settled
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.plan_message import with_edits
@@ -187,6 +188,9 @@ class _Run:
         self.config = get_config()
         """The node's own."""
         self._resume_values = ResumeValues()
+        clock = current_clock(state, shared.inflight)
+        self._resumed = clock is not state["clock"]
+        state = {**state, "clock": clock}
         self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode)
         """What humans decide about calls."""
         revision = revised(settings, shared, state, sync=sync)
@@ -202,7 +206,8 @@ class _Run:
         self._by_index = {record["index"]: record for record in self._records}
         self._round = len(rounds) - 1
         message = self._plan = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
-        self._teller = Teller(get_stream_writer(), turn_clock(state))
+        self._now = turn_clock(state)
+        self._teller = Teller(get_stream_writer(), self._now)
         begun = shared.inflight.take_over(message and message.id)
         if revision is not None:
             begun = revision.executor
@@ -212,9 +217,9 @@ class _Run:
         else:
             self._rebuild()
         self._expiry: asyncio.TimerHandle | None = None
-        if (left := settings.time_left(state)) is not None:
-            what = f"the turn's deadline of {settings.deadline:g} s"
-            self._expiry = self.loop.call_later(left, self.executor.expire, what)
+        # after a pause the tasks have time for what a human has approved
+        self._not_before = self.loop.time() + settings.deadline_grace if self._resumed else 0.0
+        self._set_expiry()
         self.order = self._ordered(
             [record for record in self._records if record["round"] == self._round and record["status"] == "planned"]
         )
@@ -223,6 +228,15 @@ class _Run:
         """Whether a task may call `@task`s inside its own."""
         self.plan_id = str(message and message.id)
         """Names the plan."""
+
+    def _set_expiry(self) -> None:
+        """End the tasks at the deadline."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if (left := self._settings.time_left(self._now)) is not None:
+            what = f"the turn's deadline of {self._settings.deadline:g} s"
+            moment = max(self.loop.time() + left, self._not_before)
+            self._expiry = self.loop.call_at(moment, self.executor.expire, what)
 
     async def aclose(self) -> None:
         """Cancel the calls under way and wait until they have ended."""
@@ -250,7 +264,7 @@ class _Run:
         Nothing is started before its `@task` runs: it would take a slot of `max_concurrency` from those that do.
         """
         unit = self._settings.unit(spec.name for spec in self._settings.specs)
-        self.executor = Executor(unit, now=turn_clock(self._state), on_event=self._tell)
+        self.executor = Executor(unit, now=self._now, on_event=self._tell)
         for record in self._records:
             if (observation := from_record(record)) is None:
                 self.executor.add(task_from_record(record))
@@ -276,8 +290,13 @@ class _Run:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
 
         def restore(result: TaskResult) -> None:
-            if (observation := from_record(result)) is not None:  # else it waits for a human
-                self.executor.restore(record["index"], observation, timing_of(result), result["arguments"])
+            if (observation := from_record(result)) is None:  # it waits for a human
+                return
+            timing = timing_of(result)
+            if self._resumed and timing.finished is not None:
+                self._now.catch_up(timing.finished)
+                self._set_expiry()
+            self.executor.restore(record["index"], observation, timing, result["arguments"])
 
         def done(future: Any) -> None:
             if not future.cancelled() and future.exception() is None:
@@ -313,6 +332,7 @@ class _Run:
             **plan,
             "messages": [*plan.get("messages", ()), *told],
             "tasks": noted(records, told),
+            "clock": self._now.noted(),
             "timeline": self._timeline(current),
         }
         if wanted or self._state.get("approvals"):

@@ -25,8 +25,9 @@ from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import seconds
+from llmcompiler_graph.graph.clock import new_clock
 from llmcompiler_graph.graph.commands import keys_of_one_value
-from llmcompiler_graph.graph.context import Settings, Shared, new_clock
+from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
 from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
@@ -45,6 +46,7 @@ def given_plan_graph(
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
     deadline: float | None = None,
+    deadline_grace: float = 30,
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
     awrap_tool_call: AsyncToolCallWrapper | None = None,
@@ -77,6 +79,7 @@ def given_plan_graph(
         max_concurrency=max_concurrency,
         max_observation_chars=1,
         deadline=None if deadline is None else seconds("deadline", deadline),
+        deadline_grace=seconds("deadline_grace", deadline_grace),
         held=frozenset(spec.name for spec in specs if spec.waits_for_plan or spec.called in approval.tools),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
@@ -110,7 +113,8 @@ class _PlanReader:
 
     async def _read(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         question = state["messages"][-1]
-        update: dict[str, Any] = {"turn": question.id, "clock": new_clock(), "tasks": [], "rounds": [], "timeline": []}
+        clock = new_clock(self._shared.inflight)
+        update: dict[str, Any] = {"turn": question.id, "clock": clock, "tasks": [], "rounds": [], "timeline": []}
         make = partial(Draft, self._settings, self._shared, {**state, **update}, sync=sync)  # type: ignore[typeddict-item]
         draft = make()
         draft.feed(str(question.text))

@@ -50,10 +50,13 @@ class InFlight(BaseCallbackHandler):
 
     def hand_over(self, key: object, work: Work) -> None:
         """Leave work for the next node, with a part of the state. Call it in the node, on the work's loop."""
+        self._handed[id(key)] = _Handed(key, work, asyncio.get_running_loop(), self.run())
+
+    def run(self) -> UUID | None:
+        """The outermost run that the node is in which this is called; `None` if that is not known."""
         callbacks = get_config().get("callbacks")
         parent = callbacks.parent_run_id if isinstance(callbacks, BaseCallbackManager) else None
-        run = None if parent is None else self._runs.get(parent)
-        self._handed[id(key)] = _Handed(key, work, asyncio.get_running_loop(), run)
+        return None if parent is None else self._runs.get(parent)
 
     def take_over(self, key: object) -> Work | None:
         """Take what was left with that very object; `None` if there is nothing. Call it in the node.

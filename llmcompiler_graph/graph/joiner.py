@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.config import get_stream_writer
 
+from llmcompiler_graph.concurrency.giving_up import within
+from llmcompiler_graph.core.errors import DeadlineError
 from llmcompiler_graph.core.language.decision import Finish, Replan
-from llmcompiler_graph.graph.context import Settings, Shared, Teller, turn_clock
+from llmcompiler_graph.graph.clock import current_clock, turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared, Teller
 from llmcompiler_graph.graph.draft import Draft, referable
 from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.graph.model_calls import ModelCalls
@@ -20,10 +24,12 @@ from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import WrappedModel
-from llmcompiler_graph.models.structured import AnswerForm, Ask, plainly
+from llmcompiler_graph.models.structured import AnswerForm, Ask, Formed, plainly
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
 
 __all__ = ("Joiner",)
+
+T = TypeVar("T")
 
 _NOTHING = "(nothing)"  # some providers refuse empty messages
 _NOW = "Write the answer to the question now, from what is known."
@@ -71,8 +77,10 @@ class Joiner:
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
+        state = {**state, "clock": current_clock(state, self._shared.inflight)}
         given, state = state, with_edited_results(state)
-        model = await self._model.aget()
+        until = self._time_limit(state)
+        model = await self._in_time(self._model.aget(), until)
         rounds = state["rounds"]
         last = len(rounds) > self._settings.max_replans or self._overdue(state)
         bind, wrapped = self._dialect.bind_without_calling, None
@@ -89,15 +97,17 @@ class Joiner:
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
         reply = Reply(self._name, self._model, self._tools, think_tag(rounds), begin_plan)
-        decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync)
+        decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync, until=until)
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
         one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
-        update: dict[str, Any] = {"rounds": [*rounds[:-1], one]}
+        update: dict[str, Any] = {"rounds": [*rounds[:-1], one], "clock": now.noted()}
         if state is not given:
             update["tasks"] = state["tasks"]
         if isinstance(decision, Finish):
             ask = wrapped.formed(self._form) if wrapped and self._form else plainly(model, sync=sync)
-            update |= {"decision": "finish"} | await self._finish(decision, reply, model, prompt, one=one, ask=ask)
+            update |= {"decision": "finish"} | await self._finish(
+                decision, reply, model, prompt, one=one, ask=ask, until=until
+            )
         else:
             plan = reply.draft.text if reply.draft is not None else ""
             if reply.draft is None:
@@ -118,21 +128,38 @@ class Joiner:
         *,
         last: bool,
         sync: bool,
+        until: float | None,
     ) -> Finish | Replan:
         """Let the model decide; it is asked once more if its reply cannot be taken."""
-        decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
+        grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
+        decision = await reply.read(asked, prompt, grammar, sync=sync, until=until)
         last = last or self._overdue(state)
-        if request := _asked_again(decision, reply, last=last):
+        request = "" if reply.cut else _asked_again(decision, reply, last=last)
+        if request:
             if last:
                 await reply.drop_plan()
             prompt += [AIMessage(reply.text.strip() or reply.refusal or _NOTHING), HumanMessage(request)]
-            decision = await reply.read(asked, prompt, await self._grammar(state, may_replan=not last), sync=sync)
+            grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
+            again = await reply.read(asked, prompt, grammar, sync=sync, until=until)
+            decision = decision if reply.cut and not reply.answer_begun else again
         if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none
             decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
+        finished = isinstance(decision, Finish) and bool(decision.answer)
+        if reply.cut and not (reply.answer_begun or (request and finished)):
+            await reply.drop_plan()
+            raise self._too_late()
         return decision
 
     async def _finish(
-        self, decision: Finish, reply: Reply, model: ChatModel, prompt: list[BaseMessage], *, one: Round, ask: Ask
+        self,
+        decision: Finish,
+        reply: Reply,
+        model: ChatModel,
+        prompt: list[BaseMessage],
+        *,
+        one: Round,
+        ask: Ask,
+        until: float | None,
     ) -> dict[str, Any]:
         """Give the answer, also in the form asked for; note in the round what that took, return the state's update."""
         text = decision.answer or reply.refusal
@@ -144,15 +171,41 @@ class Joiner:
         if self._form is None:
             return {"messages": [answer]}
         written = [*prompt, AIMessage(answer.text or _NOTHING)]
-        formed = await self._form.ask(model, written, self._model, ask)
+        try:
+            formed = await self._in_time(self._form.ask(model, written, self._model, ask), until)
+        except DeadlineError:
+            formed = Formed(None, "the turn's deadline and deadline_grace have passed", None, [])
         if formed.error:
             one["structured_error"] = formed.error
             warnings.warn(f"the answer has no structured response: {formed.error}", stacklevel=2)
         one["usage"] = _counted(one, add_usage(reply.usage, formed.usage) if formed.usage else reply.usage)
         return {"messages": [*formed.messages, answer], "structured_response": formed.value}
 
+    def _time_limit(self, state: LLMCompilerState) -> float | None:
+        """Until when the model may take, on the event loop's clock."""
+        left = self._settings.time_left(turn_clock(state))
+        return None if left is None else asyncio.get_running_loop().time() + left + self._settings.deadline_grace
+
+    async def _in_time(self, coroutine: Coroutine[Any, Any, T], until: float | None) -> T:
+        timer = asyncio.timeout_at(until)
+        try:
+            async with timer:
+                return await within(None, "the joiner's model", coroutine)
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            raise self._too_late() from error
+
+    def _too_late(self) -> DeadlineError:
+        msg = (
+            f"the joiner's model gave no answer within deadline_grace ({self._settings.deadline_grace:g} s) after the "
+            f"turn's deadline of {self._settings.deadline:g} s; what the tasks gave is in the thread's state, if there "
+            "is a checkpointer: run the graph again with None as its input to have the joiner asked again"
+        )
+        return DeadlineError(msg)
+
     def _overdue(self, state: LLMCompilerState) -> bool:
-        return self._settings.time_left(state) == 0
+        return self._settings.time_left(turn_clock(state)) == 0
 
     async def _grammar(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
         if self._constraint is None or not self._model.takes_grammars:

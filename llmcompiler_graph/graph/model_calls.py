@@ -28,6 +28,7 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
 
+from llmcompiler_graph.concurrency.giving_up import within
 from llmcompiler_graph.concurrency.threads import wrapped_in_thread
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
@@ -163,7 +164,7 @@ class WrappedCall(WrappedModel):
         """Ask; give the reply as it is streamed, and `Restart` where what was given before does not count."""
         self.enough = False
         exchange = _Exchange(self, prompt, grammar)
-        asking = asyncio.create_task(exchange.ask())
+        asking = asyncio.create_task(within(None, "middleware around a model", exchange.ask()))
         asking.add_done_callback(lambda _: exchange.pieces.put_nowait(None))
         try:
             while (piece := await exchange.pieces.get()) is not None:

@@ -15,7 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from llmcompiler_graph.graph.context import Settings, Shared, new_clock
+from llmcompiler_graph.concurrency.giving_up import within
+from llmcompiler_graph.graph.clock import current_clock, new_clock, turn_clock
+from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.draft_tasks import Broken
 from llmcompiler_graph.graph.edited_results import with_edited_results
@@ -73,6 +75,8 @@ class Planner:
     async def begin(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
         """Say what a new question changes in the state before it is planned; nothing, for a replan."""
         update = _turn(state)
+        if update:
+            update["clock"] = new_clock(self._shared.inflight)
         if update and (answered := await with_answers(state, self.graph, sync=sync)) is not None:
             update["messages"] = [RemoveMessage(REMOVE_ALL_MESSAGES), *answered]
         return update
@@ -85,11 +89,11 @@ class Planner:
             state = {**state, "messages": messages[1:]}  # type: ignore[typeddict-item]
         elif not update:
             state = with_edited_results(state)
-        if self._joiner is not None:
-            await self._joiner.aget()
-        update |= await self._settings.select({**state, **update})  # type: ignore[typeddict-item]
-        state = {**state, **update}  # type: ignore[typeddict-item]
-        begun = self._shared.inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
+        inflight = self._shared.inflight
+        clock = update.pop("clock", None) or current_clock(state, inflight)
+        update |= await self._prepared({**state, **update, "clock": clock})  # type: ignore[typeddict-item]
+        state = {**state, **update, "clock": clock}  # type: ignore[typeddict-item]
+        begun = inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
         make = partial(Draft, self._settings, self._shared, state, sync=sync)
         written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]))
         adopted = state.get("next_plan", "")
@@ -104,7 +108,7 @@ class Planner:
         draft = written.draft
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages.append(plan_message := draft.message(usage))
-            self._shared.inflight.hand_over(plan_message.id, draft.executor)
+            inflight.hand_over(plan_message.id, draft.executor)
         one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}
@@ -114,6 +118,7 @@ class Planner:
         one |= {"think_tag": written.think_tag} if written.think_tag else {}
         one["usage"] |= {"planner": usage} if usage is not None else {}
         update |= {
+            "clock": turn_clock(state).noted(),
             "messages": messages,
             "tasks": [*state["tasks"], *draft.records],
             "rounds": [*state["rounds"], one],
@@ -123,6 +128,19 @@ class Planner:
         commands = [command for call in written.wrapped for command in call.commands]
         return [update, *commands] if commands else update
 
+    async def _prepared(self, state: LLMCompilerState) -> dict[str, Any]:
+        """Make what the turn needs before it is planned, until the deadline at most; return the state's update."""
+        timer = asyncio.timeout(self._settings.time_left(turn_clock(state)))
+        try:
+            async with timer:
+                if self._joiner is not None:
+                    await self._joiner.aget()
+                return await within(None, "the selection of tools", self._settings.select(state))
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            return {} if state["rounds"] or self._settings.selection is None else {"selected": []}
+
     async def _plan_and_mend(
         self, written: _Written, state: LLMCompilerState, adopted: str, *, sync: bool
     ) -> tuple[str, list[Repair], UsageMetadata | None]:
@@ -130,7 +148,7 @@ class Planner:
         prompt = self._settings.conversation(state)
         plan, usage = "", cast("UsageMetadata | None", None)
         repairs: list[Repair] = []
-        timer = asyncio.timeout(self._settings.time_left(state))
+        timer = asyncio.timeout(self._settings.time_left(turn_clock(state)))
         try:
             async with timer:
                 if adopted and not written.draft.text:  # else it was begun while the joiner wrote it
@@ -253,7 +271,6 @@ def _turn(state: LLMCompilerState) -> dict[str, Any]:
     cleared |= {"approvals": []} if state.get("approvals") else {}
     return {
         "turn": messages[question_position(messages)].id,
-        "clock": new_clock(),
         "tasks": [],
         "rounds": [],
         "timeline": [],

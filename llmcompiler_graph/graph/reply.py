@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -52,48 +53,46 @@ class Reply:
         self._source = source
         self._tools = tools
         self._begin = begin
-        self._shown = False
+        self.answer_begun = False
+        """Whether some of its answer was shown."""
+        self.cut = False
+        """Whether the time was over before it had ended."""
         self._drafted = 0  # where the part of the text begins that the draft has not seen
-        self._given = AIMessage("")  # the reply as it came
+        self._parser = self._new_parser()
+        self._pieces: list[AIMessage] = []  # the reply as it came
+        self._given = AIMessage("")  # all of it
         self._metadata: dict[str, Any] = {}
 
     async def read(
-        self, model: ChatModel | WrappedModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
+        self,
+        model: ChatModel | WrappedModel,
+        prompt: list[BaseMessage],
+        grammar: Mapping[str, Any],
+        *,
+        sync: bool,
+        until: float | None = None,
     ) -> Finish | Replan:
-        """Ask the model, and read what it says."""
-        parser = self._parser()
-        self.text, self._metadata = "", {}
-        given: list[AIMessage] = []
+        """Ask the model, and read what it says.
+
+        Args:
+            model: The model.
+            prompt: What it is asked.
+            grammar: What holds it to a grammar.
+            sync: Whether the graph was called synchronously.
+            until: Until when to read, on the event loop's clock: what it has said by then is its reply.
+        """
+        self.text, self._metadata, self._pieces, self._parser = "", {}, [], self._new_parser()
+        timer = asyncio.timeout_at(until)
         try:
-            pieces = reply_stream(
-                model,
-                prompt,
-                sync=sync,
-                grammar=grammar,
-                source=self._source,
-                think_tag=self.think_tag,
-                answers=True,
-            )
-            async with aclosing(pieces):  # type: ignore[type-var]
-                async for piece in pieces:
-                    if piece.restart:
-                        self._count(given)
-                        given, parser = [], await self._restart()
-                        continue
-                    if piece.given is not None:
-                        given.append(piece.given)
-                        self._metadata |= piece.given.response_metadata
-                    text = str(piece.message.text)
-                    if piece.unopened is not None:
-                        self._take(parser, piece.unopened)
-                        if self._shown:  # cannot be taken back: the tag belongs to the answer
-                            text = f"\n{text}"
-                        else:
-                            self.think_tag = piece.think_tag
-                            await self._drop_draft()
-                            self.text, parser = "", self._parser()
-                    self._take(parser, text)
-            decision, rest = parser.close()
+            try:
+                async with timer:
+                    await self._read(model, prompt, grammar, sync=sync)
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                self.cut = True
+                self._metadata["finish_reason"] = "deadline"
+            decision, rest = self._parser.close()
             self._plan_whole(decision)
             if self.draft is not None:
                 self.draft.close()
@@ -101,9 +100,42 @@ class Reply:
             await self.drop_plan()
             await self._stream.abandon()
             raise
-        self._count(given)
-        self._show(rest)
+        self._count()
+        if self.answer_begun or not self.cut:
+            self._show(rest)
         return decision
+
+    async def _read(
+        self, model: ChatModel | WrappedModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
+    ) -> None:
+        pieces = reply_stream(
+            model,
+            prompt,
+            sync=sync,
+            grammar=grammar,
+            source=self._source,
+            think_tag=self.think_tag,
+            answers=True,
+        )
+        async with aclosing(pieces):  # type: ignore[type-var]
+            async for piece in pieces:
+                if piece.restart:
+                    self._count()
+                    await self._restart()
+                    continue
+                if piece.given is not None:
+                    self._pieces.append(piece.given)
+                    self._metadata |= piece.given.response_metadata
+                text = str(piece.message.text)
+                if piece.unopened is not None:
+                    self._take(piece.unopened)
+                    if self.answer_begun:  # cannot be taken back: the tag belongs to the answer
+                        text = f"\n{text}"
+                    else:
+                        self.think_tag = piece.think_tag
+                        await self._drop_draft()
+                        self.text, self._parser = "", self._new_parser()
+                self._take(text)
 
     def answer(self, text: str) -> AIMessage:
         """Make the message of the answer."""
@@ -128,7 +160,7 @@ class Reply:
 
     async def answered(self, answer: str) -> None:
         """Say that this is the answer; it is shown if it was not while it was written."""
-        if not self._shown:
+        if not self.answer_begun:
             self._stream.put(answer)
         await self._stream.aclose(self.usage)
 
@@ -143,28 +175,27 @@ class Reply:
             await self.draft.executor.aclose()
             self.draft = None
 
-    def _count(self, given: list[AIMessage]) -> None:
+    def _count(self) -> None:
         """Note a reply as it came, and the tokens it took."""
-        self._given = merged(given)
+        self._given = merged(self._pieces)
         if (usage := self._given.usage_metadata) is not None:
             self.usage = add_usage(self.usage, usage)
 
-    async def _restart(self) -> DecisionParser:
+    async def _restart(self) -> None:
         """Forget a reply that does not count; what was shown of it is left as a message of its own in the streams."""
         await self._drop_draft()
-        if self._shown:
+        if self.answer_begun:
             await self._stream.abandon()
-            self._stream, self._shown = AnswerStream(self._name), False
-        self.text, self._metadata = "", {}
-        return self._parser()
+            self._stream, self.answer_begun = AnswerStream(self._name), False
+        self.text, self._metadata, self._pieces, self._parser = "", {}, [], self._new_parser()
 
-    def _parser(self) -> DecisionParser:
+    def _new_parser(self) -> DecisionParser:
         return DecisionParser(plans=self._begin is not None, tools=self._tools)
 
-    def _take(self, parser: DecisionParser, text: str) -> None:
+    def _take(self, text: str) -> None:
         self.text += text
-        self._show(parser.feed(text))
-        start = parser.plan_start
+        self._show(self._parser.feed(text))
+        start = self._parser.plan_start
         if self.draft is None and self._begin is not None and start is not None:
             self.draft, self._drafted = self._begin(_feedback(self.text[:start])), start
         if self.draft is not None:
@@ -179,7 +210,7 @@ class Reply:
 
     def _show(self, piece: str) -> None:
         if piece:
-            self._shown = True
+            self.answer_begun = True
             self._stream.put(piece)
 
 

@@ -8,7 +8,6 @@ A chat model may have LangChain's wrappers around it: `bind`, `with_config`, `wi
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase
 
+from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.thinking import THINKING_TAGS
@@ -138,7 +138,7 @@ class LazyModel:
     async def aget(self) -> BaseChatModel:
         """The model, for coroutines: it is made in a thread."""
         model = self._made()
-        return model if model is not None else await asyncio.to_thread(self.get)
+        return model if model is not None else await in_thread("a model that is made", self.get)
 
     def _made(self) -> BaseChatModel | None:
         """The model, if there is one; a local one whose server has ended is made anew."""

@@ -17,6 +17,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.retry import RunnableRetry
 
 from llmcompiler_graph.concurrency.background import iterate_in_thread
+from llmcompiler_graph.concurrency.giving_up import leaving
 from llmcompiler_graph.core.language.references import joined_surrogates
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
@@ -148,7 +149,7 @@ async def model_chunks(
     def ask(grammar: Mapping[str, Any]) -> AsyncIterator[AIMessage]:
         if sync:
             return iterate_in_thread(lambda: model.stream(prompt, config, **grammar))
-        return model.astream(prompt, config, **grammar)
+        return leaving(f"the model {_name(model)}", model.astream(prompt, config, **grammar))
 
     waits = _waits(model)
     refusal = ""
@@ -174,6 +175,12 @@ async def model_chunks(
                 raise
         else:
             return
+
+
+def _name(model: ChatModel) -> str:
+    """A model's name, as far as it has one."""
+    inner = innermost(model)
+    return repr(getattr(inner, "model_name", None) or getattr(inner, "model", None) or type(inner).__name__)
 
 
 def _waits(model: object) -> Callable[[Exception], float | None]:

@@ -11,7 +11,6 @@ written: if no try gives a value, the answer stands, and the error is told.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.errors import GraphBubbleUp
 from typing_extensions import TypeVar
 
+from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import mismatch
 from llmcompiler_graph.core.errors import ConfigurationError
@@ -108,7 +108,7 @@ async def invoked(model: ChatModel, messages: list[BaseMessage], *, sync: bool) 
     """
     config = unstreamed_config()
     if sync:
-        return await asyncio.to_thread(model.invoke, messages, config)
+        return await in_thread("a model", model.invoke, messages, config)
     return await model.ainvoke(messages, config)
 
 

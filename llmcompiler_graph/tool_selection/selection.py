@@ -7,7 +7,6 @@ found. Measured in `tests/benchmarks/tool_selection.py`.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,6 +18,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool
 
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
+from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.arguments import check_count, refused
 from llmcompiler_graph.core.checking.schema import Schema, alternatives
 from llmcompiler_graph.core.errors import ConfigurationError, PlanError
@@ -141,7 +141,7 @@ class ToolSelection:
             found = await select(query)
         else:
             assert callable(select)
-            found = await asyncio.to_thread(select, query)
+            found = await in_thread("select_tools", select, query)
             found = await found if inspect.isawaitable(found) else found
         names = [self._name(each) for each in found]
         fitting = (n for n, used in enumerate(self._uses) if used <= set(names))

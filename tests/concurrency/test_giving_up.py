@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmcompiler_graph.concurrency.giving_up import GRACE, TimeIsUpError, stream_until, within
+from llmcompiler_graph.concurrency.giving_up import GRACE, TimeIsUpError, leaving, within
 from llmcompiler_graph.testing import run_virtual
 
 Stubborn = Callable[[], Awaitable[Any]]
@@ -201,19 +201,21 @@ async def read(stream: AsyncIterator[int], found: list[int]) -> None:
 
 
 @stubborn
-def test_a_stream_ends_in_time(what: Any) -> None:
-    """What a stream gives until its time is there; then it is left alone, whatever it does."""
+def test_a_stream_is_left(what: Any) -> None:
+    """What a stream gave before it was left is there; it has `GRACE` to end, and is left alone then."""
 
     async def run() -> list[int]:
         found: list[int] = []
-        with pytest.raises(TimeIsUpError):
-            await read(stream_until(5, "the model", numbers(what, late=[])), found)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read(leaving("the model", numbers(what, late=[])), found), 5)
         return found
 
-    assert timed(run)[:2] == ([1, 2], 5)
+    found, end, told = timed(run)
+    assert (found, end) == ([1, 2], 5 + GRACE)
+    assert [each.partition(" goes on")[0] for each in told] == ["the model"]
 
 
-def test_a_stream_within_its_time() -> None:
+def test_a_stream_in_a_task_of_its_own() -> None:
     """A stream gives what it gives, then its error or its end; left early, it is closed first."""
     late: list[str] = []
 
@@ -223,10 +225,10 @@ def test_a_stream_within_its_time() -> None:
     async def run() -> None:
         found: list[int] = []
         with pytest.raises(OSError, match="lost"):
-            await read(stream_until(5, "x", numbers(fail, late=late)), found)
+            await read(leaving("x", numbers(fail, late=late)), found)
         assert found == [1, 2]
-        assert [each async for each in stream_until(5, "x", numbers(lambda: asyncio.sleep(0), late=late))] == [1, 2]
-        stream = stream_until(5, "x", numbers(survive, late=late))
+        assert [each async for each in leaving("x", numbers(lambda: asyncio.sleep(0), late=late))] == [1, 2]
+        stream = leaving("x", numbers(survive, late=late))
         async with aclosing(stream):  # type: ignore[type-var]
             async for _ in stream:
                 break

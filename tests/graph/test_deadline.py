@@ -2,14 +2,18 @@ import asyncio
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+from pydantic import BaseModel
 
-from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph import ConfigurationError, DeadlineError, create_llm_compiler
+from llmcompiler_graph.concurrency.giving_up import GRACE
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 QUESTION: Any = {"messages": [("user", "?")]}
@@ -125,6 +129,126 @@ def test_mending_is_cut_short() -> None:
     assert end == 5 + 3
 
 
+def joined(replies: list[Any], **settings: Any) -> tuple[Any, float]:
+    """Run a turn of which only the joiner takes time, a deadline of 5 s and a grace of 10 s."""
+    model, joiner = ScriptedModel(["1. wait(4)"]), ScriptedModel(replies, chunk_size=0, **settings.pop("model", {}))
+
+    async def run() -> Any:
+        graph: Any = create_llm_compiler(
+            model, [wait], joiner_model=joiner, deadline=5, deadline_grace=10, checkpointer=InMemorySaver(), **settings
+        )
+        try:
+            return await graph.ainvoke(QUESTION, THREAD)
+        except DeadlineError as error:
+            return error, graph.get_state(THREAD)
+
+    return timed(run)
+
+
+LONG = "Finish: one\ntwo\nthree\nfour"
+
+
+@pytest.mark.parametrize(("seconds", "answer"), [(40, "one"), (20, "one\ntwo"), (12, "one\ntwo\nthree"), (4, None)])
+def test_an_answer_is_cut_short(seconds: float, answer: str | None) -> None:
+    """What the joiner has written of its answer when the grace is over is the answer, and its message says so."""
+    final, end = joined([LONG], model={"seconds_per_reply": seconds})
+    message = final["messages"][-1]
+    assert message.text.strip() == (answer or LONG.removeprefix("Finish: "))
+    assert message.response_metadata.get("finish_reason") == ("deadline" if answer else None)
+    assert end == min(4 + seconds, 4 + 1 + 10)
+
+
+@pytest.mark.parametrize(
+    ("replies", "seconds"),
+    [
+        (["Finish: late"], 1000),
+        (["Thought: both are known\nwell known\nFinish: late"], 20),
+        (["Replan: more\nmuch more"], 20),
+        (["", "Finish: late"], 8),
+    ],
+)
+def test_an_answer_that_does_not_come(replies: list[str], seconds: float) -> None:
+    """A joiner that has written nothing of an answer when the grace is over is an error; what was done is kept."""
+    (error, state), end = joined(replies, model={"seconds_per_reply": seconds})
+    assert str(error).startswith("the joiner's model gave no answer within deadline_grace (10 s) after the turn's dead")
+    assert end == 15
+    assert state.next == ("joiner",)
+    assert [task["status"] for task in state.values["tasks"]] == ["done"]
+
+
+def test_what_the_joiner_said_before_it_was_asked_again() -> None:
+    """If the time is over before the second answer, the first counts, as far as it says anything."""
+    final, end = joined(
+        ["Thought: none of it fits\nReplan: look it up elsewhere", "Finish: late"],
+        max_replans=0,
+        model={"seconds_per_reply": 8},
+    )
+    assert final["messages"][-1].text == "none of it fits\nlook it up elsewhere"
+    assert end == 15
+
+
+class Stubborn(ScriptedModel):
+    """A model whose requests survive their cancellation."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+        for chunk in self._stream(*args, **kwargs):
+            yield chunk
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(10)
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)
+
+
+@pytest.mark.filterwarnings("ignore:the model 'Stubborn' goes on although it was cancelled:RuntimeWarning")
+def test_models_that_go_on_when_they_are_cancelled() -> None:
+    """Planner and joiner are left alone in time, whatever their models do; their turn ends by what there is."""
+    planner = Stubborn(replies=["1. wait(1)\n2. wait(2)\n3. wait(9)"], chunk_size=0)
+    joiner = Stubborn(replies=[LONG], chunk_size=0)
+
+    async def run() -> Any:
+        graph = create_llm_compiler(planner, [wait], joiner_model=joiner, deadline=15, deadline_grace=15)
+        return await graph.ainvoke(QUESTION)
+
+    final, end = timed(run)
+    assert ends(final) == [("done", "waited 1", "", 0, 1)]
+    assert final["messages"][-1].text.strip() == "one"
+    assert end == 15 + GRACE + 15 + GRACE
+
+
+def test_the_selection_of_tools_is_cut_short() -> None:
+    """Tools that are not picked by the deadline are none: nothing is planned, and the joiner answers."""
+
+    async def pick(question: str) -> list[str]:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+        await asyncio.sleep(1000)
+        return ["wait"]
+
+    async def run() -> Any:
+        graph = create_llm_compiler(ScriptedModel(["1. wait(1)", "Finish: ok"]), [wait], select_tools=pick, deadline=5)
+        return await graph.ainvoke(QUESTION)
+
+    with pytest.warns(RuntimeWarning, match="the selection of tools goes on although it was cancelled"):
+        final, end = timed(run)
+    assert final["tasks"] == []
+    assert end == 5 + GRACE
+
+
+def test_a_structured_answer_that_does_not_come() -> None:
+    """The call that gives the answer its form is under the same limit; without it the answer counts."""
+
+    class Form(BaseModel):
+        """A form."""
+
+        text: str
+
+    with pytest.warns(UserWarning, match="no structured response: the turn's deadline and deadline_grace have passed"):
+        final, end = joined(["Finish: ok", '{"text": "ok"}'], model={"seconds_per_reply": 8}, response_format=Form)
+    assert final["messages"][-1].text == "ok"
+    assert final["structured_response"] is None
+    assert end == 15
+
+
 def test_no_replan_after_the_deadline() -> None:
     """A joiner that asks for another plan when it is too late for one is asked for the answer instead."""
     model = ScriptedModel(["1. wait(1)", "Replan: more", "Finish: that is all"], chunk_size=0, seconds_per_reply=3)
@@ -153,44 +277,133 @@ def test_the_deadline_is_that_of_the_turn() -> None:
     assert end == 9
 
 
-def test_the_deadline_passes_while_nobody_runs_the_turn() -> None:
-    """A turn that goes on after a crash keeps its clock: what was done counts, nothing else is run any more."""
+@tool
+async def ask(what: str) -> str:
+    """Ask a human in the middle of a call."""
+    return f"{what}: {interrupt(what)}"
+
+
+def paused(plan: str, **settings: Any) -> Any:
+    """Make a graph that pauses for humans, in several ways."""
+    replies = [plan, "Finish: ok"]
+    return create_llm_compiler(
+        ScriptedModel(replies), [wait, ask], deadline=5, checkpointer=InMemorySaver(), **settings
+    )
+
+
+APPROVE: Any = Command(resume={"decisions": [{"type": "approve"}]})
+ANSWER: Any = Command(resume="yes")
+
+
+@pytest.mark.parametrize(
+    ("settings", "plan", "go_on", "times"),
+    [
+        ({"interrupt_on": {"wait": True}}, "1. wait(3)", APPROVE, [(0, 3)]),
+        ({"interrupt_before": ["task_fetching_unit"]}, "1. wait(3)\n2. wait(1) after $1", None, [(0, 3), (3, 4)]),
+        ({"interrupt_after": ["planner"]}, "1. wait(3)", None, [(0, 3)]),
+        ({}, '1. wait(3)\n2. ask("x") after $1\n3. wait(1) after $2', ANSWER, [(0, 3), (3, 3), (3, 4)]),
+        ({"interrupt_before": ["joiner"]}, "1. wait(3)", None, [(0, 3)]),
+    ],
+)
+def test_the_time_that_a_human_takes_does_not_count(settings: Any, plan: str, go_on: Any, times: Any) -> None:
+    """However a turn is paused, its time stands still: it goes on as if the human had answered at once."""
+
+    async def run() -> Any:
+        graph = paused(plan, **settings)
+        await graph.ainvoke(QUESTION, THREAD)
+        assert graph.get_state(THREAD).next
+        await asyncio.sleep(1000)
+        return await graph.ainvoke(go_on, THREAD)
+
+    final, end = timed(run)
+    assert [(status, started, finished) for status, _, _, started, finished in ends(final)] == [
+        ("done", *span) for span in times
+    ]
+    assert final["messages"][-1].text == "ok"
+    assert end == 1000 + max(finished for _, finished in times)
+
+
+def test_several_pauses() -> None:
+    """What the turn had run before each pause counts, in all."""
+
+    async def run() -> Any:
+        graph = paused(
+            '1. wait(2)\n2. ask("a") after $1\n3. wait(2) after $2\n4. ask("b") after $3\n5. wait(2) after $4'
+        )
+        await graph.ainvoke(QUESTION, THREAD)
+        for _ in range(2):
+            await asyncio.sleep(1000)
+            final = await graph.ainvoke(ANSWER, THREAD)
+        return final
+
+    final, _ = timed(run)
+    late = ("done", "waited 2", "", 4, 6)  # with the grace that a turn has after a pause
+    assert ends(final)[-1] == late
+
+
+def test_what_a_human_has_approved_is_done() -> None:
+    """A call that is approved when the deadline is near, or has passed, runs: it has the grace at least."""
+
+    async def run() -> Any:
+        plan = '1. wait(4)\n2. ask("x") after $1\n3. wait(9) after $2\n4. wait(99) after $2'
+        graph = paused(plan, deadline_grace=10)
+        await graph.ainvoke(QUESTION, THREAD)
+        await asyncio.sleep(1000)
+        return await graph.ainvoke(ANSWER, THREAD)
+
+    final, end = timed(run)
+    assert [(status, finished) for status, _, _, _, finished in ends(final)] == [
+        ("done", 4),
+        ("done", 4),
+        ("done", 13),
+        ("failed", 14),
+    ]
+    assert end == 1014
+
+
+def test_the_time_that_nobody_runs_the_turn_does_not_count() -> None:
+    """A turn that goes on after a crash, on another loop, has the rest of its time; what was done counts."""
     ran: list[str] = []
 
     @tool
     async def note(text: str) -> str:
         """Note."""
         ran.append(text)
+        await asyncio.sleep(3)
         return text
 
     @tool
     async def crash(text: str) -> str:
-        """Fail."""
-        await asyncio.sleep(0.01)
-        raise OSError(text)
+        """Fail, once."""
+        if ran.count(text) < 1:
+            ran.append(text)
+            raise OSError(text)
+        await asyncio.sleep(9)
+        return text
 
-    saver = InMemorySaver()
-
-    def graph(replies: list[str], deadline: float) -> Any:
-        tools = [note, crash]
-        return create_llm_compiler(
-            ScriptedModel(replies), tools, deadline=deadline, handle_tool_errors=False, checkpointer=saver
-        )
+    plan = '1. note("a")\n2. crash("$1 c")\n3. note("$2")'
+    graph: Any = create_llm_compiler(
+        ScriptedModel([plan, "Finish: ok"]),
+        [note, crash],
+        deadline=5,
+        deadline_grace=1,
+        handle_tool_errors=False,
+        checkpointer=InMemorySaver(),
+    )
 
     async def begin() -> None:
-        with pytest.raises(OSError, match="c"):
-            await graph(['1. note("a")\n2. crash("c")\n3. note("$2")'], 60).ainvoke(QUESTION, THREAD)
+        with pytest.raises(OSError, match="a c"):
+            await graph.ainvoke(QUESTION, THREAD)
 
-    asyncio.run(begin())
-    final = asyncio.run(graph(["Finish: ok"], 0.002).ainvoke(None, THREAD))  # another loop: it goes by the wall clock
-    late = "the turn's deadline of 0.002 s passed before it could start"
-    assert [(task["status"], task["error"]) for task in final["tasks"]] == [
-        ("done", ""),
-        ("failed", late),
-        ("failed", late),
+    run_virtual(begin)
+    final, end = timed(lambda: graph.ainvoke(None, THREAD))
+    assert ends(final) == [
+        ("done", "a", "", 0, 3),
+        ("failed", None, RAN, 3, 5),
+        ("failed", None, WAITED, None, 5),
     ]
-    assert ran == ["a"]
-    assert final["messages"][-1].content == "ok"
+    assert ran == ["a", "a c"]
+    assert end == 2
 
 
 def test_synchronous_runs() -> None:

@@ -18,7 +18,8 @@ from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import Reference
-from llmcompiler_graph.graph.context import Settings, Shared, new_clock
+from llmcompiler_graph.graph.clock import new_clock
+from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft
 from llmcompiler_graph.graph.draft_tasks import DraftTask, DraftTasks
 from llmcompiler_graph.state import LLMCompilerState, new_record
@@ -51,13 +52,15 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             max_concurrency=None,
             max_observation_chars=4000,
             deadline=None,
+            deadline_grace=30,
             held=frozenset(),
             tool_concurrency={},
             selection=None,
             keys_of_one_value=frozenset(),
         )
-        turn: LLMCompilerState = {"messages": state["messages"], "tasks": [], "rounds": [], "clock": new_clock()}
-        draft = Draft(configured, Shared(), turn, sync=False)
+        shared = Shared()
+        turn = LLMCompilerState(messages=state["messages"], tasks=[], rounds=[], clock=new_clock(shared.inflight))
+        draft = Draft(configured, shared, turn, sync=False)
         try:
             await use(draft)
         finally:
