@@ -105,7 +105,7 @@ def test_ask_tells_what_happens_in_plain_lines() -> None:
             'start    3. calculate(expression="${1.height_m} - ${2.height_m}")',
         }
     )
-    assert re.fullmatch(r" +start +end  [\d.]+s.*", lines[-6])
+    assert re.fullmatch(r" +start +end  +[\d.]+s.*", lines[-6])
     assert [re.split(r"  +", line.strip())[0] for line in lines[-5:]] == snapshot(
         [
             "planner",

@@ -6,7 +6,7 @@ whatever stands inside the parentheses. A reply that is neither is an answer.
 >>> parse_decision("Thought: both are there.\nFinish: 237.86 m (8848.86 - 8611)")
 Finish(answer='237.86 m (8848.86 - 8611)')
 >>> parse_decision("Thought: K2 is missing.\nAction: Replan(look up K2)")
-Replan(feedback='look up K2', thought='K2 is missing.')
+Replan(feedback='look up K2', thought='K2 is missing.', plan='')
 
 The rules, all of them:
 
