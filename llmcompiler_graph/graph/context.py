@@ -14,6 +14,7 @@ from langgraph.config import get_config
 from llmcompiler_graph.approval import Approval
 from llmcompiler_graph.calls.policy import ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner
+from llmcompiler_graph.concurrency.background import PATIENCE
 from llmcompiler_graph.core.arguments import check_count, check_names, refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
@@ -143,6 +144,11 @@ class Settings:
             return self.specs
         names = {name for picked in state.get("selected", []) for name in picked["tools"]}
         return [spec for spec in self.specs if spec.name in names]
+
+    @property
+    def patience(self) -> float:
+        """How long a synchronous run waits for an event loop that is blocked, in seconds."""
+        return PATIENCE if self.deadline is None else min(PATIENCE, self.deadline_grace)
 
     def time_left(self, now: TurnClock) -> float | None:
         """Seconds until the turn's deadline, 0 if it has passed; `None` if there is none."""

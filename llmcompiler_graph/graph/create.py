@@ -411,13 +411,13 @@ def _wired(
 
         graph.add_node(name, RunnableLambda(invoke, ainvoke, name=name))
 
-    add_node("planner", *_both_ways(planner.plan))
+    add_node("planner", *_both_ways(planner.plan, fetching.patience))
     add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
-    add_node("joiner", *_both_ways(joiner.join))
+    add_node("joiner", *_both_ways(joiner.join, fetching.patience))
     to_joiner = "joiner"
     if hooks.nodes:
         planner.turn_is_begun = True
-        add_node("turn", *_both_ways(planner.begin))
+        add_node("turn", *_both_ways(planner.begin, fetching.patience))
         to_joiner = wire_hooks(graph, hooks, schemas.checked)
     else:
         graph.add_edge(START, "planner")
@@ -467,10 +467,17 @@ def _next(state: Any) -> str:  # an annotation would be a second schema beside t
     return str(state.get("decision", "finish"))
 
 
-def _both_ways(run: Callable[..., Coroutine[Any, Any, Any]]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """A node's coroutine for both worlds: synchronous callers run it in the background."""
+def _both_ways(
+    run: Callable[..., Coroutine[Any, Any, Any]], patience: float
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """A node's coroutine for both worlds: synchronous callers run it in the background.
+
+    Args:
+        run: The coroutine function.
+        patience: How long these wait for an event loop that is blocked, in seconds.
+    """
 
     def invoke(state: Any) -> Any:
-        return run_in_background(run(state, sync=True))
+        return run_in_background(run(state, sync=True), patience=patience)
 
     return invoke, partial(run, sync=False)

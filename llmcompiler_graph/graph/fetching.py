@@ -63,6 +63,8 @@ class Fetching:
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
         self._shared = shared
+        self.patience = settings.patience
+        """How long synchronous callers wait for an event loop that is blocked, in seconds."""
 
     async def afetch(self, state: LLMCompilerState) -> Any:
         """Run the node; return the state's update, with the commands that tools returned."""
@@ -79,12 +81,12 @@ class Fetching:
         async def begin() -> _Run:
             return _Run(self._settings, self._shared, state, sync=True)
 
-        run = run_in_background(begin())
+        run = run_in_background(begin(), patience=self.patience)
         try:
             limited = bool(run.config.get("max_concurrency")) or run.nests
             return run.update(_call_tasks_inside(run) if limited else _call_tasks(run))
         finally:
-            run_in_background(run.aclose(), loop=run.loop)
+            run_in_background(run.aclose(), loop=run.loop, patience=self.patience)
 
 
 async def _acall_tasks(run: _Run) -> list[TaskResult]:
@@ -172,7 +174,7 @@ def _in_background(run: _Run, record: TaskRecord) -> Callable[[], TaskResult]:
     body = run.body(record)
 
     def call() -> TaskResult:
-        return run_in_background(body(), loop=run.loop)
+        return run_in_background(body(), loop=run.loop, patience=run.patience)
 
     return call
 
@@ -201,6 +203,8 @@ class _Run:
         self._sync = sync
         self.loop = asyncio.get_running_loop()
         """Runs its tasks."""
+        self.patience = settings.patience
+        """How long to wait for it while it is blocked, in seconds."""
         rounds, self._records = state["rounds"], state["tasks"]
         self._bodies: dict[int, TaskBody] = {}
         self._by_index = {record["index"]: record for record in self._records}

@@ -148,9 +148,8 @@ def test_who_waits_for_a_blocked_loop_is_told(blocking: Blocking) -> None:
         time.sleep(0.001)
 
 
-def test_what_was_done_is_kept(monkeypatch: pytest.MonkeyPatch, blocking: Blocking) -> None:
-    """A run that is given up because its loop is blocked goes on from its checkpoint: what was done is not repeated."""
-    monkeypatch.setattr(run_in_background, "__kwdefaults__", {"loop": None, "patience": 0.5})
+def test_what_was_done_is_kept(blocking: Blocking) -> None:
+    """A run with a deadline is given up after its grace; going on, it repeats nothing that was done."""
     did: list[str] = []
 
     @tool
@@ -160,7 +159,8 @@ def test_what_was_done_is_kept(monkeypatch: pytest.MonkeyPatch, blocking: Blocki
         return text
 
     note.metadata = {"readOnlyHint": False}  # called by its `@task` only
-    graph = asking([note, tool_that(blocking)], '1. note("a")\n2. hold() after $1', checkpointer=InMemorySaver())
+    plan, limits = '1. note("a")\n2. hold() after $1', {"deadline": 60, "deadline_grace": 0.5}
+    graph = asking([note, tool_that(blocking)], plan, checkpointer=InMemorySaver(), **limits)
     with pytest.raises(LoopBlockedError, match="by the tool 'hold'"):
         graph.invoke(QUESTION, THREAD)
     blocking.go.set()
