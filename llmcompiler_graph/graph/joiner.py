@@ -73,7 +73,7 @@ class Joiner:
         self._form = form
         self._dialect = dialect or TextDialect()
         self._calls = calls
-        self._tools = frozenset(spec.name for spec in settings.specs)
+        self._tools = {spec.name: tuple(spec.parameters) for spec in settings.specs}
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
@@ -96,7 +96,8 @@ class Joiner:
             return Draft(self._settings, self._shared, state, sync=sync)
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
-        reply = Reply(self._name, self._model, self._tools, think_tag(rounds), begin_plan)
+        earlier = [task["index"] for task in state["tasks"]]
+        reply = Reply(self._name, self._model, self._tools, earlier, think_tag=think_tag(rounds), begin=begin_plan)
         decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync, until=until)
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
         one |= {"think_tag": reply.think_tag} if reply.think_tag else {}

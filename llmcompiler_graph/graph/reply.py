@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
-from llmcompiler_graph.core.language.decision import Finish, Replan, parse_decision
+from llmcompiler_graph.core.language.decision import Finish, Replan, is_decided, parse_decision, unlabelled
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
+from llmcompiler_graph.core.language.notations.calls import Tools
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.graph.draft import Draft
 from llmcompiler_graph.models.answers import answer_content, answer_extras, merged, refusal
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
@@ -20,6 +24,8 @@ from llmcompiler_graph.models.streaming import AnswerStream
 
 __all__ = ("Reply",)
 
+_JOIN = re.compile(r"^[ \t]*\d{1,9}[.)][ \t]*join\([ \t]*\)[ \t]*$", re.MULTILINE)
+
 
 class Reply:
     """Reads the joiner's reply, and the one after it if it is asked again.
@@ -27,7 +33,8 @@ class Reply:
     Args:
         name: Whose the answer is.
         source: What the model is got from.
-        tools: What plans may call.
+        tools: What plans may call: the names of each tool's parameters by its name.
+        earlier: The tasks that a plan may refer to.
         think_tag: What ends its thoughts if they are known to begin in its prompt.
         begin: Makes the draft of the plan that stands below a replan, told the feedback; `None` to read none.
     """
@@ -36,7 +43,9 @@ class Reply:
         self,
         name: str,
         source: LazyModel,
-        tools: frozenset[str] = frozenset(),
+        tools: Tools,
+        earlier: Collection[int],
+        *,
         think_tag: str = "",
         begin: Callable[[str], Draft] | None = None,
     ) -> None:
@@ -52,6 +61,7 @@ class Reply:
         self._stream = AnswerStream(name)
         self._source = source
         self._tools = tools
+        self._earlier = earlier
         self._begin = begin
         self.answer_begun = False
         """Whether some of its answer was shown."""
@@ -93,7 +103,8 @@ class Reply:
                 self.cut = True
                 self._metadata["finish_reason"] = "deadline"
             decision, rest = self._parser.close()
-            self._plan_whole(decision)
+            if (plan := self._plan()) is not None:
+                decision, rest = plan, ""
             if self.draft is not None:
                 self.draft.close()
         except BaseException:
@@ -190,7 +201,7 @@ class Reply:
         self.text, self._metadata, self._pieces, self._parser = "", {}, [], self._new_parser()
 
     def _new_parser(self) -> DecisionParser:
-        return DecisionParser(plans=self._begin is not None, tools=self._tools)
+        return DecisionParser(plans=self._begin is not None)
 
     def _take(self, text: str) -> None:
         self.text += text
@@ -202,11 +213,18 @@ class Reply:
             self.draft.feed(self.text[self._drafted :])
             self._drafted = len(self.text)
 
-    def _plan_whole(self, decision: Finish | Replan) -> None:
-        """Begin the tasks of a reply that is a plan and says nothing of replanning."""
-        if self.draft is None and self._begin is not None and isinstance(decision, Replan) and decision.plan:
-            self.draft = self._begin(decision.thought)
-            self.draft.feed(decision.plan)
+    def _plan(self) -> Replan | None:
+        """Take a reply for a plan that calls tools and says nothing else; begin its tasks if plans are read."""
+        if self.answer_begun or is_decided(self.text):
+            return None
+        start = _plan_start(self.text, self._tools, self._earlier)
+        if start is None:
+            return None
+        replan = Replan("", unlabelled(self.text[:start]), self.text[start:].strip())
+        if self._begin is not None and self.draft is None:
+            self.draft = self._begin(replan.thought)
+            self.draft.feed(replan.plan)
+        return replan
 
     def _show(self, piece: str) -> None:
         if piece:
@@ -217,3 +235,14 @@ class Reply:
 def _feedback(replan: str) -> str:
     decision = parse_decision(replan)
     return decision.feedback if isinstance(decision, Replan) else ""
+
+
+def _plan_start(text: str, tools: Tools, earlier: Collection[int]) -> int | None:
+    """Where the plan begins that a reply is: at its first call of a tool, or at a numbered `join()`."""
+    parser = PlanParser(earlier, tools=tools)
+    events = [*parser.feed(text), *parser.close()]
+    lines = [event.line for event in events if isinstance(event, Task) and event.tool in tools]
+    if not lines:
+        join = _JOIN.search(text)
+        return join and join.start()
+    return len("".join(text.splitlines(keepends=True)[: min(lines) - 1]))

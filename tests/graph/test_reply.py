@@ -34,7 +34,27 @@ PLANS = {
     "a thought and plan lines": f"Thought: K2 is missing.\n{PLAN}",
     "plan lines in a fence": f"K2 is missing.\n```\n{PLAN}\n```",
     "join alone": "2. join()",
+    "JSON": '{"name": "search", "arguments": {"query": "K2"}}',
+    "tags": 'I need more.\n<tool_call>\n{"name": "search", "arguments": {"query": "K2"}}\n</tool_call>',
+    "ReAct": "Thought: K2 is missing.\nAction: search\nAction Input: K2",
+    "other signs": "Thought: K2 is missing.\n**2.** search(query=\u201cK2\u201d)",
+    "a reference": 'Thought: K2 is missing.\n2. search("$1 and K2")',
 }
+ANSWERS = {
+    "numbers": "1. Everest (8848 m)\n2. K2 (8611 m)",
+    "formulas": "1. f(x) = 2x\n2. g(x) = x",
+    "talk of tools": "You can call search(query) for that; search found K1.",
+    "other calls": "1. print(K2)\n2. Research(er)s say so.",
+    "JSON": '{"name": "K2", "height": 8611}',
+    "a decision": 'Finish: so:\n2. search("K2")\n3. join()',
+}
+
+
+@pytest.mark.parametrize("reply", ANSWERS.values(), ids=ANSWERS)
+async def test_an_answer_is_no_plan(reply: str) -> None:
+    """A reply that calls no tool is the answer, and so is whatever follows `Finish`."""
+    text, final = await shown(create_llm_compiler(ScriptedModel([FIRST, reply]), [search]))
+    assert text == final["messages"][-1].text == reply.removeprefix("Finish: ")
 
 
 @pytest.mark.parametrize("reply", PLANS.values(), ids=PLANS)

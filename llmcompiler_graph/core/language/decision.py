@@ -13,8 +13,8 @@ The rules, all of them:
 - A decision is the word `finish` or `replan`, in any case, bold or a heading, at the start of a line or behind
   `Action:` there, with a colon or a parenthesis behind it, or nothing more on its line. Without `Action:`, the
   parenthesis must touch the word: `finish (almost)` is prose. Full-width signs, as in `Finish（…）`, are the same.
-- Only the model's own lines count, not what it quotes: see `own_lines`. Where the whole reply is a list, a block quote,
-  in a fence or in quotation marks, it is read without these.
+- Only the model's own lines count, not what it quotes: see `own_lines`; nor does what is indented as code is. Where the
+  whole reply is a list, a block quote, in a fence, in quotation marks or indented, it is read without these.
 - The first decision counts: what is shown while it is written cannot be taken back. Only a `Finish` that says nothing
   gives way to a `Replan` after it.
 - `Finish: …` goes on to the end of the reply, or to a line that says `Replan`: models that fill in both forms write
@@ -23,8 +23,7 @@ The rules, all of them:
 - Without any of these, one behind a sentence or a label counts, as in `Thought: K2 is missing. Replan: look it up`;
   then `Action: Replan because …` and a line that begins with `Replan`, or with the same in another language; then a
   line that begins with `Answer:` or `Final answer:`, or with these or `Finish` in another language.
-- Then a reply that calls tools, in numbered lines as plans do, is a `Replan` with a plan, and any other is the answer.
-  It is shown once the reply is complete.
+- Any other reply is the answer (`is_decided` says that it is one): it is shown once the reply is complete.
 
 `decision_parser` applies them while the reply streams.
 
@@ -34,7 +33,7 @@ May know: `labels`, `own_lines`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+import textwrap
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -52,7 +51,7 @@ from llmcompiler_graph.core.language.labels import (
 )
 from llmcompiler_graph.core.language.own_lines import FENCE, is_within_quotes, own_lines
 
-__all__ = ("Decision", "Finish", "Replan", "parse_decision")
+__all__ = ("Decision", "Finish", "Replan", "is_decided", "parse_decision", "unlabelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Replan:
     thought: str = ""
     """The joiner's thought before it."""
     plan: str = ""
-    """The plan that the reply is, if it says nothing of replanning."""
+    """The plan that the reply is, if it says nothing of replanning (see `graph.reply`)."""
 
 
 Decision: TypeAlias = Finish | Replan
@@ -101,23 +100,13 @@ BLANKS = re.compile(r"[ \t]*")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 
 
-def parse_decision(text: str, tools: Collection[str] = ()) -> Decision:
-    """Read a whole reply.
-
-    Args:
-        text: The reply.
-        tools: What plans may call: a reply without a decision that calls one is a plan.
-    """
+def parse_decision(text: str) -> Decision:
+    """Read a whole reply."""
     text = without_stop(text)
-    match = None
-    for find in (_decision_in, _below_thought, _undecided_in):
-        for form in (text, _without_marks(text)):
-            match = match or (find(form) if form is not None else None)
-    if match is not None:
-        text = match.string
+    match = _decision_anywhere(text)
     if match is None:
-        plan = _plan_in(text, tools)
-        return Finish(_unlabelled(text)) if plan is None else Replan("", _unlabelled(text[:plan]), text[plan:].strip())
+        return Finish(unlabelled(text))
+    text = match.string
     body, above = _body(text, match), _above(text, match.start())
     if _is_replan(match):
         return Replan(body, above)
@@ -126,6 +115,21 @@ def parse_decision(text: str, tools: Collection[str] = ()) -> Decision:
         if later is not None:
             return Replan(_body(text, later), above)
     return Finish(body or above)
+
+
+def is_decided(text: str) -> bool:
+    """Whether a whole reply says what it is: else it is an answer for want of anything better."""
+    return _decision_anywhere(without_stop(text)) is not None
+
+
+def _decision_anywhere(text: str) -> re.Match[str] | None:
+    """The decision of a reply, in it or in it without the marks around all of it."""
+    forms = [text, *([] if (bare := _without_marks(text)) is None else [bare])]
+    for find in (_decision_in, _below_thought, _undecided_in):
+        for form in forms:
+            if (match := find(form)) is not None:
+                return match
+    return None
 
 
 def decision_at(text: str, start: int, known: int, *, behind_action: bool) -> re.Match[str] | None:
@@ -177,7 +181,7 @@ def _below_thought(text: str) -> re.Match[str] | None:
     thought, _, decision = text.strip().partition("\n")
     if "\n" in decision or not THOUGHT.match(thought):
         return None
-    return decision_at(text, text.rindex(decision), len(text), behind_action=False)
+    return decision_at(text, text.rindex(decision.strip()), len(text), behind_action=False)
 
 
 def _undecided_in(text: str) -> re.Match[str] | None:
@@ -282,7 +286,9 @@ def _is_empty(body: str) -> bool:
 
 
 def _without_marks(text: str) -> str | None:
-    """A reply without the fence, quotation marks or list marks that all of it has; `None` if it has none."""
+    """A reply without the fence, quotation marks, list marks or indent that all of it has; `None` if it has none."""
+    if (flush := textwrap.dedent(text.strip("\n"))) != text.strip("\n"):
+        return flush
     text = text.strip()
     first, _, rest = text.partition("\n")
     if fence := FENCE.match(first):
@@ -302,23 +308,14 @@ def _without_marks(text: str) -> str | None:
     return None
 
 
-def _plan_in(text: str, tools: Iterable[str]) -> int | None:
-    """Where the plan begins that a reply is, if it calls a tool in a numbered line."""
-    names = "|".join(map(re.escape, sorted(tools, key=len, reverse=True)))
-    if not names:
-        return None
-    call = re.compile(rf"^[ \t>*+•-]*\$?\d{{1,9}}[.):]+[ \t]*[*_`]*(?:{names}|join)[*_`]*[ \t]*\(", re.MULTILINE)
-    match = call.search(text)
-    return match and match.start()
-
-
 def _above(text: str, end: int) -> str:
     """The thought above a decision."""
     above, _, last = text[:end].rstrip().rpartition("\n")
-    return _unlabelled(above if ACTION_LINE.match(last) else text[:end])
+    return unlabelled(above if ACTION_LINE.match(last) else text[:end])
 
 
-def _unlabelled(text: str) -> str:
+def unlabelled(text: str) -> str:
+    """A thought without the label before it."""
     text, start = text.strip(), 0
     while label := THOUGHT.match(text, start):
         start = label.end()

@@ -12,7 +12,6 @@ What a decision is, is said in `decision`. The first one counts, since what was 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 
 from llmcompiler_graph.core.language.decision import (
     ACTION_LINE,
@@ -47,15 +46,13 @@ class DecisionParser:
     length.
 
     Args:
-        plans: Whether a plan may stand below a `Replan`, or be the reply.
-        tools: What plans may call.
+        plans: Whether a plan may stand below a `Replan`.
     """
 
-    def __init__(self, *, plans: bool = False, tools: Collection[str] = ()) -> None:
+    def __init__(self, *, plans: bool = False) -> None:
         self.plan_start: int | None = None
         """Where the plan begins that the reply gives below its `Replan`, in characters; `None` while there is none."""
         self._plans = plans
-        self._tools = tools
         self._text = ""
         self._known = 0  # what follows is a stop word, or may become one
         self._stopped = False  # a stop word follows
@@ -88,7 +85,7 @@ class DecisionParser:
 
     def close(self) -> tuple[Decision, str]:
         """Say that the reply is complete; return the decision and the rest of its answer."""
-        decision = parse_decision(self._text, self._tools)
+        decision = parse_decision(self._text)
         shown = self._answer.shown if self._answer is not None else 0
         return decision, decision.answer[shown:] if isinstance(decision, Finish) else ""
 

@@ -26,8 +26,8 @@ __all__ = (
 )
 
 FLAGS = re.IGNORECASE | re.MULTILINE
-MARKS = r"[ \t]{0,40}+(?:#{1,9}+[ \t]{0,40}+)?[*_]{0,9}+"
-"""What may stand before a label on its line: no mark of a list, a block quote or code."""
+MARKS = r" {0,3}+(?:#{1,9}+[ \t]{0,40}+)?[*_]{0,9}+"
+"""What may stand before a label on its line: no mark of a list, a block quote or code, such as four spaces."""
 GAP = r"[ \t*_`]{0,40}+"
 """What may stand around a label's sign."""
 COLON = "[:：]"
