@@ -30,16 +30,14 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.core.errors import ObservationError, described
-from llmcompiler_graph.core.language.json_text import JSON, MAX_DEPTH
+from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, MAX_DEPTH
 from llmcompiler_graph.core.language.references import joined_surrogates
 from llmcompiler_graph.state import storable
 
-__all__ = ("MAX_CHARACTERS", "MAX_ELEMENTS", "awritten", "shortened", "written")
+__all__ = ("MAX_ELEMENTS", "awritten", "shortened", "written")
 
 MAX_ELEMENTS = 1_000_000
 """How many values an observation may hold, lists and objects included."""
-MAX_CHARACTERS = 10_000_000
-"""How many characters the texts of an observation may have together."""
 MAX_ERROR = 100_000
 """How many characters of an error's text are kept."""
 

@@ -37,6 +37,7 @@ from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.plan_message import with_edits
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
 from llmcompiler_graph.graph.revision import revised
+from llmcompiler_graph.graph.state_size import tell_of_size
 from llmcompiler_graph.graph.task_body import TaskBody
 from llmcompiler_graph.models.prompts import turn_position
 from llmcompiler_graph.state import (
@@ -331,6 +332,7 @@ class _Run:
         ]
         commands = [given for _, result in current if result is not None for given in result["commands"]]
         commands = in_plan_order(commands, self._settings.keys_of_one_value)
+        tell_of_size([record for record, _ in current], records, [*self._state["messages"], *messages])
         told, commands = with_messages(messages, commands, earlier, turn_position(self._state))
         update = {
             **plan,

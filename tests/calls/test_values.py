@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.calls import values
-from llmcompiler_graph.calls.values import MAX_CHARACTERS, MAX_ELEMENTS, written
+from llmcompiler_graph.calls.values import MAX_ELEMENTS, written
 from llmcompiler_graph.core.errors import ObservationError, described
-from llmcompiler_graph.core.language.json_text import MAX_DEPTH
+from llmcompiler_graph.core.language.json_text import MAX_CHARACTERS, MAX_DEPTH
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 
 both_ways = pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
@@ -478,3 +478,15 @@ def test_a_human_is_asked_again_where_an_answer_cannot_be_kept(decision: str, sy
 def test_the_limits() -> None:
     """The limits are what the documentation says."""
     assert (MAX_DEPTH, MAX_ELEMENTS, MAX_CHARACTERS) == (100, 1_000_000, 10_000_000)
+
+
+@both_ways
+@pytest.mark.parametrize("levels", [90, 150, 199, 1000])
+@pytest.mark.parametrize("argument", ["1", "$1", '"$1 and $1"'])
+def test_a_thread_survives_arguments(levels: int, argument: str, sync: bool) -> None:
+    """Arguments that are nested too deep, with an observation inside that is as deep as may be, end no thread."""
+    opening, closing = ("[", "]") if levels % 4 else ('{"a": ', "}")
+    plan = f"1. give()\n2. same({opening * levels}{argument}{closing * levels})\n3. same('kept')\n4. join()"
+    first, _ = ask_twice(tools_that_give(lambda: deep(MAX_DEPTH)), plan, sync=sync)
+    failed = levels > MAX_DEPTH or argument == "$1"  # the tool returns more than 100 levels of it
+    assert [record["status"] for record in first["tasks"]] == ["done", "failed" if failed else "done", "done"]

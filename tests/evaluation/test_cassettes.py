@@ -401,3 +401,12 @@ def test_the_command_line_records_and_replays(tmp_path: Path, monkeypatch: pytes
     assert "has no answer of 'rewoo' to parallelqa '1': record it" in missing.output
     both = CliRunner().invoke(app, [*run, "--out", str(tmp_path / "x"), "--replay", str(tape), "--record", str(tape)])
     assert both.exit_code == 2
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"kind": "take"}', "[1]", "1", '"\\ud800'])
+def test_a_line_that_is_none(line: str, tmp_path: Path) -> None:
+    """A line that is no JSON, is nested without end or lacks what a line has is named with its number."""
+    path = tmp_path / "tape.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(CassetteError, match="line 1, is no line of a cassette"):
+        Cassette(path)

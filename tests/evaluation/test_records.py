@@ -33,7 +33,7 @@ def test_a_record_of_a_newer_version_can_be_read() -> None:
     assert Record.from_json(RECORD.to_json()[:-1] + ', "later": 1}') == RECORD
 
 
-@pytest.mark.parametrize("line", ["", RECORD.to_json()[:40], "[1]", '{"id": "1"}'])
+@pytest.mark.parametrize("line", ["", RECORD.to_json()[:40], "[1]", '{"id": "1"}', "[" * 100_000])
 def test_what_is_no_record_is_a_value_error(line: str) -> None:
     """A torn line, JSON of another kind and a record that lacks keys are all one error."""
     with pytest.raises(ValueError, match="not a record"):

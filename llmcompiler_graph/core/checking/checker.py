@@ -8,7 +8,7 @@
 >>> print(checker.check(Task(2, "square", {"x": Reference(1)}, line=2)).diagnostics[0])
 line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
 
-May know: `errors`, `expressions`, `placeholders`, `plan`, `references`, `schema`.
+May know: `errors`, `expressions`, `json_text`, `placeholders`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from llmcompiler_graph.core.checking.schema import (
     mismatch,
 )
 from llmcompiler_graph.core.errors import Diagnostic, PlanCheckError
+from llmcompiler_graph.core.language.json_text import MAX_DEPTH, is_too_deep
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
     JSON,
@@ -146,6 +147,9 @@ class Checker:
         self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
     ) -> Value:
         """Check an argument against its parameter's schema; if it has references in it, element by element."""
+        if whole and is_too_deep(cast("JSON", value)):  # with an observation inside, no checkpoint could hold it
+            complain("argument-type", f"`{name}` of {tool.name!r} is nested more than {MAX_DEPTH} deep")
+            return value
         refers = any(references(value))
         if isinstance(value, Reference | Template | str) and arithmetic(schema, tool.definitions):
             self._expression(name, value, tool, complain)

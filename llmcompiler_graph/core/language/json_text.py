@@ -15,7 +15,7 @@ import json
 import re
 from typing import TypeAlias
 
-__all__ = ("JSON", "MAX_DEPTH", "is_too_deep", "read_json", "write_json")
+__all__ = ("JSON", "MAX_CHARACTERS", "MAX_DEPTH", "is_too_deep", "read_json", "write_json")
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """A JSON value: what observations and resolved arguments are."""
@@ -23,6 +23,9 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 MAX_DEPTH = 100
 """How deep lists and objects of an observation may be nested: a checkpoint holds about 250 levels, Python's own stack
 about as many."""
+
+MAX_CHARACTERS = 10_000_000
+"""How many characters the texts of an observation may have together, and a text that is put together of some."""
 
 
 def read_json(text: str, *, strict: bool = True) -> JSON:

@@ -24,7 +24,7 @@ from itertools import groupby, islice
 from typing import NamedTuple, TypeAlias, cast
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
-from llmcompiler_graph.core.language.json_text import JSON, read_json
+from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, read_json
 
 __all__ = (
     "ALL",
@@ -360,14 +360,18 @@ def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
     """Put observations in the place of references, in one pass.
 
     Raises:
-        ObservationPathError: A path leads nowhere.
+        ObservationPathError: A path leads nowhere, or a text would be larger than any observation.
         KeyError: A task referred to has no observation; the caller must not have asked yet.
     """
     match value:
         case Reference():
             return select(observations[value.index], value)
         case Template(parts):
-            return "".join(_filled(parts, observations))
+            texts = list(_filled(parts, observations))
+            if (size := sum(map(len, texts))) > MAX_CHARACTERS:
+                msg = f"the text put together of observations has {size:,} characters, {MAX_CHARACTERS:,} are allowed"
+                raise ObservationPathError(msg)
+            return "".join(texts)
         case list():
             return [substitute(element, observations) for element in value]
         case dict():

@@ -61,6 +61,13 @@ def bind(text: str) -> dict[str, Value]:
     return dict(check_plan(parse_plan(text), TOOLS).tasks[-1].arguments)
 
 
+def nested(value: Value, levels: int) -> Value:
+    """Put a value into lists in lists."""
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("task", "complaints"),
     [
@@ -72,6 +79,14 @@ def bind(text: str) -> dict[str, Value]:
         (
             Task(1, "power", positional=(1, 2, 3)),
             ["'power' takes only `x`, `y`, 3 were given by position [too-many-arguments]"],
+        ),
+        (
+            Task(1, "search", {"query": nested("x", 101)}),
+            ["`query` of 'search' is nested more than 100 deep [argument-type]"],
+        ),
+        (
+            Task(1, "search", {"query": nested(Reference(1), 101)}),
+            ["`query` of 'search' is nested more than 100 deep [argument-type]"],
         ),
         (
             Task(1, "now", positional=(1,)),

@@ -440,3 +440,11 @@ def test_what_ends_the_name_of_a_file() -> None:
     assert substitute(template("$1.html"), {1: {"html": "<b>K2</b>"}}) == "<b>K2</b>"
     assert substitute(template("$1.a.html!"), {1: {"a": '{"html": "<b>"}'}}) == "<b>!"
     assert substitute(template("${1}.html"), {1: "<b>"}) == "<b>.html"
+
+
+def test_a_text_of_observations_has_a_limit() -> None:
+    """A text that repeats large observations is refused before it is made: it would take all memory there is."""
+    template = parse_template("$1 " * 1000, {1}.__contains__).value
+    with pytest.raises(ObservationPathError, match="has 1,000,001,000 characters, 10,000,000 are allowed"):
+        substitute(template, {1: "x" * 1_000_000})
+    assert substitute(template, {1: "x"}) == "x " * 1000
