@@ -10,6 +10,7 @@ does.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langgraph.config import get_config
 
 __all__ = ("InFlight", "Work")
+
+_REMEMBERED = 1000
 
 
 class Work(Protocol):
@@ -47,6 +50,8 @@ class InFlight(BaseCallbackHandler):
     def __init__(self) -> None:
         self._handed: dict[int, _Handed] = {}  # by the identity of the key
         self._runs: dict[UUID, UUID] = {}  # a run under way -> the outermost one it is part of
+        self._parts: dict[UUID, set[UUID]] = {}  # an outermost run -> those under way in it
+        self._ended: deque[UUID] = deque(maxlen=_REMEMBERED)  # the last runs that have ended
 
     def hand_over(self, key: object, work: Work) -> None:
         """Leave work for the next node, with a part of the state. Call it in the node, on the work's loop."""
@@ -73,12 +78,22 @@ class InFlight(BaseCallbackHandler):
         self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
     ) -> None:
         """Note that a run begins."""
-        self._runs[run_id] = run_id if parent_run_id is None else self._runs.get(parent_run_id, run_id)
+        if parent_run_id not in self._runs and parent_run_id in self._ended:  # of what was cancelled, some begins late
+            return
+        root = self._runs[run_id] = run_id if parent_run_id is None else self._runs.get(parent_run_id, run_id)
+        self._parts.setdefault(root, set()).add(run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """Cancel what nobody took over in a run that ended."""
-        if self._runs.pop(run_id, None) != run_id:
+        self._ended.append(run_id)
+        root = self._runs.pop(run_id, None)
+        if root is not None and root != run_id:
+            self._parts.get(root, set()).discard(run_id)
+        if root != run_id:
             return
+        for part in self._parts.pop(run_id, ()):  # nobody says of all of them that they have ended
+            self._runs.pop(part, None)
+            self._ended.append(part)
         for handed in list(self._handed.values()):  # other runs may change it meanwhile, in their threads
             if handed.run == run_id and self._handed.pop(id(handed.key), None) is not None:
                 handed.cancel()

@@ -178,7 +178,8 @@ class Joiner:
             formed = Formed(None, "the turn's deadline and deadline_grace have passed", None, [])
         if formed.error:
             one["structured_error"] = formed.error
-            warnings.warn(f"the answer has no structured response: {formed.error}", stacklevel=2)
+            told = f"the answer has no structured response: {formed.error}"
+            warnings.warn_explicit(told, UserWarning, __file__, 1, __name__)  # `warn` would keep every text for ever
         one["usage"] = _counted(one, add_usage(reply.usage, formed.usage) if formed.usage else reply.usage)
         return {"messages": [*formed.messages, answer], "structured_response": formed.value}
 

@@ -246,6 +246,7 @@ def test_a_structured_answer_that_does_not_come() -> None:
         final, end = joined(["Finish: ok", '{"text": "ok"}'], model={"seconds_per_reply": 8}, response_format=Form)
     assert final["messages"][-1].text == "ok"
     assert final["structured_response"] is None
+    assert final["rounds"][-1]["structured_error"] == "the turn's deadline and deadline_grace have passed"
     assert end == 15
 
 

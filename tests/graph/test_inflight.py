@@ -1,10 +1,11 @@
 import asyncio
 import gc
 import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
@@ -43,6 +44,11 @@ def handler(graph: Any) -> InFlight:
     return found
 
 
+def kept(graph: Any) -> dict[str, Any]:
+    """What a graph's handler keeps of runs, but for the names of a few that have ended."""
+    return {name: value for name, value in vars(handler(graph)).items() if name != "_ended"}
+
+
 CANCELLED = ["a starts", "b starts", "a cancelled", "b cancelled"]
 
 
@@ -52,7 +58,45 @@ async def settle(log: list[str], graph: Any) -> None:
     await asyncio.sleep(0.001)
     assert sorted(log) == sorted(CANCELLED)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert vars(handler(graph)) == {"_handed": {}, "_runs": {}}
+    assert kept(graph) == {"_handed": {}, "_runs": {}, "_parts": {}}
+
+
+@pytest.mark.parametrize("leave", ["astream", "astream_events", "cancel"])
+def test_runs_that_are_left_anywhere(leave: str) -> None:
+    """Whenever a run is left, nothing of it stays with the graph, though parts of it never tell their end."""
+
+    @tool
+    async def quick(text: str) -> str:
+        """Take a moment."""
+        await asyncio.sleep(1)
+        return text
+
+    def reply(messages: list[BaseMessage]) -> str:
+        return "Finish: ok" if "Observations" in str(messages[-1].content) else '1. quick("a")\n2. quick("$1")'
+
+    graph: Any = create_llm_compiler(ScriptedModel([reply] * 1000, seconds_per_reply=1), [quick])
+
+    async def run(number: int) -> None:
+        if leave == "cancel":
+            task = asyncio.create_task(graph.ainvoke(QUESTION))
+            await asyncio.sleep(number / 8)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return
+        options = {"version": "v2"} if leave == "astream_events" else {"stream_mode": ["custom", "values", "messages"]}
+        async with aclosing(getattr(graph, leave)(QUESTION, **options)) as parts:
+            async for _ in parts:
+                number -= 1
+                if number < 0:
+                    break
+
+    async def main() -> None:
+        for number in range(1, 40):  # at the very first event LangGraph itself does not tell the end
+            await run(number)
+        await asyncio.sleep(1)
+
+    run_virtual(main)
+    assert kept(graph) == {"_handed": {}, "_runs": {}, "_parts": {}}
 
 
 def test_a_pause_between_the_nodes() -> None:
@@ -104,7 +148,7 @@ def test_a_run_cancelled_between_the_nodes() -> None:
                 await run
             await asyncio.sleep(0.001)
             assert asyncio.all_tasks() == {asyncio.current_task()}
-            assert vars(handler(graph)) == {"_handed": {}, "_runs": {}}
+            assert kept(graph) == {"_handed": {}, "_runs": {}, "_parts": {}}
             assert log.count("a starts") == log.count("a cancelled")
             started.append(bool(log))
 
@@ -187,4 +231,4 @@ async def test_nothing_is_kept() -> None:
     for _ in range(3):
         await graph.ainvoke(QUESTION)
     gc.collect()
-    assert vars(handler(graph)) == {"_handed": {}, "_runs": {}}
+    assert kept(graph) == {"_handed": {}, "_runs": {}, "_parts": {}}
