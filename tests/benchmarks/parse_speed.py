@@ -103,6 +103,9 @@ PARSER: dict[str, Case] = {
     "one thought with many calls": parsed(
         lambda size: "Thought: " + " ".join(f"{n}. f({n})" for n in range(size // 10))
     ),
+    "a thought of later calls": parsed(
+        lambda size: "Thought: " + "99999. f(1) " * (size // 24) + "\n" + _lines(size // 2, lambda n: f"{n}. f({n})")
+    ),
     "an unquoted hyphenated word": parsed(lambda size: "1. f(" + "a-" * (size // 2) + "b)"),
     "brackets never closed": parsed(lambda size: "1. f(" + "[" * size),
     "lines of brackets": parsed(lambda size: "[{\n" * (size // 3)),

@@ -61,6 +61,7 @@ class _Complain(Protocol):
 
 _UNKNOWN = ToolSpec("")
 _LISTED = 20  # tools, in a hint
+_GUESSES = 100  # each compares a name with those of all tools
 _NUMBER: Schema = {"type": "number"}
 
 
@@ -76,6 +77,7 @@ class Checker:
         self._tools = {tool.name: tool for tool in tools}
         self._max_tasks = max_tasks
         self._numbers: dict[int, int] = {}  # index -> the how manieth task of the plan it is
+        self._guesses = 0  # which tool was meant
         self._returns: dict[int, tuple[ToolSpec, Schema]] = {}  # index -> (tool, schema of the observation)
 
     @property
@@ -103,7 +105,8 @@ class Checker:
             complain("too-many-tasks", f"a plan may have {self._max_tasks} tasks, this is number {number}")
         tool = self._tools.get(task.tool)
         if tool is None:
-            near = get_close_matches(task.tool, self._tools, n=1)
+            self._guesses += 1
+            near = get_close_matches(task.tool, self._tools, n=1) if self._guesses <= _GUESSES else []
             some = [*map(repr, islice(self._tools, _LISTED)), *["…"][: len(self._tools) > _LISTED]]
             hint = f"did you mean {near[0]!r}?" if near else "there are " + (", ".join(some) or "none")
             complain("unknown-tool", f"no tool is named {task.tool!r}", hint)

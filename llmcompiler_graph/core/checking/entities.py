@@ -28,17 +28,43 @@ from llmcompiler_graph.core.language.references import Reference, Template, Valu
 __all__ = ("Entities",)
 
 
+_TOKEN = re.compile(r"\w+|\W")
+_LONGEST = 200  # characters of a name; a longer text is no name of anything
+_MOST_TOKENS = 40
+
+
 class Entities:
-    """What the tasks of a question were called with, and what leads to it."""
+    """What the tasks of a question were called with, and what leads to it.
+
+    Sets of tasks are kept as the bits of integers, in the order in which they were noted: of thousands of tasks, each
+    may read all others.
+    """
 
     def __init__(self) -> None:
+        self._bits: dict[int, int] = {}  # task -> its bit
+        self._noted: list[int] = []  # bit -> its task
         self._names: dict[int, list[str]] = {}  # task without references -> the texts it was called with
-        self._reads: dict[int, set[int]] = {}  # task -> those of these that it reads, through others too
+        self._named = 0  # the tasks that have names
+        self._with: dict[str, int] = {}  # name -> the tasks that were called with it
+        self._reads: dict[int, int] = {}  # task -> those without references that it reads, through others too
+        self._words = _Words()
 
     def note(self, task: Task) -> None:
         """Take note of a task that later ones may read."""
+        if task.index not in self._bits:
+            self._bits[task.index] = 1 << len(self._noted)
+            self._noted.append(task.index)
+        bit = self._bits[task.index]
+        for name in self._names.pop(task.index, ()):  # it was written anew
+            self._with[name] &= ~bit
+        self._named &= ~bit
         if not task.dependencies:
-            self._names[task.index] = [name for name in _texts(task) if _is_name(name)]
+            names = [name for name in dict.fromkeys(_texts(task)) if _is_name(name)]
+            self._names[task.index] = names
+            self._named |= bit if names else 0
+            for name in names:
+                self._with[name] = self._with.get(name, 0) | bit
+                self._words.add(name)
         self._reads[task.index] = self._read_by(task)
 
     def doubt(self, task: Task) -> Diagnostic | None:
@@ -46,12 +72,14 @@ class Entities:
         reads = self._read_by(task)
         if not reads:
             return None
-        named = self._named_in("\n".join([task.thought, *_texts(task)]))
-        lacking = [name for name in named if not any(name in self._names[n] for n in reads)]
-        others = [n for n in sorted(reads) if self._names[n] and named.isdisjoint(self._names[n])]
+        named = {name: self._with[name] for name in self._words.within("\n".join([task.thought, *_texts(task)]))}
+        lacking = [name for name, tasks in named.items() if tasks and not tasks & reads]
+        others = reads & self._named
+        for tasks in named.values():
+            others &= ~tasks
         if not lacking or not others:
             return None
-        names, other = sorted(lacking, key=self._task_of), others[0]
+        names, other = sorted(lacking, key=self._task_of), self._first(others)
         read = ", ".join(map(repr, self._names[other]))
         return Diagnostic(
             "reference-to-another-entity",
@@ -62,26 +90,68 @@ class Entities:
             task.index,
         )
 
-    def _read_by(self, task: Task) -> set[int]:
-        found: set[int] = set()
+    def _read_by(self, task: Task) -> int:
+        found = 0
         for n in task.dependencies:
-            found |= self._reads.get(n, set()) | ({n} if n in self._names else set())
+            found |= self._reads.get(n, 0) | (self._bits[n] if n in self._names else 0)
         return found
 
-    def _named_in(self, text: str) -> set[str]:
-        """The names in a text; within a longer one, a shorter one is not meant."""
-        known = sorted({name for names in self._names.values() for name in names}, key=len, reverse=True)
-        if not known:
-            return set()
-        return set(re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, known))})(?!\w)", text))
-
     def _task_of(self, name: str) -> int:
-        return next(n for n, names in self._names.items() if name in names)
+        return self._first(self._with[name])
+
+    def _first(self, tasks: int) -> int:
+        return self._noted[(tasks & -tasks).bit_length() - 1]
+
+
+class _Words:
+    """Finds known names in text, whole words only; within a longer name, a shorter one is not meant."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, _Words] = {}
+        self._name = ""
+
+    def add(self, name: str) -> None:
+        node = self
+        for token in _TOKEN.findall(name):
+            node = node._next.setdefault(token, _Words())
+        node._name = name
+
+    def within(self, text: str) -> set[str]:
+        tokens = _TOKEN.findall(text)
+        found: set[str] = set()
+        start = 0
+        while start < len(tokens):
+            end = self._match(tokens, start)
+            if end:
+                found.add("".join(tokens[start:end]))
+            start = max(start + 1, end)
+        return found
+
+    def _match(self, tokens: list[str], start: int) -> int:
+        """Where the longest name ends that begins at a token; 0 if none does."""
+        if start and not _is_word(tokens[start]) and _is_word(tokens[start - 1]):
+            return 0
+        node, end = self, 0
+        for position in range(start, len(tokens)):
+            following = node._next.get(tokens[position])
+            if following is None:
+                break
+            node = following
+            joined = not _is_word(tokens[position]) and position + 1 < len(tokens) and _is_word(tokens[position + 1])
+            if node._name and not joined:
+                end = position + 1
+        return end
+
+
+def _is_word(token: str) -> bool:
+    return token[0] == "_" or token[0].isalnum()
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text can be told apart in a sentence: neither a letter nor a mere number."""
-    return len(text) > 1 and any(char.isalpha() for char in text)
+    """Whether a text can be told apart in a sentence: neither a letter nor a mere number, nor a text of its own."""
+    if not 1 < len(text) <= _LONGEST or not any(map(str.isalpha, text)):
+        return False
+    return sum(1 for _ in _TOKEN.finditer(text)) <= _MOST_TOKENS
 
 
 def _texts(task: Task) -> Iterator[str]:

@@ -48,6 +48,7 @@ _PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _ANYWHERE)
 _WHOLE = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _ALONE)
 _SIGNS = re.compile(r"[{｛#$＄<\[(]")  # one of these is in all that stand within text
 _LONGEST_ALONE = 80
+_BEGINS = frozenset("<@%tTrRoO")  # what stands alone
 
 
 class Placeholder(NamedTuple):
@@ -75,8 +76,8 @@ def placeholder(text: str, is_task: Callable[[int], bool]) -> Placeholder | None
         for found in pattern.finditer(text):
             if is_task(index := int(found[1])):
                 return Placeholder(found[0], index)
-    for pattern in _WHOLE if len(text) <= _LONGEST_ALONE else ():
-        if (whole := pattern.fullmatch(text.strip())) and is_task(index := int(whole[1])):
+    for pattern in _WHOLE if text[:1] in _BEGINS and len(text) <= _LONGEST_ALONE else ():
+        if (whole := pattern.fullmatch(text)) and is_task(index := int(whole[1])):
             return Placeholder(whole[0], index)
     return None
 

@@ -93,7 +93,10 @@ _NARROW = _FULL_WIDTH | {ord("、"): ",", 0x3000: " "}
 """The full-width forms of ASCII, and what stands for a comma."""
 _WIDE = f"[{''.join(map(chr, _NARROW))}]"
 _HAS_WIDE = re.compile(_WIDE)
-_STRING_OR_WIDE = re.compile(rf"{_STRAIGHT}|{_OTHER_QUOTES}|(?P<wide>{_WIDE}+)", re.DOTALL)
+_STRING_OR_WIDE = re.compile(
+    rf"{_STRAIGHT}|{_OTHER_QUOTES}|[{''.join(QUOTES)}].*|(?P<wide>{_WIDE}+)",
+    re.DOTALL,  # a string that is not closed
+)
 _PIECE = re.compile(
     r"""
     (?P<escape>\\(?:\r\n|[\r\n\\'"abfnrtv]|(?![4-7][0-7]{2})[0-7]{1,3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}
@@ -193,7 +196,7 @@ class _Reader:
                 token = "="
             elif token == "\r":
                 token = " "
-            elif token in "\"'":
+            elif token in QUOTES:
                 raise CallSyntaxError("syntax", "a string is not closed", start, "close it with its quote")
             elif token == "$":
                 raise CallSyntaxError("syntax", "'$' stands alone", start, "write `$N` for task N, or quote the text")

@@ -84,6 +84,10 @@ EXPRESSION = re.compile(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
 """What behind a call makes it part of an expression."""
 
 
+_WORD = re.compile(r"(?<![^ \t\u3000])(?:[^\s\-+•・●○▪>|#*]|\*\*)")
+"""Where a word begins; bullets belong to the word behind them."""
+
+
 def head_at(text: str, position: int) -> re.Match[str] | None:
     """The head of a task, `INDEX. tool(`, if one stands at a position."""
     return _HEAD.match(text, position, position + LONGEST_HEAD)
@@ -100,7 +104,7 @@ def head_follows(text: str, position: int, *, final: bool) -> re.Match[str] | Li
 
 def heads_within(text: str, position: int) -> Iterator[re.Match[str]]:
     """The heads of tasks in the rest of a line, each behind a blank and with its bracket at the tool's name."""
-    starts = (i for i in range(position, len(text)) if text[i - 1 : i] in {"", " ", "\t"})
+    starts = (word.start() for word in _WORD.finditer(text, position))
     return (head for i in starts if (head := head_at(text, i)) and text[head.end() - 2] not in " \t")
 
 

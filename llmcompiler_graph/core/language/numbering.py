@@ -36,6 +36,7 @@ class Numbering:
         self._again = frozenset(again)
         self._shift: int | None = 0 if self._again else None  # unknown until the first index is read
         self._own: set[int] = set()  # as written in this plan so far, usable or not
+        self._greatest = 0  # of them
         self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
 
     @property
@@ -53,7 +54,7 @@ class Numbering:
         """The number of a task that is written without one: the next, or the first that is to be written anew."""
         if self._again:
             return min(self._again.difference(self._own), default=max(self._again) + 1)
-        return max(self._own, default=self.last) + 1
+        return (self._greatest or self.last) + 1
 
     def is_free(self, written: int) -> bool:
         """Whether a task that is written without a number may take this one."""
@@ -66,11 +67,13 @@ class Numbering:
     def take(self, written: int) -> None:
         """A task has the number."""
         self._own.add(written)
+        self._greatest = max(self._greatest, written)
         self._broken.discard(written)
 
     def spoil(self, written: int) -> None:
         """The line of the number is unusable; a later one may take it."""
         self._own.add(written)
+        self._greatest = max(self._greatest, written)
         self._broken.add(written)
 
     def forget(self, written: int) -> None:

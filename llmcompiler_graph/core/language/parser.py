@@ -51,6 +51,9 @@ MOST_CHARACTERS, MOST_TASKS = 2_000_000, 10_000
 """How much of one reply is read: a model that writes more repeats itself."""
 
 _UNDECIDED = ("*", "_", ".", "/")  # after a call: a mark, a comment or an expression, by the next character
+_MOST_WITHIN = 200
+_NEWLINE = re.compile("\n")
+_DECIDES = re.compile(r"[\n(（\[{]")  # without one of these, nothing begins and no line ends
 _CODE = ("python", "py", "tool_code")  # blocks in which a call needs no number
 
 
@@ -75,7 +78,7 @@ class PlanParser:
         self._tasks = Tasks(used, again, self._window)
         self._mentions = Mentions(self._tools)
         self._state: Callable[[bool], bool] = self._line
-        self._asleep = False  # whether only the end of the line can matter
+        self._awaited: re.Pattern[str] | None = None  # what more text must have to change anything
         # the call being read
         self._call = Call()
         self._walker = Walker()
@@ -84,6 +87,7 @@ class PlanParser:
         self._block: blocks.Block | None = None
         self._collected: list[str] = []  # of the block
         self._plain = 0  # up to where in the whole no block begins: it was tried
+        self._within = 0, 0  # how many blocks began within a line, each of which reads the rest of it; and its end
         self._listed = self._code = self._acted = False  # in a list of calls, in code, behind an `Action:`
         self._for = ""  # the tool that the line above names
         self._example = False  # whether the line above says that an example follows
@@ -98,7 +102,7 @@ class PlanParser:
             events = self._run(final=True)
             self._stop_at(f"{MOST_CHARACTERS:,} characters")
             return [*events, *self._tasks.take()]
-        if self._asleep and "\n" not in text:
+        if self._awaited is not None and self._awaited.search(text) is None:
             return []
         return self._run(final=False)
 
@@ -121,10 +125,19 @@ class PlanParser:
             pass
         if final and not self.finished:
             self._end()
-        self._window.let_go()
-        by_line = self._state not in (self._arguments, self._in_block)
-        self._asleep = by_line and len(self._window.text) >= lines.LONGEST_HEAD
+        self._awaited = self._awaits()
         return self._tasks.take()
+
+    def _awaits(self) -> re.Pattern[str] | None:
+        """What more text must have for anything to be decided; `None` if any character may decide."""
+        text, position = self._window.text, self._window.position
+        if self._state == self._arguments:
+            return self._walker.awaits if position == len(text) and not self._at_line else None
+        if self._state in (self._line, self._rest):
+            if len(text) - position >= lines.LONGEST_HEAD:
+                return _NEWLINE
+            return _DECIDES if _DECIDES.search(text, position) is None else None
+        return None
 
     def _stop_at(self, most: str) -> None:
         if not self.finished:
@@ -157,7 +170,7 @@ class PlanParser:
         where = self._window.place(start)
         named, self._for = self._for, blocks.named_tool(line, self._tools)
         if line.strip() and not lines.FENCE.match(line):
-            self._example = bool(actions.EXAMPLE.search(line))
+            self._example = actions.is_example(line)
         if lines.JOIN.match(line):
             self._finish()
         elif thought := lines.THOUGHT.match(line):
@@ -320,7 +333,9 @@ class PlanParser:
     def _block_line(self, line: str, start: int) -> bool:
         """Begin what a whole line shows: a block of tags, an action, a call in brackets, or one behind prose."""
         where = self._window.place(start)
-        if where < self._plain:
+        count, end = self._within
+        self._within = (count + 1 if end == where + len(line) else 0, where + len(line))
+        if where < self._plain or self._within[0] > _MOST_WITHIN:
             return False
         if bracketed := actions.bracket_call(line, self._tools):
             self._take([bracketed[1]], where + bracketed[0])

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TypeAlias
 
 from llmcompiler_graph.core.errors import Diagnostic
@@ -78,11 +79,13 @@ class Tasks:
         self._events: list[Event] = []
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
         self._thoughts: list[str] = []
-        self._mentioned: list[tuple[int, str, int]] = []  # calls in thoughts: index, tool, place
+        self._mentioned: list[tuple[int, int, str]] = []  # a heap of calls in thoughts: index, place, tool
         self._prose: list[tuple[int, str, int, str]] = []  # numbered lines before the first call of a replan
 
     def take(self) -> list[Event]:
         """Take what was found since the last time."""
+        if not self._events:
+            return []
         events, self._events = self._events, []
         return events
 
@@ -94,7 +97,7 @@ class Tasks:
         before = len(self._mentioned)
         for head in lines.heads_within(line, start):
             if head["tool"].lower() != "join":
-                self._mentioned.append((int(head["index"]), head["tool"], where + head.start("index")))
+                heappush(self._mentioned, (int(head["index"]), where + head.start("index"), head["tool"]))
         return len(self._mentioned) > before
 
     def is_no_call(self, index: int, rest: str, where: int) -> None:
@@ -115,11 +118,9 @@ class Tasks:
         prose, self._prose = self._prose, []
         for index, message, where, hint in prose:
             self.spoil(index, "not-a-call", message, where, hint)
-        mentioned, self._mentioned = self._mentioned, []
-        for index, tool, where in mentioned:
-            if following is not None and index > following:
-                self._mentioned.append((index, tool, where))
-            elif index != following and not self.numbers.knows(index):
+        while self._mentioned and (following is None or self._mentioned[0][0] <= following):
+            index, where, tool = heappop(self._mentioned)
+            if index != following and not self.numbers.knows(index):
                 hint = "begin a line with its number"
                 self.spoil(index, "not-a-call", f"the call of {tool!r} stands in a thought", where, hint)
 

@@ -53,6 +53,11 @@ class Walker:
         self.quote = ""
         """The quote that opened the string that is open, three times if it is triple; empty outside strings."""
 
+    @property
+    def awaits(self) -> re.Pattern[str]:
+        """What text must have for the walker to do more than to go on."""
+        return _INSIDE[self.quote[0]] if self.quote else _OUTSIDE
+
     def walk(self, text: str, position: int, *, final: bool) -> tuple[int, bool | None]:
         """Walk on at a position.
 
@@ -62,7 +67,7 @@ class Walker:
         """
         end = len(text)
         while position < end:
-            found = (_INSIDE[self.quote[0]] if self.quote else _OUTSIDE).search(text, position)
+            found = self.awaits.search(text, position)
             if found is None:
                 return end, False
             position, char = found.start(), found[0]

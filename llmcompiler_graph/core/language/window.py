@@ -11,6 +11,9 @@ from bisect import bisect_right
 __all__ = ("Window",)
 
 
+_NEWLINE = re.compile("\n")
+
+
 class Window:
     """Text that arrives in pieces and is let go of as it is read."""
 
@@ -28,20 +31,19 @@ class Window:
 
     def feed(self, piece: str) -> None:
         """Take a piece; it is looked at later."""
-        self._lines += [self.length + newline.end() for newline in re.finditer("\n", piece)]
+        if "\n" in piece:
+            self._lines += [self.length + newline.end() for newline in _NEWLINE.finditer(piece)]
         self.length += len(piece)
         self._pieces.append(piece)
 
     def look(self) -> None:
-        """Put what was fed behind the text."""
-        self.text += "".join(self._pieces)
-        self._pieces.clear()
-
-    def let_go(self) -> None:
-        """Forget what was read."""
-        self.text = self.text[self.position :]
+        """Put what was fed behind the text, and forget what was read of it."""
+        pieces = self._pieces
+        unread = self.text[self.position :] if self.position else self.text
+        self.text = unread + (pieces[0] if len(pieces) == 1 else "".join(pieces))
         self.offset += self.position
         self.position = 0
+        pieces.clear()
 
     def take(self, end: int) -> str:
         """Read up to a position; return what was read."""

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +74,15 @@ def test_shared_words() -> None:
     plan = '1. look("K2", "metres")\n2. look("Lhotse", "metres")\n'
     assert doubts(plan + '3. math("in metres", $1)\n4. math("Lhotse in metres", $1)') == []
     assert doubts(plan + '3. math("Lhotse", $1)') == [(3, "refer to $2 for 'Lhotse'")]
+
+
+@pytest.mark.timeout(20)
+def test_the_work_is_linear_in_the_plan() -> None:
+    """Thousands of names, as many tasks that name and read them, and a chain through all: a second, not minutes."""
+    count = 3_000
+    lines = [f'{n}. look("mountain {n} of many")' for n in range(1, count + 1)]
+    lines += [f'{count + n}. tell("of mountain {n} of many", [${n}, ${count + n - 1}])' for n in range(1, count + 1)]
+    assert len(doubts("\n".join(lines))) == 0
 
 
 names = st.lists(st.text("abcdef", min_size=2, max_size=6), min_size=1, max_size=6, unique=True)

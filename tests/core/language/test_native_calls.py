@@ -151,6 +151,30 @@ def test_json_beyond_all_depth() -> None:
     assert [getattr(each, "index", None) for each in events] == [1, 2]
 
 
+SIZE = 100_000
+ENDLESS = {
+    "braces in a string": [Piece("f", json.dumps({"x": "}{}{" * (SIZE // 4)}), 0)],
+    "quotes in a string": [Piece("f", json.dumps({"x": '"}"' * (SIZE // 6)}), 0)],
+    "objects": [Piece("f", "{}" * (SIZE // 2), 0)],
+    "brackets": [Piece("f", "[" * SIZE, 0)],
+    "calls without arguments": [Piece("f", "", n) for n in range(SIZE // 10)],
+    "calls": [Piece("f", '{"x": 1}', n) for n in range(SIZE // 10)],
+    "calls that repeat": [Piece("f", '{"x": 1}', 0) for _ in range(SIZE // 10)],
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("pieces", ENDLESS.values(), ids=ENDLESS)
+def test_the_work_is_linear_in_the_arguments(pieces: list[Piece]) -> None:
+    """100 kB of native calls in pieces of three characters are read in seconds, whatever stands in them."""
+    calls = ToolCallText(1)
+    for piece in pieces:
+        calls.feed(piece._replace(arguments=piece.arguments[:3]))
+        for at in range(3, len(piece.arguments), 3):
+            calls.feed(Piece("", piece.arguments[at : at + 3], piece.position))
+    calls.close()
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -286,6 +286,20 @@ ENDLESS = {
     "a sum": "1. f(1" + "+1" * (SIZE // 2) + ")",
     "a long integer": "1. f(0x" + "f" * SIZE + ")",
     "blanks in the arguments": "1. f(a" + " " * SIZE + ")",
+    "an unquoted hyphenated word": "1. f(" + "a-" * (SIZE // 2) + ")",
+    "a line of non-ASCII strings": "1. f(" + '"é",' * (SIZE // 5) + ")",
+    "quotes of another kind": "1. f(1，" + "’" * SIZE + "x)",
+    "blanks in a thought": "Thought:" + " " * SIZE + "x",
+    "later calls in a thought": "Thought:"
+    + " 99999. f(1)" * (SIZE // 12)
+    + "".join(f"\n{i}. f(1)" for i in range(1, 999)),
+    "lines of brackets": "[{\n" * (SIZE // 3),
+    "tags on one line": "<tool_call>" * (SIZE // 11),
+    "elements in a call": "<function=f>" + "<x>" * (SIZE // 3) + "</function>",
+    "assignments": "".join(f"x{i} = f(x{i - 1})\n" for i in range(1, SIZE // 20)),
+    "labels": "Action: f\nAction Input: x\n" * (SIZE // 26),
+    "a sentence of denials": "not " * (SIZE // 4),
+    "brackets behind a label": "Action: f[" + "]" * SIZE + "x",
 }
 
 
@@ -297,7 +311,25 @@ def test_the_work_is_linear_in_the_text(text: str) -> None:
     Each took 0.01 to 1 s here. What is quadratic in Python or in a regular expression took minutes at this size, so
     the time limit tells them apart on any machine; a ratio of measured times would not.
     """
-    read(text, (), range(0, len(text), 3))
+    for tools in (None, {"f": ("x",)}):
+        read(text, (), range(0, len(text), 3), tools)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        pytest.param("1. f('" + "x" * 3_000_000, "2,000,000 characters", id="characters"),
+        pytest.param("".join(f"{i}. f()\n" for i in range(1, 12_000)), "10,000 tasks", id="tasks"),
+    ],
+)
+def test_a_reply_without_end(text: str, most: str) -> None:
+    """Of a reply without end no more is read than a plan can need; what was read counts, and the rest is told."""
+    *before, last = read(text, (), range(0, len(text), 4096))
+    assert isinstance(last, Diagnostic)
+    assert (last.code, last.message) == ("too-long", f"a reply of more than {most} is read up to here")
+    assert sum(isinstance(event, Task) for event in before) == (10_000 if "tasks" in most else 0)
+    assert list(map(repr, read(text))) == [*map(repr, before), repr(last)]
 
 
 # -- one by one -------------------------------------------------------------------------------------------------------

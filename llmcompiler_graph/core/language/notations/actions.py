@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
@@ -21,11 +20,18 @@ from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.balance import Balance
 from llmcompiler_graph.core.language.json_arguments import UNREADABLE, loaded
 from llmcompiler_graph.core.language.notations.blocks import Block, State, read_leniently
-from llmcompiler_graph.core.language.notations.calls import ENDS, ForeignCall, Tools, raw_argument, tool_name
+from llmcompiler_graph.core.language.notations.calls import (
+    ENDS,
+    ForeignCall,
+    Tools,
+    is_nearly_tool,
+    raw_argument,
+    tool_name,
+)
 from llmcompiler_graph.core.language.notations.json_calls import named_call
 from llmcompiler_graph.core.language.notations.tags import TagBlock, closing_tag, typed
 
-__all__ = ("EXAMPLE", "TOLD", "ActionBlock", "bracket_call", "later_opening", "line_opening")
+__all__ = ("TOLD", "ActionBlock", "bracket_call", "is_example", "later_opening", "line_opening")
 
 _ACTION = re.compile(
     r"[\s>*_#-]*(?P<label>action|tool|function|✿function✿)[ \t]*\d*[*_]*[ \t]*[:：][*_\s]*"
@@ -47,18 +53,24 @@ _LATER = re.compile(
     r"<(?:tool_call|function_calls?|tool_use|tool)>|<function=|<(?:\w+:)?invoke\s|<[|｜]tool[^<>\n]*[|｜]>|\[TOOL_CALLS\]"
     r"|<\|python_tag\|>|<\|channel\|>\w*\s*to=|#E\d{1,9}\s*=\s*[^\W\d][\w.\-/]*\s*\("
 )
-EXAMPLE = re.compile(
+_EXAMPLE = re.compile(
     r"\b(?:examples?|e\.g|looks? like|would (?:be|look)|previously|earlier|already|instead of|not)\b"
     r"[^:：]*[:：][\s*_]*\Z",
     re.IGNORECASE,
 )
-"""A line that says that what follows is only shown."""
 _PAIR = re.compile(r"[-*]?\s*[\"']?(?P<key>[^\W\d]\w*)[\"']?\s*:\s*(?P<value>.*?),?")
+_FENCE = re.compile(r"`{1,3}(?:json|text|python)?")
+_SENTENCE = 200  # characters at the end of a line that may say what follows
+_LONGEST = 4_000  # characters of a line that is looked at as a whole
 _TAGS = 20  # looked at in one line
-_FENCES = re.compile(r"\A\s*`{1,3}(?:json|text|python)?\s*|\s*`{1,3}\s*\Z")
 _BRACKETED = re.compile(
     r"(?:\A|[\s:])#?(?P<label>E\d{1,9})\s*[=:]\s*(?P<tool>[^\W\d][\w.\-/]*)\s*\[(?P<text>.*)\]\W*\Z", re.DOTALL
 )
+
+
+def is_example(line: str) -> bool:
+    """Whether a line says that what follows is only shown."""
+    return bool(_EXAMPLE.search(line, max(0, len(line) - _SENTENCE)))
 
 
 def line_opening(line: str, tools: Tools) -> tuple[int, Block] | None:
@@ -67,17 +79,17 @@ def line_opening(line: str, tools: Tools) -> tuple[int, Block] | None:
         before = line[: tag.start()]
         if closing := closing_tag(line[tag.start() :], tools, first=not before.strip(" \t`")):
             return tag.start(), TagBlock(closing)
-    action = _ACTION.match(line)
+    action = _ACTION.match(line) if len(line) <= _LONGEST else None
     if action is None or action["tool"].casefold() in ENDS:
         return None
     tool = tool_name(action["tool"], tools)
-    known = not tools or tool in tools or bool(get_close_matches(tool, tools, 1))
+    known = not tools or tool in tools or is_nearly_tool(tool, tools)
     return 0, ActionBlock(tool, action["text"], sure=action["label"].casefold() == "action" and known)
 
 
 def bracket_call(line: str, tools: Tools) -> tuple[int, ForeignCall] | None:
     """The call in a line such as `Plan: find K2 #E1 = search[K2]`, and where it stands in it."""
-    found = _BRACKETED.search(line)
+    found = _BRACKETED.search(line) if len(line) <= _LONGEST else None
     if found is None:
         return None
     call = ForeignCall(tool_name(found["tool"], tools), raw_argument(found["text"]), (found["label"],))
@@ -141,7 +153,7 @@ class ActionBlock:
             return None
         self._input.append(line)
         few = not self._balance.begun and len(self._input) < 4
-        if self._balance.begun or (few and _FENCES.sub("", "\n".join(self._input)).strip()[:1] in {"{", "["}):
+        if self._balance.begun or (few and _without_fence("\n".join(self._input))[:1] in {"{", "["}):
             return self._balance.feed(f"{line}\n") is not None
         return False
 
@@ -149,7 +161,7 @@ class ActionBlock:
         """Read the input: JSON, call syntax, or text that is the only argument."""
         if self._input is None:
             return [ForeignCall(self._tool, "")] if self._sure else None
-        given = _FENCES.sub("", "\n".join(self._input)).strip()
+        given = _without_fence("\n".join(self._input))
         if given[:1] in ("{", "["):
             value = loaded(given)
             value = read_leniently(given) if value is UNREADABLE else value
@@ -158,6 +170,16 @@ class ActionBlock:
         if pairs := _pairs(given, tools.get(self._tool, ())):
             return [named_call(self._tool, pairs)]
         return [ForeignCall(self._tool, raw_argument(given))]
+
+
+def _without_fence(text: str) -> str:
+    """A text without the code fence around it."""
+    text = text.strip()
+    if text[:1] != "`":
+        return text
+    fence = _FENCE.match(text)
+    assert fence is not None
+    return text[fence.end() :].rstrip("` \t\r\n").lstrip()
 
 
 def _pairs(text: str, parameters: Collection[str]) -> dict[str, Any]:

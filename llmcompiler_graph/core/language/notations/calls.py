@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-__all__ = ("BUILTINS", "ENDS", "ForeignCall", "Tools", "raw_argument", "tool_name")
+__all__ = ("BUILTINS", "ENDS", "ForeignCall", "Tools", "is_nearly_tool", "raw_argument", "tool_name")
 
 Tools: TypeAlias = Mapping[str, Collection[str]]
 """The names of each tool's parameters, by the tool's name; empty if the tools are not known."""
@@ -70,6 +72,7 @@ BUILTINS = frozenset(
 )
 """What code calls that is no tool."""
 
+_LONGEST_NAME = 64
 _PREFIX = re.compile(r"(?:functions?|tools?|default_api|multi_tool_use|api)[./:]", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?:<\||:\d+\Z|\.call\Z|\s).*", re.DOTALL)
 _QUOTED = re.compile(
@@ -97,6 +100,16 @@ def raw_argument(text: str) -> str:
     if not text or text.lower() in ("none", "null", "{}"):
         return ""
     return text if _QUOTED.match(text) else json.dumps(text, ensure_ascii=False)
+
+
+def is_nearly_tool(name: str, tools: Tools) -> bool:
+    """Whether a name is that of a tool, misspelt."""
+    return len(name) <= _LONGEST_NAME and _is_near(name, tuple(tools))
+
+
+@lru_cache(maxsize=4096)
+def _is_near(name: str, tools: tuple[str, ...]) -> bool:
+    return bool(get_close_matches(name, tools, 1, 0.7))
 
 
 def tool_name(written: str, tools: Tools) -> str:

@@ -13,11 +13,10 @@ May know: `lines`; `calls`.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from llmcompiler_graph.core.language.lines import INDEX, LONGEST_HEAD, MARKS, TOOL
-from llmcompiler_graph.core.language.notations.calls import BUILTINS, Tools, tool_name
+from llmcompiler_graph.core.language.notations.calls import BUILTINS, Tools, is_nearly_tool, tool_name
 
 __all__ = ("Head", "other_head")
 
@@ -88,4 +87,4 @@ def _may_call(name: str, tools: Tools, *, code: bool) -> bool:
     known = tool_name(name, tools) in tools
     if not tools or code:
         return known or name.lower() not in BUILTINS
-    return known or bool(get_close_matches(name, tools, 1, 0.7))
+    return known or is_nearly_tool(name, tools)
