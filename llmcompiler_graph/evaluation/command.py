@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -220,48 +220,29 @@ def run_command(
         raise typer.BadParameter("a cassette holds one answer to each sample", param_hint="--repeats")
     degrees = _temperature("0" if temperature is None else temperature)
     chosen = benchmark_named(benchmark)
-    options = _options(option or [])
-    if plan_only:
-        options["plan_only"] = True
-    made = system_named(system, options)
+    made = system_named(system, _options(option or []) | ({"plan_only": True} if plan_only else {}))
     with _reported():
-        if replay is None:
-            name = model or "local"
-        else:
-            cassette = Cassette(replay)
-            name = _recorded_model(cassette, model)
-            made = replaying(made, cassette, name)
-            there = cassette.temperatures(name)
-            degrees = degrees if temperature is not None or len(there) != 1 else next(iter(there))
-            _check_temperature(cassette, name, degrees, "--temperature")
+        asked = _Asked(made, model or "local", degrees)
+        if replay is not None:
+            asked = _replayed(made, Cassette(replay), model, degrees, is_given=temperature is not None)
         if record is not None:
-            cassette = Cassette(record)
-            _check_temperature(cassette, name, degrees, "--record")
-            made = recording(made, cassette, name, degrees)
-        samples = chosen.load(data)
-        if ids is not None:
-            samples = _with_ids(samples, ids.split(","))
-        if plan_only:  # the others cannot be judged
-            samples = [each for each in samples if each.entities]
-        if not samples:
-            what = "whose plan can be judged" if plan_only else f"in {str(data)!r}"
-            msg = f"{benchmark!r} has no sample {what}"
-            raise ConfigurationError(msg)
-        samples = selected(samples, limit=limit, seed=seed)
-        asked = name if replay is not None else _model(name, rate, seed, degrees)
+            asked = _recorded(asked, Cassette(record))
+        samples = selected(_samples(benchmark, chosen, data, ids, with_entities=plan_only), limit=limit, seed=seed)
+        llm: Model = asked.model
         if replay is None:
-            LazyModel(asked).get()  # now: loading a local one is no part of the first answer
+            llm = _model(asked.model, rate, seed, degrees)
+            LazyModel(llm).get()  # now: loading a local one is no part of the first answer
         plan = Run(
             benchmark=chosen,
-            system=made,
-            model=asked,
-            model_name=name,
+            system=asked.system,
+            model=llm,
+            model_name=asked.model,
             out=out,
             tier="live" if replay is None else "recorded",
             plan_only=plan_only,
             repeats=repeats,
             seed=seed,
-            temperature=degrees,
+            temperature=asked.temperature,
             concurrency=concurrency,
             retries=retries,
             seconds=None if minutes is None else 60 * minutes,
@@ -273,6 +254,49 @@ def run_command(
             typer.echo("interrupted: the same command goes on", err=True)
             raise typer.Exit(130) from None
     typer.echo(f"{added} examples added to {out}", err=True)
+
+
+class _Asked(NamedTuple):
+    """Who is asked: a system with a model, live, or as a cassette has them."""
+
+    system: System
+    model: str
+    temperature: float | None
+
+
+def _replayed(
+    system: System, cassette: Cassette, model: str | None, temperature: float | None, *, is_given: bool
+) -> _Asked:
+    """A system whose model and tools are a cassette; of its only temperature, unless one is given."""
+    name = _recorded_model(cassette, model)
+    there = cassette.temperatures(name)
+    if not is_given and len(there) == 1:
+        temperature = next(iter(there))
+    replay = replaying(system, cassette, name)
+    _check_temperature(cassette, name, temperature, "--temperature")
+    return _Asked(replay, name, temperature)
+
+
+def _recorded(asked: _Asked, cassette: Cassette) -> _Asked:
+    """The same, with what model and tools say added to a cassette."""
+    _check_temperature(cassette, asked.model, asked.temperature, "--record")
+    return asked._replace(system=recording(asked.system, cassette, asked.model, asked.temperature))
+
+
+def _samples(
+    name: str, benchmark: Benchmark, data: Path | None, ids: str | None, *, with_entities: bool
+) -> list[Sample]:
+    """The samples of a benchmark that are asked for; with entities, those whose plan can be judged."""
+    samples = benchmark.load(data)
+    if ids is not None:
+        samples = _with_ids(samples, ids.split(","))
+    if with_entities:
+        samples = [each for each in samples if each.entities]
+    if not samples:
+        what = "whose plan can be judged" if with_entities else f"in {str(data)!r}"
+        msg = f"{name!r} has no sample {what}"
+        raise ConfigurationError(msg)
+    return samples
 
 
 @app.command(name="report")

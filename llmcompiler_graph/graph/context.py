@@ -24,7 +24,8 @@ from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.clock import TurnClock
 from llmcompiler_graph.graph.inflight import InFlight
-from llmcompiler_graph.models.prompts import PlanFormat, conversation
+from llmcompiler_graph.models.prompts import conversation
+from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord
 from llmcompiler_graph.tool_selection import ToolSelection
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable,
 from datetime import timedelta
 from functools import partial
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableLambda
@@ -46,10 +46,11 @@ from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
-from llmcompiler_graph.models.dialects import dialect_for
+from llmcompiler_graph.models.dialects import Dialect, dialect_for
 from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local
-from llmcompiler_graph.models.prompts import PlanFormat, system_message
-from llmcompiler_graph.models.structured import Strategy, answer_form
+from llmcompiler_graph.models.structured import AnswerForm, Strategy, answer_form
+from llmcompiler_graph.models.system import system_message
+from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState, ResponseT
 from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
@@ -291,21 +292,13 @@ def create_llm_compiler(
     check_examples(examples or (), specs)
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
-    planner_model = model if planner_model is None else planner_model
-    joiner_model = model if joiner_model is None else joiner_model
-    planning, joining = _lazy_models(planner_model, joiner_model, thinking_tags)
+    models = _models(model, planner_model, joiner_model, thinking_tags)
     dialect = dialect_for(plan_format, specs)
-    if not isinstance(planner_model, str):
-        dialect.bind(planner_model, specs[:1])  # raises now rather than in a run
-    if hooks.approving:
-        if interrupt_on:
-            msg = "interrupt_on and HumanInTheLoopMiddleware say the same: give one of them"
-            raise ConfigurationError(msg)
-        interrupt_on, interrupt_mode = hooks.interrupt_on(), hooks.interrupt_mode
-    approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
+    models.check(dialect, specs)
+    approval, interrupt_mode = _approval(hooks, interrupt_on, interrupt_mode, specs)
     form = answer_form(response_format)
-    if form is not None and not isinstance(joiner_model, str):
-        form.check(joiner_model)
+    if form is not None and not isinstance(models.joiner, str):
+        form.check(models.joiner)
     schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
     write = partial(
         system_message,
@@ -348,29 +341,8 @@ def create_llm_compiler(
         of_tools = partial(write, tools_last=selection is not None)
         named = {tool.name: tool for tool in toolset}
         calls = ModelCalls(settings, hooks.model_wrappers, named, system_prompt, examples, of_tools)
-    shared = Shared()
-    planner = Planner(
-        settings,
-        shared,
-        planning,
-        constraint_for(constrain, planner_model) if plan_format == "text" else None,
-        dialect,
-        joiner=None if is_local(joiner_model) else joining,
-        calls=calls,
-    )
-    joiner = Joiner(
-        settings,
-        shared,
-        joining,
-        constraint_for(constrain, joiner_model),
-        name=name or "joiner",
-        form=form,
-        dialect=dialect if joining is planning else None,
-        calls=calls,
-    )
-    compiled = _wired(
-        schemas, context_schema, planner, Fetching(settings, shared), joiner, approves=bool(approval.tools), hooks=hooks
-    ).compile(
+    nodes = _nodes(settings, models, dialect, form=form, constrain=constrain, calls=calls, answers_as=name or "joiner")
+    compiled = _wired(schemas, context_schema, nodes, hooks, approves=bool(approval.tools)).compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -383,21 +355,97 @@ def create_llm_compiler(
             {id(t): t for t in (ToolCallTransformer, *hooks.transformers, *(transformers or ()))}.values()
         ),
     )
-    planner.graph = compiled
-    return compiled.with_config(callbacks=[shared.inflight])
+    nodes.planner.graph = compiled
+    return compiled.with_config(callbacks=[nodes.shared.inflight])
+
+
+class _Models(NamedTuple):
+    """The models that plan and join, as given and as they are asked."""
+
+    planner: ModelLike
+    joiner: ModelLike
+    planning: LazyModel
+    joining: LazyModel
+    """The same object as `planning`, if they are one model."""
+
+    def check(self, dialect: Dialect, specs: Sequence[ToolSpec]) -> None:
+        """Refuse a planner that cannot write plans so: now rather than in a run."""
+        if not isinstance(self.planner, str):
+            dialect.bind(self.planner, specs[:1])
+
+
+def _models(
+    model: ModelLike, planner: ModelLike | None, joiner: ModelLike | None, tags: Sequence[tuple[str, str]]
+) -> _Models:
+    planner = model if planner is None else planner
+    joiner = model if joiner is None else joiner
+    planning = LazyModel(planner, tags)
+    same = planner is joiner or (isinstance(planner, str) and planner == joiner)
+    return _Models(planner, joiner, planning, planning if same else LazyModel(joiner, tags))
+
+
+def _approval(
+    hooks: Hooks,
+    interrupt_on: Mapping[str, bool | InterruptOnConfig] | None,
+    mode: InterruptMode,
+    specs: Iterable[ToolSpec],
+) -> tuple[Approval, InterruptMode]:
+    """Which calls a human approves, and how they are asked: as the factory or a middleware says."""
+    if hooks.approving:
+        if interrupt_on:
+            msg = "interrupt_on and HumanInTheLoopMiddleware say the same: give one of them"
+            raise ConfigurationError(msg)
+        interrupt_on, mode = hooks.interrupt_on(), hooks.interrupt_mode
+    return Approval(interrupt_on or {}, [spec.called for spec in specs]), mode
+
+
+class _Nodes(NamedTuple):
+    """The three nodes, and what their runs share."""
+
+    planner: Planner
+    fetching: Fetching
+    joiner: Joiner
+    shared: Shared
+
+
+def _nodes(
+    settings: Settings,
+    models: _Models,
+    dialect: Dialect,
+    *,
+    form: AnswerForm | None,
+    constrain: Constrain,
+    calls: ModelCalls | None,
+    answers_as: str,
+) -> _Nodes:
+    shared = Shared()
+    planner = Planner(
+        settings,
+        shared,
+        models.planning,
+        constraint_for(constrain, models.planner) if settings.plan_format == "text" else None,
+        dialect,
+        joiner=None if is_local(models.joiner) else models.joining,
+        calls=calls,
+    )
+    joiner = Joiner(
+        settings,
+        shared,
+        models.joining,
+        constraint_for(constrain, models.joiner),
+        name=answers_as,
+        form=form,
+        dialect=dialect if models.joining is models.planning else None,
+        calls=calls,
+    )
+    return _Nodes(planner, Fetching(settings, shared), joiner, shared)
 
 
 def _wired(
-    schemas: Schemas,
-    context_schema: type[Any] | None,
-    planner: Planner,
-    fetching: Fetching,
-    joiner: Joiner,
-    *,
-    approves: bool,
-    hooks: Hooks,
+    schemas: Schemas, context_schema: type[Any] | None, nodes: _Nodes, hooks: Hooks, *, approves: bool
 ) -> StateGraph[Any, Any, Any, Any]:
     """Connect the three nodes; where a human approves calls, the task fetching unit may be run several times."""
+    planner, fetching, joiner, _ = nodes
     graph = StateGraph(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
     )
@@ -429,13 +477,6 @@ def _wired(
     else:
         graph.add_edge("task_fetching_unit", to_joiner)
     return graph
-
-
-def _lazy_models(planner: ModelLike, joiner: ModelLike, tags: Sequence[tuple[str, str]]) -> tuple[LazyModel, LazyModel]:
-    """The models that plan and join; the same object twice, if they are one model."""
-    planning = LazyModel(planner, tags)
-    same = planner is joiner or (isinstance(planner, str) and planner == joiner)
-    return planning, planning if same else LazyModel(joiner, tags)
 
 
 def _check_pauses(what: str, given: object) -> None:

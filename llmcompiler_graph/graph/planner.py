@@ -26,8 +26,9 @@ from llmcompiler_graph.graph.unanswered import with_answers
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
-from llmcompiler_graph.models.prompts import plan_or_join, question_position, repair_request
+from llmcompiler_graph.models.prompts import question_position, repair_request
 from llmcompiler_graph.models.replies import WrappedModel, reply_stream
+from llmcompiler_graph.models.wording import plan_or_join
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, Span, plan_text, think_tag
 
 __all__ = ("Planner",)

@@ -22,7 +22,7 @@ from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.models.lazy import ChatModel, speaks_openai, with_tools
-from llmcompiler_graph.models.prompts import PlanFormat
+from llmcompiler_graph.models.wording import PlanFormat
 
 __all__ = ("Dialect", "Reader", "TextDialect", "ToolCallDialect", "dialect_for", "function_schemas")
 

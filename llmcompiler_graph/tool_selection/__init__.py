@@ -1,6 +1,6 @@
 """Large tool sets: turns a question into the few tools and examples that its prompt shows.
 
-It may know `core`, `state`, `calls.specs` and `models.prompts`. Others use the names below; `ranking` belongs to
+It may know `core`, `state`, `calls.specs` and `models.system`. Others use the names below; `ranking` belongs to
 `selection`.
 """
 

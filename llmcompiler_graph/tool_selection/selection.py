@@ -25,7 +25,7 @@ from llmcompiler_graph.core.errors import ConfigurationError, PlanError
 from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
 from llmcompiler_graph.core.language.decision import Replan, parse_decision
 from llmcompiler_graph.core.language.plan import ToolSpec
-from llmcompiler_graph.models.prompts import listing
+from llmcompiler_graph.models.system import listing
 from llmcompiler_graph.state import LLMCompilerState, Selected
 from llmcompiler_graph.tool_selection.ranking import Ranking, split_words, words
 

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.models.local import local_chat_model
-from llmcompiler_graph.models.prompts import system_message
+from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.state import Selected
 from llmcompiler_graph.tool_selection import ToolSelection
 

@@ -10,7 +10,7 @@ from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.calls.json_schemas import read_arguments, read_value, unwrapped
 from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.core.checking.schema import at_path, describe
-from llmcompiler_graph.models.prompts import signature
+from llmcompiler_graph.models.system import signature
 from llmcompiler_graph.testing import ScriptedModel
 
 POINT = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}

@@ -13,7 +13,8 @@ from llmcompiler_graph.core.checking.checker import check_plan
 from llmcompiler_graph.core.examples import check_examples, made_examples
 from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
-from llmcompiler_graph.models.prompts import conversation, system_message
+from llmcompiler_graph.models.prompts import conversation
+from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.testing import ScriptedModel
 
 

@@ -40,7 +40,8 @@ from llmcompiler_graph.models.local import (
     start_server,
     weights,
 )
-from llmcompiler_graph.models.prompts import conversation, system_message
+from llmcompiler_graph.models.prompts import conversation
+from llmcompiler_graph.models.system import system_message
 
 CONTENT = Random(24).randbytes(10_000)
 TINY = Weights(

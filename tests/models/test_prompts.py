@@ -7,7 +7,8 @@ from langchain_core.tools import tool
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.core.examples import PlanExample
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
-from llmcompiler_graph.models.prompts import conversation, question_position, repair_request, signature, system_message
+from llmcompiler_graph.models.prompts import conversation, question_position, repair_request
+from llmcompiler_graph.models.system import signature, system_message
 from llmcompiler_graph.state import Round, TaskRecord, new_record
 from llmcompiler_graph.testing import ScriptedModel
 

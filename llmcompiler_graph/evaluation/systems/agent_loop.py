@@ -25,7 +25,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, before, read_call, sections
 from llmcompiler_graph.models.lazy import LazyModel, is_local
-from llmcompiler_graph.models.prompts import listing
+from llmcompiler_graph.models.system import listing
 
 __all__ = ("agent_turns", "has_native_calls", "run_agent")
 

@@ -17,7 +17,7 @@ from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sampl
 from llmcompiler_graph.evaluation.systems.agent_loop import agent_turns
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
-from llmcompiler_graph.models.prompts import listing
+from llmcompiler_graph.models.system import listing
 
 __all__ = ("plan_and_execute",)
 

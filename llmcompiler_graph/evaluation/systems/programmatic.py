@@ -35,7 +35,7 @@ from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import Worked, spread, worked
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
-from llmcompiler_graph.models.prompts import listing
+from llmcompiler_graph.models.system import listing
 
 __all__ = ("programmatic",)
 

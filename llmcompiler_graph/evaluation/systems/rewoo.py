@@ -24,7 +24,7 @@ from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
-from llmcompiler_graph.models.prompts import listing
+from llmcompiler_graph.models.system import listing
 
 __all__ = ("rewoo",)
 

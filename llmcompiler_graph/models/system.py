@@ -1,0 +1,151 @@
+"""The system message: what the tools are, how plans and decisions are written, and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.messages import SystemMessage
+
+from llmcompiler_graph.core.arguments import refused
+from llmcompiler_graph.core.checking.schema import describe
+from llmcompiler_graph.core.examples import PlanExample, shown_tasks
+from llmcompiler_graph.core.language.plan import Observation, ToolSpec
+from llmcompiler_graph.models.wording import (
+    ASK,
+    PlanFormat,
+    decision_request,
+    next_plan_request,
+    observations_text,
+    outcome_line,
+)
+
+__all__ = ("listing", "signature", "system_message")
+
+_TASK = "You answer questions by planning tool calls. They run in parallel, as early as their inputs allow."
+_TEXT = """\
+# Plans
+Asked for a plan, write one tool call per line, numbered, with its arguments by name, and `join()` on the last line.
+- `$1` is what task 1 returned. `${1.name}` is a field of it, `${1.items[0]}` an element. Refer only to earlier \
+tasks.
+- `${1.items[*].id}` runs the task once for every element.
+- `$$` is a dollar sign. A call followed by `after $3` runs after task 3 without using what it returned.
+- Tasks that do not refer to each other run at the same time: look things up separately, then combine.
+- Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
+- If no tool is needed, the plan is `1. join()`."""
+_CALLS = """\
+# Plans
+Asked for a plan, call all the tools that are needed in this one reply, without waiting for what they return.
+- `{task}` numbers the calls: 1, 2, 3 and so on.
+- Any argument may refer to earlier calls: `"$1"` is what call 1 returned, `"${1.name}"` a field of it, \
+`"${1.items[0]}"` an element. References may stand inside text too: `"$1 and $2"`. `"$$"` is a dollar sign.
+- `"${1.items[*].id}"` makes the call once for every element.
+- `{after}` lists calls that must be finished first although nothing of theirs is used.
+- Calls that do not refer to each other run at the same time: look things up separately, then combine.
+- Leave comparing and arithmetic to tools if there is one for it. Call tools only as often as needed.
+- If no tool is needed, say so and call none.
+Calls are shown to you as numbered lines, written as in Python."""
+_DECISIONS = """\
+# Decisions
+Shown what the tasks returned, write a line of thought, then the answer in a full sentence, or what another plan must \
+find out. Such as:
+Thought: The lengths were found and their difference was calculated.
+Finish: The Danube is longer than the Rhine, by 1,620 km.
+or:
+Thought: The length of the Rhine was not found.
+Replan: Look up the Rhine under another name."""
+_REPLAN_WITH_PLAN = """
+Below `Replan: …`, write that plan at once."""
+
+
+def signature(tool: ToolSpec) -> str:
+    """Write a tool the way a Python function is declared, with what it returns.
+
+    >>> signature(ToolSpec("height", {"of": {"type": "string"}}, frozenset({"of"}), {"type": "number"}))
+    'height(of: str) -> float'
+    """
+    parameters = []
+    for name, schema in tool.parameters.items():
+        default = schema.get("default") if isinstance(schema, dict) else None
+        optional = "" if name in tool.required else f" = {default!r}"
+        parameters.append(f"{name}: {describe(schema, tool.definitions)}{optional}")
+    returns = f" -> {describe(tool.returns, tool.definitions)}" if tool.returns is not None else ""
+    return f"{tool.name}({', '.join(parameters)}){returns}"
+
+
+def system_message(
+    tools: Iterable[ToolSpec],
+    examples: Sequence[PlanExample] = (),
+    system_prompt: str | SystemMessage = "",
+    *,
+    fused: bool = False,
+    plan_format: PlanFormat = "text",
+    numbered_by: tuple[str, str] = ("task", "after"),
+    tools_last: bool = False,
+) -> SystemMessage:
+    """Write the system message, the same for every call of one graph.
+
+    Args:
+        tools: What plans may call; a model that calls tools natively is given them otherwise.
+        examples: Shown in full.
+        system_prompt: Stands before everything else; the content blocks of a message stay as they are.
+        fused: Whether the joiner's reply is to hold the next plan.
+        plan_format: How the planner model writes plans.
+        numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
+        tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
+
+    Raises:
+        ConfigurationError: `system_prompt` is neither text nor a message.
+    """
+    if not isinstance(system_prompt, str | SystemMessage):
+        raise refused("system_prompt", "text or a SystemMessage", system_prompt)
+    decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
+    if plan_format == "text":
+        listed = "# Tools\n" + (listing(tools) or "(none)")
+        sections = [_TASK, listed, _TEXT, decisions]
+        if tools_last:
+            sections = [_TASK, _TEXT.replace("tools above", "tools below"), decisions, listed]
+    else:
+        calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1])
+        sections = [_TASK, calls, decisions]
+    if examples:
+        sections.append(
+            "# Examples" + "".join(f"\n{_example(example, plan_format, fused=fused)}\n" for example in examples)
+        )
+    given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
+    if isinstance(given.content, str):
+        content: Any = "\n\n".join(filter(None, [given.content.strip(), *sections]))
+    else:
+        content = [*given.content, {"type": "text", "text": "\n\n".join(sections)}]
+    return given.model_copy(update={"content": content})
+
+
+def listing(tools: Iterable[ToolSpec]) -> str:
+    """Write the signature of each tool, and what it says of itself."""
+    lines: list[str] = []
+    for tool in tools:
+        lines.append(f"- {signature(tool)}")
+        lines += (f"  {line.strip()}" for line in tool.description.splitlines() if line.strip())
+    return "\n".join(lines)
+
+
+def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool) -> str:
+    """Write an example as the conversation it would be."""
+    parts = [example.question, f"{ASK[plan_format]}\n{example.plan.strip()}"]
+    last = 0
+    for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
+        lines: list[str] = []
+        missing: list[int] = []
+        for task in tasks:
+            given = outcome.observations[task.index]
+            what = given if isinstance(given, Observation) else Observation("done", given)
+            lines.append(outcome_line(str(replace(task, thought="")), what.status, what.value, what.error, 1000))
+            missing += [task.index] if what.status != "done" else []
+        last = max([last, *(task.index for task in tasks)])
+        parts += [observations_text(lines, missing, decision_request(last + 1, fused=fused)), outcome.reply.strip()]
+        if outcome.plan and fused:
+            parts[-1] += f"\n{outcome.plan.strip()}"
+        elif outcome.plan:
+            parts.append(f"{next_plan_request(last + 1, plan_format, example.question)}\n{outcome.plan.strip()}")
+    return "\n\n".join(parts)
