@@ -6,11 +6,12 @@
 Knows the state and the plan language; nothing else of the package. Others may use the names below.
 """
 
-from llmcompiler_graph.timeline.model import Phase, Redact, TaskBar, Timeline, timeline_of, timeline_of_events
+from llmcompiler_graph.timeline.model import Phase, Prices, Redact, TaskBar, Timeline, timeline_of, timeline_of_events
 from llmcompiler_graph.timeline.report import timeline_report
 
 __all__ = (
     "Phase",
+    "Prices",
     "Redact",
     "TaskBar",
     "Timeline",

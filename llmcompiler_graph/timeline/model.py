@@ -9,7 +9,7 @@ joiner follows the last task. The bound counts what the models took as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
@@ -17,7 +17,10 @@ from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.references import references
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, TaskEvent, TaskRecord, task_from_record
 
-__all__ = ("Phase", "Redact", "TaskBar", "Timeline", "timeline_of", "timeline_of_events")
+__all__ = ("Phase", "Prices", "Redact", "TaskBar", "Timeline", "timeline_of", "timeline_of_events")
+
+Prices: TypeAlias = Mapping[str, tuple[float, float]]
+"""US dollars per million tokens that the `planner` and the `joiner` read and wrote: `{"planner": (2.5, 10.0), …}`."""
 
 Redact: TypeAlias = Callable[[str, Any], Any]
 """Takes what a value is (`question`, `answer`, `plan`, `arguments`, `observation`, `error`) and the value; gives what
@@ -42,6 +45,8 @@ class Phase:
     """Tokens it read; those of repairs are counted with their planner."""
     output_tokens: int = 0
     """Tokens it wrote."""
+    cost: float | None = None
+    """What they cost, in US dollars; `None` without prices."""
     text: str = ""
     """What it wrote."""
 
@@ -59,7 +64,7 @@ class TaskBar:
     text: str
     """Its line of plan text."""
     status: str
-    """`planned`, `running`, `done`, `failed` or `skipped`."""
+    """`planned`, `approval` (it waits for a human), `running`, `done`, `failed` or `skipped`."""
     planned: float | None = None
     """Its line was written."""
     released: float | None = None
@@ -119,6 +124,22 @@ class Timeline:
         """Time divided by the bound: 1.0 is as fast as these calls can be."""
         return self.end / self.bound if self.bound else None
 
+    @property
+    def planned_until(self) -> tuple[float, ...]:
+        """When each plan of the turn was complete, repairs included, in seconds."""
+        ends: dict[int, float] = {}
+        for phase in self.phases:
+            if phase.kind != "joiner":
+                stop = self.end if phase.finished is None else phase.finished
+                ends[phase.round] = max(stop, ends.get(phase.round, 0.0))
+        return tuple(ends.get(number, 0.0) for number in range(max(ends, default=-1) + 1))
+
+    @property
+    def in_sequence(self) -> float:
+        """How long the same calls take one after another, in seconds; the calls of a fan-out count as the longest."""
+        models = sum((phase.finished or phase.started) - phase.started for phase in self.phases)
+        return models + sum(task.seconds for task in self.tasks)
+
     def concurrency(self) -> list[tuple[float, int]]:
         """How many tasks ran, as steps: `(from this second on, so many)`."""
         changes: dict[float, int] = {}
@@ -139,17 +160,25 @@ class Timeline:
 
         return page([self])
 
-    def to_svg(self) -> str:
-        """Draw it as SVG (extra `plots`)."""
+    def to_svg(self, *, dark: bool = False) -> str:
+        """Draw it as SVG (extra `plots`), on a transparent ground, or for a dark one.
+
+        Raises:
+            ConfigurationError: matplotlib is not installed.
+        """
         from llmcompiler_graph.timeline.figure import svg
 
-        return svg(self)
+        return svg(self, dark=dark)
 
-    def to_png(self) -> bytes:
-        """Draw it as PNG (extra `plots`)."""
+    def to_png(self, *, dark: bool = False) -> bytes:
+        """Draw it as PNG (extra `plots`), on a white ground, or for dark pages on a dark one.
+
+        Raises:
+            ConfigurationError: matplotlib is not installed.
+        """
         from llmcompiler_graph.timeline.figure import png
 
-        return png(self)
+        return png(self, dark=dark)
 
     def to_trace(self) -> dict[str, Any]:
         """Write it as Chrome trace events, which Perfetto and `chrome://tracing` open; dump it as JSON."""
@@ -173,13 +202,16 @@ class Timeline:
         )
 
 
-def timeline_of(state: Mapping[str, Any], *, redact: Redact | None = None, note: str = "") -> Timeline:
+def timeline_of(
+    state: Mapping[str, Any], *, redact: Redact | None = None, prices: Prices | None = None, note: str = ""
+) -> Timeline:
     """Make the timeline of a turn.
 
     Args:
         state: What the graph returned, or a thread's state (`graph.get_state(config).values`), also of a run that was
             paused or has failed.
         redact: What may be shown of contents; everything if not given.
+        prices: What the models' tokens cost; no costs are shown if not given.
         note: Why the turn has not ended, to be shown.
 
     Raises:
@@ -191,6 +223,7 @@ def timeline_of(state: Mapping[str, Any], *, redact: Redact | None = None, note:
     given = cast("LLMCompilerState", state)
     show = redact or (lambda _kind, value: value)
     timings = {entry["index"]: entry for entry in given.get("timeline", [])}
+    held = {call["tool_call_id"] for call in given.get("approvals", [])}
     bars = []
     for record in given["tasks"]:
         entry = timings.get(record["index"])
@@ -200,8 +233,8 @@ def timeline_of(state: Mapping[str, Any], *, redact: Redact | None = None, note:
                 index=record["index"],
                 round=record["round"],
                 tool=record["tool"],
-                text=show("plan", record["text"]),
-                status=record["status"],
+                text=_shown(show("plan", record["text"])),
+                status="approval" if _asked(record, held) else record["status"],
                 planned=record["planned_at"],
                 released=entry and entry["released"],
                 started=entry and entry["started"],
@@ -211,15 +244,18 @@ def timeline_of(state: Mapping[str, Any], *, redact: Redact | None = None, note:
                 after=after,
                 arguments=show("arguments", record["arguments"]),
                 observation=show("observation", record["value"]),
-                error=show("error", record["error"]),
+                error=_shown(show("error", record["error"])),
             )
         )
-    phases = [phase for n, one in enumerate(given["rounds"]) for phase in _phases(n, one, show)]
+    waiting = sum(bar.status == "approval" for bar in bars)
+    if waiting and not note:
+        note = f"Paused: {waiting} task{'s wait' if waiting > 1 else ' waits'} for a human's approval."
+    phases = [phase for n, one in enumerate(given["rounds"]) for phase in _phases(n, one, show, prices or {})]
     answer = _answer(given)
     return _completed(
         Timeline(
-            question=str(show("question", _question(given))),
-            answer=str(show("answer", answer)),
+            question=_shown(show("question", _question(given))),
+            answer=_shown(show("answer", answer)),
             phases=tuple(phases),
             tasks=tuple(bars),
             end=0.0,
@@ -252,7 +288,7 @@ def timeline_of_events(events: Iterable[TaskEvent], *, redact: Redact | None = N
         bar = bars.get(index) or TaskBar(index, number, event.get("tool", ""), "", "planned")
         if kind == "planned":
             bar = replace(
-                bar, planned=at, text=show("plan", event.get("text", "")), needs=tuple(event.get("after", ()))
+                bar, planned=at, text=_shown(show("plan", event.get("text", ""))), needs=tuple(event.get("after", ()))
             )
             phases = [*(each for each in phases if each.round != number), Phase("planner", number, began, at)]
         elif kind == "released":
@@ -260,23 +296,36 @@ def timeline_of_events(events: Iterable[TaskEvent], *, redact: Redact | None = N
         elif kind == "started":
             bar = replace(bar, started=at, status="running")
         else:
-            value, error = show("observation", event.get("value")), show("error", event.get("error", ""))
+            value, error = show("observation", event.get("value")), _shown(show("error", event.get("error", "")))
             bar = replace(bar, finished=at, status=kind, observation=value, error=error)
         bars[index] = bar
     return _completed(Timeline("", "", tuple(phases), tuple(bars.values()), 0.0, None, False, note, redact))
 
 
-def _phases(number: int, one: Round, show: Redact) -> list[Phase]:
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _asked(record: TaskRecord, held: Collection[str]) -> bool:
+    """Whether a human is asked about a task, or about a call of one that fans out, named by the task and a number."""
+    names = {*held, *(name for name, _, number in (call.rpartition("_") for call in held) if number.isdigit())}
+    return record["status"] == "planned" and record["tool_call_id"] in names
+
+
+def _phases(number: int, one: Round, show: Redact, prices: Prices) -> list[Phase]:
     def phase(kind: PhaseKind, span: Span, text: str, usage: Mapping[str, Any] | None = None) -> Phase:
         tokens = usage or {}
+        read, written = tokens.get("input_tokens", 0), tokens.get("output_tokens", 0)
+        price = prices.get("joiner" if kind == "joiner" else "planner")
         return Phase(
             kind=kind,
             round=number,
             started=span["started"],
             finished=span["finished"],
-            input_tokens=tokens.get("input_tokens", 0),
-            output_tokens=tokens.get("output_tokens", 0),
-            text=str(show("plan", text)),
+            input_tokens=read,
+            output_tokens=written,
+            cost=None if price is None else (read * price[0] + written * price[1]) / 1e6,
+            text=_shown(show("plan", text)),
         )
 
     phases = []
