@@ -18,7 +18,7 @@ of the same tool; the plan's message, `tasks` and the joiner then show the call 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NotRequired, get_args
+from typing import Any, Literal, NotRequired, cast, get_args
 
 from langchain_core.messages import ToolCall
 from langgraph.config import get_config
@@ -31,7 +31,15 @@ from llmcompiler_graph.core.arguments import check_names, refused
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.state import PendingApproval, TaskRecord
 
-__all__ = ("Approval", "Decision", "DecisionType", "InterruptOnConfig", "decisions_in")
+__all__ = (
+    "Approval",
+    "Decision",
+    "DecisionType",
+    "InterruptOnConfig",
+    "approval_config",
+    "decisions_in",
+    "needs_human",
+)
 
 DecisionType = Literal["approve", "edit", "reject", "respond"]
 
@@ -77,23 +85,10 @@ class Approval:
             raise refused("interrupt_on", "True, False or an InterruptOnConfig by tool name", interrupt_on)
         check_names("interrupt_on", interrupt_on, tools)
         for tool, given in interrupt_on.items():
-            if isinstance(given, bool):
-                config = InterruptOnConfig(allowed_decisions=list(get_args(DecisionType)))
-            elif not isinstance(given, Mapping):
-                raise refused(f"interrupt_on[{tool!r}]", "True, False or an InterruptOnConfig", given)
-            else:
-                config = given
-                if unknown := given.keys() - InterruptOnConfig.__annotations__.keys():
-                    expected = ", ".join(InterruptOnConfig.__annotations__)
-                    msg = f"interrupt_on[{tool!r}]: keys must be some of {expected}, not {sorted(unknown)}"
-                    raise ConfigurationError(msg)
-                decisions = given.get("allowed_decisions", [])
-                if not decisions or set(decisions) - set(get_args(DecisionType)):
-                    expected = ", ".join(get_args(DecisionType))
-                    msg = f"interrupt_on[{tool!r}]: allowed_decisions must be some of {expected}, not {decisions}"
-                    raise ConfigurationError(msg)
             if given:
-                self._configs[tool] = config
+                self._configs[tool] = approval_config(f"interrupt_on[{tool!r}]", given, get_args(DecisionType))
+            elif not isinstance(given, bool):
+                raise refused(f"interrupt_on[{tool!r}]", "True, False or an InterruptOnConfig", given)
 
     @property
     def tools(self) -> frozenset[str]:
@@ -120,13 +115,40 @@ class Approval:
                 args_schema=config.get("args_schema"),
                 error="",
             )
-            if _needs_human(config, call, state, runtime)
+            if needs_human(config, call, state, runtime)
             else None
             for call in calls
         ]
 
 
-def _needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: Runtime[Any]) -> bool:
+def approval_config(what: str, given: object, possible: Sequence[DecisionType]) -> InterruptOnConfig:
+    """Read what a human may decide about a call.
+
+    Args:
+        what: The argument that says it.
+        given: `True` for all decisions, or an `InterruptOnConfig`.
+        possible: The decisions there are.
+
+    Raises:
+        ConfigurationError: It is neither, or has an unknown decision or key.
+    """
+    if given is True:
+        return InterruptOnConfig(allowed_decisions=[*possible])
+    if not isinstance(given, Mapping):
+        raise refused(what, "True, False or an InterruptOnConfig", given)
+    if unknown := given.keys() - InterruptOnConfig.__annotations__.keys():
+        expected = ", ".join(InterruptOnConfig.__annotations__)
+        msg = f"{what}: keys must be some of {expected}, not {sorted(unknown)}"
+        raise ConfigurationError(msg)
+    decisions = given.get("allowed_decisions", [])
+    if not decisions or set(decisions) - set(possible):
+        msg = f"{what}: allowed_decisions must be some of {', '.join(possible)}, not {decisions}"
+        raise ConfigurationError(msg)
+    return cast("InterruptOnConfig", given)
+
+
+def needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: Runtime[Any]) -> bool:
+    """Ask a config's `when` about a call, in a node or `@task`."""
     if (when := config.get("when")) is None:
         return True
     given: ToolRuntime[Any, Any] = ToolRuntime(

@@ -183,6 +183,8 @@ class Round(TypedDict):
     """What was done about the tasks that could not be used."""
     diagnostics: list[DiagnosticRecord]
     """What is wrong with it all the same."""
+    approval: NotRequired[Literal["approve", "edit", "reject"]]
+    """What a human decided about it, if one was asked."""
     planning: NotRequired[Span]
     """When the planner model wrote the plan; not given if the joiner wrote it."""
     joining: NotRequired[Span]
@@ -209,12 +211,12 @@ class Selected(TypedDict):
 
 
 class PendingApproval(TypedDict):
-    """A call that waits for a human."""
+    """A call, or a plan, that waits for a human."""
 
     tool_call_id: str
-    """The id of the call."""
+    """The id of the call, or of the plan's message."""
     tool: str
-    """Its tool."""
+    """Its tool; `plan` for a plan."""
     args: dict[str, Any]
     """Its resolved arguments."""
     description: str
@@ -225,6 +227,8 @@ class PendingApproval(TypedDict):
     """The JSON Schema of the arguments, if one is to be shown."""
     error: str
     """Why it is asked about again; empty the first time."""
+    diagnostics: NotRequired[list[DiagnosticRecord]]
+    """The same in parts, if it is a plan that a human has changed."""
 
 
 class Clock(TypedDict):
@@ -278,7 +282,7 @@ class LLMCompilerState(LLMCompilerOutput[ResponseT], Generic[ResponseT]):
     clock: NotRequired[Clock]
     """How long the turn has run."""
     approvals: NotRequired[list[PendingApproval]]
-    """The calls that wait for a human."""
+    """The calls that wait for a human, or the plan."""
 
 
 class TaskEvent(TypedDict):

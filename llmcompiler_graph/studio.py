@@ -103,7 +103,7 @@ class Context(BaseModel, extra="forbid"):
     )
     approve_plans: bool = Field(
         False,
-        description="Whether to pause before a plan runs, so that a human can change `plan_text`; then go on.",
+        description="Whether a human approves, edits or rejects each plan before it runs.",
         json_schema_extra=_shown_at("task_fetching_unit"),
     )
     system_prompt: str = Field(
@@ -175,6 +175,6 @@ def _build(context: Context) -> CompiledStateGraph[Any, Context, Any, Any]:
         max_concurrency=context.max_concurrency or _MOST_AT_A_TIME,
         deadline=context.deadline or _LONGEST_TURN,
         system_prompt=context.system_prompt,
-        interrupt_before=["task_fetching_unit"] if context.approve_plans else None,
+        approve_plans=context.approve_plans,
         context_schema=Context,
     )

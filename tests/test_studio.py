@@ -283,7 +283,7 @@ async def test_without_a_run_no_model_is_made() -> None:
 
 
 async def test_plans_can_be_approved(studio: Studio, client: LangGraphClient) -> None:
-    """With `approve_plans` a run waits between planning and running, and goes on with the plan as it was changed."""
+    """With `approve_plans` a run waits before its plan runs, and goes on with the plan as a human has edited it."""
     studio.script('1. lookup("K2")\n2. join()', "Finish: 8,849 m.")
     assistant = await client.assistants.create("llm_compiler", context={"approve_plans": True})
     thread = (await client.threads.create())["thread_id"]
@@ -295,9 +295,11 @@ async def test_plans_can_be_approved(studio: Studio, client: LangGraphClient) ->
     assert events == ["planned", "released"]
     state: Any = await client.threads.get_state(thread)
     assert state["next"] == ["task_fetching_unit"]
-    text = state["values"]["plan_text"].replace("K2", "Mount Everest")
-    await client.threads.update_state(thread, {"plan_text": text})
-    final: Any = await client.runs.wait(thread, assistant["assistant_id"])
+    (request,) = state["tasks"][0]["interrupts"][0]["value"]["action_requests"]
+    text = request["args"]["plan"].replace("K2", "Mount Everest")
+    edit = {"type": "edit", "edited_action": {"name": "plan", "args": {"plan": text}}}
+    command: Any = {"resume": {"decisions": [edit]}}
+    final: Any = await client.runs.wait(thread, assistant["assistant_id"], command=command)
     assert [task["value"]["name"] for task in final["tasks"]] == ["Mount Everest"]
 
 

@@ -27,7 +27,7 @@ from llmcompiler_graph.calls.values import written
 from llmcompiler_graph.core.errors import ObservationError
 from llmcompiler_graph.state import PendingApproval
 
-__all__ = ("Approvals", "InterruptMode")
+__all__ = ("Approvals", "InterruptMode", "decision_about")
 
 InterruptMode: TypeAlias = Literal["batched", "per_call"]
 """How a run pauses for approvals: with one question about all calls, or with one about each."""
@@ -92,6 +92,15 @@ class Approvals:
                 self._decided[pending["tool_call_id"]] = _text(pending["args"]), decision
 
 
+def decision_about(pending: PendingApproval, mode: InterruptMode) -> Decision:
+    """Ask one question about one call, in the node itself.
+
+    Raises:
+        GraphInterrupt: It is not answered.
+    """
+    return _ask_one(pending) if mode == "per_call" else _batch([pending])[0]
+
+
 def _batch(pending: Sequence[PendingApproval]) -> list[Decision]:
     """Ask one question about all calls, until the answer is one decision for each."""
     request: dict[str, Any] = {
@@ -107,8 +116,7 @@ def _batch(pending: Sequence[PendingApproval]) -> list[Decision]:
             for each in pending
         ],
     }
-    if errors := [each["error"] for each in pending if each["error"]]:
-        request["error"] = errors[0]
+    request |= next((told for each in pending if (told := _complaint(each))), {})
     while True:
         answer = interrupt(request)
         try:
@@ -127,8 +135,7 @@ def _ask_one(pending: PendingApproval) -> Decision:
         "args": pending["args"],
         "description": pending["description"],
     }
-    if pending["error"]:
-        request["error"] = pending["error"]
+    request |= _complaint(pending)
     while True:
         answer = interrupt(request, response_schema=_schema(pending))
         try:
@@ -136,6 +143,11 @@ def _ask_one(pending: PendingApproval) -> Decision:
             return _kept(decision)
         except (ValueError, ObservationError) as error:
             request = {**request, "error": str(error)}
+
+
+def _complaint(pending: PendingApproval) -> dict[str, Any]:
+    """Why a call is asked about again."""
+    return {key: pending[key] for key in ("error", "diagnostics") if pending.get(key)}
 
 
 def _asker(pending: PendingApproval) -> Callable[[], Coroutine[Any, Any, Decision]]:

@@ -24,6 +24,7 @@ from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.clock import TurnClock
 from llmcompiler_graph.graph.inflight import InFlight
+from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord
@@ -46,6 +47,8 @@ class Settings:
     """How long calls may take, and when they are made again."""
     approval: Approval
     """Which tools need a human."""
+    approve_plans: PlanApproval
+    """Which plans need a human."""
     interrupt_mode: InterruptMode
     """How runs pause for approvals."""
     max_replans: int

@@ -43,6 +43,7 @@ from llmcompiler_graph.graph.hook_nodes import wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
+from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.constraints import Constrain, constraint_for
@@ -91,6 +92,7 @@ class _Options(TypedDict, total=False):
     tool_executor: ToolExecutor | None
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None
     interrupt_mode: InterruptMode
+    approve_plans: ApprovePlans
     max_observation_chars: int
     handle_tool_errors: Any
     wrap_tool_call: ToolCallWrapper | None
@@ -181,6 +183,7 @@ def create_llm_compiler(
     tool_executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     interrupt_mode: InterruptMode = "batched",
+    approve_plans: ApprovePlans = False,
     max_observation_chars: int = 4000,
     thinking_tags: Sequence[tuple[str, str]] = (),
     response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
@@ -251,6 +254,10 @@ def create_llm_compiler(
             `llmcompiler_graph.approval`); it needs a checkpointer.
         interrupt_mode: How a run pauses for approvals once nothing else can run: with one question about all calls
             (`"batched"`), or with one about each (`"per_call"`), to be answered by the interrupt's id.
+        approve_plans: Whether a human approves, edits or rejects each plan before anything of it runs: `True`,
+            `"effects"` for plans that call a tool with effects, or one that is named like an action, or an
+            `InterruptOnConfig` whose `when` picks plans. No tool is called while a plan is written then. It needs a
+            checkpointer.
         max_observation_chars: How much of each observation the models are shown.
         thinking_tags: Pairs of tags between which models think in their replies, such as `("<mine>", "</mine>")`,
             besides those of all families (see `core.language.thinking`): what is between is neither plan nor answer.
@@ -296,6 +303,7 @@ def create_llm_compiler(
     dialect = dialect_for(plan_format, specs)
     models.check(dialect, specs)
     approval, interrupt_mode = _approval(hooks, interrupt_on, interrupt_mode, specs)
+    approving_plans = PlanApproval(approve_plans, specs)
     form = answer_form(response_format)
     if form is not None and not isinstance(models.joiner, str):
         form.check(models.joiner)
@@ -329,10 +337,11 @@ def create_llm_compiler(
         max_observation_chars=max_observation_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
-        held=_held(specs, approval, interrupt_before, interrupt_after, every=hooks.holds),
+        held=_held(specs, approval, interrupt_before, interrupt_after, every=hooks.holds or approving_plans.possible),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
+        approve_plans=approving_plans,
         interrupt_mode=interrupt_mode,
         keys_of_one_value=keys_of_one_value(schemas.state),
     )
@@ -342,7 +351,8 @@ def create_llm_compiler(
         named = {tool.name: tool for tool in toolset}
         calls = ModelCalls(settings, hooks.model_wrappers, named, system_prompt, examples, of_tools)
     nodes = _nodes(settings, models, dialect, form=form, constrain=constrain, calls=calls, answers_as=name or "joiner")
-    compiled = _wired(schemas, context_schema, nodes, hooks, approves=bool(approval.tools)).compile(
+    approves = bool(approval.tools) or approving_plans.possible
+    compiled = _wired(schemas, context_schema, nodes, hooks, approves=approves).compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -444,7 +454,7 @@ def _nodes(
 def _wired(
     schemas: Schemas, context_schema: type[Any] | None, nodes: _Nodes, hooks: Hooks, *, approves: bool
 ) -> StateGraph[Any, Any, Any, Any]:
-    """Connect the three nodes; where a human approves calls, the task fetching unit may be run several times."""
+    """Connect the three nodes; where humans approve calls or plans, the task fetching unit may be run several times."""
     planner, fetching, joiner, _ = nodes
     graph = StateGraph(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output

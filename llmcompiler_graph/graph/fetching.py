@@ -36,11 +36,12 @@ from llmcompiler_graph.graph.edited_results import noted, settled
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.plan_message import with_edits
 from llmcompiler_graph.graph.records import finished, from_record, timeline_entry, timing_of, tool_message
-from llmcompiler_graph.graph.revision import revised
+from llmcompiler_graph.graph.revision import Revision, revised
 from llmcompiler_graph.graph.state_size import tell_of_size
 from llmcompiler_graph.graph.task_body import TaskBody
 from llmcompiler_graph.models.prompts import turn_position
 from llmcompiler_graph.state import (
+    Clock,
     LLMCompilerState,
     TaskRecord,
     TaskResult,
@@ -54,8 +55,10 @@ __all__ = ("Fetching", "after_fetching")
 
 
 def after_fetching(state: Any) -> str:
-    """Where the task fetching unit leads: to itself while calls wait for a human, then on."""
-    return "approve" if state.get("approvals") else "go on"
+    """Where the task fetching unit leads: to itself while calls wait, for a human or to be made, then on."""
+    number = len(state["rounds"]) - 1
+    waiting = any(task["status"] == "planned" and task["round"] == number for task in state["tasks"])
+    return "approve" if waiting else "go on"
 
 
 class Fetching:
@@ -69,7 +72,9 @@ class Fetching:
 
     async def afetch(self, state: LLMCompilerState) -> Any:
         """Run the node; return the state's update, with the commands that tools returned."""
-        run = _Run(self._settings, self._shared, state, sync=False)
+        run = self._begun(state, sync=False)
+        if not isinstance(run, _Run):
+            return run
         try:
             limited = bool(run.config.get("max_concurrency"))
             return run.update(await (_acall_tasks_inside(run) if limited else _acall_tasks(run)))
@@ -79,15 +84,31 @@ class Fetching:
     def fetch(self, state: LLMCompilerState) -> Any:
         """Run the node for a synchronous caller."""
 
-        async def begin() -> _Run:
-            return _Run(self._settings, self._shared, state, sync=True)
+        async def begin() -> _Run | dict[str, Any]:
+            return self._begun(state, sync=True)
 
         run = run_in_background(begin(), patience=self.patience)
+        if not isinstance(run, _Run):
+            return run
         try:
             limited = bool(run.config.get("max_concurrency")) or run.nests
             return run.update(_call_tasks_inside(run) if limited else _call_tasks(run))
         finally:
             run_in_background(run.aclose(), loop=run.loop, patience=self.patience)
+
+    def _begun(self, state: LLMCompilerState, *, sync: bool) -> _Run | dict[str, Any]:
+        """Begin to run the tasks; or if a human is to decide about the plan, or has just done so, say so to the state.
+
+        Raises:
+            GraphInterrupt: The human has not decided.
+        """
+        resume_values = ResumeValues()
+        clock = current_clock(state, self._shared.inflight)
+        revision = revised(self._settings, self._shared, {**state, "clock": clock}, sync=sync)
+        if revision is not None and revision.waits:
+            return revision.update
+        given: dict[str, Any] = {"revision": revision, "resume_values": resume_values, "clock": clock, "sync": sync}
+        return _Run(self._settings, self._shared, state, **given)
 
 
 async def _acall_tasks(run: _Run) -> list[TaskResult]:
@@ -185,21 +206,38 @@ def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
 
 
 class _Run:
-    """The tasks of one plan while they run."""
+    """The tasks of one plan while they run.
 
-    def __init__(self, settings: Settings, shared: Shared, state: LLMCompilerState, *, sync: bool) -> None:
+    Args:
+        settings: The graph's tools and limits.
+        shared: What its nodes and runs share.
+        state: The state.
+        revision: What a human has made of the plan, if anything.
+        resume_values: What humans have answered in this run of the node.
+        clock: The turn's, in this run.
+        sync: Whether the graph was called synchronously.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shared: Shared,
+        state: LLMCompilerState,
+        *,
+        revision: Revision | None,
+        resume_values: ResumeValues,
+        clock: Clock,
+        sync: bool,
+    ) -> None:
         self.config = get_config()
         """The node's own."""
-        self._resume_values = ResumeValues()
-        clock = current_clock(state, shared.inflight)
+        self._resume_values = resume_values
         self._resumed = clock is not state["clock"]
-        state = {**state, "clock": clock}
-        self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode)
-        """What humans decide about calls."""
-        revision = revised(settings, shared, state, sync=sync)
         self._revised = revision.update if revision else {}
         self._settings = settings
-        state, self._settled = settled(revision.state if revision else state)
+        state, self._settled = settled(revision.state if revision else {**state, "clock": clock})
+        self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode)
+        """What humans decide about calls."""
         self._state = state
         self._sync = sync
         self.loop = asyncio.get_running_loop()
@@ -214,7 +252,7 @@ class _Run:
         self._now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), self._now)
         begun = shared.inflight.take_over(message and message.id)
-        if revision is not None:
+        if revision is not None and revision.executor is not None:
             begun = revision.executor
         if isinstance(begun, Executor) and not self._settled:
             self.executor = begun

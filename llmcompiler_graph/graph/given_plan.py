@@ -30,6 +30,7 @@ from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
+from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
 
 __all__ = ("given_plan_graph",)
@@ -84,6 +85,7 @@ def given_plan_graph(
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
+        approve_plans=PlanApproval(False, specs),
         interrupt_mode="batched",
         keys_of_one_value=keys_of_one_value(LLMCompilerState),
     )

@@ -237,7 +237,8 @@ class Joiner:
         used = {index for task in tasks if task["text"] for index in task_from_record(task).dependencies}
         final = [task["status"] == "done" or task["value"] is not None for task in tasks if task["index"] not in used]
         asked = self._settings.approval.tools.intersection(task["tool"] for task in tasks if task["status"] == "failed")
-        return len(state["rounds"]) == 1 and bool(final) and not any(final) and not asked
+        asked_before = state["rounds"][-1].get("approval") == "reject"
+        return len(state["rounds"]) == 1 and bool(final) and not any(final) and not (asked or asked_before)
 
 
 def _asked_again(decision: Finish | Replan, reply: Reply, *, last: bool) -> str:

@@ -22,6 +22,7 @@ from llmcompiler_graph.graph.clock import new_clock
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft
 from llmcompiler_graph.graph.draft_tasks import DraftTask, DraftTasks
+from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.state import LLMCompilerState, new_record
 from llmcompiler_graph.testing import run_virtual
 from tests.graph.test_draft import DOUBTED, texts
@@ -42,6 +43,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             system=SystemMessage(""),
             policy=ToolPolicy(specs),
             approval=Approval({}, [each.name for each in specs]),
+            approve_plans=PlanApproval(False, specs),
             interrupt_mode="batched",
             max_replans=0,
             fuse_replan=False,

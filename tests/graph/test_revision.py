@@ -61,6 +61,12 @@ class Bench:
         await self.graph.aupdate_state(THREAD, {"plan_text": text})
 
 
+def edited(plan: str) -> Command[Any]:
+    """A human's answer: another plan."""
+    edit = {"type": "edit", "edited_action": {"name": "plan", "args": {"plan": plan}}}
+    return Command(resume={"decisions": [edit]})
+
+
 def values(final: Any) -> list[Any]:
     """What the tasks gave."""
     return [task["value"] for task in final["tasks"]]
@@ -116,12 +122,13 @@ async def test_a_mistake_pauses_again(sync: bool) -> None:
         "earlier tasks; write `$$` for a dollar sign [unknown-reference]",
     ]
     assert [(each["line"], each["index"]) for each in asked.value["diagnostics"]] == [(2, 2), (3, 3)]
+    assert asked.value["action_requests"][0]["args"] == {"plan": '1. look("b")\n2. lok("$1")\n3. look($4)'}
     assert bench.ran == {}
-    paused = await bench.run(Command(resume='1. look("b")\n2. look(wat="$1")'), sync=sync)
+    paused = await bench.run(edited('1. look("b")\n2. look(wat="$1")'), sync=sync)
     (asked,) = paused["__interrupt__"]
     assert "wat" in asked.value["error"]
     assert bench.ran == {}
-    final = await bench.run(Command(resume='1. look("b")\n2. look(what="$1")'), sync=sync)
+    final = await bench.run(edited('1. look("b")\n2. look(what="$1")'), sync=sync)
     assert values(final) == ["saw b", "saw saw b"]
     assert bench.ran == {"b": 1, "saw b": 1}
     assert final["rounds"][0]["diagnostics"] == []
@@ -153,12 +160,12 @@ async def test_a_plan_that_is_no_text(given: Any, sync: bool) -> None:
 
 
 async def test_a_mistake_can_be_let_stand() -> None:
-    """`True` runs what can be run; the rest fails and is told to the joiner, as with a model's plan."""
+    """Approved all the same, what can be run is; the rest fails and is told to the joiner, as with a model's plan."""
     bench = Bench(PLAN, "Finish: done")
     await bench.run(QUESTION)
     await bench.change('1. look("b")\n2. lok("$1")\n3. look("$2")')
     await bench.run(None)
-    final = await bench.run(Command(resume=True))
+    final = await bench.run(Command(resume={"decisions": [{"type": "approve"}]}))
     assert [task["status"] for task in final["tasks"]] == ["done", "failed", "skipped"]
     assert [each["code"] for each in final["rounds"][0]["diagnostics"]] == ["unknown-tool"]
     assert "no tool is named 'lok'" in str(bench.model.calls[1][-1].content)
