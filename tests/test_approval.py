@@ -108,6 +108,17 @@ async def test_answered_together(run: Run) -> None:
 
 @BOTH
 @pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["batched", "per_call"])
+async def test_asked_in_the_plan_s_order(run: Run, mode: Any) -> None:
+    """A human is asked in the order of the plan, however much of it each call has to wait for."""
+    plan = '1. find("a")\n2. find("$1")\n3. send("$2")\n4. send("b")\n5. send("$1")\n6. join()'
+    paused = await run(Desk().graph(plan, interrupt_mode=mode), QUESTION)
+    requests = [each.value.get("action_requests", [each.value]) for each in paused["__interrupt__"]]
+    assert [request["args"]["to"] for each in requests for request in each] == ["a", "b", "a"]
+
+
+@BOTH
+@pytest.mark.anyio
 async def test_answered_one_by_one(run: Run) -> None:
     """Asked one by one: each answer runs one call, and nothing that was done is done again."""
     desk = Desk()

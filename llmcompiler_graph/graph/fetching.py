@@ -349,9 +349,10 @@ class _Run:
 
     def update(self, results: Sequence[TaskResult]) -> Any:
         """The state's update, once every `@task` has ended."""
-        given = zip(self.order, results, strict=True)
-        done = {record["index"]: result for record, result in given if result["status"] != "planned"}
-        wanted = [pending for result in results for pending in result.get("wanted", [])]
+        given = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
+        done = {index: result for index, result in given.items() if result["status"] != "planned"}
+        planned = [given[record["index"]] for record in self._records if record["index"] in given]
+        wanted = [pending for result in planned for pending in result.get("wanted", [])]  # asked in the plan's order
         records = [
             finished(record, done[record["index"]]) if record["index"] in done else record for record in self._records
         ]
