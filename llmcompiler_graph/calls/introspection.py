@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from contextlib import suppress
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from pydantic import BaseModel
@@ -34,10 +35,13 @@ __all__ = (
     "has_async_side",
     "has_sync_side",
     "is_of_function",
+    "looked_at_once",
     "mentions",
     "runs_in_executor",
     "sync_function_of",
 )
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_of_function(tool: BaseTool) -> bool:
@@ -76,6 +80,19 @@ def function_annotations(function: Callable[..., Any]) -> dict[str, Any]:
         return get_type_hints(inspect.unwrap(function), include_extras=True)
     except (NameError, TypeError):  # TypeError: a partial or a callable object
         return {}
+
+
+def looked_at_once(function: F) -> F:
+    """Spare LangChain to look at a function anew in each call, which takes it longer than all else of a call.
+
+    It asks for the parameters' names, and for the one that is annotated as `RunnableConfig`. Annotations that cannot be
+    read are left as they are.
+    """
+    with suppress(ValueError, TypeError):  # some built-in functions have none
+        function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    with suppress(Exception):  # whatever the annotations raise
+        function.__annotations__ = get_type_hints(function, include_extras=True)
+    return function
 
 
 def argument_annotations(tool: BaseTool) -> dict[str, Any]:

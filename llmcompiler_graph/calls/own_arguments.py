@@ -22,6 +22,7 @@ from llmcompiler_graph.calls.introspection import (
     function_annotations,
     function_of,
     is_of_function,
+    looked_at_once,
     mentions,
     runs_in_executor,
 )
@@ -102,15 +103,15 @@ def set_aside(
 def passing_on(tool: BaseTool, kept: Callable[[], Mapping[str, Any]]) -> BaseTool:
     """A copy of a tool that is made of functions, which are given what was set aside."""
 
-    def with_kept(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    def with_kept(name: str) -> Callable[..., Any] | None:
+        function = getattr(tool, name, None)
         if function is None:
             return None
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs, **kept())
+            return getattr(tool, name)(*args, **kwargs, **kept())
 
-        return call
+        return looked_at_once(call)
 
-    functions = {name: with_kept(getattr(tool, name, None)) for name in ("func", "coroutine")}
-    return tool.model_copy(update=functions)
+    return tool.model_copy(update={name: with_kept(name) for name in ("func", "coroutine")})

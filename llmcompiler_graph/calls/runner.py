@@ -26,7 +26,13 @@ from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
 
-from llmcompiler_graph.calls.introspection import has_async_side, has_sync_side, is_of_function, runs_in_executor
+from llmcompiler_graph.calls.introspection import (
+    has_async_side,
+    has_sync_side,
+    is_of_function,
+    looked_at_once,
+    runs_in_executor,
+)
 from llmcompiler_graph.calls.outcomes import Call, observation_of
 from llmcompiler_graph.calls.own_arguments import own_arguments, passing_on, set_aside
 from llmcompiler_graph.calls.specs import is_given_state
@@ -200,7 +206,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     """A copy whose runs go to the tool itself, and whose values are noted."""
     copy = tool.model_copy()
     own = own_arguments(tool)
-    source = passing_on(tool, _kept) if own and is_of_function(tool) else tool
+    source = passing_on(tool, _kept) if is_of_function(tool) and not runs_in_executor(tool) else tool
     restored = _kept if own and source is tool else dict
     run, arun, ainvoke = source._run, source._arun, copy.ainvoke
 
@@ -241,7 +247,9 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
         return await ainvoke(*args, **kwargs)
 
     # in the instance's own dictionary: pydantic would refuse to set a method
-    copy.__dict__.update(_run=noting_run, _arun=noting_arun, ainvoke=invoke_where_it_runs)
+    copy.__dict__.update(
+        _run=looked_at_once(noting_run), _arun=looked_at_once(noting_arun), ainvoke=invoke_where_it_runs
+    )
     if own:
         copy.__dict__["_to_args_and_kwargs"] = set_aside(copy, own, _given, _keep)
     return copy
