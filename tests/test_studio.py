@@ -2,18 +2,12 @@ import importlib
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
-import sys
 import tomllib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 from langgraph.store.memory import InMemoryStore
 from langgraph_sdk import get_client
@@ -21,10 +15,9 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.runtime import ServerRuntime, _ReadRuntime
 
 from llmcompiler_graph.studio import Context, make_graph
+from tests.langgraph_dev import CLI, ROOT, langgraph_dev
 from tests.scripted_server import ScriptedServer
 
-ROOT = Path(__file__).parent.parent
-CLI = [sys.executable, "-m", "langgraph_cli"]
 PLAN = '1. lookup("Mount Everest")\n2. lookup("K2")\n3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
 TOOLS = '''
 import asyncio
@@ -74,37 +67,14 @@ def studio(provider: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -
     """`langgraph dev` with the repository's `langgraph.json`; it must end when it is told to, and leave nothing."""
     directory = tmp_path_factory.mktemp("studio")
     (directory / "waiting.py").write_text(TOOLS)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "PYTHONPATH": str(ROOT),  # this checkout, whatever is installed
         **provider.environment,
         "LLMCOMPILER_MODEL": "openai:scripted",
         "LLMCOMPILER_MODELS": "openai:o*, openai:third",
         "LLMCOMPILER_TOOLS": "lookup, calculate, waiting:wait, waiting:fate",
-        "LANGSMITH_TRACING": "false",
-        "LANGGRAPH_NO_VERSION_CHECK": "true",
-        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
     }
-    arguments = ["dev", "--no-browser", "--no-reload", "--port", str(port), "--config", str(ROOT / "langgraph.json")]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*CLI, *arguments], cwd=directory, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _await_ok(process, url, directory / "log")
+    with langgraph_dev(ROOT / "langgraph.json", directory, environment) as url:
         yield Studio(url, directory, provider)
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(5)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
 
 
 @pytest.fixture
@@ -112,16 +82,6 @@ async def client(studio: Studio) -> AsyncIterator[LangGraphClient]:
     """A client of the running server."""
     async with get_client(url=studio.url) as opened:
         yield opened
-
-
-def _await_ok(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = monotonic() + 60
-    while process.poll() is None and monotonic() < deadline:
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/ok").status_code == 200:
-                return
-        sleep(0.1)
-    pytest.fail(f"langgraph dev did not start:\n{log.read_text()}")
 
 
 async def run(

@@ -284,7 +284,8 @@ def create_llm_compiler(
             late for that.
         interrupt_after: Nodes to pause after.
         debug: Whether to print what the graph does.
-        name: The graph's name; that of the node when used as a subgraph, and of the answer's message.
+        name: The graph's name; that of the node when used as a subgraph, and of the answer's message. A server calls
+            a graph without one by the id that it is served under.
         cache: As in `StateGraph.compile`; nodes and tasks of this graph have no cache policy.
         transformers: As in `create_agent`: factories of LangGraph's stream transformers, besides `ToolCallTransformer`
             and those of `middleware`.
@@ -358,7 +359,7 @@ def create_llm_compiler(
         interrupt_before=interrupt_before,
         interrupt_after=interrupt_after,
         debug=debug,
-        name=name or "llm_compiler",
+        name=name,
         cache=cache,
         # `stream_events(version="v3")` has `.tool_calls` by the first
         transformers=list(

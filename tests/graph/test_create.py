@@ -118,7 +118,7 @@ async def test_a_graph_serves_many_runs_at_a_time() -> None:
 def test_mermaid() -> None:
     """The graph is drawn as it is designed: three nodes and a conditional edge back."""
     graph = create_llm_compiler(ScriptedModel(), TOOLS)
-    assert graph.name == "llm_compiler"
+    assert graph.name == "LangGraph"  # as of `create_agent`: servers then call it by the id they serve it under
     assert graph.get_graph().draw_mermaid(with_styles=False) == snapshot("""\
 graph TD;
 	__start__ --> planner;
