@@ -60,7 +60,9 @@ async def ask(
         ConfigurationError: The model cannot be made, or a tool interrupted the run to ask a human.
     """
     graph = create_llm_compiler(model, tools, examples=examples_for(tools), **limits, **_slowed(latency))
-    return await watch(graph, question, answer=answer, timeline=timeline)
+    planner = limits.get("planner_model") or model
+    loads = f"the model {planner}, on this machine" if is_local(planner) else ""
+    return await watch(graph, question, answer=answer, timeline=timeline, loads=loads)
 
 
 async def plan(question: str, model: str, tools: Sequence[BaseTool]) -> Planned:

@@ -18,9 +18,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -39,7 +40,6 @@ _SECONDS_TO_END = 2.0  # that tasks and threads have which a run leaves behind
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -88,14 +88,39 @@ def _print_version(wanted: bool) -> None:
 
 
 Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)]
+
+
+def _models() -> list[str]:
+    """What shells complete models to; a list of its own, since those that know load for a second."""
+    return ["local", "local:qwen2.5-coder-0.5b", "local:qwen2.5-coder-1.5b", "openai:gpt-5-mini"]
+
+
+def _tools() -> list[str]:
+    """The same for tools."""
+    return ["lookup", "calculate", "wikipedia"]
+
+
 Model = Annotated[
-    str, typer.Option("--model", "-m", metavar="MODEL", help="'local' (on this machine's CPU) or 'provider:name'.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="'local' (on this machine's CPU) or 'provider:name'.",
+        autocompletion=_models,
+    ),
 ]
 PlannerModel = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="The model that plans, if not --model.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="The model that plans, if not --model.", show_default=False, autocompletion=_models
+    ),
 ]
 JoinerModel = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="The model that answers, if not --model.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="The model that answers, if not --model.", show_default=False, autocompletion=_models
+    ),
 ]
 Tools = Annotated[
     list[str] | None,
@@ -106,6 +131,7 @@ Tools = Annotated[
         help="lookup, calculate, wikipedia, or your own as 'package.module:attribute'. May be repeated. "
         "[default: lookup, calculate]",
         show_default=False,
+        autocompletion=_tools,
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -147,6 +173,12 @@ def ask(
         bool,
         typer.Option("--json", help="Print the answer, the tasks, when they ran and the plans as one JSON object."),
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", dir_okay=False, writable=True, help="Draw the run as an HTML page.", show_default=False
+        ),
+    ] = None,
     show_timeline: Annotated[bool, typer.Option("--timeline/--no-timeline", help="Show when each task ran.")] = True,
     debug: Debug = False,
 ) -> None:
@@ -154,10 +186,14 @@ def ask(
 
     The answer goes to stdout, all else to stderr: a live view on a terminal, plain lines when either is piped.
     """
-    from llmcompiler_graph.cli import agent
+    if html is not None and not html.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {str(html.parent)!r}", param_hint="'--html'")
+    with _starting():
+        from llmcompiler_graph.cli import agent
+        from llmcompiler_graph.timeline import timeline_report
 
-    loaded = _load_tools(tools)
-    with _reported(debug):
+        loaded = _load_tools(tools)
+    with _reported(debug), timeline_report(html) if html else nullcontext():
         agent.fetch_weights(*(model if each is None else each for each in (planner_model, joiner_model)))
         report = _run(
             agent.ask(
@@ -181,7 +217,14 @@ def ask(
 
 
 @app.command()
-def plan(question: Question, *, model: Model = "local", tools: Tools = None, debug: Debug = False) -> None:
+def plan(
+    question: Question,
+    *,
+    model: Model = "local",
+    tools: Tools = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print the plan as a Mermaid chart.")] = False,
+    debug: Debug = False,
+) -> None:
     """Show the plan for a question without running any of it.
 
     The plan goes to stdout, in its canonical form; what is wrong with it to stderr, and then the exit code is 1.
@@ -193,7 +236,7 @@ def plan(question: Question, *, model: Model = "local", tools: Tools = None, deb
     with _reported(debug):
         agent.fetch_weights(model)
         text, made, diagnostics = _run(agent.plan(question, model, loaded))
-    typer.echo("\n".join(map(printable, str(made).split("\n"))))
+    typer.echo("\n".join(map(printable, (made.to_mermaid() if mermaid else str(made)).split("\n"))))
     lines = text.split("\n")
     for diagnostic in diagnostics:
         quoted = printable(lines[diagnostic.line - 1].strip())
@@ -223,6 +266,18 @@ def bench(context: typer.Context) -> None:
     from llmcompiler_graph.evaluation.command import app as evaluation  # not for every start of the command line
 
     evaluation(context.args, prog_name="llmcompiler bench")
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Say at once that something happens: what is imported takes a second or two."""
+    on_a_terminal = sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
+    typer.echo("loading …" if on_a_terminal else "+0.00s load     the program", err=True, nl=not on_a_terminal)
+    try:
+        yield
+    finally:
+        if on_a_terminal:
+            typer.echo("\r\x1b[K", err=True, nl=False)
 
 
 def _load_tools(names: list[str] | None) -> list[BaseTool]:
@@ -276,8 +331,23 @@ def _reported(debug: bool) -> Iterator[None]:
         if debug:
             typer.echo("\n".join(map(printable, traceback.format_exc().splitlines())), err=True)
         kind = "" if isinstance(error, LLMCompilerError) else f"{type(error).__name__}: "
-        typer.echo("\n".join(map(printable, f"error: {kind}{error}".splitlines())), err=True)
+        address = _unreachable(error)
+        reason = f"{error} There is no server at {address}, or it cannot be reached." if address else error
+        typer.echo("\n".join(map(printable, f"error: {kind}{reason}".splitlines())), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise
+
+
+def _unreachable(error: BaseException) -> str:
+    """The address of a server that could not be reached, if that is what an error tells: providers leave it out."""
+    seen: BaseException | None = error
+    while seen is not None:
+        url = getattr(getattr(seen, "request", None), "url", None)
+        if url is not None and {"TransportError", "APIConnectionError"} & {
+            kind.__name__ for kind in type(seen).__mro__
+        }:
+            return str(url)
+        seen = seen.__cause__ or seen.__context__
+    return ""

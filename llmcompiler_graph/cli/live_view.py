@@ -120,6 +120,8 @@ class _Drawing:
     def _section(self, section: Section) -> Iterator[Text]:
         for line in section.lines():
             yield from self._line(line)
+            if self._turn.activity and line is [*section.lines()][-1] and line.finished is None and not line.index:
+                yield self._note(self._turn.activity, "dim italic")
             if line is section.planner:
                 yield from (self._note(complaint, "red") for complaint in section.complaints)
             elif line.status in ("failed", "skipped"):

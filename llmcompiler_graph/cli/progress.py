@@ -31,6 +31,8 @@ __all__ = ("Axis", "Line", "Section", "Turn", "printable", "printable_json", "se
 Status: TypeAlias = Literal["planned", "released", "started", "done", "failed", "skipped"]
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)  # seconds between the marks of an axis
+_READ_WIDTH = 20  # of the bar that shows how much of a prompt is read, in characters
+_TOLD = 5  # lines, beside the first, that tell how much of a prompt is read
 _CALL_WIDTH, _BAR_WIDTH, _VALUE_WIDTH = 36, 24, 120  # of plain text, in characters
 
 
@@ -89,6 +91,9 @@ class Turn:
         """The plans so far, in order."""
         self.log: list[str] = []
         """What happened so far, a line of text each."""
+        self.activity = ""
+        """What the model that is asked does before it writes; empty if it writes, or none is asked."""
+        self._asked, self._told = 0.0, -1
 
     def lines(self) -> Iterator[Line]:
         """All that takes time, over all plans."""
@@ -113,6 +118,32 @@ class Turn:
             taken = re.findall(rf"\$\{{{task.index}\.(\w+)", " ".join(each.text for each in self.lines()))
             value = {name: value[name] for name in dict.fromkeys([*taken, *value]) if name in value}
         return _json(value)
+
+    def on_loading(self, at: float, what: str) -> None:
+        """Take note that something is loaded before a model can be asked."""
+        self.activity = f"loading {what}"
+        self._note(at, "load", what)
+
+    def on_asked(self, at: float) -> None:
+        """Take note that a model is asked."""
+        self.activity, self._asked, self._told = "waiting for the first token", at, -1
+        if self.sections[-1].joiner is None:  # that the joiner is at work is said by `on_state`
+            self._note(at, "ask", "the planner")
+
+    def on_reading(self, at: float, read: int, total: int) -> None:
+        """Take note of how much of its prompt a model has read, in tokens."""
+        part = read / total if total else 1.0
+        bar = "#" * round(part * _READ_WIDTH)
+        self.activity = f"reading the prompt [{bar:.<{_READ_WIDTH}}] {part:.0%} of {total:,} tokens"
+        if (told := int(part * _TOLD)) > self._told:
+            self._note(at, "read", f"{part:.0%} of a prompt of {total:,} tokens")
+            self._told = told
+
+    def on_first_token(self, at: float) -> None:
+        """Take note that the model that is asked writes."""
+        if self.activity:
+            self.activity = ""
+            self._note(at, "write", f"first token, after {at - self._asked:.2f} s")
 
     def on_event(self, event: TaskEvent) -> None:
         """Take note of what `stream_mode="custom"` yields."""

@@ -8,6 +8,7 @@ A chat model may have LangChain's wrappers around it: `bind`, `with_config`, `wi
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +44,7 @@ ModelLike: TypeAlias = str | ChatModel
 
 _OPENAI_PREFIXES = ("gpt-", "o1", "o3", "o4", "chatgpt")
 _LANGCHAINS_ADVICE = "Please specify 'model_provider' directly."  # an argument of `init_chat_model`
+_PROVIDERS = re.compile(r"Supported (?:model )?providers(?: are)?: (.+)")  # how LangChain lists them
 _ADVICE = "Write 'provider:name', such as 'openai:gpt-5-mini', or 'local'."
 
 
@@ -180,7 +182,9 @@ def _make(name: str) -> BaseChatModel:
         raise
     except Exception as error:  # what providers raise for a key that is missing has no base class in common
         reason = str(error).partition("\n")[0].replace(_LANGCHAINS_ADVICE, _ADVICE)
-        msg = f"the model {name!r} cannot be made: {reason}"
+        known = _PROVIDERS.search(str(error))
+        more = f" Known providers: {', '.join(sorted({'local', *known[1].split(', ')}))}." if known else ""
+        msg = f"the model {name!r} cannot be made: {reason}{more}"
         raise ConfigurationError(msg) from error
     assert isinstance(made, BaseChatModel)
     return made

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from llmcompiler_graph.cli.commands import app
 from llmcompiler_graph.cli.defaults import default_examples, default_tools, examples_for
 from llmcompiler_graph.graph.create import create_llm_compiler
+from llmcompiler_graph.models.local import WEIGHTS
 from llmcompiler_graph.tools import calculate, lookup
 from llmcompiler_graph.tools.loading import BUILT_IN
 from tests.scripted_server import ScriptedServer
@@ -93,8 +94,10 @@ def test_ask_tells_what_happens_in_plain_lines() -> None:
     assert "\x1b" not in "".join(lines)
     assert all(re.match(r"\+\d+\.\d\ds ", line) for line in lines[:-6])
     told = {line.partition(" ")[2].partition(" = ")[0] for line in lines[:-6]}
-    assert {each for each in told if not each.startswith("wait ")} == snapshot(
+    assert {each for each in told if not each.startswith(("wait ", "write "))} == snapshot(
         {
+            "ask      the planner",
+            "load     the program",
             'done     1. lookup(entity="Mount Everest")',
             'done     2. lookup(entity="K2")',
             'done     3. calculate(expression="${1.height_m} - ${2.height_m}")',
@@ -121,7 +124,7 @@ def test_ask_without_timeline() -> None:
     """`ask --no-timeline` leaves out the table."""
     with ScriptedServer([PLAN, ANSWER]) as server:
         outcome = run(server, "ask", *MODEL, "--no-timeline", QUESTION)
-    assert outcome.err.splitlines()[-1].endswith("s join")
+    assert re.fullmatch(r"\+[\d.]+s write    first token, after [\d.]+ s", outcome.err.splitlines()[-1])
 
 
 def test_ask_json() -> None:
@@ -138,6 +141,33 @@ def test_ask_json() -> None:
     assert [entry["index"] for entry in report["timeline"]] == [1, 2, 3, 4, 5, 6]
     assert [one["reply"] for one in report["rounds"]] == ["Replan: again", ANSWER]
     assert report["rounds"][1]["usage"]["joiner"]["output_tokens"] == len(ANSWER.split())
+
+
+@pytest.mark.parametrize("replies", [[PLAN, ANSWER], [PLAN, 401]], ids=["answered", "failed"])
+def test_ask_draws_the_run(replies: list[str | int], tmp_path: Path) -> None:
+    """`--html` writes a page about the run, also of one that fails."""
+    page = tmp_path / "run.html"
+    with ScriptedServer(replies) as server:
+        outcome = run(server, "ask", *MODEL, "--html", str(page), QUESTION)
+    assert outcome.code == (0 if 401 not in replies else 1)
+    written = page.read_text(encoding="utf-8")
+    assert QUESTION in written
+    assert ("scripted status 401" in written) == (401 in replies)
+
+
+def test_what_it_waits_for_is_said_at_once() -> None:
+    """Before anything is loaded a line says so; that a model is asked and has begun to write is said when it is so."""
+    with ScriptedServer([PLAN, ANSWER], ttft=0.5) as server:
+        command = [*COMMAND, "ask", *MODEL, QUESTION]
+        with subprocess.Popen(
+            command, env=environment(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "+0.00s load     the program\n"
+            assert not server.requests
+            assert re.fullmatch(r"\+\d\.\d\ds ask      the planner\n", process.stderr.readline())
+            assert re.fullmatch(r"\+[\d.]+s write    first token, after [\d.]+ s\n", process.stderr.readline())
+            process.communicate()
 
 
 def test_ask_replans_at_most_as_often_as_told() -> None:
@@ -225,6 +255,29 @@ Thought: both
 4. join()
 """)
     assert len(server.requests) == 1
+
+
+def test_plan_as_a_chart() -> None:
+    """`plan --mermaid` prints the plan as a Mermaid chart."""
+    with ScriptedServer([PLAN]) as server:
+        outcome = run(server, "plan", *MODEL, "--mermaid", QUESTION)
+    assert outcome.code == 0
+    assert outcome.out.startswith("graph TD\n")
+    assert "  t1 --> t3\n" in outcome.out
+
+
+def test_shells_complete() -> None:
+    """Shells are told the commands, and the models and tools there are without asking anybody."""
+
+    def completed(words: str) -> list[str]:
+        given = {"_ROOT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return CliRunner().invoke(app, [], env=given, prog_name="root").stdout.split()
+
+    assert completed("root p") == ["plan"]
+    assert "local:qwen2.5-coder-0.5b" in completed("root ask --model lo")
+    assert completed("root ask --tools w") == ["wikipedia"]
+    assert {f"local:{name}" for name in WEIGHTS} == set(completed("root ask --model local:"))
+    assert set(BUILT_IN) == set(completed("root ask --tools "))
 
 
 def test_plan_is_asked_for_as_the_agent_asks() -> None:
@@ -318,7 +371,21 @@ def test_a_model_that_does_not_exist(arguments: list[str], message: str) -> None
     """The package's own errors are shown without their class."""
     result = CliRunner().invoke(app, ["ask", *arguments, QUESTION])
     assert result.exit_code == 1
-    assert result.stderr.startswith(message)
+    assert message in result.stderr
+
+
+def test_a_provider_that_is_unknown() -> None:
+    """Where LangChain does not know a provider, the providers that it knows are listed."""
+    result = CliRunner().invoke(app, ["ask", "--model", "foo:bar", QUESTION])
+    assert re.search(r"error: the model 'foo:bar' .* Known providers: .*anthropic, .*local, .*openai", result.stderr)
+
+
+def test_a_server_that_is_not_there() -> None:
+    """Where no server answers, the error names the address that was asked."""
+    nowhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "x", "OPENAI_MAX_RETRIES": "0"}
+    result = CliRunner().invoke(app, ["ask", *MODEL, QUESTION], env=nowhere)
+    assert result.exit_code == 1
+    assert "There is no server at http://127.0.0.1:9/v1" in result.stderr.splitlines()[-1]
 
 
 def test_a_tool_that_fails_is_an_observation() -> None:
@@ -346,6 +413,7 @@ def test_a_tool_that_asks_a_human(tool_module: str) -> None:
         (["ask", "--max-replans", "-1", QUESTION], "Invalid value for '--max-replans'"),
         (["ask", "--max-concurrency", "0", QUESTION], "Invalid value for '--max-concurrency'"),
         (["ask", "--tool-latency", "-1", QUESTION], "Invalid value for '--tool-latency'"),
+        (["ask", "--html", "no/such/folder/run.html", QUESTION], "no folder 'no/such/folder'"),
         (["answer"], "No such command 'answer'"),
     ],
 )

@@ -202,6 +202,33 @@ def test_live_view_leaves_out_what_does_not_fit_until_it_ends() -> None:
     assert at_the_end.count("waiting for its turn") == 30
 
 
+def test_what_a_model_does_before_it_writes() -> None:
+    """What is loaded and how much of a prompt is read is shown, and told in a few lines; the first token ends it."""
+    turn = Turn()
+    turn.on_loading(0.0, "the model local")
+    assert "loading the model local" in drawn(turn, 0.5)
+    turn.on_asked(2.0)
+    assert "waiting for the first token" in drawn(turn, 2.5)
+    for read in range(0, 1001, 50):
+        turn.on_reading(2.0 + read / 1000, read, 1000)
+        if read == 500:
+            assert "reading the prompt [##########..........] 50% of 1,000 tokens" in drawn(turn, 2.5)
+    turn.on_first_token(3.5)
+    turn.on_first_token(3.6)
+    assert "reading" not in drawn(turn, 3.6)
+    assert "\n".join(turn.log) == snapshot("""\
++0.00s load     the model local
++2.00s ask      the planner
++2.00s read     0% of a prompt of 1,000 tokens
++2.20s read     20% of a prompt of 1,000 tokens
++2.40s read     40% of a prompt of 1,000 tokens
++2.60s read     60% of a prompt of 1,000 tokens
++2.80s read     80% of a prompt of 1,000 tokens
++3.00s read     100% of a prompt of 1,000 tokens
++3.50s write    first token, after 1.50 s\
+""")
+
+
 def test_spinner_marks_what_runs() -> None:
     """Two drawings at different times differ in the mark of a running task."""
     turn = Turn()

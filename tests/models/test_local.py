@@ -20,6 +20,7 @@ import openai
 import pytest
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.cli.defaults import default_examples, default_tools
@@ -37,6 +38,7 @@ from llmcompiler_graph.models.local import (
     chat,
     find_weights,
     local_chat_model,
+    prompt_progress,
     start_server,
     weights,
 )
@@ -505,6 +507,22 @@ def _refuses(url: str) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+def test_who_asks_is_told_how_much_of_a_prompt_is_read() -> None:
+    """What a local server says of its progress reaches who set `prompt_progress`, and no one else."""
+    from llmcompiler_graph.models.local.chat import _LocalChat
+
+    model, heard = _LocalChat(model="x", base_url="http://127.0.0.1:9/v1", api_key=SecretStr("x")), list[Any]()
+    chunk = {"choices": [{"delta": {"role": "assistant"}, "index": 0}], "prompt_progress": {"processed": 5, "total": 9}}
+    assert model._convert_chunk_to_generation_chunk(chunk, AIMessageChunk, None) is not None
+    token = prompt_progress.set(lambda read, total: heard.append((read, total)))
+    try:
+        read = model._convert_chunk_to_generation_chunk(chunk, AIMessageChunk, None)
+    finally:
+        prompt_progress.reset(token)
+    assert read is not None
+    assert (read.text, heard) == ("", [(5, 9)])
 
 
 @pytest.mark.live

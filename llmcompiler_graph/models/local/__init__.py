@@ -10,6 +10,7 @@ Needs the extra `llmcompiler-graph[local]`, on Linux or macOS.
 from llmcompiler_graph.models.local.catalog import DEFAULT_MODEL, QWEN_CODER_0_5B, QWEN_CODER_1_5B, WEIGHTS, Weights
 from llmcompiler_graph.models.local.chat import local_chat_model
 from llmcompiler_graph.models.local.errors import LocalModelError
+from llmcompiler_graph.models.local.progress import prompt_progress
 from llmcompiler_graph.models.local.server import LocalServer, start_server
 from llmcompiler_graph.models.local.weights import find_weights
 
@@ -23,5 +24,6 @@ __all__ = (
     "Weights",
     "find_weights",
     "local_chat_model",
+    "prompt_progress",
     "start_server",
 )

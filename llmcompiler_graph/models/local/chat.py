@@ -18,6 +18,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr
 
 from llmcompiler_graph.models.local.catalog import DEFAULT_MODEL
+from llmcompiler_graph.models.local.progress import prompt_progress
 from llmcompiler_graph.models.local.server import LocalServer, require_runtime, start_server
 from llmcompiler_graph.models.local.template_tokens import with_plain_contents
 from llmcompiler_graph.models.local.weights import find_weights
@@ -54,7 +55,15 @@ class _LocalChat(ChatOpenAI):
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         payload: dict[str, Any] = super()._get_request_payload(*args, **kwargs)
+        if payload.get("stream") and prompt_progress.get():
+            payload["extra_body"] = {**payload.get("extra_body", {}), "return_progress": True}
         return {**payload, "messages": with_plain_contents(payload["messages"])}
+
+    def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> ChatGenerationChunk | None:
+        match chunk.get("prompt_progress"), prompt_progress.get():
+            case {"processed": int(read), "total": int(total)}, tell if tell is not None:
+                tell(read, total)
+        return super()._convert_chunk_to_generation_chunk(chunk, *args)
 
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any

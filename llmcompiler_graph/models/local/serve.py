@@ -33,6 +33,7 @@ def main() -> None:
     params.verbosity = 1
     params.n_ctx = settings["context"]
     params.n_parallel = 1
+    params.n_batch = params.n_ubatch  # it tells its progress after each batch; computed is by the smaller one anyway
     params.cache_ram_mib = settings["prefix_cache"]
     params.cpuparams.n_threads = settings["threads"]
     params.cpuparams_batch.n_threads = settings["threads"]
