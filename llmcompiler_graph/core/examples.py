@@ -27,7 +27,7 @@ from typing import cast
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.checker import Checker, check_plan
 from llmcompiler_graph.core.checking.expressions import arithmetic
-from llmcompiler_graph.core.checking.schema import Schema, alternatives, at_path, fits, literals
+from llmcompiler_graph.core.checking.schema import Schema, alternatives, at_path, fields_of, fits, literals
 from llmcompiler_graph.core.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
 from llmcompiler_graph.core.language.decision import Replan, parse_decision
 from llmcompiler_graph.core.language.parser import PlanParser
@@ -161,14 +161,27 @@ def _alone(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
 
 def _chained(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
     """A call, and one that takes a field of what it returned by name; of all its elements, if it returned a list."""
-    for consumer, name, producer in ((c, name, p) for c in tools for name in c.required for p in tools if p is not c):
-        for path, schema in _paths(producer):
-            key = path[-1] if path else None
-            named = isinstance(key, str) and (key == name or name.endswith(f"_{key}"))
-            if named and fits(schema, consumer.parameters.get(name), consumer.definitions, producer.definitions):
-                given: dict[str, Value] = {**_constants(consumer, 0), name: Reference(1, path)}
-                plan = [*_calls(producer, 1), Task(2, consumer.name, given)]
-                yield from _checked(plan, tools, f"{_what(producer)}, then {_what(consumer)}")
+    for consumer in tools:
+        for name in consumer.required:
+            for producer in tools:
+                if producer is not consumer:
+                    yield from _handed_on(producer, consumer, name, tools)
+
+
+def _handed_on(producer: ToolSpec, consumer: ToolSpec, name: str, tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:
+    """A call of one tool, and one of another that takes what it returned under the same name."""
+    parameter = consumer.parameters.get(name)
+    for path, schema in _paths(producer):
+        if _is_named(path, name) and fits(schema, parameter, consumer.definitions, producer.definitions):
+            given: dict[str, Value] = {**_constants(consumer, 0), name: Reference(1, path)}
+            plan = [*_calls(producer, 1), Task(2, consumer.name, given)]
+            yield from _checked(plan, tools, f"{_what(producer)}, then {_what(consumer)}")
+
+
+def _is_named(path: Path, name: str) -> bool:
+    """Whether a path leads to a field that is named as a parameter is: `id` for `id` or `user_id`."""
+    key = path[-1] if path else None
+    return isinstance(key, str) and (key == name or name.endswith(f"_{key}"))
 
 
 def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[str, Value]]:
@@ -181,13 +194,15 @@ def _joint_arguments(producer: ToolSpec, consumer: ToolSpec) -> Iterator[dict[st
             taking = [name for name in required if _takes(consumer, consumer.parameters[name], producer, schema)]
             if len(taking) >= 2:
                 yield {**rest, taking[0]: one, taking[1]: two}
-            for name in required:
-                if (both := _both_in_one(name, consumer, producer, schema, (one, two))) is not None:
-                    yield {**rest, name: both}
+            joint = ((name, _both_in_one(name, consumer, producer, schema, (one, two))) for name in required)
+            yield from ({**rest, name: both} for name, both in joint if both is not None)
     if _is(producer.returns, producer, "string"):
-        for name in required:
-            if _is(consumer.parameters[name], consumer, "string") and not _is_expression(name, consumer):
-                yield {**rest, name: Template((Reference(1), " and ", Reference(2)))}
+        texts = (name for name in required if _is_text(name, consumer))
+        yield from ({**rest, name: Template((Reference(1), " and ", Reference(2)))} for name in texts)
+
+
+def _is_text(name: str, tool: ToolSpec) -> bool:
+    return _is(tool.parameters[name], tool, "string") and not _is_expression(name, tool)
 
 
 def _both_in_one(
@@ -234,13 +249,10 @@ def _paths(tool: ToolSpec) -> Iterator[tuple[Path, Schema]]:
         return
     found: list[tuple[Path, Schema]] = [((), tool.returns)]
     for option in alternatives(tool.returns, tool.definitions):
-        prefix: Path = ()
-        schema: Schema = option
-        if option["type"] == "array":
-            prefix, schema = (ALL,), option.get("items")
-        for inner in alternatives(schema, tool.definitions):
-            if isinstance(properties := inner.get("properties"), dict):
-                found += (((*prefix, name), of) for name, of in properties.items())
+        is_list = option["type"] == "array"
+        prefix: Path = (ALL,) if is_list else ()
+        for inner in alternatives(option.get("items") if is_list else option, tool.definitions):
+            found += (((*prefix, name), of) for name, of in fields_of(inner).items())
     yield from sorted(found, key=lambda each: not _is(each[1], tool, *_NUMBERS))
 
 
@@ -270,11 +282,11 @@ _NAMED = {"email": "email", "url": "uri", "uri": "uri", "date": "date"}
 def _constant(name: str, schema: Schema, tool: ToolSpec, variant: int) -> JSON:
     """A value as the schema suggests it: one of its examples or of the values it lists; else by type and name."""
     said = schema if isinstance(schema, dict) else {}
-    for values in (said.get("examples"), literals(schema, tool.definitions)):
-        if isinstance(values, list) and values:
-            return values[variant % len(values)]
-    options = alternatives(schema, tool.definitions)
-    option = next((option for option in options if option["type"] != "null"), {"type": "string"})
+    listed = (said.get("examples"), literals(schema, tool.definitions))
+    values = next((values for values in listed if isinstance(values, list) and values), None)
+    if values is not None:
+        return values[variant % len(values)]
+    option = _first_option(schema, tool)
     match option["type"]:
         case "boolean":
             return variant % 2 == 0
@@ -285,11 +297,16 @@ def _constant(name: str, schema: Schema, tool: ToolSpec, variant: int) -> JSON:
         case "array":
             return [_constant(name, option.get("items"), tool, variant)]
         case "object":
-            fields = _required(option).items()
-            return {field: _constant(field, of, tool, variant) for field, of in fields}
+            return {field: _constant(field, of, tool, variant) for field, of in _required(option).items()}
         case _:
             form = option.get("format") or _NAMED.get(name.rpartition("_")[2])
             return _TEXTS.get(str(form), ("Alpha", "Beta"))[variant % 2]
+
+
+def _first_option(schema: Schema, tool: ToolSpec) -> Mapping[str, JSON]:
+    """The first type of a schema that is not null; text, if it says nothing."""
+    options = alternatives(schema, tool.definitions)
+    return next((option for option in options if option["type"] != "null"), {"type": "string"})
 
 
 def _least(option: Mapping[str, JSON]) -> float:

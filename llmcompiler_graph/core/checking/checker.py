@@ -27,6 +27,7 @@ from llmcompiler_graph.core.checking.schema import (
     alternatives,
     at_path,
     describe,
+    fields_of,
     fit_text,
     fits,
     mismatch,
@@ -105,15 +106,19 @@ class Checker:
             complain("too-many-tasks", f"a plan may have {self._max_tasks} tasks, this is number {number}")
         tool = self._tools.get(task.tool)
         if tool is None:
-            self._guesses += 1
-            near = get_close_matches(task.tool, self._tools, n=1) if self._guesses <= _GUESSES else []
-            some = [*map(repr, islice(self._tools, _LISTED)), *["…"][: len(self._tools) > _LISTED]]
-            hint = f"did you mean {near[0]!r}?" if near else "there are " + (", ".join(some) or "none")
-            complain("unknown-tool", f"no tool is named {task.tool!r}", hint)
+            complain("unknown-tool", f"no tool is named {task.tool!r}", self._which_tools(task.tool))
             return Checked(task, found)
         task = replace(task, arguments=self._bind(task, tool, complain), positional=())
         self._remember(task, tool)
         return Checked(task, found)
+
+    def _which_tools(self, name: str) -> str:
+        """A hint: the tool that was meant by an unknown name, or those there are."""
+        self._guesses += 1
+        if self._guesses <= _GUESSES and (near := get_close_matches(name, self._tools, n=1)):
+            return f"did you mean {near[0]!r}?"
+        some = [*map(repr, islice(self._tools, _LISTED)), *["…"][: len(self._tools) > _LISTED]]
+        return "there are " + (", ".join(some) or "none")
 
     def _remember(self, task: Task, tool: ToolSpec) -> None:
         returns = tool.returns
@@ -122,22 +127,14 @@ class Checker:
         self._returns[task.index] = tool, returns
 
     def _bind(self, task: Task, tool: ToolSpec, complain: _Complain) -> dict[str, Value]:
-        names = list(tool.parameters)
-        by_name, positional = _by_name(task, tool), task.positional
-        if by_name is not None:
-            arguments = by_name
-        else:
-            if len(positional) > len(names):
-                takes = "no arguments" if not names else "only " + ", ".join(f"`{name}`" for name in names)
-                complain("too-many-arguments", f"{tool.name!r} takes {takes}, {len(positional)} were given by position")
-            arguments = dict(zip(names, positional, strict=False))
+        arguments = _by_name(task, tool)
+        if arguments is None:
+            arguments = _by_position(task, tool, complain)
         for name, value in task.arguments.items():
             if name in arguments:
                 complain("duplicate-argument", f"`{name}` of {tool.name!r} is given by position and by name")
             if name not in tool.parameters and not tool.open_arguments:
-                near = get_close_matches(name, names, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else "it takes " + (", ".join(names) or "nothing")
-                complain("unknown-argument", f"{tool.name!r} has no argument `{name}`", hint)
+                complain("unknown-argument", f"{tool.name!r} has no argument `{name}`", _which_arguments(name, tool))
             arguments[name] = value
         for name in _missing(arguments, tool):
             wanted = describe(tool.parameters.get(name), tool.definitions)
@@ -161,11 +158,7 @@ class Checker:
         if refers:
             return self._referring(name, value, schema, tool, complain)
         constant = fit_text(substitute(value, {}), schema, tool.definitions)
-        if tool.validate is None:
-            problem = mismatch(constant, schema, tool.definitions)
-        else:  # the tool's own check may be laxer, but knows whole arguments only
-            problem = tool.validate(name, constant) if whole and name in tool.parameters else None
-        if problem:
+        if problem := _misfit(name, constant, schema, tool, whole=whole):
             found = placeholder(constant, self._is_known) if isinstance(constant, str) else None
             complain("argument-type", f"`{name}` of {tool.name!r}: {problem}", found.hint if found else "")
         return cast("Value", constant)
@@ -222,13 +215,8 @@ class Checker:
     def _numbers_in(self, reference: Reference) -> str:
         """A hint: the fields of an observation that are numbers."""
         producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
-        names = dict.fromkeys(
-            name
-            for option in alternatives(schema, producer.definitions)
-            if isinstance(properties := option.get("properties"), dict)
-            for name, one in properties.items()
-            if fits(one, _NUMBER, source_definitions=producer.definitions)
-        )
+        fields = (pair for option in alternatives(schema, producer.definitions) for pair in fields_of(option).items())
+        names = dict.fromkeys(n for n, of in fields if fits(of, _NUMBER, source_definitions=producer.definitions))
         return "its numbers are " + ", ".join(f"${{{reference.index}.{name}}}" for name in names) if names else ""
 
     def _source(self, reference: Reference, complain: _Complain) -> tuple[ToolSpec, Schema]:
@@ -247,25 +235,49 @@ def _by_name(task: Task, tool: ToolSpec) -> dict[str, Value] | None:
     """The arguments by name that a call gives as one JSON object, or as `null`; `None` if it gives them otherwise."""
     if task.arguments or len(task.positional) != 1:
         return None
-    first = next(iter(tool.parameters), None)
-    takes_object = first is not None and fits({"type": "object"}, tool.parameters[first], tool.definitions)
     match task.positional[0]:
-        case None if first is None:
+        case None if not tool.parameters:
             return {}
-        case dict() as given if not given and not takes_object:
-            return {}
-        case dict() as given if given and (tool.open_arguments or given.keys() <= tool.parameters.keys()):
-            return None if takes_object and first not in given else dict(given)
+        case dict() as given if _names_arguments(given, tool):
+            return dict(given)
     return None
+
+
+def _names_arguments(given: Mapping[str, Value], tool: ToolSpec) -> bool:
+    """Whether an object holds the arguments of a tool, by name, rather than being the first of them."""
+    if not tool.open_arguments and not given.keys() <= tool.parameters.keys():
+        return False
+    first = next(iter(tool.parameters), None)
+    return first is None or first in given or not fits({"type": "object"}, tool.parameters[first], tool.definitions)
+
+
+def _by_position(task: Task, tool: ToolSpec, complain: _Complain) -> dict[str, Value]:
+    """The arguments that a call gives by position, by their names."""
+    names, positional = list(tool.parameters), task.positional
+    if len(positional) > len(names):
+        takes = "only " + ", ".join(f"`{name}`" for name in names) if names else "no arguments"
+        complain("too-many-arguments", f"{tool.name!r} takes {takes}, {len(positional)} were given by position")
+    return dict(zip(names, positional, strict=False))
+
+
+def _which_arguments(name: str, tool: ToolSpec) -> str:
+    """A hint: the argument that was meant by an unknown name, or those there are."""
+    if near := get_close_matches(name, list(tool.parameters), n=1):
+        return f"did you mean `{near[0]}`?"
+    return "it takes " + (", ".join(tool.parameters) or "nothing")
+
+
+def _misfit(name: str, constant: JSON, schema: Schema, tool: ToolSpec, *, whole: bool) -> str | None:
+    """What is wrong with a constant; the tool's own check may be laxer, but knows whole arguments only."""
+    if tool.validate is None:
+        return mismatch(constant, schema, tool.definitions)
+    return tool.validate(name, constant) if whole and name in tool.parameters else None
 
 
 def _missing(arguments: Mapping[str, Value], tool: ToolSpec) -> list[str]:
     """The required arguments that a call does not give, those without a schema last."""
-    needed = [
-        *(name for name in tool.parameters if name in tool.required),
-        *sorted(tool.required - set(tool.parameters)),
-    ]
-    return [name for name in needed if name not in arguments]
+    needed = tool.required.difference(arguments)
+    return [*filter(needed.__contains__, tool.parameters), *sorted(needed.difference(tool.parameters))]
 
 
 def _left_out(name: str, tool: ToolSpec) -> bool:
@@ -280,15 +292,18 @@ def _misnumbered(plan: Plan) -> Iterator[Diagnostic]:
     seen: set[int] = set()
     for task in plan:
         if task.index in seen:
-            yield Diagnostic(
-                "duplicate-index", f"task {task.index} stands twice in the plan", task.line, task.column, "", task.index
-            )
+            yield _fault(task, "duplicate-index", f"task {task.index} stands twice in the plan")
         for n in task.dependencies:
-            if n not in seen:
-                code = "self-reference" if n == task.index else "unknown-reference"
-                what = "itself" if n == task.index else f"task {n}, but no earlier task has that number"
-                yield Diagnostic(code, f"task {task.index} refers to {what}", task.line, task.column, "", task.index)
+            if n == task.index not in seen:
+                yield _fault(task, "self-reference", f"task {n} refers to itself")
+            elif n not in seen:
+                what = f"task {n}, but no earlier task has that number"
+                yield _fault(task, "unknown-reference", f"task {task.index} refers to {what}")
         seen.add(task.index)
+
+
+def _fault(task: Task, code: str, message: str) -> Diagnostic:
+    return Diagnostic(code, message, task.line, task.column, "", task.index)
 
 
 def check_plan(plan: Plan, tools: Iterable[ToolSpec], max_tasks: int | None = None) -> Plan:

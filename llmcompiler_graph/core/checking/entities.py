@@ -20,10 +20,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import Reference, Template, Value
+from llmcompiler_graph.core.language.references import texts
 
 __all__ = ("Entities",)
 
@@ -54,18 +56,25 @@ class Entities:
         if task.index not in self._bits:
             self._bits[task.index] = 1 << len(self._noted)
             self._noted.append(task.index)
-        bit = self._bits[task.index]
-        for name in self._names.pop(task.index, ()):  # it was written anew
-            self._with[name] &= ~bit
-        self._named &= ~bit
+        self._forget(task.index)  # it was written anew
         if not task.dependencies:
-            names = [name for name in dict.fromkeys(_texts(task)) if _is_name(name)]
-            self._names[task.index] = names
-            self._named |= bit if names else 0
-            for name in names:
-                self._with[name] = self._with.get(name, 0) | bit
-                self._words.add(name)
+            self._name(task)
         self._reads[task.index] = self._read_by(task)
+
+    def _forget(self, index: int) -> None:
+        for name in self._names.pop(index, ()):
+            self._with[name] &= ~self._bits[index]
+        self._named &= ~self._bits[index]
+
+    def _name(self, task: Task) -> None:
+        """Take note of the names that a task without references was called with."""
+        bit = self._bits[task.index]
+        names = [name for name in dict.fromkeys(_texts(task)) if _is_name(name)]
+        self._names[task.index] = names
+        self._named |= bit if names else 0
+        for name in names:
+            self._with[name] = self._with.get(name, 0) | bit
+            self._words.add(name)
 
     def doubt(self, task: Task) -> Diagnostic | None:
         """Complain about a task that names one thing and reads another."""
@@ -74,11 +83,11 @@ class Entities:
             return None
         named = {name: self._with[name] for name in self._words.within("\n".join([task.thought, *_texts(task)]))}
         lacking = [name for name, tasks in named.items() if tasks and not tasks & reads]
-        others = reads & self._named
-        for tasks in named.values():
-            others &= ~tasks
-        if not lacking or not others:
-            return None
+        others = reads & self._named & ~reduce(or_, named.values(), 0)
+        return self._slipped(task, lacking, others) if lacking and others else None
+
+    def _slipped(self, task: Task, lacking: list[str], others: int) -> Diagnostic:
+        """The complaint about a task that reads others than those that it names."""
         names, other = sorted(lacking, key=self._task_of), self._first(others)
         read = ", ".join(map(repr, self._names[other]))
         return Diagnostic(
@@ -137,10 +146,14 @@ class _Words:
             if following is None:
                 break
             node = following
-            joined = not _is_word(tokens[position]) and position + 1 < len(tokens) and _is_word(tokens[position + 1])
-            if node._name and not joined:
+            if node._name and not _goes_on(tokens, position):
                 end = position + 1
         return end
+
+
+def _goes_on(tokens: list[str], position: int) -> bool:
+    """Whether a sign at the end of a name has a word behind it, so that the name may be part of a longer one."""
+    return not _is_word(tokens[position]) and position + 1 < len(tokens) and _is_word(tokens[position + 1])
 
 
 def _is_word(token: str) -> bool:
@@ -156,20 +169,4 @@ def _is_name(text: str) -> bool:
 
 def _texts(task: Task) -> Iterator[str]:
     for value in (*task.positional, *task.arguments.values()):
-        yield from _texts_in(value)
-
-
-def _texts_in(value: Value) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Template(parts):
-            yield from (part for part in parts if isinstance(part, str))
-        case list():
-            for each in value:
-                yield from _texts_in(each)
-        case dict():
-            for each in value.values():
-                yield from _texts_in(each)
-        case Reference() | _:
-            return
+        yield from texts(value)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import Template, Value
+from llmcompiler_graph.core.language.references import texts
 
 __all__ = ("Placeholder", "Placeholders", "placeholder")
 
@@ -72,14 +72,17 @@ def placeholder(text: str, is_task: Callable[[int], bool]) -> Placeholder | None
         text: The string.
         is_task: Whether an index is that of a task that may be referred to.
     """
-    for pattern in _PATTERNS if _SIGNS.search(text) else ():
-        for found in pattern.finditer(text):
-            if is_task(index := int(found[1])):
-                return Placeholder(found[0], index)
-    for pattern in _WHOLE if text[:1] in _BEGINS and len(text) <= _LONGEST_ALONE else ():
-        if (whole := pattern.fullmatch(text)) and is_task(index := int(whole[1])):
-            return Placeholder(whole[0], index)
-    return None
+    found = (Placeholder(match[0], int(match[1])) for match in _candidates(text))
+    return next((each for each in found if is_task(each.task)), None)
+
+
+def _candidates(text: str) -> Iterator[re.Match[str]]:
+    """What looks like such text, whatever number it has."""
+    if _SIGNS.search(text):
+        for pattern in _PATTERNS:
+            yield from pattern.finditer(text)
+    if text[:1] in _BEGINS and len(text) <= _LONGEST_ALONE:
+        yield from filter(None, (pattern.fullmatch(text) for pattern in _WHOLE))
 
 
 class Placeholders:
@@ -95,23 +98,9 @@ class Placeholders:
     def doubt(self, task: Task) -> Diagnostic | None:
         """Complain about a task that has such text in an argument."""
         for name, value in task.arguments.items():
-            for text in _texts(value):
+            for text in texts(value):
                 found = placeholder(text, lambda index: index in self._tasks and index != task.index)
                 if found is not None:
                     message = f"task {task.index} has {found.text!r} in `{name}`, which is text"
                     return Diagnostic("placeholder", message, task.line, task.column, found.hint, task.index)
         return None
-
-
-def _texts(value: Value) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Template(parts):
-            yield from (part for part in parts if isinstance(part, str))
-        case list():
-            for element in value:
-                yield from _texts(element)
-        case dict():
-            for element in value.values():
-                yield from _texts(element)

@@ -24,6 +24,7 @@ __all__ = (
     "alternatives",
     "at_path",
     "describe",
+    "fields_of",
     "fit_text",
     "fits",
     "has",
@@ -60,12 +61,8 @@ def alternatives(
                 if pointer not in seen:
                     seen.add(pointer)
                     pending.append(definitions.get(pointer))
-            case dict() as either if either.get("nullable") is True:  # OpenAPI's
-                pending += [_without("nullable", either), {"type": "null"}]
-            case {"anyOf": list() as options} | {"oneOf": list() as options}:
+            case dict() as union if (options := _options(union)) is not None:
                 pending += options
-            case {"allOf": [only]}:
-                pending.append(only)
             case dict() as of_all if whole := _together(of_all, definitions, depth):
                 found.append(whole)
             case dict() as union if isinstance(types := union.get("type"), list):
@@ -81,6 +78,19 @@ def alternatives(
     return found
 
 
+def _options(schema: Mapping[str, JSON]) -> list[JSON] | None:
+    """The schemas that a union consists of; `None` if it is none."""
+    match schema:
+        case {"nullable": True}:  # OpenAPI's
+            return [_without("nullable", schema), {"type": "null"}]
+        case {"anyOf": list() as options} | {"oneOf": list() as options}:
+            return options
+        case {"allOf": [only]}:
+            return [only]
+        case _:
+            return None
+
+
 _SAYS_WHAT = frozenset({"type", "$ref", "allOf", "anyOf", "oneOf", "enum", "const", "nullable"})
 
 _OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
@@ -90,15 +100,18 @@ def _together(schema: Mapping[str, JSON], definitions: Mapping[str, JSON], depth
     """One schema of those that an object must all fit (`allOf`); `None` if there are none, or not all of objects."""
     if not isinstance(listed := schema.get("allOf"), list):
         return None
-    options = []
-    for part in (_without("allOf", schema), *listed):
-        if isinstance(part, dict) and not _SAYS_WHAT.isdisjoint(part):
-            options.append(alternatives(part, definitions, depth + 1) if depth < _DEPTH else [])
-        elif isinstance(part, dict) and not _OF_OBJECTS.isdisjoint(part):
-            options.append([{**part, "type": "object"}])
+    parts = [part for part in (_without("allOf", schema), *listed) if isinstance(part, dict)]
+    options = [found for part in parts if (found := _of_objects(part, definitions, depth)) is not None]
     if not options or any(len(each) != 1 or each[0]["type"] != "object" for each in options):
         return None
     return _merged([each[0] for each in options])
+
+
+def _of_objects(part: dict[str, JSON], definitions: Mapping[str, JSON], depth: int) -> list[dict[str, JSON]] | None:
+    """What a part of `allOf` allows; `None` if it says nothing. One that names no type is of objects."""
+    if not _SAYS_WHAT.isdisjoint(part):
+        return alternatives(part, definitions, depth + 1) if depth < _DEPTH else []
+    return None if _OF_OBJECTS.isdisjoint(part) else [{**part, "type": "object"}]
 
 
 def _merged(objects: Iterable[Mapping[str, JSON]]) -> dict[str, JSON]:
@@ -108,7 +121,7 @@ def _merged(objects: Iterable[Mapping[str, JSON]]) -> dict[str, JSON]:
     required: list[JSON] = []
     for schema in objects:
         whole |= schema
-        properties |= _fields(schema)
+        properties |= fields_of(schema)
         if isinstance(needed := schema.get("required"), list):
             required += needed
     return {**whole, "properties": properties, "required": required}
@@ -163,7 +176,7 @@ def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) 
     return " | ".join(dict.fromkeys(names)) or "Any"
 
 
-_PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+_PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None", "object": "dict"}
 
 
 def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], depth: int) -> str:
@@ -182,14 +195,18 @@ def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], d
             items = option.get("items")
             return f"list[{inner(items)}]" if items else "list"
         case {"type": "object", "properties": dict() as properties} if properties:
-            required = option.get("required")
-            marks = {name: "" if isinstance(required, list) and name in required else "?" for name in properties}
-            return "{" + ", ".join(f"{name}{marks[name]}: {inner(s)}" for name, s in properties.items()) + "}"
-        case {"type": "object"}:
-            return "dict"
+            optional = _optional(option)
+            fields = (f"{name}{'?' * (name in optional)}: {inner(of)}" for name, of in properties.items())
+            return "{" + ", ".join(fields) + "}"
         case _:
             name = str(option["type"])
             return _PYTHON.get(name, name)
+
+
+def _optional(option: Mapping[str, JSON]) -> set[str]:
+    """The fields of an object that may be missing."""
+    required = option.get("required")
+    return set(fields_of(option)).difference(required if isinstance(required, list) else ())
 
 
 def fits(
@@ -229,21 +246,23 @@ def _fits_one(
     to: Mapping[str, JSON],
     depth: int,
 ) -> bool:
-    one, other = source["type"], target["type"]
-    match one, other:
-        case "null", "string":
-            return False
+    match one := source["type"], other := target["type"]:
         case _, "string":
-            return True
+            return one != "null"
         case "array", "array":
             return _fits(source.get("items"), target.get("items"), from_, to, depth + 1)
         case "object", "object":
-            has, needs = source.get("properties"), target.get("required")
-            if not isinstance(has, dict) or not isinstance(needs, list) or source.get("additionalProperties"):
-                return True
-            return all(name in has for name in needs)
+            return _has_required(source, target)
         case _:
-            return one == other or (one in _NUMBERS and other in _NUMBERS)
+            return one == other or {one, other} <= _NUMBERS
+
+
+def _has_required(source: Mapping[str, JSON], target: Mapping[str, JSON]) -> bool:
+    """Whether objects of one type may have the fields that those of another need."""
+    has, needs = source.get("properties"), target.get("required")
+    if not isinstance(has, dict) or not isinstance(needs, list) or source.get("additionalProperties"):
+        return True
+    return all(name in has for name in needs)
 
 
 _SCALARS = {"number", "integer", "boolean"}
@@ -261,27 +280,45 @@ def at_path(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DE
         if _may_hold_json(options):
             found.append(None)
         if options and not found:
-            fields = dict.fromkeys(name for option in options if isinstance(key, str) for name in _fields(option))
-            raise MissingField(key if isinstance(key, str) else f"[{'*' if key is ALL else key}]", fields)
-        schema = found[0] if len(found) == 1 else {"anyOf": found} if found and all(found) else None
+            raise _no_field(key, options)
+        schema = _union(found)
     return schema
+
+
+def _no_field(key: object, options: Iterable[Mapping[str, JSON]]) -> MissingField:
+    if isinstance(key, str):
+        return MissingField(key, dict.fromkeys(name for option in options for name in fields_of(option)))
+    return MissingField(f"[{'*' if key is ALL else key}]", ())
+
+
+def _union(schemas: list[Schema]) -> Schema:
+    """A schema of what fits one of these; of anything, if one of them is."""
+    if len(schemas) == 1:
+        return schemas[0]
+    return {"anyOf": schemas} if schemas and all(schemas) else None
 
 
 def _inside(option: Mapping[str, JSON], key: object) -> list[Schema]:
     """The schema of what a key of a path selects: `None` for anything, `[]` if there is nothing."""
-    if option["type"] == "array" and not isinstance(key, str):
-        return [option.get("items")]
-    if option["type"] != "object" or not isinstance(key, str):
-        return []
-    fields, others = _fields(option), option.get("additionalProperties")
+    match option["type"], key:
+        case "object", str():
+            return _field(option, key)
+        case "array", _ if not isinstance(key, str):
+            return [option.get("items")]
+        case _:
+            return []
+
+
+def _field(option: Mapping[str, JSON], key: str) -> list[Schema]:
+    fields, others = fields_of(option), option.get("additionalProperties")
     if key in fields:
         return [fields[key]]
-    if isinstance(option.get("properties"), dict):
-        return [None] if others or not fields else []
-    return [others]
+    if not isinstance(option.get("properties"), dict):
+        return [others]
+    return [None] if others or not fields else []
 
 
-def _fields(option: Mapping[str, JSON]) -> Mapping[str, JSON]:
+def fields_of(option: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """The named fields of an object."""
     match option:
         case {"type": "object", "properties": dict() as properties}:
@@ -299,12 +336,10 @@ def _may_hold_json(options: Iterable[Mapping[str, JSON]]) -> bool:
 def has(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> bool:
     """Whether a schema names what the last element of a path selects: a property, or the elements of a list."""
     *outer, key = path
-    for option in alternatives(at_path(schema, tuple(outer), definitions), definitions):
-        properties = option.get("properties")
-        named = isinstance(properties, dict) and key in properties
-        if named if isinstance(key, str) else option["type"] == "array":
-            return True
-    return False
+    options = alternatives(at_path(schema, tuple(outer), definitions), definitions)
+    if not isinstance(key, str):
+        return any(option["type"] == "array" for option in options)
+    return any(isinstance(fields := option.get("properties"), dict) and key in fields for option in options)
 
 
 def mismatch(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str | None:
@@ -318,12 +353,13 @@ def mismatch(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_
 def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, JSON]) -> bool:
     if not _is_of_type(value, str(option["type"])):
         return False
-    if "const" in option:
-        return option["const"] == value
-    if isinstance(allowed := option.get("enum"), list) and value not in allowed:
-        return False
-    if isinstance(required := option.get("required"), list) and isinstance(value, dict) and set(required) - set(value):
-        return False
+    match option:
+        case {"const": only}:
+            return only == value
+        case {"enum": list() as allowed} if value not in allowed:
+            return False
+        case {"required": list() as required} if isinstance(value, dict) and set(required) - set(value):
+            return False
     return all(mismatch(inner, schema, definitions) is None for inner, schema in _elements(option, value))
 
 
@@ -340,7 +376,7 @@ def _elements(option: Mapping[str, JSON], value: JSON) -> Iterator[tuple[JSON, S
         case list():
             yield from ((element, option.get("items")) for element in value)
         case dict():
-            fields, others = _fields(option), option.get("additionalProperties")
+            fields, others = fields_of(option), option.get("additionalProperties")
             yield from ((element, fields.get(name, others)) for name, element in value.items())
 
 
@@ -356,9 +392,7 @@ def fit_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_
     if all(option["type"] == "string" for option in options):
         return as_text(value)
     match value, options:
-        case list(), [{"type": "array"}]:
-            return [fit_text(element, inner, definitions) for element, inner in _elements(options[0], value)]
-        case dict(), [{"type": "object"}]:
-            fitted = [fit_text(element, inner, definitions) for element, inner in _elements(options[0], value)]
-            return dict(zip(value, fitted, strict=True))
+        case (list(), [{"type": "array"} as only]) | (dict(), [{"type": "object"} as only]):
+            fitted = [fit_text(element, inner, definitions) for element, inner in _elements(only, value)]
+            return dict(zip(value, fitted, strict=True)) if isinstance(value, dict) else fitted
     return value

@@ -31,10 +31,13 @@ def decision_grammar(
     """
     thought, feedback, answer = (Repeat(_LINE, 1, most if one_line else None) for most in (240, 400, 4000))
     finish: Node = Seq(("Finish: ", answer)) if one_line else Seq(("Finish:", _answer()))
-    replan: Node = Seq(("Replan: ", feedback, *(() if plan is None else ("\n", Use("plan")))))
-    options: Node = finish if not may_replan else Alt((finish, replan)) if may_finish else replan
-    root: dict[str, Node] = {"root": Seq(("Thought: ", thought, "\n", options))}
-    return root | {"plan" if name == "root" else name: node for name, node in (plan or {}).items() if may_replan}
+    if not may_replan:
+        return {"root": Seq(("Thought: ", thought, "\n", finish))}
+    below: tuple[Node, ...] = ("\n", Use("plan")) if plan else ()
+    replan: Node = Seq(("Replan: ", feedback, *below))
+    root: Node = Seq(("Thought: ", thought, "\n", Alt((finish, replan)) if may_finish else replan))
+    rules = {"plan" if name == "root" else name: node for name, node in (plan or {}).items()}
+    return {"root": root, **rules}
 
 
 def _answer() -> Node:

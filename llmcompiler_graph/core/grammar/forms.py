@@ -77,12 +77,16 @@ def _body(node: Node, leaf: Callable[[Node], str | None], *, top: bool = False) 
         case Alt(nodes):
             inner = " | ".join(_body(each, leaf, top=True) for each in nodes)
             return _grouped(inner, alone=top or len(nodes) < 2)
-        case Repeat():
-            inner = _body(node.node, leaf)
-            grouped = inner.startswith("(") and inner.endswith(")")
-            return _grouped(inner, alone=grouped or isinstance(node.node, str | Chars | Use)) + _count(node)
+        case Repeat(repeated):
+            inner = _body(repeated, leaf)
+            return _grouped(inner, alone=_is_unit(repeated, inner)) + _count(node)
         case _:
             raise AssertionError(node)
+
+
+def _is_unit(node: Node, written: str) -> bool:
+    """Whether a node may be counted without further parentheses."""
+    return isinstance(node, str | Chars | Use) or (written.startswith("(") and written.endswith(")"))
 
 
 def _grouped(inner: str, *, alone: bool) -> str:

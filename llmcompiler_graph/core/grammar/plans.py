@@ -134,10 +134,14 @@ class _Plans:
         """What a line may be: calls by the names of their rules, and what may be said of what they return."""
         returns = [Typed(tool.returns, tool.definitions) for tool in self.tools]
         calls = [(f"call-{n}", self._call(tool), returns[n]) for n, tool in enumerate(self.tools)]
-        if self.values.typed and any(paths(each, fan=True) for each in (*returns, *self.earlier.values())):
+        if self._may_fan_out(returns):
             fanning = [(n, tool) for n, tool in enumerate(self.tools) if tool.parameters]
             calls += [(f"fan-{n}", Alt(tuple(self._fanned(tool))), returns[n].listed) for n, tool in fanning]
         return calls
+
+    def _may_fan_out(self, returns: Iterable[Typed]) -> bool:
+        """Whether anything that may be referred to is, or holds, a list."""
+        return self.values.typed and any(paths(each, fan=True) for each in (*returns, *self.earlier.values()))
 
     def _call(self, tool: ToolSpec) -> Node:
         """One tool's calls: required arguments in order, then any of the others in order, by name."""
@@ -179,11 +183,8 @@ class _Plans:
 
     def _references(self, key: Key, kinds: Kinds, indices: Sequence[int], width: int) -> Node:
         """The references that fit somewhere, to each task whose kind has any."""
-        found: list[Node] = []
         inside = next((form for form in ("bare", "braced", "both") if key[0].startswith(form)), "")
-        for index, kind in self.earlier.items():
-            if (node := self._reference(index, self._profile(kind)[key], inside)) is not None:
-                found.append(node)
+        found = [self._reference(index, self._profile(kind)[key], inside) for index, kind in self.earlier.items()]
         values: dict[frozenset[Node], set[int]] = {}
         for number, profile in enumerate(kinds.profiles, 1):
             values.setdefault(profile[key], set()).add(number)
@@ -191,7 +192,7 @@ class _Plans:
             for ends, codes in values.items():
                 if (node := self._reference(index, ends, inside)) is not None:
                     found.append(When(line * width, width, frozenset(codes), node))
-        return Alt(tuple(found))
+        return Alt(tuple(node for node in found if node is not None))
 
     def _reference(self, index: int, ends: frozenset[Node], inside: str) -> Node | None:
         """The references to one task, with these paths; in a string, of one form or `both`."""
@@ -247,12 +248,16 @@ def _lines(
             return ()
         return "\n", Use(name(line + 1, kind), kind + 1 << line * width if line < noted else 0)
 
+    def states(line: int) -> range:
+        """The kinds that may have come before a line, as far as its rule depends on them."""
+        return range(kinds if phased and line else 1)
+
     found: dict[str, Node] = {}
     for line, index in enumerate(indices):
         joins = (f"{index}. join()",) if join else ()
-        for least in range(kinds if phased and line else 1):
+        for least in states(line):
             calls = (Seq((f"{index}. ", Use(f"kind-{n}"), *following(line, n))) for n in range(least, kinds))
             found[name(line, least)] = Alt((*calls, *joins))
-    for least in range(kinds if phased and indices else 1) if join else ():
-        found[name(len(indices), least)] = f"{end}. join()"
+    if join:
+        found |= {name(len(indices), least): f"{end}. join()" for least in states(len(indices))}
     return found

@@ -46,20 +46,21 @@ class Balance:
             if found is None:
                 return None
             position, char = found.end(), found[0]
-            if char == "'" and not self.quote:
-                previous = text[position - 2] if position - 1 > start else before
-                if previous.isalnum():
-                    continue
             if char == "\\":
                 self._skip = True
             elif self.quote:
                 self.quote = ""
-            elif char in "\"'":
+            elif char == "'":
+                previous = text[position - 2] if position - 1 > start else before
+                self.quote = "" if previous.isalnum() else char
+            elif char == '"':
                 self.quote = char
-            elif char in "{[":
-                self._depth, self.begun = self._depth + 1, True
-            else:
-                self._depth -= 1
-                if self._depth <= 0:
-                    return position
+            elif self._is_last_bracket(char):
+                return position
         return None
+
+    def _is_last_bracket(self, char: str) -> bool:
+        """Count a bracket; return whether it ends the value."""
+        self.begun = self.begun or char in "{["
+        self._depth += 1 if char in "{[" else -1
+        return self._depth <= 0

@@ -108,6 +108,7 @@ _PIECE = re.compile(
     re.VERBOSE,
 )
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+_NESTS = {**dict.fromkeys("([{", 1), **dict.fromkeys(")]}", -1)}
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -134,8 +135,20 @@ class _Reader:
         self.source = "".join(self.pieces)
         self.lines = self.source.split("\n")
         self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))
+        call = self._parsed()
+        positional = tuple(self._value(node) for node in call.args)
+        named: dict[str, Value] = {}
+        for keyword in call.keywords:
+            name = self._name(keyword)
+            if name in named:
+                raise self._error(keyword.value, "duplicate-argument", f"argument {name!r} is given twice")
+            named[name] = self._value(keyword.value)
+        return Arguments(positional, named, tuple(self.literal), tuple(self.unknown))
+
+    def _parsed(self) -> ast.Call:
+        """The rewritten source as Python reads it."""
         try:
-            tree = ast.parse(self.source, mode="eval")
+            call = ast.parse(self.source, mode="eval").body
         except SyntaxError as error:
             line = min(error.lineno or 1, len(self.lines)) - 1
             offset = self._offset(self.starts[line] + (error.offset or 1) - 1)
@@ -143,21 +156,14 @@ class _Reader:
             raise CallSyntaxError("syntax", msg, offset, "quote text, separate arguments with commas") from None
         except (RecursionError, MemoryError):
             raise CallSyntaxError("syntax", "the arguments are nested too deeply", 0, "pass smaller values") from None
-        call = tree.body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise CallSyntaxError("syntax", "the brackets do not match", 0)
-        positional = tuple(self._value(node) for node in call.args)
-        named: dict[str, Value] = {}
-        for keyword in call.keywords:
-            if keyword.arg is None:
-                raise self._error(
-                    keyword.value, "syntax", "`**` is not part of the plan language", "name each argument"
-                )
-            name = self.keywords.get(keyword.arg, keyword.arg)
-            if name in named:
-                raise self._error(keyword.value, "duplicate-argument", f"argument {name!r} is given twice")
-            named[name] = self._value(keyword.value)
-        return Arguments(positional, named, tuple(self.literal), tuple(self.unknown))
+        return call
+
+    def _name(self, keyword: ast.keyword) -> str:
+        if keyword.arg is None:
+            raise self._error(keyword.value, "syntax", "`**` is not part of the plan language", "name each argument")
+        return self.keywords.get(keyword.arg, keyword.arg)
 
     def _rewrite(self) -> None:
         if unwritable := _UNWRITABLE.search(self.text):
@@ -166,56 +172,78 @@ class _Reader:
         self._emit("_(", 0)
         depth = 0
         for match in _TOKEN.finditer(self.text):
-            token, start = match[0], match.start()
-            if match["string"]:
-                raw, triple = "r" in match["prefix"].lower(), len(match["quote"]) == 3
-                self._emit_string(token, start, raw=raw, triple=triple)
+            token = match[0]
+            if match["string"] or match["quoted"]:
+                self._emit_quoted(match)
                 continue
-            if match["quoted"]:
-                self._emit('"', start)
-                self._emit_string(token[1:-1], start + 1, inner=True)
-                self._emit('"', match.end() - 1)
-                continue
+            depth += _NESTS.get(token, 0)
             if match["reference"]:
-                name = f"{self.stand_in}{len(self.references)}__"
-                path = match["braced_path"] or match["plain_path"] or ""
-                self.references[name] = (int(match["braced"] or match["plain"]), path, start)
-                token = f" {name} "
-            elif match["unit"]:
-                raise CallSyntaxError("syntax", f"{token!r} is not a value", start, f'quote it: "{token}"')
-            elif match["named"] is not None and depth == 0:
-                # under a name of its own: `from` and `class` are fine names for arguments, only not in Python
-                name = f"__keyword{len(self.keywords)}__"
-                self.keywords[name] = token
-                token = name
-            elif token in "([{":
-                depth += 1
-            elif token in ")]}":
-                depth -= 1
-            elif token == ":" and depth == 0:
+                token = self._stand_in(match)
+            elif depth == 0 and match["named"] is not None:
+                token = self._keyword(token)
+            elif depth == 0 and token == ":":
                 token = "="
             elif token == "\r":
                 token = " "
-            elif token in QUOTES:
-                raise CallSyntaxError("syntax", "a string is not closed", start, "close it with its quote")
-            elif token == "$":
-                raise CallSyntaxError("syntax", "'$' stands alone", start, "write `$N` for task N, or quote the text")
-            self._emit(token, start)
+            else:
+                self._refuse(match)
+            self._emit(token, match.start())
         self._emit(")", len(self.text))
+
+    def _emit_quoted(self, match: re.Match[str]) -> None:
+        start = match.start()
+        if match["string"]:
+            raw, triple = "r" in match["prefix"].lower(), len(match["quote"]) == 3
+            self._emit_string(match[0], start, raw=raw, triple=triple)
+        else:
+            self._emit('"', start)
+            self._emit_string(match[0][1:-1], start + 1, inner=True)
+            self._emit('"', match.end() - 1)
+
+    def _stand_in(self, match: re.Match[str]) -> str:
+        """A Python name in the place of a reference."""
+        name = f"{self.stand_in}{len(self.references)}__"
+        path = match["braced_path"] or match["plain_path"] or ""
+        self.references[name] = (int(match["braced"] or match["plain"]), path, match.start())
+        return f" {name} "
+
+    def _keyword(self, written: str) -> str:
+        """An argument under a name of its own: `from` and `class` are fine names, only not in Python."""
+        name = f"__keyword{len(self.keywords)}__"
+        self.keywords[name] = written
+        return name
+
+    @staticmethod
+    def _refuse(match: re.Match[str]) -> None:
+        """Complain about what can stand nowhere.
+
+        Raises:
+            CallSyntaxError: It says so.
+        """
+        token, start = match[0], match.start()
+        if match["unit"]:
+            raise CallSyntaxError("syntax", f"{token!r} is not a value", start, f'quote it: "{token}"')
+        if token in QUOTES:
+            raise CallSyntaxError("syntax", "a string is not closed", start, "close it with its quote")
+        if token == "$":
+            raise CallSyntaxError("syntax", "'$' stands alone", start, "write `$N` for task N, or quote the text")
 
     def _emit_string(
         self, text: str, start: int, *, raw: bool = False, triple: bool = False, inner: bool = False
     ) -> None:
         """Write a string, or what stands inside quotes that Python does not have."""
-        for match in _PIECE.finditer(text):
-            piece = match[0].replace("\r\n", "\n").replace("\r", "\n")
-            if match["newline"] and not triple and not raw:
-                piece = "\\n"
-            elif match["backslash"] and not raw:
-                piece = "\\\\"
-            elif inner and not match["escape"]:
-                piece = piece.replace('"', '\\"')
-            self._emit(piece, start + match.start())
+        for found in _PIECE.finditer(text):
+            piece = found[0]
+            match found.lastgroup:
+                case "newline" if not triple and not raw:
+                    piece = "\\n"
+                case "backslash" if not raw:
+                    piece = "\\\\"
+                case "newline" | "escape":
+                    piece = piece.replace("\r\n", "\n").replace("\r", "\n")
+                case _ if inner:
+                    piece = piece.replace('"', '\\"')
+            self._emit(piece, start + found.start())
 
     def _emit(self, piece: str, offset: int) -> None:
         self.pieces.append(piece)
@@ -256,23 +284,13 @@ class _Reader:
 
     def _value(self, node: ast.expr) -> Value:
         match node:
-            case ast.Constant(value=str() as text):
-                return self._string(joined_surrogates(text), node)
-            case ast.Constant(value=None | bool() as constant):
-                return constant
-            case ast.Constant(value=int() as number) if number.bit_length() < 10_000:  # more digits Python cannot write
-                return number
-            case ast.Constant(value=float() as number) if math.isfinite(number):
-                return number
+            case ast.Constant():
+                return self._constant(node)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as number)):
                 self._value(node.operand)  # raises if it is too large
                 return -number if isinstance(sign, ast.USub) else number
-            case ast.Name(id=name) if name in self.references:
-                return self._reference(name)
-            case ast.Name(id=name) if name.lower() in _WORDS:
-                return _WORDS[name.lower()]
             case ast.Name(id=name):
-                raise self._error(node, "syntax", f"{name!r} is not a value", f'quote it: "{name}"')
+                return self._word(name, node)
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
                 return [self._value(element) for element in elements]
             case ast.Dict(keys=keys, values=values):
@@ -283,9 +301,32 @@ class _Reader:
                 hint = "give the inner call a line of its own and refer to it with `$N`, or quote the expression"
                 raise self._error(node, "nested-call", "a call stands inside the arguments", hint)
             case _:
-                written = self._written(node)
-                msg = f"{written if len(written) <= 60 else written[:59] + '…'} is not a literal"
-                raise self._error(node, "syntax", msg, "use strings, numbers, lists, dicts and references")
+                raise self._no_literal(node)
+
+    def _constant(self, node: ast.Constant) -> Value:
+        match node.value:
+            case str() as text:
+                return self._string(joined_surrogates(text), node)
+            case None | bool() as constant:
+                return constant
+            case int() as number if number.bit_length() < 10_000:  # more digits Python cannot write
+                return number
+            case float() as number if math.isfinite(number):
+                return number
+            case _:
+                raise self._no_literal(node)
+
+    def _word(self, name: str, node: ast.Name) -> Value:
+        if name in self.references:
+            return self._reference(name)
+        if name.lower() in _WORDS:
+            return _WORDS[name.lower()]
+        raise self._error(node, "syntax", f"{name!r} is not a value", f'quote it: "{name}"')
+
+    def _no_literal(self, node: ast.expr) -> CallSyntaxError:
+        written = self._written(node)
+        msg = f"{written if len(written) <= 60 else written[:59] + '…'} is not a literal"
+        return self._error(node, "syntax", msg, "use strings, numbers, lists, dicts and references")
 
     def _key(self, key: ast.expr | None, node: ast.expr) -> str:
         match key:

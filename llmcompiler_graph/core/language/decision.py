@@ -34,7 +34,9 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from llmcompiler_graph.core.language.labels import (
@@ -95,6 +97,7 @@ REPLAN_LINE = re.compile(
 _BEHIND_SENTENCE = re.compile(rf"(?<=[.!?…。！？])[ \t]*[*_]*{_LABELLED}", FLAGS)
 _LOOSE = re.compile(rf"{MARKS}(?:{ACTION}{GAP}|(?=replan)){_WORD}{GAP}(?:[-:.：][ \t]+)?", FLAGS)
 _PARENTHESIS = re.compile(r"[(（]|[)）](?P<line_ends>[ \t\r*_`.。]*(?=\n|\Z))?")
+_AROUND = ('""', "“”", "„“", "«»", "「」", "``")
 _LIST_MARK = re.compile(r"[ \t]*(?P<mark>>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))[ \t]?")
 BLANKS = re.compile(r"[ \t]*")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
@@ -108,13 +111,11 @@ def parse_decision(text: str) -> Decision:
         return Finish(unlabelled(text))
     text = match.string
     body, above = _body(text, match), _above(text, match.start())
-    if _is_replan(match):
-        return Replan(body, above)
-    if _is_empty(body) and match.re in (_DECISION, _BEHIND_ACTION):
+    if not _is_replan(match) and _is_empty(body) and match.re in (_DECISION, _BEHIND_ACTION):
         later = next((each for each in REPLAN_LINE.finditer(text, match.end()) if not each["fence"]), None)
         if later is not None:
             return Replan(_body(text, later), above)
-    return Finish(body or above)
+    return Replan(body, above) if _is_replan(match) else Finish(body or above)
 
 
 def is_decided(text: str) -> bool:
@@ -124,12 +125,10 @@ def is_decided(text: str) -> bool:
 
 def _decision_anywhere(text: str) -> re.Match[str] | None:
     """The decision of a reply, in it or in it without the marks around all of it."""
-    forms = [text, *([] if (bare := _without_marks(text)) is None else [bare])]
-    for find in (_decision_in, _below_thought, _undecided_in):
-        for form in forms:
-            if (match := find(form)) is not None:
-                return match
-    return None
+    bare = _without_marks(text)
+    forms = [text] if bare is None else [text, bare]
+    found = (find(form) for find in (_decision_in, _below_thought, _undecided_in) for form in forms)
+    return next(filter(None, found), None)
 
 
 def decision_at(text: str, start: int, known: int, *, behind_action: bool) -> re.Match[str] | None:
@@ -187,11 +186,15 @@ def _below_thought(text: str) -> re.Match[str] | None:
 def _undecided_in(text: str) -> re.Match[str] | None:
     """What is taken for a decision where there is none."""
     lines = own_lines(text)
-    found = next((each for start, end in lines if (each := _within(text, start, end))), None)
-    for pattern in (_LOOSE, REPLANNING, ANSWER):
-        matches = (pattern.match(text, start) for start, _ in lines)
-        found = found or next((each for each in matches if each and _is_closed(each)), None)
-    return found
+    within = filter(None, (_within(text, start, end) for start, end in lines))
+    loose = (match for pattern in (_LOOSE, REPLANNING, ANSWER) for match in _beginning(pattern, text, lines))
+    return next(chain(within, loose), None)
+
+
+def _beginning(pattern: re.Pattern[str], text: str, lines: Iterable[tuple[int, int]]) -> Iterator[re.Match[str]]:
+    """What a pattern matches where lines begin, without a parenthesis that stays open."""
+    matches = (pattern.match(text, start) for start, _ in lines)
+    return (match for match in matches if match and _is_closed(match))
 
 
 def _within(text: str, start: int, end: int) -> re.Match[str] | None:
@@ -290,22 +293,32 @@ def _without_marks(text: str) -> str | None:
     if (flush := textwrap.dedent(text.strip("\n"))) != text.strip("\n"):
         return flush
     text = text.strip()
-    first, _, rest = text.partition("\n")
-    if fence := FENCE.match(first):
-        inner, closing, below = f"\n{rest}".partition(f"\n{fence[1]}")
-        return None if below.strip("`~ \t\r\n") or not (closing or rest) else inner
-    if len(text) > 1 and text[0] + text[-1] in ('""', "“”", "„“", "«»", "「」", "``") and text[0] not in text[1:-1]:
+    if fence := FENCE.match(text.partition("\n")[0]):
+        return _without_fence(text, fence[1])
+    if len(text) > 1 and text[0] + text[-1] in _AROUND and text[0] not in text[1:-1]:
         return text[1:-1]
+    return _without_list_marks(text)
+
+
+def _without_fence(text: str, fence: str) -> str | None:
+    """What stands in the fence that a text begins with, if nothing stands below it."""
+    _, _, rest = text.partition("\n")
+    inner, closing, below = f"\n{rest}".partition(f"\n{fence}")
+    return None if below.strip("`~ \t\r\n") or not (closing or rest) else inner
+
+
+def _without_list_marks(text: str) -> str | None:
+    """The lines of a text that all have a mark of one kind, without it."""
     lines = text.split("\n")
     marks = [_LIST_MARK.match(line) for line in lines]
-    kinds = {
-        mark["mark"].lstrip("0123456789") if mark else ""
-        for mark, line in zip(marks, lines, strict=True)
-        if line.strip()
-    }
-    if len(kinds) == 1 and "" not in kinds:
-        return "\n".join(line[mark.end() :] if mark else line for mark, line in zip(marks, lines, strict=True))
-    return None
+    kinds = {_kind_of(mark) for mark, line in zip(marks, lines, strict=True) if line.strip()}
+    if len(kinds) != 1 or "" in kinds:
+        return None
+    return "\n".join(line[mark.end() :] if mark else line for mark, line in zip(marks, lines, strict=True))
+
+
+def _kind_of(mark: re.Match[str] | None) -> str:
+    return mark["mark"].lstrip("0123456789") if mark else ""
 
 
 def _above(text: str, end: int) -> str:

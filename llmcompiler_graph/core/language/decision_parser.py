@@ -78,10 +78,15 @@ class DecisionParser:
             self._decide()
         if self._answer is not None:
             return self._answer.settled(so_far, self._known)
-        if self._decision is not None and self._plans and self.plan_start is None:
-            self._below = self._below or _Plan(self._decision.end())
-            self.plan_start = self._below.start(so_far, len(so_far) - len(text))
+        if self._decision is not None and self._plans:
+            self._find_plan(self._decision, len(so_far) - len(text))
         return ""
+
+    def _find_plan(self, decision: re.Match[str], new: int) -> None:
+        """Look in what is new for the plan below a `Replan`."""
+        self._below = self._below or _Plan(decision.end())
+        if self.plan_start is None:
+            self.plan_start = self._below.start(self._text, new)
 
     def close(self) -> tuple[Decision, str]:
         """Say that the reply is complete; return the decision and the rest of its answer."""
@@ -92,7 +97,7 @@ class DecisionParser:
     def _decide(self) -> None:
         """Look for the first decision; one that ends with the text may turn out to be another word."""
         text, known = self._text, self._known
-        while True:
+        while not self._late:
             match = decision_at(text, self._line, known, behind_action=self._behind_action)
             if match and match.start("bare") != known:
                 if not self._quoting.is_quoted(text[self._line : match.end()]):
@@ -104,16 +109,17 @@ class DecisionParser:
             if end < 0:
                 self._searched = known
                 return
-            line = text[self._line : end]
-            is_own, blank = not self._quoting.is_quoted(line), not line.strip()
-            labelled = is_own and ACTION_LINE.match(line) is not None
-            self._behind_action = labelled or (self._behind_action and (blank or not is_own))
-            self._quoting.read(line, end)
-            if self._quoting.taken_back and self._passed_over:
-                self._late = True
-                return
-            self._passed_over = self._passed_over and self._quoting.in_signs
-            self._line = self._searched = end + 1
+            self._end_line(text[self._line : end], end)
+
+    def _end_line(self, line: str, end: int) -> None:
+        """Read a whole line that is no decision."""
+        is_own = not self._quoting.is_quoted(line)
+        labelled = is_own and ACTION_LINE.match(line) is not None
+        self._behind_action = labelled or (self._behind_action and not (is_own and line.strip()))
+        self._quoting.read(line, end)
+        self._late = self._quoting.taken_back and self._passed_over
+        self._passed_over = self._passed_over and self._quoting.in_signs
+        self._line = self._searched = end + 1
 
 
 class _Answer:
@@ -142,11 +148,9 @@ class _Answer:
             self._end = self._ended(text, line)
             self._line = line
         self._searched = known
-        end = known if self._end is None else self._end
-        if self._end is None and self._line > self._decision.end() and self._may_replan(text, known):
-            end = self._line
         if not self.shown:
             self._open(text)
+        end = self._known_end(text, known)
         if end > self._scanned:
             sure = sure_end(text, self._scanned, end)
             self._sure = sure if sure > self._scanned else self._sure
@@ -154,6 +158,13 @@ class _Answer:
         piece = text[self._start + self.shown : self._sure]
         self.shown += len(piece)
         return piece
+
+    def _known_end(self, text: str, known: int) -> int:
+        """Up to where the text is answer: to its end, to a last line that may say `Replan`, or as far as is known."""
+        if self._end is not None:
+            return self._end
+        begun = self._line > self._decision.end()
+        return self._line if begun and self._may_replan(text, known) else known
 
     def _may_replan(self, text: str, known: int) -> bool:
         """Whether the last line may turn out to say `Replan`."""

@@ -36,6 +36,7 @@ __all__ = (
     "head_at",
     "head_follows",
     "heads_within",
+    "next_head",
     "waits_for",
 )
 
@@ -91,6 +92,12 @@ _WORD = re.compile(r"(?<![^ \t\u3000])(?:[^\s\-+•・●○▪>|#*]|\*\*)")
 def head_at(text: str, position: int) -> re.Match[str] | None:
     """The head of a task, `INDEX. tool(`, if one stands at a position."""
     return _HEAD.match(text, position, position + LONGEST_HEAD)
+
+
+def next_head(text: str, start: int, end: int) -> int:
+    """Where the next head of a task stands, at the start or behind a blank or a comma; the end if there is none."""
+    following = (i for i in range(start, end) if text[i] not in " \t" and (i == start or text[i - 1] in " \t;,|"))
+    return next((i for i in following if head_at(text, i)), end)
 
 
 def head_follows(text: str, position: int, *, final: bool) -> re.Match[str] | Literal[False] | None:

@@ -40,6 +40,7 @@ __all__ = ("Piece", "ToolCallText")
 _DIGITS = re.compile(r"\d{1,9}")
 _PARALLEL = ("multi_tool_use.parallel", "parallel", "multi_tool_use-parallel", "multi_tool_use_parallel")
 _NOTHING = ("", "null", "None", "undefined", "{}", "[]")
+_EMPTY: tuple[Any, ...] = ("", {}, [])
 
 
 class Piece(NamedTuple):
@@ -78,6 +79,12 @@ class _Call:
         closed = text.rstrip().endswith('"') and not self.balance.quote and not self.balance.begun
         self.complete = end is not None or closed
         return rest.strip() if self.complete else None
+
+    def is_followed_by(self, piece: Piece) -> bool:
+        """Whether a piece in the place of this call begins another one."""
+        if self.complete:
+            return bool(piece.name or piece.arguments.strip())
+        return self.begun and piece.name not in ("", self.name)
 
 
 class ToolCallText:
@@ -145,22 +152,23 @@ class ToolCallText:
     def _call_of(self, piece: Piece) -> _Call | None:
         """The call that a piece belongs to, begun if it is new; `None` if it only repeats one."""
         known = self._by_id.get(piece.call_id) if piece.call_id else None
-        if known is None:
-            known = self._in_place_of(piece)
+        known = known or self._in_place_of(piece)
         if known is None:
             return None if self._is_whole(piece) and self._repeats(piece) else self._begin(piece)
-        if piece.name and piece.name == known.name and known.complete and self._repeats_call(piece, known):
+        if self._repeats_call(piece, known):
             return None
-        if (known.complete and (piece.name or piece.arguments.strip())) or (
-            piece.name and known.begun and piece.name != known.name
-        ):
+        if known.is_followed_by(piece):
             return self._begin(piece if piece.name else piece._replace(name=known.name))
-        if piece.name and not known.begun and piece.name != known.name:
-            known.name += piece.name
-        if piece.call_id and not known.call_id:
-            known.call_id = piece.call_id
-            self._by_id[piece.call_id] = known
+        self._go_on(known, piece)
         return known
+
+    def _go_on(self, call: _Call, piece: Piece) -> None:
+        """Take what a further piece says of the name and the id of a call."""
+        if not call.begun and piece.name != call.name:
+            call.name += piece.name
+        if piece.call_id and not call.call_id:
+            call.call_id = piece.call_id
+            self._by_id[piece.call_id] = call
 
     def _in_place_of(self, piece: Piece) -> _Call | None:
         """The call that a piece goes on by its position, or by its order."""
@@ -193,10 +201,11 @@ class ToolCallText:
 
     def _repeats_call(self, piece: Piece, call: _Call) -> bool:
         """Whether a piece has a call that is complete once more: under its id, whatever it says."""
-        if piece.call_id and piece.call_id == call.call_id and self._is_whole(piece):
+        if not call.complete or not piece.call_id or piece.name != call.name or not piece.name:
+            return False
+        if piece.call_id == call.call_id and self._is_whole(piece):
             return True
-        same = self._key(piece.name, piece.arguments) == self._key(call.name, call.arguments)
-        return same and bool(piece.call_id)
+        return self._key(piece.name, piece.arguments) == self._key(call.name, call.arguments)
 
     @staticmethod
     def _key(name: str, arguments: str) -> tuple[str, str]:
@@ -221,48 +230,50 @@ class ToolCallText:
         text = call.arguments.strip()
         value: Any = None if text in _NOTHING else decoded(loaded(text))
         own = self._parameters.get(name, ())
-        if call.name in _PARALLEL and name not in self._parameters and isinstance(value, dict):
-            yield from self._parallel(value)
-            return
-        if value is None or value in ("", {}, []):
-            yield self._line(name, "", None, [])
-            return
         match value:
+            case dict() if call.name in _PARALLEL and name not in self._parameters:
+                yield from self._parallel(value)
+            case _ if value is None or value in _EMPTY:
+                yield self._line(name, "", None, [])
             case dict():
                 yield self._with(name, self._unwrapped(value, own))
-            case list() if all(isinstance(each, dict) and self._are_arguments(each, own) for each in value):
+            case list() if all(self._are_arguments(each, own) for each in value):
                 for arguments in value:  # the tool once for each
                     yield self._with(name, arguments)
             case _ if value is UNREADABLE:
-                pattern = rf"""["']?{re.escape(self._task)}["']?\s*:\s*["']?(\d{{1,9}})["']?\s*,?\s*"""
-                index = re.search(pattern, text)
-                text = re.sub(pattern, "", text, count=1)
-                yield self._line(name, " ".join(text.split("\n")).strip(), index[1] if index else None, [])
+                yield self._unreadable(name, text)
             case _:  # `"K2"`, `["K2"]`: a model forgot the names
                 yield self._line(name, json_argument(value), None, [])
+
+    def _unreadable(self, name: str, text: str) -> str:
+        """A call whose arguments are no JSON, as they stand, but for its number."""
+        pattern = rf"""["']?{re.escape(self._task)}["']?\s*:\s*["']?(\d{{1,9}})["']?\s*,?\s*"""
+        index = re.search(pattern, text)
+        text = re.sub(pattern, "", text, count=1)
+        return self._line(name, " ".join(text.split("\n")).strip(), index[1] if index else None, [])
 
     def _parallel(self, value: Mapping[str, Any]) -> Iterator[str]:
         """The calls that OpenAI's models now and then wrap in one of a tool they do not have."""
         uses = value.get("tool_uses")
-        for use in uses if isinstance(uses, list) else []:
-            if isinstance(use, dict):
-                written = str(use.get("recipient_name") or use.get("name") or "?")
-                name = tool_name(self._names.get(written, written), self._parameters)
-                given = decoded(use.get("parameters") or use.get("arguments") or {})
-                yield self._with(name, given if isinstance(given, dict) else {})
+        for use in filter(_is_object, uses if isinstance(uses, list) else []):
+            written = str(use.get("recipient_name") or use.get("name") or "?")
+            name = tool_name(self._names.get(written, written), self._parameters)
+            given = decoded(use.get("parameters") or use.get("arguments"))
+            yield self._with(name, given if isinstance(given, dict) else {})
 
     def _unwrapped(self, value: dict[str, Any], own: Collection[str]) -> dict[str, Any]:
         """Arguments that stand in one more object, `{"arguments": {…}}`, without it."""
         numbered = {key: value[key] for key in (self._task, self._after) if key in value}
-        inner = [key for key in value if key not in numbered and key != "name"]
-        if len(inner) == 1 and inner[0] in WRAPPERS and inner[0] not in own and "name" not in own:
-            given = decoded(value[inner[0]])
-            if isinstance(given, dict):
-                return {**numbered, **given}
-        return value
+        inner = value.keys() - {*numbered, "name"}
+        if len(inner) > 1 or inner <= {*own} or not inner <= {*WRAPPERS} or "name" in own:
+            return value
+        given = decoded(value[inner.pop()])
+        return {**numbered, **given} if isinstance(given, dict) else value
 
-    def _are_arguments(self, value: Mapping[str, Any], own: Collection[str]) -> bool:
-        return bool(value) and bool(own) and set(value) <= {*own, self._task, self._after}
+    def _are_arguments(self, value: Any, own: Collection[str]) -> bool:
+        if not isinstance(value, dict) or not value:
+            return False
+        return bool(own) and value.keys() <= {*own, self._task, self._after}
 
     def _with(self, name: str, arguments: Mapping[str, Any]) -> str:
         given = dict(arguments)
@@ -275,3 +286,7 @@ class ToolCallText:
         self._next = number + 1
         following = " after " + ", ".join(f"${n}" for n in after) if after else ""
         return f"{number}. {name}({arguments}){following}"
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)

@@ -76,35 +76,47 @@ class Quoting:
             return
         if self._may_be_around and THOUGHT.match(line):
             self._around, self._block = self._block.closed_by if self._block else "", None
-        first, self._begun, self._may_be_around = not self._begun, True, False
-        fence, tag = FENCE.match(line), _TAG.match(line)
-        match self._block:
-            case None if fence and fence[1] == self._around:
-                self._around = ""
-            case None if fence:
-                self._open(_Block("fence", fence[1]), end)
-                self._may_be_around = first and fence[1] == "```"
-            case None if tag and not tag[1] and tag[2].lower() not in _OF_REPLIES:
-                self._open(_Block("tag", tag[2].lower()), end)
-            case _Block("fence", closed_by) if fence and fence[1] == closed_by:
-                self._block = None
-            case _Block("tag", closed_by) if tag and tag[1] and tag[2].lower() == closed_by:
-                self._block = None
-            case None | _Block("signs"):
+        is_first, self._begun, self._may_be_around = not self._begun, True, False
+        if self._block is None:
+            if not self._opens(line, end, is_first=is_first):
                 self._read_signs(line, end)
+        elif self._block.kind == "signs":
+            self._read_signs(line, end)
+        elif self._block == _mark_of(line, closing=True):
+            self._block = None
         self._listed = _QUOTED.match(line) is not None or (self._listed and line[0] in (" ", "\t"))
+
+    def _opens(self, line: str, end: int, *, is_first: bool) -> bool:
+        """Open the block that a line begins; return whether it is such a line, or ends the fence around the reply."""
+        block = _mark_of(line, closing=False)
+        if block is None or block.closed_by in _OF_REPLIES:
+            return False
+        if block == _Block("fence", self._around):
+            self._around = ""
+            return True
+        self._open(block, end)
+        self._may_be_around = is_first and block.closed_by == "```"
+        return True
 
     def _read_signs(self, line: str, end: int) -> None:
         before = self._block
         for match in _SIGN.finditer(line):
-            sign, at = match[0], match.start()
-            if self._block is not None and sign in self._block.closed_by and (sign != '"' or _closes(line, at)):
+            at = match.start()
+            if self._is_closed_by(line, at):
                 self._block, before = None, None
-            elif self._block is None or (sign == '"' == self._block.closed_by and _opens(line, at)):
+            elif self._block is None or self._opens_anew(line, at):
                 self.taken_back = self.taken_back or (self._block is not None and self._block is before)
                 self._block = None
-                if sign in _CLOSED_BY and _opens(line, at):
-                    self._open(_Block("signs", _CLOSED_BY[sign]), end - len(line) + at)
+                if match[0] in _CLOSED_BY and _opens(line, at):
+                    self._open(_Block("signs", _CLOSED_BY[match[0]]), end - len(line) + at)
+
+    def _is_closed_by(self, line: str, at: int) -> bool:
+        """Whether a sign closes the quotation that is open."""
+        return self._block is not None and line[at] in self._block.closed_by and (line[at] != '"' or _closes(line, at))
+
+    def _opens_anew(self, line: str, at: int) -> bool:
+        """Whether a sign is a straight one that opens, although one like it is open: that was no quotation."""
+        return self._block is not None and line[at] == '"' == self._block.closed_by and _opens(line, at)
 
     def _open(self, block: _Block, at: int) -> None:
         """Open a block, if it is closed behind there as far as is known."""
@@ -133,6 +145,14 @@ def own_lines(text: str) -> list[tuple[int, int]]:
     return own + in_signs
 
 
+def _mark_of(line: str, *, closing: bool) -> _Block | None:
+    """The block that a line opens or closes, if it is a fence or nothing but a tag."""
+    if fence := FENCE.match(line):
+        return _Block("fence", fence[1])
+    tag = _TAG.match(line)
+    return _Block("tag", tag[2].lower()) if tag and bool(tag[1]) == closing else None
+
+
 def is_within_quotes(line: str, at: int) -> bool:
     """Whether a place in a line is in quotation marks that were opened in it, or in inline code."""
     open_, coded = "", False
@@ -142,8 +162,8 @@ def is_within_quotes(line: str, at: int) -> bool:
             coded = not coded
         elif open_:
             open_ = "" if sign in open_ else open_
-        elif sign in _CLOSED_BY and _opens(line, match.start()):
-            open_ = _CLOSED_BY[sign]
+        elif _opens(line, match.start()):
+            open_ = _CLOSED_BY.get(sign, "")
     return bool(open_) or coded
 
 

@@ -35,7 +35,7 @@ from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
-from llmcompiler_graph.core.language.notations.heads import other_head
+from llmcompiler_graph.core.language.notations.heads import Head, other_head
 from llmcompiler_graph.core.language.notations.mentions import Mentions
 from llmcompiler_graph.core.language.plan import Plan, Task
 from llmcompiler_graph.core.language.tasks import Call, Event, Tasks, shortened
@@ -174,16 +174,21 @@ class PlanParser:
         if lines.JOIN.match(line):
             self._finish()
         elif thought := lines.THOUGHT.match(line):
-            start = thought.start("thought")
-            if not self._tasks.think(line, start, where):
-                self._mentions.read(line[start:], where + start, thought=True)
+            self._think(line, thought.start("thought"), where)
         elif fence := lines.FENCE.match(line):
             self._code, self._for = fence["of"].lower() in _CODE, named
         elif self._acted and actions.TOLD.match(line):
             self._stop_at_made_up(where)
-        elif self._block_line(line, start):
-            pass
-        elif numbered := lines.NUMBERED.match(line):
+        elif not self._block_line(line, start):
+            self._no_block(line, where)
+
+    def _think(self, line: str, start: int, where: int) -> None:
+        if not self._tasks.think(line, start, where):
+            self._mentions.read(line[start:], where + start, thought=True)
+
+    def _no_block(self, line: str, where: int) -> None:
+        """Read a line that begins nothing: it may have a number, or be a call without one."""
+        if numbered := lines.NUMBERED.match(line):
             self._tasks.is_no_call(int(numbered["index"]), numbered["rest"], where + numbered.start("index"))
         elif call := lines.UNNUMBERED.match(line):
             self._unnumbered(line, call, where)
@@ -268,21 +273,26 @@ class PlanParser:
         limit = start + lines.LONGEST_HEAD
         closers = lines.CLOSERS.match(text, start, limit)
         assert closers is not None
-        i = closers.end()
-        whole = final or text.find("\n", i) >= 0  # whether the rest of the line is here
-        rest = text[i : i + 6] if i < limit else "…"
+        end = closers.end()
         expression = lines.EXPRESSION.match(text, start, limit)
         waits = lines.could_wait(text, start)
-        if not whole and (expression or rest in _UNDECIDED or waits):
-            return False
-        after: list[tuple[int, int]] = []
-        if waits and (clause := lines.waits_for(text, start)):
-            meant = not clause.comment or all(self._tasks.is_task(n, self._call) for n, _ in clause.tasks)
-            after = [(n, self._window.place(at)) for n, at in clause.tasks if meant]
-            i, expression = clause.end, None
-        self._window.position, self._state = i, self._rest
-        self._build(after, text[start : i + 20].split("\n")[0] if expression else None)
+        if not (final or text.find("\n", end) >= 0):  # the rest of the line is still to come
+            rest = text[end : end + 6] if end < limit else "…"
+            if expression or waits or rest in _UNDECIDED:
+                return False
+        clause = lines.waits_for(text, start) if waits else None
+        if clause is not None:
+            end, expression = clause.end, None
+        self._window.position, self._state = end, self._rest
+        after = self._waited_for(clause) if clause else []
+        self._build(after, text[start : end + 20].split("\n")[0] if expression else None)
         return not self.finished
+
+    def _waited_for(self, clause: lines.Waits) -> list[tuple[int, int]]:
+        """The tasks that a call waits for, and where each is named; none if a comment only happens to have numbers."""
+        if clause.comment and not all(self._tasks.is_task(n, self._call) for n, _ in clause.tasks):
+            return []
+        return [(n, self._window.place(at)) for n, at in clause.tasks]
 
     def _rest(self, final: bool) -> bool:
         """Skip a comment behind a call, up to the next line or the next task on the same line."""
@@ -293,9 +303,7 @@ class PlanParser:
         end = text.find("\n", start)
         if end < 0 and not final and not lines.head_at(text, start):
             return False
-        end = len(text) if end < 0 else end
-        following = (i for i in range(start, end) if text[i] not in " \t" and (i == start or text[i - 1] in " \t;,|"))
-        self._window.position = next((i for i in following if lines.head_at(text, i)), end)
+        self._window.position = lines.next_head(text, start, len(text) if end < 0 else end)
         self._state = self._line
         return True
 
@@ -315,11 +323,8 @@ class PlanParser:
         beginning = text[start : start + lines.LONGEST_HEAD]
         if "(" in beginning or "（" in beginning:
             head = other_head(text, start, self._tools, listed=self._listed, code=self._code)
-            if head is not None and head.tool.casefold() in ENDS and head.tool not in self._tools:
-                return self._finish()
             if head is not None:
-                self._listed, self._code = head.listed, self._code or head.named
-                return self._begin(head.tool, None, head.start, head.end, head.labels)
+                return self._begin_other(head)
         if self._listed and not final and not beginning.strip(" \t\r\n,;") and len(beginning) < lines.LONGEST_HEAD:
             return False
         if self._window.place(start) < self._plain or not ("{" in beginning or "[" in beginning):
@@ -329,6 +334,16 @@ class PlanParser:
             block.name, self._for = block.name or self._for, ""
             return self._begin_block(position, block)
         return False if not final and blocks.is_json_pending(text, start) else None
+
+    def _begin_other(self, head: Head) -> bool:
+        if self._ends(head.tool):
+            return self._finish()
+        self._listed, self._code = head.listed, self._code or head.named
+        return self._begin(head.tool, None, head.start, head.end, head.labels)
+
+    def _ends(self, tool: str) -> bool:
+        """Whether a call only says that the plan, or the run, is at its end."""
+        return tool.casefold() in ENDS and tool not in self._tools
 
     def _block_line(self, line: str, start: int) -> bool:
         """Begin what a whole line shows: a block of tags, an action, a call in brackets, or one behind prose."""
@@ -368,24 +383,26 @@ class PlanParser:
             self._plain = end
             self._window.give_back(text)
         else:
-            self._acted = self._acted or isinstance(self._block, actions.ActionBlock)
-            if isinstance(self._block, blocks.JsonBlock) and self._block.in_words:
-                self._mentions.note(self._block.in_words, text, end - len(text))
-            self._take([] if self._example else calls, end - len(text))
+            self._end_block(self._block, text, calls, end - len(text))
         return not self.finished
+
+    def _end_block(self, block: blocks.Block, text: str, calls: list[ForeignCall], where: int) -> None:
+        """Take the calls of a block that was read."""
+        self._acted = self._acted or isinstance(block, actions.ActionBlock)
+        if isinstance(block, blocks.JsonBlock) and block.in_words:
+            self._mentions.note(block.in_words, text, where)
+        self._take([] if self._example else calls, where)
 
     def _take(self, calls: Iterable[ForeignCall], where: int) -> None:
         """Take calls that were read as a whole, all from one place."""
         for call in calls:
-            if call.tool.casefold() in ENDS and call.tool not in self._tools:
-                if call.tool.casefold() == "join":
-                    self._finish()
-                    return
-                continue
-            self._call = self._tasks.begin(call.tool, None, where, call.labels)
-            self._call.walked = [call.arguments]
-            numbers = map(self._tasks.names.number, call.after)
-            self._build([(number, where) for number in numbers if number is not None])
+            if not self._ends(call.tool):
+                self._call = self._tasks.begin(call.tool, None, where, call.labels)
+                self._call.walked = [call.arguments]
+                numbers = map(self._tasks.names.number, call.after)
+                self._build([(number, where) for number in numbers if number is not None])
+            elif call.tool.casefold() == "join":
+                self._finish()
             if self.finished:
                 return
 

@@ -64,16 +64,24 @@ class Task:
     """Where it stands in its line, 1-based."""
 
     @property
+    def _references(self) -> list[Reference]:
+        """The references in its arguments, in order."""
+        return [r for value in (*self.positional, *self.arguments.values()) for r in references(value)]
+
+    @property
+    def reads(self) -> set[int]:
+        """The tasks whose observations it takes."""
+        return {reference.index for reference in self._references}
+
+    @property
     def dependencies(self) -> tuple[int, ...]:
         """The tasks it waits for, each once, in ascending order."""
-        values = (*self.positional, *self.arguments.values())
-        return tuple(sorted({r.index for value in values for r in references(value)} | set(self.after)))
+        return tuple(sorted(self.reads.union(self.after)))
 
     @property
     def fans_out(self) -> bool:
         """Whether it makes a call for each element of what it refers to."""
-        values = (*self.positional, *self.arguments.values())
-        return any(reference.fans_out for value in values for reference in references(value))
+        return any(reference.fans_out for reference in self._references)
 
     def __str__(self) -> str:
         after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""
@@ -98,11 +106,8 @@ class Plan:
         """Draw it as a Mermaid flowchart: arrows for data, dotted ones for order, double borders for fan-outs."""
         boxes, arrows = [], []
         for task in self.tasks:
-            found = [r for value in (*task.positional, *task.arguments.values()) for r in references(value)]
-            data = sorted({reference.index for reference in found})
-            call = render_call(task.tool, task.arguments, task.positional)
-            fans_out = any("[*]" in str(reference) for reference in found)
-            boxes.append(Box(task.index, call, fans_out))
+            data = sorted(task.reads)
+            boxes.append(Box(task.index, render_call(task.tool, task.arguments, task.positional), task.fans_out))
             arrows += [Arrow(n, task.index, ordered=False) for n in data]
             arrows += [Arrow(n, task.index, ordered=True) for n in task.after if n not in data]
         return flowchart(boxes, arrows)
@@ -159,10 +164,13 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     if not failures:
         return Observation("done", values, attachment=attachments)
     n, error = failures[0]
-    kept = write_json(values)
-    kept = f"{kept[:_KEPT]}… [cut: {_KEPT} of {len(kept)} characters]" if len(kept) > _KEPT else kept
+    kept = _cut(write_json(values))
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
     return Observation("failed", values if len(failures) < len(values) else None, text, attachments)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _KEPT else f"{text[:_KEPT]}… [cut: {_KEPT} of {len(text)} characters]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,13 @@ __all__ = (
     "as_text",
     "fan_out",
     "joined_surrogates",
+    "leaves",
     "parse_path",
     "parse_template",
     "references",
     "select",
     "substitute",
+    "texts",
 )
 
 
@@ -155,21 +157,30 @@ def parse_path(text: str) -> Path | None:
     position = 0
     while position < len(text):
         match = _KEY.match(text, position)
-        if match is None:
+        key = _key(match) if match else None
+        if match is None or key is None:
             return None
-        if match["name"]:
-            path.append(match["name"])
-        elif match["double"]:
-            try:
-                path.append(str(json.loads(match["double"], strict=False)))
-            except ValueError:
-                return None
-        elif match["single"] is not None:
-            path.append(re.sub(r"\\(.)", r"\1", match["single"]))
-        else:
-            path.append(ALL if match["all"] else int(match["position"] or match["number"]))
+        path.append(key)
         position = match.end()
     return tuple(path)
+
+
+def _key(match: re.Match[str]) -> str | int | _All | None:
+    """One element of a path; `None` for a string that JSON cannot read."""
+    match match.lastgroup:
+        case "name":
+            return match["name"]
+        case "double":
+            try:
+                return str(json.loads(match["double"], strict=False))
+            except ValueError:
+                return None
+        case "single":
+            return re.sub(r"\\(.)", r"\1", match["single"])
+        case "all":
+            return ALL
+        case _:
+            return int(match["position"] or match["number"])
 
 
 def _path_text(path: Path) -> str:
@@ -202,11 +213,12 @@ def parse_template(
         end = match.end()
         if match["plain_path"]:
             end = match.start("plain_path") + _before_ending(match["plain_path"])
-        path = parse_path(match["path"] or (text[match.start("plain_path") : end] if match["plain_path"] else ""))
-        written = int(match["braced"] or match["plain"] or 0)
         if match[0] == "$$":
             pieces.append("$")
-        elif path is None or match["open"]:
+            continue
+        path = parse_path(text[match.end("plain") : end] if match["plain"] else match["path"] or "")
+        written = int(match["braced"] or match["plain"] or 0)
+        if path is None or match["open"]:
             malformed.append(match[0] if path is None else text[match.start() : match.start() + 20])
         elif is_task(written):
             pieces.append(Reference(rename(written), path))
@@ -242,19 +254,29 @@ def _before_ending(path: str) -> int:
     return next(ending, len(path))
 
 
-def references(value: Value) -> Iterator[Reference]:
-    """Yield every reference in an argument, depth first."""
+def leaves(value: Value) -> Iterator[str | Reference]:
+    """Yield every text and every reference in an argument, depth first; of a string with references, its parts."""
     match value:
-        case Reference():
+        case str() | Reference():
             yield value
         case Template(parts):
-            yield from (part for part in parts if isinstance(part, Reference))
+            yield from parts
         case list():
             for element in value:
-                yield from references(element)
+                yield from leaves(element)
         case dict():
             for element in value.values():
-                yield from references(element)
+                yield from leaves(element)
+
+
+def references(value: Value) -> Iterator[Reference]:
+    """Yield every reference in an argument, depth first."""
+    return (leaf for leaf in leaves(value) if isinstance(leaf, Reference))
+
+
+def texts(value: Value) -> Iterator[str]:
+    """Yield every constant text in an argument, depth first."""
+    return (leaf for leaf in leaves(value) if isinstance(leaf, str))
 
 
 def as_text(value: JSON) -> str:
@@ -307,16 +329,16 @@ def _text_of_blocks(value: JSON, key: str | int | _All) -> JSON:
     A position means a block, unless there is but one.
     """
     blocks = value if isinstance(value, list) else [value]
-    texts = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
-    if (
-        not texts
-        or len(texts) < len(blocks)
-        or (not isinstance(key, str) and isinstance(value, list) and len(texts) > 1)
-    ):
+    by_name = isinstance(key, str)
+    if not blocks or not all(map(_is_text_block, blocks)) or not (by_name or len(blocks) == 1):
         return value
-    text = "".join(part for part in texts if isinstance(part, str))
-    inner, _ = _read(text)
-    return value if isinstance(inner, str) or (not isinstance(key, str) and isinstance(inner, dict)) else inner
+    texts = (block.get("text") for block in cast("list[dict[str, JSON]]", blocks))
+    inner, _ = _read("".join(text for text in texts if isinstance(text, str)))
+    return value if isinstance(inner, str) or (isinstance(inner, dict) and not by_name) else inner
+
+
+def _is_text_block(block: JSON) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text"
 
 
 _FENCED = re.compile(r"^[ \t]*```[\w-]*[ \t]*\r?\n(?P<text>.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE)
@@ -327,20 +349,24 @@ def _read(value: JSON) -> tuple[JSON, str]:
 
     Any other value is given as it is.
     """
-    if not isinstance(value, str):
+    text = _json_in(value) if isinstance(value, str) else ""
+    if not text:
         return value, ""
-    text = value.strip("\ufeff \t\r\n")
-    if text[:1] not in ("{", "["):
+    try:
+        return read_json(text), ""
+    except json.JSONDecodeError:  # plain text after all
+        return value, ""
+    except ValueError as error:
+        return value, f": {error}"
+
+
+def _json_in(text: str) -> str:
+    """What in a text looks like a JSON object or list: all of it, or its only code fence; empty if nothing does."""
+    text = text.strip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[")):
         fenced = [block["text"].strip() for block in islice(_FENCED.finditer(text), 2)] if "```" in text else []
         text = fenced[0] if len(fenced) == 1 else ""
-    if text[:1] in ("{", "["):
-        try:
-            return read_json(text), ""
-        except json.JSONDecodeError:  # plain text after all
-            return value, ""
-        except ValueError as error:
-            return value, f": {error}"
-    return value, ""
+    return text if text.startswith(("{", "[")) else ""
 
 
 def _described(value: JSON) -> str:
@@ -381,24 +407,29 @@ def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
 
 
 def _filled(parts: tuple[str | Reference, ...], observations: Mapping[int, JSON]) -> Iterator[str]:
-    """The parts of a string with observations in the place of references.
-
-    What stands behind a reference and could also end the name of a file, `$1.html`, is its path if it leads somewhere.
-    """
+    """The parts of a string with observations in the place of references."""
     read = 0  # of the next text, as a path
     for part, following in zip(parts, (*parts[1:], ""), strict=True):
         if isinstance(part, str):
             yield part[read:]
             read = 0
-            continue
-        value = select(observations[part.index], part)
-        key = _KEY.match(following) if isinstance(following, str) and following.startswith(".") else None
-        if key and key["name"]:
-            holder = _text_of_blocks(value, key["name"])
-            holder = _read(holder)[0]
-            if isinstance(holder, dict) and key["name"] in holder:
-                value, read = holder[key["name"]], key.end()
-        yield as_text(value)
+        else:
+            value, read = _with_ending(select(observations[part.index], part), following)
+            yield as_text(value)
+
+
+def _with_ending(value: JSON, following: str | Reference) -> tuple[JSON, int]:
+    """What a reference in a string gives, and how much of the text behind it was read for that.
+
+    What stands there and could also end the name of a file, `$1.html`, is its path if it leads somewhere.
+    """
+    key = _KEY.match(following) if isinstance(following, str) and following.startswith(".") else None
+    if key is None or not key["name"]:
+        return value, 0
+    holder, _ = _read(_text_of_blocks(value, key["name"]))
+    if isinstance(holder, dict) and key["name"] in holder:
+        return holder[key["name"]], key.end()
+    return value, 0
 
 
 def fan_out(
@@ -420,23 +451,27 @@ def fan_out(
         ObservationPathError: A path leads nowhere, or the lists differ in length.
         FanOutError: There are too many elements.
     """
-    spread = list(dict.fromkeys(r for value in arguments.values() for r in references(value) if r.fans_out))
+    read = [r for value in arguments.values() for r in references(value)]
+    spread = [r for r in dict.fromkeys(read) if r.fans_out]
     if not spread:
         return None
     columns = _lists(spread, observations)
-    if most is not None and len(columns[0]) > most:
-        msg = (
-            f"no call was made: {spread[0]} has {len(columns[0])} elements, and max_fan_out allows {most} calls; "
-            "get fewer elements, or give the whole list to a tool that takes one"
-        )
-        raise FanOutError(msg)
-
+    _check_size(spread[0], len(columns[0]), most)
     # Each element stands for its reference under an index of its own, -1 downwards: task indices are positive.
     renamed = {reference: Reference(-n) for n, reference in enumerate(spread, 1)}
     named = {key: _rename(value, renamed) for key, value in arguments.items()}
-    shared = {r.index: observations[r.index] for value in arguments.values() for r in references(value)}
+    shared = {r.index: observations[r.index] for r in read}
     rows = ({**shared, **{-n: element for n, element in enumerate(row, 1)}} for row in zip(*columns, strict=True))
     return [{key: substitute(value, row) for key, value in named.items()} for row in rows]
+
+
+def _check_size(reference: Reference, size: int, most: int | None) -> None:
+    if most is not None and size > most:
+        msg = (
+            f"no call was made: {reference} has {size} elements, and max_fan_out allows {most} calls; "
+            "get fewer elements, or give the whole list to a tool that takes one"
+        )
+        raise FanOutError(msg)
 
 
 def _lists(spread: Sequence[Reference], observations: Mapping[int, JSON]) -> list[list[JSON]]:

@@ -192,10 +192,7 @@ class Tasks:
         unknown = [(n, place(offset)) for n, offset in arguments.unknown]
         unknown += [(n, where) for n, where in after if not self.is_task(n, call)]
         for n, where in unknown:
-            code = "self-reference" if n == written else "unknown-reference"
-            what = "itself" if n == written else f"task {n}, but no earlier task has that number"
-            hint = "references point only to earlier tasks; write `$$` for a dollar sign"
-            self.spoil(written, code, f"task {written} refers to {what}", where, hint)
+            self._no_such_task(n, written, where)
         if unknown:
             return
         task = Task(
@@ -207,15 +204,26 @@ class Tasks:
             call.thought,
             *self._window.locate(call.place),
         )
+        self.keys.add(call_key(call.tool, text))
+        self._add(task, written, arguments.literal_dollars)
+
+    def _add(self, task: Task, written: int, dollars: Iterable[int]) -> None:
+        """Count a task that was read; `dollars` are the `N` of each `$N` that it has as text."""
         self.numbers.take(written)
         self.count += 1
-        self.called[call.tool] += 1
-        self.keys.add(call_key(call.tool, text))
+        self.called[task.tool] += 1
         self._events.append(task)
-        for n in dict.fromkeys(arguments.literal_dollars):
+        for n in dict.fromkeys(dollars):
             if n != written:
                 self._dollars.setdefault(n, []).append((written, task))
         self._settle_dollars(written)
+
+    def _no_such_task(self, n: int, written: int, where: int) -> None:
+        """Complain about a reference to itself or to no task."""
+        code = "self-reference" if n == written else "unknown-reference"
+        what = "itself" if n == written else f"task {n}, but no earlier task has that number"
+        hint = "references point only to earlier tasks; write `$$` for a dollar sign"
+        self.spoil(written, code, f"task {written} refers to {what}", where, hint)
 
     # -- complaints -----------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ _NOT_OF_THOUGHTS = frozenset({"<|end|>"})  # ends whatever a model writes
 _SENTENCE_ENDS = ".!?;)…。！？；）"
 _SPACE = re.compile(r"\s*")
 _LINE_ENDS = re.compile(r"[ \t\r]*\n")
+_OF_TAGS = ("begin", "end", "unwrap")  # groups of `within`
 _QUOTE_OPENS_BEHIND = " \t([{,=:"
 
 _State: TypeAlias = Literal["prompt", "first", "text", "thought", "doubt"]
@@ -102,11 +103,26 @@ def _tags(pairs: tuple[tuple[str, str], ...]) -> _Tags:
     begins = {first.lower(): last.lower() for first, last in pairs if first}
     around = {first: last for first, last in (_AROUND | _AROUND_AFTER_THOUGHT).items() if first not in begins}
     ends = {last.lower() for _, last in pairs}
-    unwraps = {last for last in around.values() if last}
+    unwraps = set(filter(None, around.values()))
     every = {*begins, *around, *ends, *unwraps}
     in_prompt = [last for first, last in pairs if not first]
+    return _Tags(
+        begins=begins,
+        around=around,
+        first=_pattern(f"(?P<begin>{_any(begins)})|(?P<around>{_any(around)})|(?P<end>{_any(ends)})"),
+        within=_within(begins, ends, unwraps),
+        ends={last: _pattern(re.escape(last)) for last in ends},
+        in_prompt=_pattern(_any(in_prompt)) if in_prompt else None,
+        partial=frozenset(tag[:n] for tag in every for n in range(1, len(tag))),
+        starts=_pattern(_any({tag[0] for tag in every})),
+        longest=max(map(len, every)),
+    )
+
+
+def _within(begins: Iterable[str], ends: Iterable[str], unwraps: Iterable[str]) -> re.Pattern[str]:
+    """What counts within a reply, by the name of its group."""
     words = [last for last in ends if last not in _NOT_OF_THOUGHTS and any(map(str.isalpha, last))]
-    signs = [
+    signs = (
         f"(?P<begin>{_any(begins)})",
         f"(?P<end>{_any(words)})",
         f"(?P<unwrap>{_any(unwraps)})",
@@ -116,18 +132,8 @@ def _tags(pairs: tuple[tuple[str, str], ...]) -> _Tags:
         r"(?P<quote>[\"'])",
         r"(?P<code>`)",
         r"(?P<line>\n)",
-    ]
-    return _Tags(
-        begins=begins,
-        around=around,
-        first=_pattern(f"(?P<begin>{_any(begins)})|(?P<around>{_any(around)})|(?P<end>{_any(ends)})"),
-        within=_pattern("|".join(signs)),
-        ends={last: _pattern(re.escape(last)) for last in ends},
-        in_prompt=_pattern(_any(in_prompt)) if in_prompt else None,
-        partial=frozenset(tag[:n] for tag in every for n in range(1, len(tag))),
-        starts=_pattern(_any({tag[0] for tag in every})),
-        longest=max(map(len, every)),
     )
+    return _pattern("|".join(signs))
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -218,26 +224,37 @@ class WithoutThinking:
     def _first(self, out: list[str], *, last: bool) -> bool:
         """The beginning of a reply, or of what follows a thought."""
         start = self._searched = _end(_SPACE, self._held, self._searched)
-        if match := self._tags.first.match(self._held, start):
-            tag = match[0].lower()
-            if match["begin"]:
-                return self._begin(tag, match.end())
-            if match["around"] and (self._thought or tag not in _AROUND_AFTER_THOUGHT):
-                self._around.add(self._tags.around[tag])
-                self._gap = self._gap or ""
-                return self._go("first", match.end())
-            if match["end"] and self._thought:  # once too often
-                return self._go("first", match.end())
+        match = self._tags.first.match(self._held, start)
+        if match and self._takes_first(match):
+            return True
         if not last and (start == len(self._held) or self._may_become_tag(start)):
             return False
-        space = self._held[self._at : start]
-        if self._gap is not None:
-            space = self._gap or ("" if self._line.blank else "\n" * ("\n" in space))
-            space = space if start < len(self._held) else ""
+        space = self._spacing(start)
         if "\n" in space:
             self._line.end()
         out.append(space)
         return self._go("text", start)
+
+    def _takes_first(self, match: re.Match[str]) -> bool:
+        """Read on behind a tag where a reply begins, unless there it is text."""
+        tag = match[0].lower()
+        if match["begin"]:
+            return self._begin(tag, match.end())
+        if match["around"] and (self._thought or tag not in _AROUND_AFTER_THOUGHT):
+            self._around.add(self._tags.around[tag])
+            self._gap = self._gap or ""
+            return self._go("first", match.end())
+        once_too_often = bool(match["end"]) and self._thought
+        return once_too_often and self._go("first", match.end())
+
+    def _spacing(self, start: int) -> str:
+        """The white space before a text that starts there, or what replaces it."""
+        space = self._held[self._at : start]
+        if self._gap is None:
+            return space
+        if start == len(self._held):
+            return ""
+        return self._gap or ("" if self._line.blank else "\n" * ("\n" in space))
 
     def _text(self, out: list[str], *, last: bool) -> bool:
         """The reply."""
@@ -245,26 +262,33 @@ class WithoutThinking:
         at = self._at
         while (match := self._tags.within.search(self._held, at, stop)) is not None:
             self._line.read(self._held, at, match.start())
-            at, kind, tag = match.end(), match.lastgroup, match[0].lower()
-            if kind == "begin" and not self._line.is_protected:
-                self._emit(out, match.start())
-                if self._line.blank or self._line.before in self._sentence_ends:
-                    return self._begin(tag, at)
-                self._end = self._tags.begins[tag]
-                if self._end not in self._unclosed:
-                    return self._go("doubt", match.start())
-            elif kind == "end" and self._line.blank and not self._thought and not self._line.is_protected:
-                self._emit(out, at)
-                self.unopened, self._thought, self._gap = "".join(out), True, ""
-                out.clear()
-                return self._go("first", at)
-            elif kind == "unwrap" and tag in self._around:
-                self._emit(out, match.start())
-                self._gap = "" if self._line.blank else "\n"
-                return self._go("first", at)
+            at, kind = match.end(), match.lastgroup
+            if kind in _OF_TAGS and self._is_tag(match, out):
+                return True
             self._line.note(kind, match[0], fences=self._answers)
         self._line.read(self._held, at, stop)
         self._emit(out, stop)
+        return False
+
+    def _is_tag(self, match: re.Match[str], out: list[str]) -> bool:
+        """Read on in another state behind a tag, unless there it is text."""
+        tag, is_protected = match[0].lower(), self._line.is_protected
+        match match.lastgroup:
+            case "begin" if not is_protected:
+                self._emit(out, match.start())
+                if self._line.blank or self._line.before in self._sentence_ends:
+                    return self._begin(tag, match.end())
+                self._end = self._tags.begins[tag]
+                return self._end not in self._unclosed and self._go("doubt", match.start())
+            case "end" if self._line.blank and not self._thought and not is_protected:
+                self._emit(out, match.end())
+                self.unopened, self._thought, self._gap = "".join(out), True, ""
+                out.clear()
+                return self._go("first", match.end())
+            case "unwrap" if tag in self._around:
+                self._emit(out, match.start())
+                self._gap = "" if self._line.blank else "\n"
+                return self._go("first", match.end())
         return False
 
     def _begin(self, tag: str, end: int) -> Literal[True]:
@@ -290,18 +314,18 @@ class WithoutThinking:
             self._gap = None
             return self._begin(tag[0].lower(), tag.end())
         match = self._tags.ends[self._end].search(self._held, max(tag.end(), self._searched))
-        if match and self._held.find("\n", tag.end(), match.start()) >= 0:
+        if match is None and not last:
+            self._searched = len(self._held) - len(self._end)
+            return False
+        if match is None:
+            self._unclosed.add(self._end)
+        elif self._held.find("\n", tag.end(), match.start()) >= 0:
             self._thought, self._gap = True, "\n"
             return self._go("first", match.end())
-        if match or last:
-            if not match:
-                self._unclosed.add(self._end)
-            end = match.end() if match else tag.end()
-            self._line.read(self._held, self._at, end)
-            self._emit(out, end)
-            return self._go("text", end)
-        self._searched = len(self._held) - len(self._end)
-        return False
+        end = (match or tag).end()
+        self._line.read(self._held, self._at, end)
+        self._emit(out, end)
+        return self._go("text", end)
 
     def _sure_end(self) -> int:
         """Where what is held ends so far, less what may become a tag, an escape, quotes or a fence."""
@@ -373,17 +397,23 @@ class _Line:
         last, self._last = self._last, sign[-1]
         if self._triple:
             self._triple = "" if sign == self._triple else self._triple
-        elif kind == "fence" and self.blank:
-            self._fence(fences=fences)
-        elif kind == "triple":
-            self._triple = sign
-        elif kind in ("code", "fence"):
-            self._coded = not self._coded
-        elif kind == "quote" and self._quote:
-            self._quote = "" if sign == self._quote else self._quote
-        elif kind == "quote" and (sign == '"' or not last or last in _QUOTE_OPENS_BEHIND):
-            self._quote = sign
+        else:
+            self._open_or_close(kind, sign, last, fences=fences)
         self.blank, self.before, self._begun = False, sign[-1], True
+
+    def _open_or_close(self, kind: str | None, sign: str, last: str, *, fences: bool) -> None:
+        """Let quotes, a fence or inline code begin or end at a sign."""
+        match kind:
+            case "fence" if self.blank:
+                self._fence(fences=fences)
+            case "triple":
+                self._triple = sign
+            case "code" | "fence":
+                self._coded = not self._coded
+            case "quote" if self._quote:
+                self._quote = "" if sign == self._quote else self._quote
+            case "quote" if sign == '"' or not last or last in _QUOTE_OPENS_BEHIND:
+                self._quote = sign
 
     def end(self) -> None:
         """End the line."""

@@ -71,11 +71,9 @@ class Walker:
             if found is None:
                 return end, False
             position, char = found.start(), found[0]
-            if char == "\n":
-                if len(self.quote) < 3:
-                    return position + 1, None
-                position += 1
-            elif char == "\\":
+            if char == "\n" and len(self.quote) < 3:
+                return position + 1, None
+            if char == "\\":
                 if position + 1 == end and not final:
                     return position, False
                 position += 1 if text.startswith("\n", position + 1) else 2
@@ -84,24 +82,28 @@ class Walker:
                 if length is None:
                     return position, False
                 position += length
-            elif char in _BRACKETS:
-                self.awaited.append(_BRACKETS[char])
-                position += 1
+            elif self._is_last_bracket(char):
+                return position, True
             else:
-                self.mismatched |= _CLOSING[char] != self.awaited.pop()
-                if not self.awaited:
-                    return position, True
                 position += 1
         return min(position, end), False
+
+    def _is_last_bracket(self, char: str) -> bool:
+        """Count a bracket; return whether it closes the call."""
+        if char in _BRACKETS:
+            self.awaited.append(_BRACKETS[char])
+        else:
+            self.mismatched |= _CLOSING[char] != self.awaited.pop()
+        return not self.awaited
 
     def _at_quote(self, text: str, position: int, *, final: bool) -> int | None:
         """Open or close a string; return how much was read, or `None` if more text must tell."""
         char = text[position]
-        straight = char in "\"'"
-        if straight and (not self.quote or len(self.quote) == 3) and position + 3 > len(text) and not final:
-            return None  # perhaps a triple quote
+        if not final and position + 3 > len(text) and self._may_be_triple(char):
+            return None
         if not self.quote:
-            self.quote = char * 3 if straight and text.startswith(char * 3, position) else char
+            triple = char in "\"'" and text.startswith(char * 3, position)
+            self.quote = char * 3 if triple else char
             return len(self.quote)
         if len(self.quote) == 3 and not text.startswith(self.quote, position):
             return 1
@@ -109,8 +111,12 @@ class Walker:
             follows = MAY_FOLLOW.match(text, position + 1)
             if follows is None:
                 return 1
-            if follows.end() == len(text) and text[-1:].isspace() | (position + 1 == len(text)) and not final:
+            if not final and follows.end() == len(text) and not text[position + 1 :].strip():
                 return None
         length = len(self.quote)
         self.quote = ""
         return length
+
+    def _may_be_triple(self, char: str) -> bool:
+        """Whether a quote may be the first of three, which open or close a string."""
+        return char in "\"'" and len(self.quote) != 1

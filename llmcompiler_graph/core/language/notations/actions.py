@@ -18,8 +18,8 @@ from typing import Any
 
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.balance import Balance
-from llmcompiler_graph.core.language.json_arguments import UNREADABLE, loaded
-from llmcompiler_graph.core.language.notations.blocks import Block, State, read_leniently
+from llmcompiler_graph.core.language.json_arguments import UNREADABLE
+from llmcompiler_graph.core.language.notations.blocks import Block, State, read_value
 from llmcompiler_graph.core.language.notations.calls import (
     ENDS,
     ForeignCall,
@@ -147,29 +147,34 @@ class ActionBlock:
                 return None
             line = line[found.end() :]
             self._input = []
-        elif not self._balance.begun and (
-            _NEXT.match(line) or lines.head_at(line, 0) or (not line.strip() and "".join(self._input).strip())
-        ):
+        elif not self._balance.begun and self._is_next(line):
             return None
         self._input.append(line)
-        few = not self._balance.begun and len(self._input) < 4
-        if self._balance.begun or (few and _without_fence("\n".join(self._input))[:1] in {"{", "["}):
+        if self._balance.begun or self._may_be_json():
             return self._balance.feed(f"{line}\n") is not None
         return False
+
+    def _is_next(self, line: str) -> bool:
+        """Whether a line is behind the input: a label, a task, or a blank one once there is something."""
+        if _NEXT.match(line) or lines.head_at(line, 0):
+            return True
+        return not line.strip() and bool("".join(self._input or ()).strip())
+
+    def _may_be_json(self) -> bool:
+        """Whether the input begins as JSON does, in its first lines."""
+        given = self._input or []
+        return len(given) < 4 and _without_fence("\n".join(given))[:1] in {"{", "["}
 
     def calls(self, text: str, tools: Tools) -> list[ForeignCall] | None:
         """Read the input: JSON, call syntax, or text that is the only argument."""
         if self._input is None:
             return [ForeignCall(self._tool, "")] if self._sure else None
         given = _without_fence("\n".join(self._input))
-        if given[:1] in ("{", "["):
-            value = loaded(given)
-            value = read_leniently(given) if value is UNREADABLE else value
-            if value is not UNREADABLE:
-                return [named_call(self._tool, value)]
-        if pairs := _pairs(given, tools.get(self._tool, ())):
-            return [named_call(self._tool, pairs)]
-        return [ForeignCall(self._tool, raw_argument(given))]
+        value = read_value(given) if given[:1] in ("{", "[") else UNREADABLE
+        if value is UNREADABLE:
+            value = _pairs(given, tools.get(self._tool, ())) or UNREADABLE
+        call = ForeignCall(self._tool, raw_argument(given)) if value is UNREADABLE else named_call(self._tool, value)
+        return [call]
 
 
 def _without_fence(text: str) -> str:

@@ -27,7 +27,16 @@ from llmcompiler_graph.core.language.notations.json_calls import named_call, pla
 from llmcompiler_graph.core.language.plan import template_text
 from llmcompiler_graph.core.language.references import Reference, Template, Value
 
-__all__ = ("Block", "JsonBlock", "State", "is_json_pending", "json_opening", "named_tool", "read_leniently")
+__all__ = (
+    "Block",
+    "JsonBlock",
+    "State",
+    "is_json_pending",
+    "json_opening",
+    "named_tool",
+    "read_leniently",
+    "read_value",
+)
 
 
 class State(Enum):
@@ -137,18 +146,21 @@ class JsonBlock:
 
     def calls(self, text: str, tools: Tools) -> list[ForeignCall] | None:
         """Read it, as strictly as it was written."""
-        value = loaded(text)
-        if value is UNREADABLE:
-            value = read_leniently(text)
+        value = read_value(text)
         if value is UNREADABLE:
             return None
         found = read_calls(value, tools)
-        if self.name:
-            if len(found) == 1 and found[0].tool == self.name:
-                return [found[0]._replace(labels=self._labels or found[0].labels)]
+        if self.name and [call.tool for call in found] != [self.name]:
             return [named_call(self.name, value, self._labels)]
-        self.in_words = "" if found else planned_in_words(value, tools)
+        if not self.name:
+            self.in_words = "" if found else planned_in_words(value, tools)
         return [found[0]._replace(labels=self._labels)] if self._labels and len(found) == 1 else found
+
+
+def read_value(text: str) -> Any:
+    """Read a JSON value, or what is almost one."""
+    value = loaded(text)
+    return read_leniently(text) if value is UNREADABLE else value
 
 
 def read_leniently(text: str) -> Any:

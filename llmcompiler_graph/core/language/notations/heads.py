@@ -61,16 +61,15 @@ def other_head(text: str, position: int, tools: Tools, *, listed: bool, code: bo
         code: Whether it is within code, where a call needs neither number nor name.
     """
     limit = position + LONGEST_HEAD
-    if listed:
-        if found := _NEXT_LISTED.match(text, position, limit):
-            return _head(found, tools, listed=True)
-    elif (found := _FIRST_LISTED.match(text, position, limit)) and _may_call(found["tool"], tools, code=code):
+    if listed and (found := _NEXT_LISTED.match(text, position, limit)):
         return _head(found, tools, listed=True)
-    if (found := _ASSIGNED.match(text, position, limit)) and _may_call(found["tool"], tools, code=code):
+    if not listed and (found := _FIRST_LISTED.match(text, position, limit)) and _may_call(found, tools, code=code):
+        return _head(found, tools, listed=True)
+    if (found := _ASSIGNED.match(text, position, limit)) and _may_call(found, tools, code=code):
         return _head(found, tools)
     if found := _ACTION.match(text, position, limit):
         return _head(found, tools)
-    if code and (found := _BARE.match(text, position, limit)) and _may_call(found["tool"], tools, code=code):
+    if code and (found := _BARE.match(text, position, limit)) and _may_call(found, tools, code=code):
         return _head(found, tools)
     return None
 
@@ -82,9 +81,9 @@ def _head(found: re.Match[str], tools: Tools, *, listed: bool = False) -> Head:
     return Head(tool_name(found["tool"], tools), labels, found.start("tool"), found.end(), listed, bool(name))
 
 
-def _may_call(name: str, tools: Tools, *, code: bool) -> bool:
+def _may_call(found: re.Match[str], tools: Tools, *, code: bool) -> bool:
     """Whether a name may be that of a tool."""
-    known = tool_name(name, tools) in tools
-    if not tools or code:
-        return known or name.lower() not in BUILTINS
-    return known or is_nearly_tool(name, tools)
+    name = found["tool"]
+    if tool_name(name, tools) in tools:
+        return True
+    return name.lower() not in BUILTINS if code or not tools else is_nearly_tool(name, tools)

@@ -14,8 +14,8 @@ May know: `json_arguments`, `calls`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from llmcompiler_graph.core.language.json_arguments import UNREADABLE, arguments_text, json_argument, loaded
 from llmcompiler_graph.core.language.notations.calls import ENDS, ForeignCall, Tools, tool_name
@@ -99,28 +99,42 @@ def planned_in_words(value: Any, tools: Tools) -> str:
     """The first tool of a plan whose steps are sentences, `{"steps": ["search for K2"]}`; empty if it is none."""
     if not isinstance(value, dict):
         return ""
-    steps = [step for key in _LISTS if isinstance(inner := value.get(key), list) for step in inner]
-    first = (tool_name(step.split()[0].rstrip(":"), tools) for step in steps if isinstance(step, str) and step.strip())
-    return next((word for word in first if word in tools), "")
+    lists = (inner for key in _LISTS if isinstance(inner := value.get(key), list))
+    words = (_first_word(step) for inner in lists for step in inner)
+    return next((tool for word in words if (tool := tool_name(word, tools)) in tools), "")
+
+
+def _first_word(step: Any) -> str:
+    return step.split()[0].rstrip(":") if isinstance(step, str) and step.strip() else ""
 
 
 def _in_object(value: dict[str, Any], tools: Tools, depth: int) -> Iterator[ForeignCall]:
     if _is_definition(value):
         return
-    call = _call(value, tools)
-    if call is not None:
-        if tool_name(call.tool, {}) in ("parallel", "multi_tool_use.parallel") and "parallel" not in tools:
-            inner = decoded(next((value[key] for key in WRAPPERS if key in value), None))
-            yield from read_calls(inner, tools, depth + 1)
-        else:
-            yield call
+    if (call := _call(value, tools)) is not None:
+        yield from _of_several(value, tools, depth) if _is_parallel(call, tools) else (call,)
         return
     for key in _LISTS:
         if isinstance(inner := value.get(key), list | dict | str):
             yield from read_calls(inner, tools, depth + 1)
             return
+    yield from _by_tool(value, tools)
+
+
+def _is_parallel(call: ForeignCall, tools: Tools) -> bool:
+    """Whether a call is of the tool for several calls that OpenAI's models make up."""
+    return tool_name(call.tool, {}) in ("parallel", "multi_tool_use.parallel") and "parallel" not in tools
+
+
+def _of_several(value: Mapping[str, Any], tools: Tools, depth: int) -> list[ForeignCall]:
+    inner = decoded(next((value[key] for key in WRAPPERS if key in value), None))
+    return read_calls(inner, tools, depth + 1)
+
+
+def _by_tool(value: Mapping[str, Any], tools: Tools) -> Iterator[ForeignCall]:
+    """The calls of an object whose keys are tools: `{"search": {"query": "K2"}}`."""
     own = {key: inner for key, inner in value.items() if key not in _SAID}
-    if own and all(tool_name(key, tools) in tools for key in own):  # {"search": {"query": "K2"}}
+    if all(tool_name(key, tools) in tools for key in own):
         for key, inner in own.items():
             yield named_call(tool_name(key, tools), inner)
 
@@ -136,76 +150,112 @@ def _written_out(text: str, tools: Tools) -> list[ForeignCall]:
     return found
 
 
+class _Written(NamedTuple):
+    """Where in an object a call is written, before it is known to be one."""
+
+    value: dict[str, Any]
+    """The object."""
+    key: str
+    """The key that names the tool."""
+    tool: str
+    """The tool."""
+    is_known: bool
+    """Whether there is such a tool."""
+    own: Collection[str]
+    """The names of its parameters."""
+    labels: tuple[str, ...]
+    """What the call is called."""
+    after: tuple[str, ...]
+    """What it waits for."""
+
+
 def _call(value: dict[str, Any], tools: Tools) -> ForeignCall | None:
     """The call that an object is, if it is one."""
     for key in _INNER:
         inner = value.get(key)
         if isinstance(inner, dict) and "name" in inner:  # {"function": {"name": …, "arguments": …}}
             return _call({**{k: v for k, v in value.items() if k not in (key, "name")}, **inner}, tools)
-    key = next((key for key in _TOOLS if isinstance(value.get(key), str)), "")
-    if not key and isinstance(task := value.get("task"), str) and tool_name(task, tools) in tools:
-        key = "task"
+    key = _tool_key(value, tools)
     if not key:
         return None
-    written = value[key]
     labels, after = _labels(value, key), _after(value)
-    if (call := _WRITTEN_CALL.fullmatch(written)) and key != "name":  # {"call": "search(\"K2\")"}
+    if (call := _WRITTEN_CALL.fullmatch(value[key])) and key != "name":  # {"call": "search(\"K2\")"}
         return ForeignCall(tool_name(call["tool"], tools), call["arguments"], labels, after)
-    tool = tool_name(written, tools)
-    known = tool in tools
-    if not known and tool.casefold() not in ENDS and not _NAME.fullmatch(written):
+    tool = tool_name(value[key], tools)
+    if tool not in tools and tool.casefold() not in ENDS and not _NAME.fullmatch(value[key]):
         return None
-    own = tools.get(tool, ())
-    given = next((name for name in WRAPPERS if name in value), "")
-    if given and (given not in own or isinstance(decoded(value[given]), dict)):
-        if not (known or key in _SURE_TOOLS or isinstance(decoded(value[given]), dict)):
-            return None
-        return None if _is_told(value, (key, given)) else named_call(tool, value[given], labels, after)
-    if not known or _is_told(value, (key, *own)):
+    written = _Written(value, key, tool, tool in tools, tools.get(tool, ()), labels, after)
+    return _with_arguments(written)
+
+
+def _tool_key(value: Mapping[str, Any], tools: Tools) -> str:
+    """The key of an object that names a tool; empty if none does."""
+    key = next((key for key in _TOOLS if isinstance(value.get(key), str)), "")
+    if not key and isinstance(task := value.get("task"), str) and tool_name(task, tools) in tools:
+        return "task"
+    return key
+
+
+def _with_arguments(written: _Written) -> ForeignCall | None:
+    """A call with its arguments: under one key, or as all other keys of its object."""
+    value, own = written.value, written.own
+    wrapper = next((name for name in WRAPPERS if name in value), "")
+    given = decoded(value[wrapper]) if wrapper else None
+    if not wrapper or (wrapper in own and not isinstance(given, dict)):
+        return _unwrapped(written)
+    is_call = written.is_known or written.key in _SURE_TOOLS or isinstance(given, dict)
+    if not is_call or _is_told(value, (written.key, wrapper)):
         return None
-    apart = {key, *_AFTER, *_LABELS, *_SAID}.difference(own)
-    named = {name: inner for name, inner in value.items() if name not in apart}
-    meant = tuple(label for label in labels if not any(str(named.get(name)) == label for name in _LABELS))
-    return named_call(tool, named, meant, after)
+    return named_call(written.tool, value[wrapper], written.labels, written.after)
+
+
+def _unwrapped(written: _Written) -> ForeignCall | None:
+    """A call of a known tool whose arguments stand beside its name."""
+    value, own = written.value, written.own
+    if not written.is_known or _is_told(value, (written.key, *own)):
+        return None
+    no_arguments = {written.key, *_AFTER, *_LABELS, *_SAID}.difference(own)
+    named = {name: inner for name, inner in value.items() if name not in no_arguments}
+    as_arguments = {str(named.get(name)) for name in _LABELS}
+    labels = tuple(label for label in written.labels if label not in as_arguments)
+    return named_call(written.tool, named, labels, written.after)
 
 
 def _is_definition(value: Mapping[str, Any]) -> bool:
     """Whether an object describes a tool instead of calling it."""
     inner = value.get("function")
-    if isinstance(inner, dict):
-        value = inner
-    for key in ("parameters", "input_schema", "inputSchema", "args_schema"):
-        schema = value.get(key)
-        if isinstance(schema, dict) and (isinstance(schema.get("properties"), dict) or "$schema" in schema):
-            return True
-    return False
+    described = inner if isinstance(inner, dict) else value
+    return any(map(_is_schema, map(described.get, ("parameters", "input_schema", "inputSchema", "args_schema"))))
 
 
-def _is_told(value: Mapping[str, Any], apart: tuple[str, ...]) -> bool:
-    """Whether an object tells what came of a call."""
-    told = [value[key] for key in _TOLD if key in value and key not in apart]
-    return any(not isinstance(one, str) or not _LABEL.fullmatch(one.strip()) or one.strip().isdigit() for one in told)
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict) and (isinstance(value.get("properties"), dict) or "$schema" in value)
 
 
-def _labels(value: Mapping[str, Any], apart: str) -> tuple[str, ...]:
-    found: list[str] = []
-    for key in _LABELS:
-        one = value.get(key) if key != apart else None
-        if isinstance(one, bool) or not isinstance(one, int | str):
-            continue
-        if label := _LABEL.fullmatch(str(one).strip()):
-            found.append(label["label"])
-    return tuple(dict.fromkeys(found))
+def _is_told(value: Mapping[str, Any], arguments: Collection[str]) -> bool:
+    """Whether an object tells what came of a call, under a key that is none of its arguments."""
+    return any(key in value and key not in arguments and not _may_be_label(value[key]) for key in _TOLD)
+
+
+def _may_be_label(given: Any) -> bool:
+    return isinstance(given, str) and _LABEL.fullmatch(given.strip()) is not None and not given.strip().isdigit()
+
+
+def _labels(value: Mapping[str, Any], tool_key: str) -> tuple[str, ...]:
+    return _labels_in(value.get(key) for key in _LABELS if key != tool_key)
 
 
 def _after(value: Mapping[str, Any]) -> tuple[str, ...]:
-    found: list[str] = []
+    parts: list[Any] = []
     for key in _AFTER:
         given = value.get(key)
         for one in given if isinstance(given, list) else [given]:
-            if isinstance(one, bool) or not isinstance(one, int | str):
-                continue
-            for part in re.split(r"[\s,;]+", str(one).strip()):
-                if label := _LABEL.fullmatch(part):
-                    found.append(label["label"])
-    return tuple(dict.fromkeys(found))
+            parts += re.split(r"[\s,;]+", one.strip()) if isinstance(one, str) else [one]
+    return _labels_in(parts)
+
+
+def _labels_in(given: Iterable[Any]) -> tuple[str, ...]:
+    """What among these can name a task, without repeats."""
+    texts = (str(one).strip() for one in given if isinstance(one, int | str) and not isinstance(one, bool))
+    labels = (label["label"] for text in texts if (label := _LABEL.fullmatch(text)))
+    return tuple(dict.fromkeys(labels))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -70,6 +70,9 @@ _TAG = re.compile(
     r"\s*(?:<[|｜]?/?(?:tool|function)[\w▁ ]*call[\w▁ ]*[|｜]?>|\[TOOL_CALLS?\]|<function=)", re.IGNORECASE
 )
 _OPENS = re.compile(r"(?:<[^<>]*call[^<>]*>|\[TOOL_CALLS?\])\s*\[?\s*\{?\s*\Z", re.IGNORECASE)
+
+_STRING_OR_BRACKET = re.compile(r"""(?P<quote>["'])(?:.*?(?<!\\)(?P=quote)|.*\Z)|[(\[{（)\]}）]""", re.DOTALL)
+_NESTS = {**dict.fromkeys("([{（", 1), **dict.fromkeys(")]}）", -1)}
 
 
 class Mention(NamedTuple):
@@ -148,9 +151,7 @@ class Mentions:
         self._lines += 1
         if thought and (laid_out := self._marked(line, where)):
             self._in_thoughts.append(laid_out)
-            return
-        found = self._call(line, where) or self._layout(line, where)
-        if found is not None:
+        elif found := self._call(line, where) or self._layout(line, where):
             (self.lost if found.tool and not thought else self.meant).append(found)
         elif meant := self._sentence(line, where):
             self.meant.append(meant)
@@ -202,15 +203,12 @@ class Mentions:
 
     def _layout(self, line: str, where: int) -> Mention | None:
         """A call that is laid out: keys and values, tags, a row of a table."""
-        if "|" in line and (row := self._row(line, where)):
-            return row
-        if marked := self._marked(line, where):
-            return marked
-        named, self._named = self._named, None
-        if named and self._lines <= named[0]:
-            if _PARAMETERS.match(line):
-                return named[1]
-            self._named = named
+        laid_out = self._row(line, where) if "|" in line else None
+        if laid_out := laid_out or self._marked(line, where):
+            return laid_out
+        if self._is_arguments(line) and self._named:
+            named, self._named = self._named[1], None
+            return named
         if (name := _NAMED.match(line)) and name["tool"].rpartition(".")[2] in self._tools:
             mention = Mention(name["tool"], line.strip(), where + name.start("tool"), None)
             self._named = self._lines + _PARAMETERS_WITHIN, mention
@@ -218,9 +216,14 @@ class Mentions:
         for kind in ("action", "quoted", "bracket"):
             if found := self._patterns[kind].match(line):
                 return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
-        if tag := _TAG.match(line):
-            return Mention("", line.strip(), where + tag.start(), None)
-        return None
+        tag = _TAG.match(line)
+        return Mention("", line.strip(), where + tag.start(), None) if tag else None
+
+    def _is_arguments(self, line: str) -> bool:
+        """Whether a line has the arguments of a tool that one of the lines above named."""
+        if self._named and self._lines > self._named[0]:
+            self._named = None
+        return self._named is not None and _PARAMETERS.match(line) is not None
 
     def _marked(self, line: str, where: int) -> Mention | None:
         """A call of which a key of JSON or a tag names the tool."""
@@ -232,19 +235,22 @@ class Mentions:
 
     def _row(self, line: str, where: int) -> Mention | None:
         """A row of a table that has a tool in one cell and arguments or a number in another."""
-        cells = line.split("|")
         if self._lines - self._row_before > 1:
             self._head = line
         self._row_before = self._lines
-        position = 0
-        for cell in cells:
-            if found := self._patterns["cell"].match(cell):
-                others = [other for other in cells if other is not cell]
-                called = "(" in cell and _CELL_OF_ARGUMENTS.search(cell)
-                if called or any(map(_CELL_OF_ARGUMENTS.search, others)) or _HEAD_OF_ARGUMENTS.search(self._head):
-                    return Mention(found["tool"], line.strip(), where + position + found.start("tool"), None)
+        cells, position = line.split("|"), 0
+        for number, cell in enumerate(cells):
+            found = self._patterns["cell"].match(cell)
+            if found and self._has_arguments(cell, cells[:number] + cells[number + 1 :]):
+                return Mention(found["tool"], line.strip(), where + position + found.start("tool"), None)
             position += len(cell) + 1
         return None
+
+    def _has_arguments(self, cell: str, others: Iterable[str]) -> bool:
+        """Whether a cell with a tool calls it: with arguments in it, in another cell, or by the head of the table."""
+        if "(" in cell and _CELL_OF_ARGUMENTS.search(cell):
+            return True
+        return any(map(_CELL_OF_ARGUMENTS.search, others)) or _HEAD_OF_ARGUMENTS.search(self._head) is not None
 
     def _sentence(self, line: str, where: int) -> Mention | None:
         found = self._patterns["meant"].search(line)
@@ -268,17 +274,9 @@ def _is_label(text: str) -> bool:
 
 def _closed(line: str, start: int) -> tuple[str, str]:
     """What stands in a call's brackets, and behind them; all of the line if they are not closed in it."""
-    depth, quote = 1, ""
-    for position in range(start, len(line)):
-        char = line[position]
-        if quote:
-            quote = "" if char == quote and line[position - 1] != "\\" else quote
-        elif char in "\"'":
-            quote = char
-        elif char in "([{（":
-            depth += 1
-        elif char in ")]}）":
-            depth -= 1
-            if depth == 0:
-                return line[start:position], line[position + 1 :]
+    depth = 1
+    for match in _STRING_OR_BRACKET.finditer(line, start):
+        depth += _NESTS.get(match[0], 0)
+        if depth == 0:
+            return line[start : match.start()], line[match.end() :]
     return line[start:], ""

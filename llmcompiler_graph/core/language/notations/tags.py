@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from llmcompiler_graph.core.language.json_arguments import UNREADABLE, loaded
@@ -51,6 +51,9 @@ _CHILD = re.compile(
     r"""<(?:\w+:)?(?:(?P<kind>parameter|param|arg|argument)(?:=|\s+name=)["']?(?P<key>[^<>"'\n]+?)["']?(?:\s[^<>\n]*)?"""
     r"""|(?P<tag>[^\W\d][\w.\-]*))>"""
 )
+_AROUND_JSON = re.compile(r"\s*<(?:tool_use|function_call|tool_call|tool)[^<>]*>\s*(?=[{\[])")
+_CLOSING = {"{": "}", "[": "]"}
+_OWN = re.compile(r"\s*<(?P<tag>[^\W\d][\w.\-]*)(?P<attributes>\s[^<>\n]*)?>")
 _UNCLOSED = 50  # elements that are never closed: with more, the text is no call
 _ATTRIBUTE = re.compile(r"""([\w\-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _WHOLE = ("arguments", "args", "parameters", "params", "input", "inputs")
@@ -94,37 +97,43 @@ def closing_tag(line: str, tools: Tools, *, first: bool = True) -> str | None:
     for opening, closing in _OPENINGS:
         if opening.match(line):
             return closing
-    if not first:
-        return None
+    return _own_closing_tag(line, tools) if first else None
+
+
+def _own_closing_tag(line: str, tools: Tools) -> str | None:
     if closed := _CLOSED.match(line):
         calls = closed["tag"] in ("tool", "invoke") or tool_name(closed["tag"], tools) in tools
         return "/>" if calls else None
-    own = re.match(r"<([^\W\d][\w.\-]*)(?:\s[^<>\n]*)?>", line)
-    return f"</{own[1]}>" if own and own[1] in tools else None
+    own = _OWN.match(line)
+    return f"</{own['tag']}>" if own and own["tag"] in tools else None
 
 
 def read_tags(text: str, tools: Tools) -> list[ForeignCall]:
     """Read the call in a block of tags; none if it cannot be read as one."""
     if (closed := _CLOSED.match(text)) and (call := _closed_call(closed, tools)):
         return [call]
-    if inner := re.match(r"\s*<(?:tool_use|function_call|tool_call|tool)[^<>]*>\s*(?=[{\[])", text):
-        given = loaded(text[inner.end() : text.rfind(text[inner.end()].translate({0x7B: "}", 0x5B: "]"})) + 1])
+    if inner := _AROUND_JSON.match(text):
+        given = loaded(text[inner.end() : text.rfind(_CLOSING[text[inner.end()]]) + 1])
         return [] if given is UNREADABLE else read_calls(given, tools)
     if named := _NAMED.match(text):
-        tool = tool_name(next(filter(None, (v for k, v in named.groupdict().items() if k != "child"))), tools)
-        body = text[named.end() :]
-    elif own := re.match(r"\s*<([^\W\d][\w.\-]*)(\s[^<>\n]*)?>", text):
-        tool, body = tool_name(own[1], tools), text[own.end() :]
-        if tool not in tools:
-            return []
-        given = {key: typed(one or other) for key, one, other in _ATTRIBUTE.findall(own[2] or "")}
-        if given:
-            return [named_call(tool, given)]
-    else:
+        written = next(v for k, v in named.groupdict().items() if v and k != "child")
+        return _between(tool_name(written, tools), text[named.end() :], tools)
+    if own := _OWN.match(text):
+        return _of_own_tag(own, text[own.end() :], tools)
+    return []
+
+
+def _of_own_tag(own: re.Match[str], body: str, tools: Tools) -> list[ForeignCall]:
+    """The call of an element that is named after its tool, with the arguments as attributes or inside."""
+    tool = tool_name(own["tag"], tools)
+    if tool not in tools:
         return []
-    if not tool:
-        return []
-    return [named_call(tool, _arguments(body, tools.get(tool, ())))]
+    given = {key: typed(one or other) for key, one, other in _ATTRIBUTE.findall(own["attributes"] or "")}
+    return [named_call(tool, given)] if given else _between(tool, body, tools)
+
+
+def _between(tool: str, body: str, tools: Tools) -> list[ForeignCall]:
+    return [named_call(tool, _arguments(body, tools.get(tool, ())))] if tool else []
 
 
 def _closed_call(closed: re.Match[str], tools: Tools) -> ForeignCall | None:
@@ -134,20 +143,21 @@ def _closed_call(closed: re.Match[str], tools: Tools) -> ForeignCall | None:
         tool = next((given.pop(name) for name in _NAMES if name in given), "")
     if not tool:
         return None
-    if whole := next((name for name in _WHOLE if name in given and name not in tools.get(tool, ())), ""):
-        return named_call(tool_name(tool, tools), given[whole])
-    return named_call(tool_name(tool, tools), {key: typed(value) for key, value in given.items()})
+    whole = _whole(given, tools.get(tool, ()))
+    arguments = given[whole] if whole else {key: typed(value) for key, value in given.items()}
+    return named_call(tool_name(tool, tools), arguments)
+
+
+def _whole(given: Iterable[str], parameters: Collection[str]) -> str:
+    """The first name, if any, that stands for all arguments."""
+    return next((name for name in _WHOLE if name in given and name not in parameters), "")
 
 
 def _arguments(body: str, parameters: Collection[str]) -> Any:
     """The arguments between the tags of a call: JSON, elements, text, or nothing."""
     children = _children(body)
-    start = re.search(r"[{\[]", body)
-    if start and not (children and children[0].start < start.start()):
-        end = max(body.rfind("}"), body.rfind("]")) + 1
-        given = loaded(body[start.start() : end])
-        if given is not UNREADABLE:
-            return given
+    if (given := _json_before(body, children)) is not UNREADABLE:
+        return given
     found: dict[str, Any] = {}
     key = ""
     for child in children:
@@ -155,12 +165,20 @@ def _arguments(body: str, parameters: Collection[str]) -> Any:
             key = child.value.strip()
         elif child.tag == "arg_value":
             found[key] = typed(child.value)
-        elif child.tag in _WHOLE and child.tag not in parameters:
+        elif _whole([child.tag], parameters):
             inner = decoded(child.value.strip())
             return inner if isinstance(inner, dict) else _arguments(child.value, parameters) or inner
         elif child.tag not in _NAMES or child.tag in parameters:
             found[child.key or child.tag] = typed(child.value)
     return found if children else re.sub(r"<[^<>]*>", "", body).strip() or None
+
+
+def _json_before(body: str, children: Sequence[_Child]) -> Any:
+    """The JSON that a text has before its first element."""
+    start = re.search(r"[{\[]", body)
+    if start is None or (children and children[0].start < start.start()):
+        return UNREADABLE
+    return loaded(body[start.start() : max(body.rfind("}"), body.rfind("]")) + 1])
 
 
 class _Child(NamedTuple):
