@@ -190,7 +190,7 @@ class Round(TypedDict):
     joining: NotRequired[Span]
     """When the joiner model replied, structured output included; not given until it has."""
     reply: str
-    """The joiner's reply, as the model wrote it; empty until it has replied."""
+    """The joiner's reply, as the model wrote it; empty until it has replied. Or the answer, if the planner gave it."""
     usage: dict[str, Any]
     """Tokens used, by `planner` and `joiner` (LangChain's `UsageMetadata`)."""
     structured_error: NotRequired[str]

@@ -12,7 +12,9 @@ from llmcompiler_graph.tools import calculate, lookup
 __all__ = ("default_examples", "default_tools", "examples_for")
 
 default_examples = (
-    PlanExample("Good morning! What can you do?", "1. join()"),
+    PlanExample(
+        "Good morning! What can you do?", "1. join()\nFinish: Good morning! I can look up facts and calculate."
+    ),
     PlanExample("What is 12% of 340?", '1. calculate(expression="12 / 100 * 340")\n2. join()'),
     PlanExample(
         "What is the population density of Spain?",

@@ -90,7 +90,7 @@ async def watch(
                             raise ConfigurationError(msg)
                         state = part
                         turn.on_state(state, clock())
-                    elif answer and isinstance(part[0], AIMessageChunk) and part[1]["langgraph_node"] == "joiner":
+                    elif answer and _is_answer(*part):
                         if not shown:
                             end_view()
                         shown += part[0].text
@@ -112,6 +112,11 @@ async def watch(
         "model_calls": calls.count,
         **{key: state[key] for key in ("tasks", "timeline", "rounds")},
     }
+
+
+def _is_answer(message: Any, metadata: dict[str, Any]) -> bool:
+    """Whether a message of the stream is a piece of the answer: of planner and joiner, nothing else is shown."""
+    return isinstance(message, AIMessageChunk) and metadata["langgraph_node"] in ("planner", "joiner")
 
 
 async def _keep_drawing(view: LiveView) -> None:

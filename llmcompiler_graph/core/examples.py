@@ -8,6 +8,7 @@ some are made from the tools' signatures, and pass the checker like any plan.
 >>> for example in made_examples([height, minus]):
 ...     print(example.plan)
 1. join()
+Finish: Good morning! What can I do for you?
 1. height(of="Alpha")
 2. height(of="Beta")
 3. minus(a=$1, b=$2)
@@ -133,7 +134,7 @@ def made_examples(tools: Iterable[ToolSpec]) -> tuple[PlanExample, ...]:
     """Make up to three examples of the tools at hand: no call, calls in parallel that one reads, calls in a chain."""
     known = list(islice(tools, _LOOKED_AT))
     first = known[0].name if known else ""
-    greeting = PlanExample("Good morning!", "1. join()")
+    greeting = PlanExample("Good morning!", "1. join()\nFinish: Good morning! What can I do for you?")
     readers = [tool for tool in known if not tool.has_effects]
     parallel = next(chain(_combined(readers), _alone(readers or known)), None)
     chained = next(_chained(readers), None)

@@ -1,8 +1,9 @@
 """The agent graph: planner → task_fetching_unit → joiner, and back to the planner while the joiner asks for more.
 
 START → planner → task_fetching_unit → joiner ──finish──→ END
-            ↑                              │
-            └───────────replan─────────────┘
+          │ ↑                              │               ↑
+          │ └───────────replan─────────────┘               │
+          └──finish: an answer that needs no tool──────────┘
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
-from llmcompiler_graph.graph.hook_nodes import wire_hooks
+from llmcompiler_graph.graph.hook_nodes import after_joining, after_planning, wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
-from llmcompiler_graph.models.constraints import Constrain, constraint_for
+from llmcompiler_graph.models.constraints import Constrain, Constraint, constraint_for
 from llmcompiler_graph.models.dialects import Dialect, dialect_for
 from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local
 from llmcompiler_graph.models.structured import AnswerForm, Strategy, answer_form
@@ -308,6 +309,9 @@ def create_llm_compiler(
     form = answer_form(response_format)
     if form is not None and not isinstance(models.joiner, str):
         form.check(models.joiner)
+    constraint = constraint_for(constrain, models.planner) if plan_format == "text" else None
+    # a model that is held to a grammar is a small one: it would answer from memory what tools know better
+    answers = form is None and constraint is None and models.joining is models.planning
     schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
     write = partial(
         system_message,
@@ -315,6 +319,7 @@ def create_llm_compiler(
         fused=fuse_replan,
         plan_format=plan_format,
         numbered_by=dialect.numbered_by,
+        answers=answers,
     )
     selection = None
     if select_tools is not None:
@@ -351,7 +356,16 @@ def create_llm_compiler(
         of_tools = partial(write, tools_last=selection is not None)
         named = {tool.name: tool for tool in toolset}
         calls = ModelCalls(settings, hooks.model_wrappers, named, system_prompt, examples, of_tools)
-    nodes = _nodes(settings, models, dialect, form=form, constrain=constrain, calls=calls, answers_as=name or "joiner")
+    nodes = _nodes(
+        settings,
+        models,
+        dialect,
+        form=form,
+        constraints=(constraint, constraint_for(constrain, models.joiner)),
+        calls=calls,
+        name=name or "joiner",
+        answers=answers,
+    )
     approves = bool(approval.tools) or approving_plans.possible
     compiled = _wired(schemas, context_schema, nodes, hooks, approves=approves).compile(
         checkpointer=checkpointer,
@@ -425,26 +439,28 @@ def _nodes(
     dialect: Dialect,
     *,
     form: AnswerForm | None,
-    constrain: Constrain,
+    constraints: tuple[Constraint | None, Constraint | None],
     calls: ModelCalls | None,
-    answers_as: str,
+    name: str,
+    answers: bool,
 ) -> _Nodes:
     shared = Shared()
     planner = Planner(
         settings,
         shared,
         models.planning,
-        constraint_for(constrain, models.planner) if settings.plan_format == "text" else None,
+        constraints[0],
         dialect,
         joiner=None if is_local(models.joiner) else models.joining,
         calls=calls,
+        answers_as=name if answers else "",
     )
     joiner = Joiner(
         settings,
         shared,
         models.joining,
-        constraint_for(constrain, models.joiner),
-        name=answers_as,
+        constraints[1],
+        name=name,
         form=form,
         dialect=dialect if models.joining is models.planning else None,
         calls=calls,
@@ -477,11 +493,14 @@ def _wired(
     if hooks.nodes:
         planner.turn_is_begun = True
         add_node("turn", *_both_ways(planner.begin, fetching.patience))
-        to_joiner = wire_hooks(graph, hooks, schemas.checked)
+        to_joiner = wire_hooks(graph, hooks, schemas.checked, answers=planner.answers)
     else:
         graph.add_edge(START, "planner")
-        graph.add_edge("planner", "task_fetching_unit")
-        graph.add_conditional_edges("joiner", _next, {"replan": "planner", "finish": END})
+        if planner.answers:
+            graph.add_conditional_edges("planner", after_planning, {"plan": "task_fetching_unit", "finish": END})
+        else:
+            graph.add_edge("planner", "task_fetching_unit")
+        graph.add_conditional_edges("joiner", after_joining, {"replan": "planner", "finish": END})
     if approves:
         leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
         graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
@@ -513,10 +532,6 @@ def _held(
     return frozenset(
         spec.name for spec in specs if every or pauses or spec.waits_for_plan or spec.called in approval.tools
     )
-
-
-def _next(state: Any) -> str:  # an annotation would be a second schema beside the caller's
-    return str(state.get("decision", "finish"))
 
 
 def _both_ways(

@@ -117,6 +117,11 @@ class Draft:
         return self._parser.finished
 
     @property
+    def calls_nothing(self) -> bool:
+        """Whether so far nothing in it is, or looks like, a call of a tool."""
+        return not self._unnumbered and not len(self._tasks)
+
+    @property
     def records(self) -> list[TaskRecord]:
         """Its tasks, each after those it needs."""
         return [entry.record for entry in self._tasks if entry.record is not None]

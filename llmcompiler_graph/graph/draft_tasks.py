@@ -107,6 +107,10 @@ class DraftTasks:
         self._restore_order()
         return iter(sorted(self._tasks.values(), key=lambda other: other.place))
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._tasks)
+
     def get(self, index: int) -> DraftTask | None:
         """The task of an index, if there is one."""
         return self._tasks.get(index)

@@ -12,7 +12,7 @@ A turn is begun by a node of its own: hooks may change the conversation between 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
@@ -23,31 +23,57 @@ from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.graph.hooks import Hook, Hooks
 
-__all__ = ("wire_hooks",)
+__all__ = ("after_joining", "after_planning", "wire_hooks")
 
 
-def wire_hooks(graph: StateGraph[Any, Any, Any, Any], hooks: Hooks, read: Callable[[Any], Any]) -> str:
+def after_planning(state: Any) -> str:
+    """Where the planner leads: on, or to the end if it has answered by itself."""
+    return "finish" if state["rounds"][-1]["reply"] else "plan"
+
+
+def after_joining(state: Any) -> str:  # an annotation would be a second schema beside the caller's
+    """Where the joiner leads: to the end, or back to the planner."""
+    return str(state.get("decision", "finish"))
+
+
+class _Branch(NamedTuple):
+    """Where a chain of hooks leads."""
+
+    pick: Callable[[Any], str]
+    """Says which way, given the state."""
+    leads: dict[Hashable, str]
+    """The node at the end of each."""
+
+
+def wire_hooks(
+    graph: StateGraph[Any, Any, Any, Any], hooks: Hooks, read: Callable[[Any], Any], *, answers: bool
+) -> str:
     """Add the nodes of hooks, and the edges between them; return where the task fetching unit leads.
 
     Args:
         graph: It has the node `turn`, besides its three.
         hooks: The hooks there are.
         read: Reads the state before a hook is called.
+        answers: Whether the planner may answer by itself.
     """
     wiring = _Wiring(graph, read)
     after_agent = wiring.chain(hooks.after_agent, END, END)
     joiner = wiring.chain(hooks.before_model, "joiner", after_agent, ".joiner")
     planner = wiring.chain(hooks.before_model, "planner", after_agent)
-    fetching = wiring.chain(hooks.after_model, "task_fetching_unit", after_agent)
+    planned = _Branch(after_planning, {"plan": "task_fetching_unit", "finish": after_agent})
+    joined = _Branch(after_joining, {"replan": planner, "finish": after_agent})
     graph.add_edge(START, "turn")
     graph.add_edge("turn", wiring.chain(hooks.before_agent, planner, after_agent))
-    leads: dict[str, str] = {"replan": planner, "finish": after_agent}
     if hooks.after_model:
-        first = wiring.chain(hooks.after_model, leads, after_agent, ".joiner", see=_with_reply)
-        graph.add_edge("joiner", first)
+        graph.add_edge("joiner", wiring.chain(hooks.after_model, joined, after_agent, ".joiner", see=_with_reply))
+        following = planned if answers else "task_fetching_unit"
+        graph.add_edge("planner", wiring.chain(hooks.after_model, following, after_agent))
     else:
-        graph.add_conditional_edges("joiner", _next, {"replan": planner, "finish": after_agent})
-    graph.add_edge("planner", fetching)
+        graph.add_conditional_edges("joiner", after_joining, joined.leads)
+        if answers:
+            graph.add_conditional_edges("planner", after_planning, planned.leads)
+        else:
+            graph.add_edge("planner", "task_fetching_unit")
     return str(joiner)
 
 
@@ -61,7 +87,7 @@ class _Wiring:
     def chain(
         self,
         hooks: Sequence[Hook],
-        into: str | dict[str, str],
+        into: str | _Branch,
         end: str,
         suffix: str = "",
         see: Callable[[Any], Any] = lambda state: state,
@@ -70,7 +96,7 @@ class _Wiring:
 
         Args:
             hooks: The hooks, in the order in which they are called.
-            into: Where they lead; by what the joiner decided, if it is a dictionary.
+            into: Where they lead.
             end: Where a hook leads that jumps to the end.
             suffix: What tells the nodes' names from those of the same hooks elsewhere.
             see: Makes the state that the hooks are shown.
@@ -83,17 +109,17 @@ class _Wiring:
             self._lead(name, following, end, jumps=hook.may_end)
         return names[0]
 
-    def _lead(self, name: str, following: str | dict[str, str], end: str, *, jumps: bool) -> None:
+    def _lead(self, name: str, following: str | _Branch, end: str, *, jumps: bool) -> None:
         if isinstance(following, str) and not jumps:
             self._graph.add_edge(name, following)
             return
         leads: dict[Hashable, str] = {"jump": end}
-        leads.update({"on": following} if isinstance(following, str) else following)
+        leads.update({"on": following} if isinstance(following, str) else following.leads)
 
         def lead(state: Any) -> str:
             if jumps and state.get("jump_to") == "end":
                 return "jump"
-            return "on" if isinstance(following, str) else _next(state)
+            return "on" if isinstance(following, str) else following.pick(state)
 
         self._graph.add_conditional_edges(name, lead, leads)
 
@@ -118,10 +144,6 @@ def _node(hook: Hook, see: Callable[[Any], Any], name: str) -> RunnableLambda[An
 
 async def _awaited(call: Callable[..., Coroutine[Any, Any, Any]], state: Any) -> Any:
     return await call(state, get_runtime())
-
-
-def _next(state: Any) -> str:
-    return str(state.get("decision", "finish"))
 
 
 def _with_reply(state: Any) -> Any:

@@ -22,6 +22,7 @@ from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.draft_tasks import Broken
 from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.graph.model_calls import ModelCalls, WrappedCall
+from llmcompiler_graph.graph.planned_answer import PlannedAnswer
 from llmcompiler_graph.graph.unanswered import with_answers
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
@@ -48,6 +49,7 @@ class Planner:
         calls: What is around the model's calls.
         joiner: The model that joins, if it is to be made before any tool is called: one that cannot be made does no
             harm then.
+        answers_as: The name of the answer's message, if the planner may answer by itself what needs no tool.
     """
 
     def __init__(
@@ -60,11 +62,15 @@ class Planner:
         *,
         joiner: LazyModel | None = None,
         calls: ModelCalls | None = None,
+        answers_as: str = "",
     ) -> None:
         self.graph: Any = None
         """The graph that the node is in, once it is made."""
         self.turn_is_begun = False
         """Whether a node before this one begins the turn."""
+        self.answers = bool(answers_as)
+        """Whether the planner may answer by itself."""
+        self._answers_as = answers_as
         self._settings = settings
         self._shared = shared
         self._model = model
@@ -97,20 +103,24 @@ class Planner:
         begun = inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
         make = partial(Draft, self._settings, self._shared, state, sync=sync)
         written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]))
+        if self.answers and not state["rounds"]:
+            written.may_answer(self._new_answer)
         adopted = state.get("next_plan", "")
         began = written.draft.now()
         try:
             plan, repairs, usage = await self._plan_and_mend(written, state, adopted, sync=sync)
             ended = written.draft.now()
             written.draft.settle()
+            answer = await written.answered(usage)
         except BaseException:
-            await written.draft.executor.aclose()
+            await written.aclose()
             raise
         draft = written.draft
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages.append(plan_message := draft.message(usage))
             inflight.hand_over(plan_message.id, draft.executor)
-        one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply="", usage={})
+        said = answer.text if answer is not None else ""
+        one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply=said, usage={})
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}
         if not adopted:
@@ -126,8 +136,15 @@ class Planner:
             "next_plan": "",
             "plan_text": plan_text(draft.records),
         }
+        if answer is not None:
+            messages.append(answer)
+            update["decision"] = "finish"
         commands = [command for call in written.wrapped for command in call.commands]
         return [update, *commands] if commands else update
+
+    def _new_answer(self) -> PlannedAnswer:
+        tools = {spec.name: tuple(spec.parameters) for spec in self._settings.specs}
+        return PlannedAnswer(self._answers_as, tools, behind_join=self._settings.plan_format == "text")
 
     async def _prepared(self, state: LLMCompilerState) -> dict[str, Any]:
         """Make what the turn needs before it is planned, until the deadline at most; return the state's update."""
@@ -174,6 +191,7 @@ class Planner:
             if not timer.expired():
                 raise
             written.draft.close()
+            written.cut = True
             if repairs:
                 repairs[-1]["plan"] = written.draft.text
                 repairs[-1]["writing"]["finished"] = written.draft.now()
@@ -211,6 +229,7 @@ class Planner:
                 earlier=written.draft.referable,
             )
         usage: UsageMetadata | None = None
+        may_answer = not broken
         left = _CHUNKS_AFTER_JOIN
         pieces = reply_stream(
             model, prompt, sync=sync, grammar=grammar, source=self._model, think_tag=written.think_tag
@@ -225,8 +244,10 @@ class Planner:
                     reader, left = self._dialect.reader(written.draft.first), _CHUNKS_AFTER_JOIN
                 usage = add_usage(usage, message.usage_metadata) if message.usage_metadata else usage
                 written.draft.feed(reader.feed(message))
+                if may_answer:
+                    may_answer = written.take(message.text, piece.given)
                 left -= written.draft.finished
-                if left < 0:
+                if left < 0 and not (may_answer and written.answer_may_come):
                     if not isinstance(model, WrappedModel):
                         break
                     model.enough = True
@@ -247,14 +268,53 @@ class _Written:
     def __init__(self, draft: Draft, make: Callable[[], Draft], think_tag: str) -> None:
         self.draft = draft
         self.think_tag = think_tag
+        self.cut = False
+        """Whether the time was over before it was complete."""
         self._make = make
+        self._new_answer: Callable[[], PlannedAnswer] | None = None
+        self._answer: PlannedAnswer | None = None
         self.wrapped: list[WrappedCall] = []
         """The calls with middleware around them."""
 
     async def begin_anew(self) -> None:
         """Give up what was written: it was a thought."""
-        await self.draft.executor.aclose()
+        await self.aclose()
         self.draft = self._make()
+        if self._new_answer is not None:
+            self._answer = self._new_answer()
+
+    async def aclose(self) -> None:
+        """Cancel what was begun."""
+        await self.draft.executor.aclose()
+        if self._answer is not None:
+            await self._answer.abandon()
+
+    # -- an answer in its place ---------------------------------------------------------------------------------
+
+    def may_answer(self, make: Callable[[], PlannedAnswer]) -> None:
+        """Let the reply be an answer; told how to make the reader of one."""
+        self._new_answer, self._answer = make, make()
+
+    @property
+    def answer_may_come(self) -> bool:
+        """Whether the reply is to be read on for an answer, although its `join()` was read."""
+        return self._answer is not None and self._answer.may_come
+
+    def take(self, text: str, given: AIMessage | None) -> bool:
+        """Take more of the reply for an answer; return whether it may be one."""
+        if self._answer is None or not self.draft.calls_nothing:
+            return False
+        self._answer.take(text, given, joined=self.draft.finished)
+        return True
+
+    async def answered(self, usage: UsageMetadata | None) -> AIMessage | None:
+        """The message of the answer that was written in place of a plan, if one was."""
+        if self._answer is None:
+            return None
+        if self.draft.calls_nothing:
+            return await self._answer.message(usage, cut=self.cut)
+        await self._answer.abandon()
+        return None
 
 
 def _turn(state: LLMCompilerState) -> dict[str, Any]:

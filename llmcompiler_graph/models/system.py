@@ -33,7 +33,7 @@ tasks.
 - `$$` is a dollar sign. A call followed by `after $3` runs after task 3 without using what it returned.
 - Tasks that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
-- If no tool is needed, the plan is `1. join()`."""
+- If no tool is needed, the plan is `1. join()`{answer}."""
 _CALLS = """\
 # Plans
 Asked for a plan, call all the tools that are needed in this one reply, without waiting for what they return.
@@ -44,8 +44,12 @@ Asked for a plan, call all the tools that are needed in this one reply, without 
 - `{after}` lists calls that must be finished first although nothing of theirs is used.
 - Calls that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call tools only as often as needed.
-- If no tool is needed, say so and call none.
+- If no tool is needed, {answer} and call none.
 Calls are shown to you as numbered lines, written as in Python."""
+_ANSWER: dict[PlanFormat, tuple[str, str]] = {  # what else a planner writes that does not or does answer by itself
+    "text": ("", ", with the answer on the next line: `Finish: …`"),
+    "tools": ("say so", "write `Finish: ` and the answer"),
+}
 _DECISIONS = """\
 # Decisions
 Shown what the tasks returned, write a line of thought, then the answer in a full sentence, or what another plan must \
@@ -55,6 +59,7 @@ Finish: The Danube is longer than the Rhine, by 1,620 km.
 or:
 Thought: The length of the Rhine was not found.
 Replan: Look up the Rhine under another name."""
+_ANSWERED = "\nFinish:"  # what stands behind the plan that calls no tool
 _REPLAN_WITH_PLAN = """
 Below `Replan: …`, write that plan at once."""
 
@@ -83,6 +88,7 @@ def system_message(
     plan_format: PlanFormat = "text",
     numbered_by: tuple[str, str] = ("task", "after"),
     tools_last: bool = False,
+    answers: bool = False,
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
 
@@ -94,24 +100,28 @@ def system_message(
         plan_format: How the planner model writes plans.
         numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
         tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
+        answers: Whether the planner answers by itself what needs no tool.
 
     Raises:
         ConfigurationError: `system_prompt` is neither text nor a message.
     """
     if not isinstance(system_prompt, str | SystemMessage):
         raise refused("system_prompt", "text or a SystemMessage", system_prompt)
+    answer = _ANSWER[plan_format][answers]
     decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
     if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")
-        sections = [_TASK, listed, _TEXT, decisions]
+        plans = _TEXT.replace("{answer}", answer)
+        sections = [_TASK, listed, plans, decisions]
         if tools_last:
-            sections = [_TASK, _TEXT.replace("tools above", "tools below"), decisions, listed]
+            sections = [_TASK, plans.replace("tools above", "tools below"), decisions, listed]
     else:
-        calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1])
+        calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1]).replace("{answer}", answer)
         sections = [_TASK, calls, decisions]
     if examples:
         sections.append(
-            "# Examples" + "".join(f"\n{_example(example, plan_format, fused=fused)}\n" for example in examples)
+            "# Examples"
+            + "".join(f"\n{_example(each, plan_format, fused=fused, answers=answers)}\n" for each in examples)
         )
     given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
     if isinstance(given.content, str):
@@ -130,9 +140,10 @@ def listing(tools: Iterable[ToolSpec]) -> str:
     return "\n".join(lines)
 
 
-def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool) -> str:
+def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool, answers: bool) -> str:
     """Write an example as the conversation it would be."""
-    parts = [example.question, f"{ASK[plan_format]}\n{example.plan.strip()}"]
+    plan = example.plan.strip()
+    parts = [example.question, f"{ASK[plan_format]}\n{plan if answers else plan.partition(_ANSWERED)[0]}"]
     last = 0
     for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
         lines: list[str] = []

@@ -116,7 +116,7 @@ async def test_a_graph_serves_many_runs_at_a_time() -> None:
 
 
 def test_mermaid() -> None:
-    """The graph is drawn as it is designed: three nodes and a conditional edge back."""
+    """The graph is drawn as it is designed: three nodes, a conditional edge back, and one for answers without tools."""
     graph = create_llm_compiler(ScriptedModel(), TOOLS)
     assert graph.name == "LangGraph"  # as of `create_agent`: servers then call it by the id they serve it under
     assert graph.get_graph().draw_mermaid(with_styles=False) == snapshot("""\
@@ -124,7 +124,8 @@ graph TD;
 	__start__ --> planner;
 	joiner -. &nbsp;finish&nbsp; .-> __end__;
 	joiner -. &nbsp;replan&nbsp; .-> planner;
-	planner --> task_fetching_unit;
+	planner -. &nbsp;finish&nbsp; .-> __end__;
+	planner -. &nbsp;plan&nbsp; .-> task_fetching_unit;
 	task_fetching_unit --> joiner;
 """)
 
