@@ -134,7 +134,20 @@ def test_annotations_of_arguments() -> None:
         (Annotated[str, "Command"], (Command,), False),
         (Any, (Command,), False),
     ],
-    ids=str,
+    ids=[
+        "command",
+        "command-of-type",
+        "command-in-union-in-list",
+        "injected",
+        "injected-class",
+        "injected-optional",
+        "runtime",
+        "discriminated-union",
+        "optional-message",
+        "text",
+        "name-only",
+        "any",
+    ],
 )
 def test_mentions(annotation: Any, kinds: tuple[type, ...], expected: bool) -> None:
     """A class is found as it is, parametrised, as an instance, and at any depth of an annotation."""
