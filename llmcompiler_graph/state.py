@@ -16,7 +16,7 @@ from typing_extensions import TypedDict, TypeVar
 
 from llmcompiler_graph.core.language.call_syntax import parse_arguments
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import JSON, joined_surrogates
+from llmcompiler_graph.core.language.references import JSON, joined_surrogates, references
 
 __all__ = (
     "PARTIAL_RESULTS",
@@ -37,6 +37,7 @@ __all__ = (
     "TaskResult",
     "TimelineEntry",
     "TimingRecord",
+    "dependencies",
     "new_record",
     "plan_name",
     "plan_text",
@@ -344,6 +345,15 @@ def task_from_record(record: TaskRecord) -> Task:
         case (dict() as named,):  # see `render_call`
             return Task(record["index"], plan_name(record), named, ordered)
     return Task(record["index"], plan_name(record), arguments.named, ordered)
+
+
+def dependencies(record: TaskRecord) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tasks whose data a task takes, and those that only have to end before it."""
+    if not record["text"]:
+        return (), ()
+    task = task_from_record(record)
+    data = {each.index for value in task.arguments.values() for each in references(value)}
+    return tuple(sorted(data)), tuple(sorted(set(task.after) - data))
 
 
 def plan_name(record: TaskRecord) -> str:

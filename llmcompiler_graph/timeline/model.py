@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
 from llmcompiler_graph.core.errors import ConfigurationError
-from llmcompiler_graph.core.language.references import references
-from llmcompiler_graph.state import LLMCompilerState, Round, Span, TaskEvent, TaskRecord, task_from_record
+from llmcompiler_graph.state import LLMCompilerState, Round, Span, TaskEvent, TaskRecord, dependencies
 
 __all__ = ("Phase", "Prices", "Redact", "TaskBar", "Timeline", "timeline_of", "timeline_of_events")
 
@@ -227,7 +226,7 @@ def timeline_of(
     bars = []
     for record in given["tasks"]:
         entry = timings.get(record["index"])
-        needs, after = _dependencies(record)
+        needs, after = dependencies(record)
         bars.append(
             TaskBar(
                 index=record["index"],
@@ -335,15 +334,6 @@ def _phases(number: int, one: Round, show: Redact, prices: Prices) -> list[Phase
     if "joining" in one:
         phases.append(phase("joiner", one["joining"], one["reply"], one["usage"].get("joiner")))
     return phases
-
-
-def _dependencies(record: TaskRecord) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The tasks whose data a task takes, and those that only had to end before it."""
-    if not record["text"]:
-        return (), ()
-    task = task_from_record(record)
-    data = {each.index for value in task.arguments.values() for each in references(value)}
-    return tuple(sorted(data)), tuple(sorted(set(task.after) - data))
 
 
 def _question(state: LLMCompilerState) -> str:

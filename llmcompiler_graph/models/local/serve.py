@@ -33,7 +33,7 @@ def main() -> None:
     params.verbosity = 1
     params.n_ctx = settings["context"]
     params.n_parallel = 1
-    params.n_batch = params.n_ubatch  # it tells its progress after each batch; computed is by the smaller one anyway
+    params.n_batch = 512  # it tells its progress after each; what is computed at once (`n_ubatch`) is no more anyway
     params.cache_ram_mib = settings["prefix_cache"]
     params.cpuparams.n_threads = settings["threads"]
     params.cpuparams_batch.n_threads = settings["threads"]
