@@ -278,6 +278,8 @@ class LLMCompilerState(LLMCompilerOutput[ResponseT], Generic[ResponseT]):
     """The plan that the joiner wrote when it decided to replan (`fuse_replan`); empty if it wrote none."""
     turn: NotRequired[str]
     """The id of the message that the turn answers."""
+    turn_question: NotRequired[AnyMessage]
+    """That message as it was planned, where middleware may remove it from the conversation."""
     decided_after: NotRequired[str]
     """The id of the last message there was when the joiner decided."""
     clock: NotRequired[Clock]

@@ -67,6 +67,8 @@ class Settings:
     """How many calls may run at a time."""
     max_observation_chars: int
     """How much of an observation the models are shown, in characters."""
+    max_history_chars: int | None
+    """How much of earlier turns the models are shown, in characters."""
     deadline: float | None
     """How long a turn may run before its tasks are ended, in seconds."""
     deadline_grace: float
@@ -92,6 +94,8 @@ class Settings:
         for what in ("max_tasks", "max_fan_out", "max_concurrency"):
             if (number := getattr(self, what)) is not None:
                 check_count(what, number, 1)
+        if self.max_history_chars is not None:
+            check_count("max_history_chars", self.max_history_chars, 0)
         if not isinstance(self.tool_concurrency, Mapping):
             raise refused("tool_concurrency", "numbers by tool name", self.tool_concurrency)
         check_names("tool_concurrency", self.tool_concurrency, [spec.called for spec in self.specs])
@@ -132,6 +136,7 @@ class Settings:
             last=last,
             fused=self.fuse_replan,
             max_observation_chars=self.max_observation_chars,
+            max_history_chars=self.max_history_chars,
             plan_format=self.plan_format,
             more={picked["round"]: self.selection.more(picked) for picked in selected[1:]} if self.selection else {},
         )

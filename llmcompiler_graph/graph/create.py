@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable,
 from datetime import timedelta
 from functools import partial
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableLambda
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 __all__ = ("create_llm_compiler",)
 
+_HISTORY, _HISTORY_LOCAL = 100_000, 20_000  # characters of earlier turns
+
 TransformerFactory: TypeAlias = Callable[..., Any]
 """Makes a stream transformer of LangGraph's for a scope."""
 
@@ -95,6 +97,7 @@ class _Options(TypedDict, total=False):
     interrupt_mode: InterruptMode
     approve_plans: ApprovePlans
     max_observation_chars: int
+    max_history_chars: int | Literal["auto"] | None
     handle_tool_errors: Any
     wrap_tool_call: ToolCallWrapper | None
     awrap_tool_call: AsyncToolCallWrapper | None
@@ -186,6 +189,7 @@ def create_llm_compiler(
     interrupt_mode: InterruptMode = "batched",
     approve_plans: ApprovePlans = False,
     max_observation_chars: int = 4000,
+    max_history_chars: int | Literal["auto"] | None = "auto",
     thinking_tags: Sequence[tuple[str, str]] = (),
     response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
     handle_tool_errors: Any = True,
@@ -260,6 +264,9 @@ def create_llm_compiler(
             `InterruptOnConfig` whose `when` picks plans. No tool is called while a plan is written then. It needs a
             checkpointer.
         max_observation_chars: How much of each observation the models are shown.
+        max_history_chars: How much of a thread's earlier turns the models are shown: as many as fit, whole, the latest.
+            Where they no longer fit, about half is left out at once, so that prompt caches go on hitting. `"auto"` for
+            100,000 characters, or 20,000 where the embedded model is asked; `None` for all turns.
         thinking_tags: Pairs of tags between which models think in their replies, such as `("<mine>", "</mine>")`,
             besides those of all families (see `core.language.thinking`): what is between is neither plan nor answer.
             `("", "</think>")` where thoughts begin in the prompt: replies are then held back up to the tag.
@@ -341,6 +348,7 @@ def create_llm_compiler(
         max_fan_out=max_fan_out,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
+        max_history_chars=models.history if max_history_chars == "auto" else max_history_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
         held=_held(specs, approval, interrupt_before, interrupt_after, every=hooks.holds or approving_plans.possible),
@@ -392,6 +400,11 @@ class _Models(NamedTuple):
     planning: LazyModel
     joining: LazyModel
     """The same object as `planning`, if they are one model."""
+
+    @property
+    def history(self) -> int:
+        """How many characters of earlier turns they are shown if nothing else is said."""
+        return _HISTORY_LOCAL if is_local(self.planner) or is_local(self.joiner) else _HISTORY
 
     def check(self, dialect: Dialect, specs: Sequence[ToolSpec]) -> None:
         """Refuse a planner that cannot write plans so: now rather than in a run."""

@@ -79,6 +79,7 @@ def given_plan_graph(
         max_fan_out=max_fan_out,
         max_concurrency=max_concurrency,
         max_observation_chars=1,
+        max_history_chars=None,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
         held=frozenset(spec.name for spec in specs if spec.waits_for_plan or spec.called in approval.tools),

@@ -37,6 +37,7 @@ from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.models.answers import merged
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.prompts import question_of
 from llmcompiler_graph.models.replies import Restart, WrappedModel, model_chunks
 from llmcompiler_graph.models.structured import AnswerForm, Ask, Way, invoked
 from llmcompiler_graph.state import LLMCompilerState
@@ -205,7 +206,8 @@ class WrappedCall(WrappedModel):
         if system is None and messages == given.messages:
             return prompt
         kept, added = _without_added(messages, self.state)
-        changed = with_edited_results({**self.state, "messages": kept})
+        question = question_of(self.state)  # middleware may leave it out of what the joiner is shown
+        changed = with_edited_results({**self.state, "messages": kept, "turn_question": question})
         base = self.calls.settings.conversation(changed, last=self.last, system=system)
         return [*base, *added, *prompt[len(self._base) :]]
 

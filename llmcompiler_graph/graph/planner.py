@@ -27,7 +27,7 @@ from llmcompiler_graph.graph.unanswered import with_answers
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
-from llmcompiler_graph.models.prompts import question_position, repair_request
+from llmcompiler_graph.models.prompts import question_of, question_position, repair_request
 from llmcompiler_graph.models.replies import WrappedModel, reply_stream
 from llmcompiler_graph.models.wording import plan_or_join
 from llmcompiler_graph.state import LLMCompilerState, Repair, Round, Span, plan_text, think_tag
@@ -136,6 +136,8 @@ class Planner:
             "next_plan": "",
             "plan_text": plan_text(draft.records),
         }
+        if self.turn_is_begun and not state["rounds"]:
+            update["turn_question"] = question_of(state)
         if answer is not None:
             messages.append(answer)
             update["decision"] = "finish"

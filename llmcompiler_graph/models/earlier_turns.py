@@ -22,10 +22,12 @@ from llmcompiler_graph.core.language.references import joined_surrogates, parse_
 from llmcompiler_graph.models.observations import has_images, shown
 from llmcompiler_graph.state import PARTIAL_RESULTS
 
-__all__ = ("earlier_turns", "with_text")
+__all__ = ("earlier_turns", "latest_turns", "with_text")
 
 _FOUND = "Found for it:"
 _EARLIER_CHARS = 1000  # shown of what a call returned in an earlier turn
+_LEFT_OUT = "(What was said before this is left out.)"
+_BLOCK = 4000  # what a block that is no text, such as an image, counts as, in characters
 
 
 def earlier_turns(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessage]:
@@ -45,6 +47,47 @@ def earlier_turns(messages: Iterable[AnyMessage], limit: int) -> list[BaseMessag
             content = with_text(question, [], ["\n".join([_FOUND, *lines])])
             prompt[position] = question.model_copy(update={"content": content})
     return prompt
+
+
+def latest_turns(messages: Sequence[BaseMessage], most: int | None) -> list[BaseMessage]:
+    """As many earlier turns as fit, whole, the latest; the first of them says that there were others.
+
+    Where they no longer fit, about half of them is left out at once: so the beginning of the prompt stays the same for
+    many turns, and prompt caches hit.
+
+    Args:
+        messages: What `earlier_turns` gives.
+        most: How many characters fit; `None` for any number.
+    """
+    sizes = [_size(message) for message in messages]
+    if most is None or (excess := sum(sizes) - most) <= 0:
+        return [*messages]
+    step = max(1, most // 2)
+    wanted = -(-excess // step) * step
+    starts = [n for n, each in enumerate(messages) if n == 0 or _begins_turn(messages[n - 1], each)]
+    dropped = 0
+    for start, end in zip(starts, [*starts[1:], len(messages)], strict=True):
+        size = sum(sizes[start:end])
+        if dropped >= wanted or (end == len(messages) and size <= most):
+            first = messages[start]
+            told = first.model_copy(update={"content": with_text(first, [_LEFT_OUT], [])})
+            return [told, *messages[start + 1 :]]
+        dropped += size
+    return []
+
+
+def _begins_turn(before: BaseMessage, message: BaseMessage) -> bool:
+    return isinstance(before, AIMessage) and not isinstance(message, AIMessage)
+
+
+def _size(message: BaseMessage) -> int:
+    """How much a message counts, in characters."""
+    others = [] if isinstance(message.content, str) else [b for b in message.content if not _is_text(b)]
+    return len(message.text) + _BLOCK * len(others)
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, str) or block.get("type") == "text"
 
 
 def _bare(answer: AIMessage) -> AIMessage:

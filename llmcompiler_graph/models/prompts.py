@@ -25,7 +25,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import render_call
 from llmcompiler_graph.core.language.references import joined_surrogates
-from llmcompiler_graph.models.earlier_turns import earlier_turns, with_text
+from llmcompiler_graph.models.earlier_turns import earlier_turns, latest_turns, with_text
 from llmcompiler_graph.models.observations import Images, has_images, shown
 from llmcompiler_graph.models.wording import (
     ASK,
@@ -42,7 +42,15 @@ from llmcompiler_graph.models.wording import (
 )
 from llmcompiler_graph.state import LLMCompilerState, Round, TaskRecord, plan_name, task_from_record
 
-__all__ = ("conversation", "edit_notes", "question_position", "repair_request", "sendable", "turn_position")
+__all__ = (
+    "conversation",
+    "edit_notes",
+    "question_of",
+    "question_position",
+    "repair_request",
+    "sendable",
+    "turn_position",
+)
 
 _EARLIER_CHARS = 1000  # shown of what a call returned in an earlier turn
 
@@ -66,6 +74,7 @@ def conversation(
     last: bool = False,
     fused: bool = False,
     max_observation_chars: int = 4000,
+    max_history_chars: int | None = None,
     plan_format: PlanFormat = "text",
     more: Mapping[int, str] | None = None,
 ) -> list[BaseMessage]:
@@ -77,17 +86,20 @@ def conversation(
         last: Whether no other plan is possible.
         fused: Whether the joiner's reply is to hold the next plan.
         max_observation_chars: Longer observations are cut here, and said to be; the data stays whole.
+        max_history_chars: How much of earlier turns is shown (see `latest_turns`).
         plan_format: How the planner model writes plans.
         more: The tools that are shown only from a replan on, listed, by its round.
     """
     messages = state["messages"]
     position = turn_position(state)
-    before, question = messages[:position], messages[position]
+    before, question = messages[:position], question_of(state)
     rounds, tasks = state.get("rounds", []), state.get("tasks", [])
-    added = _before_plan(messages[position + 1 :], {task["tool_call_id"] for task in tasks})
+    added = _before_plan(messages[position:], {task["tool_call_id"] for task in tasks})
+    added = [message for message in added if message is not question]
     own = [message.text for message in (*before, *added) if isinstance(message, SystemMessage)]
     asked = HumanMessage(with_text(question, own, [*_findings(added), ASK[plan_format]]))
-    prompt: list[BaseMessage] = [system, *earlier_turns(before, min(max_observation_chars, _EARLIER_CHARS)), asked]
+    earlier = earlier_turns(before, min(max_observation_chars, _EARLIER_CHARS))
+    prompt: list[BaseMessage] = [system, *latest_turns(earlier, max_history_chars), asked]
 
     def next_plan(number: int, first_index: int) -> HumanMessage:
         return HumanMessage(next_plan_request(first_index, plan_format, question.text, (more or {}).get(number, "")))
@@ -145,10 +157,38 @@ def sendable(message: BaseMessage) -> BaseMessage:
 
 
 def turn_position(state: LLMCompilerState) -> int:
-    """Where the question of the current turn stands."""
+    """Where the current turn begins: with its question; or if middleware has removed that, with what follows it."""
     messages = state["messages"]
-    turn = (n for n, message in enumerate(messages) if message.id is not None and message.id == state.get("turn"))
-    return next(turn, question_position(messages))
+    for n, message in enumerate(messages):
+        if message.id is not None and message.id == state.get("turn"):
+            return n
+    if not _has_lost_question(state):
+        return question_position(messages)
+    calls = {task["tool_call_id"] for task in state.get("tasks", [])}
+    own = (n for n, message in enumerate(messages) if calls & _call_ids(message))
+    return next(own, len(messages))
+
+
+def question_of(state: LLMCompilerState) -> AnyMessage:
+    """The question of the current turn."""
+    known = (m for m in state["messages"] if m.id is not None and m.id == state.get("turn"))
+    if (found := next(known, None)) is not None:
+        return found
+    return (
+        state["turn_question"] if _has_lost_question(state) else state["messages"][question_position(state["messages"])]
+    )
+
+
+def _has_lost_question(state: LLMCompilerState) -> bool:
+    """Whether middleware may have removed the question since it was planned: before, the last one left is asked."""
+    return bool(state.get("rounds")) and state.get("turn_question") is not None
+
+
+def _call_ids(message: AnyMessage) -> set[Any]:
+    """The calls that a message makes or answers."""
+    if isinstance(message, ToolMessage):
+        return {message.tool_call_id}
+    return {call["id"] for call in getattr(message, "tool_calls", ())}
 
 
 def repair_request(
@@ -163,7 +203,7 @@ def repair_request(
         broken: The index of each, `None` for the whole plan, its line as it was written, and what is wrong with it.
         plan_format: How the planner model writes plans.
     """
-    question = question_again(state["messages"][turn_position(state)].text)
+    question = question_again(question_of(state).text)
     if any(index is None for index, *_ in broken):
         problems = [problem for *_, diagnostics in broken for problem in diagnostics]
         listed = "\n".join(f"- line {problem.line}: {problem.message}" for problem in problems)

@@ -53,6 +53,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             max_fan_out=None,
             max_concurrency=None,
             max_observation_chars=4000,
+            max_history_chars=None,
             deadline=None,
             deadline_grace=30,
             held=frozenset(),
