@@ -9,51 +9,58 @@ and run in parallel, and reads the observations in the tool's message.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
+from uuid import uuid4
 
-from langchain.agents.middleware import AgentMiddleware, AgentState, HumanInTheLoopMiddleware
-from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    HumanInTheLoopMiddleware,
+    ModelRequest,
+    ModelResponse,
+)
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.config import get_config
-from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 
 from llmcompiler_graph.approval import InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout
+from llmcompiler_graph.calls.specs import as_tools, tool_specs
+from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import ConfigurationError
+from llmcompiler_graph.core.examples import made_examples
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import as_text
 from llmcompiler_graph.graph.given_plan import given_plan_graph
-from llmcompiler_graph.graph.human_answers import one_interrupt
+from llmcompiler_graph.graph.outer_agent import OuterAgent, acall_outside, call_outside, nodes_of
 from llmcompiler_graph.state import TaskRecord
 
 __all__ = ("PlanMiddleware", "as_subagent", "as_tool")
 
 _TOOL = "run_plan"
+_SYSTEM_PROMPT = (
+    f"When a question needs several calls of your tools, write all of them as one plan and call `{_TOOL}` once, "
+    "instead of calling the tools one by one."
+)
 _DESCRIPTION = """\
 Run several calls of your other tools as one plan, in parallel as far as their inputs allow. Use it whenever a \
-question needs more than one call.
+question needs more than one call, also if later calls need what earlier ones return.
 
-The plan has one numbered call per line. `$1` is what call 1 returned, also inside text; `${1.items[0].id}` is a part \
-of it; `${2[*]}` makes one call per element of a list; `after $3` at the end of a line waits without taking data. End \
-with `join()` to get all results back, or with `join($4)` for those you need.
-
-1. lookup("Mount Everest")
-2. lookup("K2")
-3. calculate("${1.height_m} - ${2.height_m}")
-4. join($3)
+The plan has one numbered call per line, `1. tool(argument="text")`. `$1` is what call 1 returned, also inside text; \
+`${1.items[0].id}` is a part of it; `${2[*]}` makes one call per element of a list; `after $3` at the end of a line \
+waits without taking data. End with `join()` to get all results back, or with `join($4)` for those you need.
 
 A line that cannot be used is reported with the reason; the others run all the same. Do not repeat what has run."""
 
-_Handler = Callable[[ToolCallRequest], Any]
-_outer: ContextVar[tuple[ToolCallRequest, _Handler]] = ContextVar("llmcompiler_outer_call")
+_IS_PLAN = re.compile(r"^\W*\d+\W*join\s*\([^()\n]*\)\W*\Z", re.IGNORECASE | re.MULTILINE)  # its last line ends a plan
+_MOST_SETS = 32
 _JOIN = re.compile(r"\bjoin\s*\(([^)]*)\)", re.IGNORECASE)
-_COMMAND = "command_update"  # in the artifact of a tool's message: what its command changes in the agent's state
 
 
 class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
@@ -73,6 +80,8 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         tool_retry_policy: When a failed call is made again: a `RetryPolicy` for all read-only and idempotent tools, or
             by name for any tool.
         deadline: How long a plan may take, in seconds.
+        system_prompt: What the agent's system prompt says of the tool, at its end.
+        tool_description: What the tool says of itself, before an example and what the other tools return.
     """
 
     def __init__(
@@ -86,9 +95,13 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         tool_timeout: Timeout | None = None,
         tool_retry_policy: Retry | None = None,
         deadline: float | None = None,
+        system_prompt: str = _SYSTEM_PROMPT,
+        tool_description: str = _DESCRIPTION,
     ) -> None:
         super().__init__()
-        self.tools = [StructuredTool.from_function(_not_called, name=_TOOL, description=_DESCRIPTION)]
+        self.system_prompt = system_prompt
+        self.tool_description = tool_description
+        self.tools = [_run_plan(tool_description)]
         self._interrupt_on = interrupt_on
         self._limits: dict[str, Any] = {
             "max_tasks": max_tasks,
@@ -100,6 +113,33 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
             "deadline": deadline,
         }
         self._graphs: dict[tuple[Any, ...], tuple[list[BaseTool], Runnable[Any, Any]]] = {}
+        self._described: dict[tuple[int, ...], tuple[list[BaseTool], BaseTool]] = {}
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Tell the agent's model of the tool, with an example of the other tools and what they return.
+
+        A reply that is a plan, to its `join()`, is taken for a call of the tool: small models write it as text.
+        """
+        return _with_call(handler(self._told(request)), request)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """Do the same for an asynchronous agent."""
+        return _with_call(await handler(self._told(request)), request)
+
+    def _told(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        if not _has_run_plan(request):  # other middleware has taken it away
+            return request
+        others = _others(request.tools)
+        key = tuple(map(id, others))
+        if key not in self._described:
+            self._described[key] = (others, _run_plan(f"{self.tool_description}{_about(others)}"))
+            _forget(self._described)
+        tools = [self._described[key][1] if _is_run_plan(tool) else tool for tool in request.tools]
+        return request.override(tools=tools, system_message=_with_end(request.system_message, self.system_prompt))
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -107,9 +147,9 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """Run the plan of a `run_plan` call; leave all others alone."""
         if request.tool_call["name"] != _TOOL:
             return handler(request)
-        graph, given = self._graph(request), _given(request)
-        with _inside_of(request, handler):
-            return _answer(request, graph.invoke(given))
+        graph, outer = self._graph(request), OuterAgent(request, handler, set())
+        with outer.current():
+            return _answer(outer, graph.invoke(_given(request)))
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
@@ -117,13 +157,13 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """Do the same for an asynchronous agent."""
         if request.tool_call["name"] != _TOOL:
             return await handler(request)
-        graph, given = self._graph(request), _given(request)
-        with _inside_of(request, handler):
-            return _answer(request, await graph.ainvoke(given))
+        graph, outer = self._graph(request), OuterAgent(request, handler, set())
+        with outer.current():
+            return _answer(outer, await graph.ainvoke(_given(request)))
 
     def _graph(self, request: ToolCallRequest) -> Runnable[Any, Any]:
         """The graph for the agent's tools and approvals, which is made once for each set of them."""
-        tools = [tool for tool in request.runtime.tools if tool.name != _TOOL]
+        tools = _others(request.runtime.tools)
         gates = self._interrupt_on if self._interrupt_on is not None else _gates(get_config())
         gates = {name: gate for name, gate in gates.items() if name in {tool.name for tool in tools}}
         key = (*map(id, tools), repr(sorted(gates.items())))
@@ -131,24 +171,76 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
             graph = given_plan_graph(
                 tools,
                 interrupt_on=gates,
-                wrap_tool_call=_call_outside,
-                awrap_tool_call=_acall_outside,
+                wrap_tool_call=call_outside,
+                awrap_tool_call=acall_outside,
                 **self._limits,
             )
             self._graphs[key] = (tools, graph)  # the tools too: no others may get their ids
+            _forget(self._graphs)
         return self._graphs[key][1]
 
 
-@contextmanager
-def _inside_of(request: ToolCallRequest, handler: _Handler) -> Iterator[None]:
-    """Let the calls of a plan find the agent's request; each question of theirs surfaces once."""
-    token = _outer.set((request, handler))
-    try:
-        yield
-    except GraphInterrupt as error:
-        raise one_interrupt([error]) from None
-    finally:
-        _outer.reset(token)
+def _with_end(system: SystemMessage | None, text: str) -> SystemMessage | None:
+    """A system message with a text at its end; a plain one stays plain."""
+    if not text:
+        return system
+    if system is None:
+        return SystemMessage(text)
+    if isinstance(system.content, str):
+        return system.model_copy(update={"content": f"{system.content}\n\n{text}"})
+    return system.model_copy(update={"content": [*system.content, {"type": "text", "text": f"\n\n{text}"}]})
+
+
+def _run_plan(description: str) -> BaseTool:
+    return StructuredTool.from_function(_not_called, name=_TOOL, description=description)
+
+
+def _is_run_plan(tool: BaseTool | dict[str, Any]) -> bool:
+    return isinstance(tool, BaseTool) and tool.name == _TOOL
+
+
+def _has_run_plan(request: ModelRequest[Any]) -> bool:
+    return any(_is_run_plan(tool) for tool in request.tools)
+
+
+def _others(tools: Iterable[BaseTool | dict[str, Any]]) -> list[BaseTool]:
+    """The agent's tools that plans may call."""
+    return [tool for tool in tools if isinstance(tool, BaseTool) and not _is_run_plan(tool)]
+
+
+def _forget(kept: dict[Any, Any]) -> None:
+    """Keep what was made for the last sets of tools: an agent may have others for each call."""
+    while len(kept) > _MOST_SETS:
+        del kept[next(iter(kept))]
+
+
+def _with_call(response: ModelResponse[Any], request: ModelRequest[Any]) -> ModelResponse[Any]:
+    """The model's reply; with a call in place of its text if that is a plan."""
+    *before, last = response.result
+    if not isinstance(last, AIMessage) or last.tool_calls or not _has_run_plan(request):
+        return response
+    text, names = str(last.text), {spec.name for spec in tool_specs(as_tools(_others(request.tools)))}
+    if not _IS_PLAN.search(text) or not any(task.tool in names for task in _tasks_in(text)):
+        return response
+    call = ToolCall(name=_TOOL, args={"plan": text}, id=f"call_{uuid4().hex[:12]}", type="tool_call")
+    content = [block for block in last.content_blocks if block["type"] != "text"]
+    made = last.model_copy(update={"content": content or "", "tool_calls": [call]})
+    return replace(response, result=[*before, made])
+
+
+def _tasks_in(text: str) -> list[Task]:
+    parser = PlanParser()
+    return [event for event in (*parser.feed(text), *parser.close()) if isinstance(event, Task)]
+
+
+def _about(tools: Sequence[BaseTool]) -> str:
+    """An example plan over an agent's tools, and those whose results have parts that a plan can refer to."""
+    specs = tool_specs(as_tools(tools))
+    plans = [example.plan for example in made_examples(specs) if len(example.plan.splitlines()) > 2]
+    returned = {spec.name: describe(spec.returns, spec.definitions) for spec in specs if spec.returns is not None}
+    parts = [f"- {name}: {returns}" for name, returns in returned.items() if {"{", "["} & set(returns)]
+    example = f"\n\nFor example:\n{plans[0]}" if plans else ""
+    return example + ("\n\nWhat your tools return:\n" + "\n".join(parts) if parts else "")
 
 
 def _not_called(plan: str) -> str:
@@ -161,56 +253,12 @@ def _given(request: ToolCallRequest) -> dict[str, Any]:
     return {"messages": [HumanMessage(plan if isinstance(plan, str) else str(plan), id=f"{call_id}_plan")]}
 
 
-def _call_outside(request: ToolCallRequest, _execute: Any) -> ToolMessage | Command[Any]:
-    """Make a call of the plan as the agent would: through the rest of its middleware."""
-    outer, handler = _outer.get()
-    return _without_command(request, handler(_inside(outer, request)))
-
-
-async def _acall_outside(request: ToolCallRequest, _execute: Any) -> ToolMessage | Command[Any]:
-    outer, handler = _outer.get()
-    return _without_command(request, await handler(_inside(outer, request)))
-
-
-def _inside(outer: ToolCallRequest, inner: ToolCallRequest) -> ToolCallRequest:
-    """The agent's request for a call of the plan: its state and runtime, the plan's tool, call and config."""
-    assert inner.tool is not None
-    config = get_config()
-    tool = inner.tool.model_copy()
-    invoke, ainvoke = inner.tool.invoke, inner.tool.ainvoke
-
-    def invoke_here(given: Any, _config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return invoke(given, config, **kwargs)
-
-    async def ainvoke_here(given: Any, _config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return await ainvoke(given, config, **kwargs)
-
-    # the agent would call it with its own config: then what it asks would not belong to its task
-    tool.__dict__.update(invoke=invoke_here, ainvoke=ainvoke_here)
-    runtime = replace(outer.runtime, tool_call_id=inner.tool_call["id"], config=config)
-    return replace(outer, tool_call=inner.tool_call, tool=tool, runtime=runtime)
-
-
-def _without_command(request: ToolCallRequest, result: Any) -> ToolMessage:
-    """The message of a call; what a command changes in the agent's state is kept in it until the plan has ended."""
-    if isinstance(result, ToolMessage):
-        return result
-    update = result.update if isinstance(result, Command) else None
-    if not isinstance(update, dict) or result.goto:
-        msg = f"{request.tool_call['name']!r} returned {type(result).__name__} with a goto, which a plan cannot follow"
-        raise TypeError(msg)
-    messages: list[AnyMessage] = update.get("messages", [])
-    own = next((m for m in messages if isinstance(m, ToolMessage) and m.tool_call_id == request.tool_call["id"]), None)
-    own = own or ToolMessage("done", tool_call_id=request.tool_call["id"], name=request.tool_call["name"])
-    others = [message for message in messages if message is not own and not isinstance(message, ToolMessage)]
-    return own.model_copy(update={"artifact": {_COMMAND: {**update, "messages": others}}})
-
-
-def _answer(request: ToolCallRequest, final: Mapping[str, Any]) -> ToolMessage | Command[Any]:
+def _answer(outer: OuterAgent, final: Mapping[str, Any]) -> ToolMessage | Command[Any]:
     """What the agent's model reads: the observations, and what is wrong with the plan."""
     tasks: list[TaskRecord] = final["tasks"]
     diagnostics = final["rounds"][-1]["diagnostics"]
-    plan = str(request.tool_call["args"].get("plan", ""))
+    call = outer.request.tool_call
+    plan = str(call["args"].get("plan", ""))
     joined = _JOIN.findall(plan)
     wanted = {int(n) for n in re.findall(r"\d+", joined[-1])} if joined else set()
     lines = [
@@ -223,23 +271,12 @@ def _answer(request: ToolCallRequest, final: Mapping[str, Any]) -> ToolMessage |
     failed = bool(diagnostics) or any(task["status"] != "done" for task in tasks) or not tasks
     message = ToolMessage(
         "\n".join(lines) or "the plan has no task: write numbered calls, such as `1. tool(argument)`",
-        tool_call_id=request.tool_call["id"],
+        tool_call_id=call["id"],
         name=_TOOL,
         status="error" if failed else "success",
         artifact={"tasks": tasks, "timeline": final.get("timeline", []), "rounds": final["rounds"]},
     )
-    updates = [
-        m.artifact[_COMMAND]
-        for m in final["messages"]
-        if isinstance(m, ToolMessage) and isinstance(m.artifact, dict) and _COMMAND in m.artifact
-    ]
-    if not updates:
-        return message
-    merged: dict[str, Any] = {}
-    for update in updates:  # in the plan's order: the later one counts
-        merged |= {key: value for key, value in update.items() if key != "messages"}
-    others = [each for update in updates for each in update["messages"]]
-    return Command(update={**merged, "messages": [message, *others]})
+    return outer.answer(message, final.get("outside", ()))
 
 
 def _failure(task: TaskRecord) -> str:
@@ -249,16 +286,10 @@ def _failure(task: TaskRecord) -> str:
 def _gates(config: RunnableConfig) -> dict[str, Any]:
     """What the agent's `HumanInTheLoopMiddleware` asks about, if it looks only at the calls the model makes itself.
 
-    No public interface tells a tool of the agent's other middleware; the loop that runs the agent knows its nodes, and
-    these the middleware that they belong to.
-
     Raises:
         ConfigurationError: The nodes cannot be seen, so that a call could be made that needs a human.
     """
-    call = config.get("configurable", {}).get("__pregel_call")
-    loop = getattr(getattr(call, "keywords", {}).get("schedule_task"), "__self__", None)
-    nodes: Mapping[str, Any] | None = getattr(loop, "nodes", None)
-    if nodes is None:
+    if (nodes := nodes_of(config)) is None:
         msg = (
             "this version of LangGraph does not show which middleware the agent has: give "
             "PlanMiddleware(interrupt_on=…) the tools that a human must approve, or {} if there are none"

@@ -1,7 +1,8 @@
-"""A `create_agent` agent with `PlanMiddleware`, run in a process of its own so that it can be killed.
+"""An agent with `PlanMiddleware`, run in a process of its own so that it can be killed.
 
-python -m tests.agent_with_plans DATABASE LOG KILL_AT: asks, or goes on with what there is. Each call is a line in LOG;
-the call of that number kills the process, once what ran before has had time to reach the disk.
+python -m tests.agent_with_plans MAKER DATABASE LOG KILL_AT: asks, or goes on with what there is. MAKER is
+`create_agent` or `create_deep_agent`. Each call is a line in LOG; the call of that number kills the process, once what
+ran before has had time to reach the disk.
 """
 
 import os
@@ -53,7 +54,16 @@ class Planning(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
-def agent(log: Path, saver: Any, kill_at: int = 0) -> Any:
+def make(maker: str, model: BaseChatModel, tools: list[Any], **kwargs: Any) -> Any:
+    """Make an agent."""
+    if maker == "create_agent":
+        return create_agent(model, tools, **kwargs)
+    from deepagents import create_deep_agent
+
+    return create_deep_agent(model, tools, **kwargs)
+
+
+def agent(maker: str, log: Path, saver: Any, kill_at: int = 0) -> Any:
     """Make the agent."""
 
     def note(what: str) -> None:
@@ -83,14 +93,14 @@ def agent(log: Path, saver: Any, kill_at: int = 0) -> Any:
 
     pay.metadata = {"destructiveHint": True, "readOnlyHint": False}
     middleware = [PlanMiddleware(interrupt_on={"pay": True})]
-    return create_agent(Planning(), [lookup, difference, pay], middleware=middleware, checkpointer=saver)
+    return make(maker, Planning(), [lookup, difference, pay], middleware=middleware, checkpointer=saver)
 
 
-def main(database: str, log: str, kill_at: str) -> None:
+def main(maker: str, database: str, log: str, kill_at: str) -> None:
     """Ask, or go on with what there is; approve what is asked."""
     config: Any = {"configurable": {"thread_id": "1"}}
     with SqliteSaver.from_conn_string(database) as saver:
-        graph = agent(Path(log), saver, int(kill_at))
+        graph = agent(maker, Path(log), saver, int(kill_at))
         state = graph.get_state(config)
         given: Any = None if state.values else {"messages": [("user", "?")]}
         if state.interrupts:

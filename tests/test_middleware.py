@@ -1,10 +1,12 @@
 """Plans inside agents that others make: `PlanMiddleware` in `create_agent`, graphs as tools and subagents."""
 
 import asyncio
+import operator
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,14 +20,18 @@ from langchain_core.tools import InjectedToolCallId, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command, interrupt
+from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.middleware import PlanMiddleware, _gates, as_subagent, as_tool
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.agent_with_plans import PLAN as KILLED_PLAN
+from tests.agent_with_plans import make
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 QUESTION: Any = {"messages": [("user", "?")]}
+DEEP = pytest.mark.skipif(find_spec("deepagents") is None, reason="deepagents is not installed")
+both_makers = pytest.mark.parametrize("maker", ["create_agent", pytest.param("create_deep_agent", marks=DEEP)])
 both_ways = pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
 
 
@@ -258,6 +264,44 @@ async def test_a_tool_that_asks() -> None:
     assert shop.ran == ["K2"]
 
 
+@both_makers
+def test_an_approved_plan_takes_as_long_as_its_longest_chain(maker: str) -> None:
+    """Six tasks of a second each, one of them approved: four seconds, as its longest chain; each runs once."""
+    shop = Mountains(1)
+
+    @tool
+    async def pay(amount: float) -> str:
+        """Pay, which takes a second."""
+        shop.ran.append(f"pay {amount}")
+        await asyncio.sleep(1)
+        return f"paid {amount}"
+
+    pay.metadata = {"destructiveHint": True, "readOnlyHint": False}
+    lookup = shop.tools()[0]
+    plan = """\
+1. lookup("Everest")
+2. lookup("K2")
+3. lookup("$1 and $2")
+4. pay("${3.height_m}")
+5. lookup("receipt $4")
+6. lookup("Elbrus")
+7. join($5)"""
+
+    async def main() -> float:
+        middleware = [PlanMiddleware(interrupt_on={"pay": True})]
+        model = Writing(arguments={"plan": plan})
+        agent = make(maker, model, [lookup, pay], middleware=middleware, checkpointer=InMemorySaver())
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        assert (await ask(agent, config=THREAD))["__interrupt__"]
+        final = await ask(agent, Command(resume={"decisions": [{"type": "approve"}]}), config=THREAD)
+        assert read(final).text == '5. {"height_m": 8611.0}'
+        return clock() - began
+
+    assert run_virtual(main) == pytest.approx(4.0, abs=0.01)
+    assert len(shop.ran) == len(set(shop.ran)) == 6
+
+
 class Counted(AgentState[Any]):
     """An agent's own state."""
 
@@ -286,12 +330,13 @@ async def test_state_and_commands() -> None:
     assert final["count"] == 5
 
 
-def test_a_kill_loses_and_repeats_nothing(tmp_path: Path) -> None:
+@both_makers
+def test_a_kill_loses_and_repeats_nothing(tmp_path: Path, maker: str) -> None:
     """Killed in the middle of a plan, the agent goes on in another process: a finished task does not run again."""
     log = tmp_path / "log"
 
     def run(kill_at: int) -> Any:
-        command = [sys.executable, "-m", "tests.agent_with_plans", str(tmp_path / "db"), str(log), str(kill_at)]
+        command = [sys.executable, "-m", "tests.agent_with_plans", maker, str(tmp_path / "db"), str(log), str(kill_at)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert run(3).returncode < 0  # while the third call is made
@@ -302,6 +347,116 @@ def test_a_kill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     assert len(ran) == len(KILLED_PLAN.splitlines()) - 1
     assert sorted(ran.values()) == [1, 1, 1, 1, 1, 2]  # the one that the kill met
     assert ran["pay 238.0"] == 1
+
+
+class Noting(AgentState[Any]):
+    """A state with a list to add to."""
+
+    notes: Annotated[list[int], operator.add]
+    last: int
+
+
+@both_ways
+async def test_what_several_commands_write(sync: bool) -> None:
+    """All that tools write to a key with a reducer counts, also each call of a fan-out; without one, the last."""
+
+    @tool
+    def numbers() -> list[int]:
+        """Numbers."""
+        return [1, 2, 3]
+
+    @tool
+    def note(n: int, tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Note."""
+        said = ToolMessage(f"noted {n}", tool_call_id=tool_call_id)
+        return Command(update={"notes": [n], "last": n, "messages": [said]})
+
+    plan = "1. numbers()\n2. note(${1[*]})\n3. note(9) after $2\n4. note(8) after $3"
+    agent = Mountains().agent(plan, more=[numbers, note], state_schema=Noting, checkpointer=InMemorySaver())
+    final = await ask(agent, sync=sync, config=THREAD)
+    assert (final["notes"], final["last"]) == ([1, 2, 3, 9, 8], 8)
+    assert read(final).text.splitlines()[1] == '2. ["noted 1", "noted 2", "noted 3"]'
+
+
+@tool
+def searches(query: str) -> list[dict[str, str]]:
+    """Search."""
+    return [{"title": query}]
+
+
+async def test_the_model_is_told_what_it_can_plan() -> None:
+    """The tool is described with an example over the agent's tools, and with the parts of what they return."""
+
+    class Hit(TypedDict):
+        title: str
+
+    @tool
+    def find(query: str) -> list[Hit]:
+        """Find."""
+        return []
+
+    @tool
+    def measure(thing: str) -> float:
+        """Measure."""
+        return 1
+
+    model = ScriptedModel(["Hello."])
+    agent = create_agent(model, [find, measure], system_prompt="Be brief.", middleware=[PlanMiddleware()])
+    await agent.ainvoke(QUESTION)
+    (told,) = [each["function"] for each in model.settings[0]["tools"] if each["function"]["name"] == "run_plan"]
+    assert "- find: list[{title: str}]" in told["description"]
+    assert '\n1. find(query="' in told["description"]
+    assert "- measure" not in told["description"]  # nothing in a number can be referred to
+    assert "lookup" not in told["description"]  # no tool that the agent does not have
+    (system, _) = model.calls[0]
+    assert system.text.startswith("Be brief.\n\nWhen a question needs several calls")
+
+
+async def test_both_descriptions_can_be_given() -> None:
+    """What the agent's model is told can be said otherwise."""
+    model = ScriptedModel(["Hello."])
+    given = PlanMiddleware(system_prompt="", tool_description="Plan.")
+    await create_agent(model, [searches], middleware=[given]).ainvoke(QUESTION)
+    (told,) = [each["function"] for each in model.settings[0]["tools"] if each["function"]["name"] == "run_plan"]
+    assert told["description"].startswith("Plan.\n\n")
+    assert [message.type for message in model.calls[0]] == ["human"]
+
+
+@both_ways
+@pytest.mark.parametrize(
+    "text",
+    [
+        '1. lookup("K2")\n2. join()',
+        'I look it up.\n```\n1. lookup(entity="K2")\n2. join($1)\n```\n',
+        [{"type": "text", "text": '1. lookup("K2")\n2. join()'}],
+    ],
+)
+async def test_a_plan_written_as_text_is_run(sync: bool, text: Any) -> None:
+    """A model that writes a plan instead of calling the tool has it run; its text is no message then."""
+    shop = Mountains()
+    model = ScriptedModel([AIMessage(text), "8,611 m."])
+    agent = create_agent(model, shop.tools(), middleware=[PlanMiddleware()])
+    final = await ask(agent, sync=sync)
+    assert shop.ran == ["K2"]
+    assert [m.text for m in final["messages"]] == ["?", "", '1. {"height_m": 8611.0}', "8,611 m."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8,611 m.",
+        '1. lookup("K2")',  # without its end it may be an explanation
+        '1. unknown("K2")\n2. join()',
+        "1. join()",
+        'Write `1. lookup("K2")` and then `2. join()` to look it up.',
+    ],
+)
+async def test_an_answer_stays_an_answer(text: str) -> None:
+    """Text that is no plan over the agent's tools is the answer, whatever it mentions."""
+    shop = Mountains()
+    final = await ask(create_agent(ScriptedModel([text]), shop.tools(), middleware=[PlanMiddleware()]))
+    assert final["messages"][-1].text == text
+    assert shop.ran == []
 
 
 async def test_a_graph_as_a_tool() -> None:

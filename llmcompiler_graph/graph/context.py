@@ -27,7 +27,7 @@ from llmcompiler_graph.graph.inflight import InFlight
 from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.wording import PlanFormat
-from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord
+from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult
 from llmcompiler_graph.tool_selection import ToolSelection
 
 __all__ = ("Settings", "Shared", "Teller")
@@ -81,6 +81,8 @@ class Settings:
     """The keys of the state that have no reducer."""
     selection: ToolSelection | None
     """Picks the tools and examples of each question; `None` to show all."""
+    on_result: Callable[[TaskResult], None] | None = None
+    """Told of the result of each `@task`, also of one that is not run again, before any that waits for it starts."""
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot be used.

@@ -16,7 +16,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
@@ -341,8 +341,12 @@ class _Run:
                 self._set_expiry()
             self.executor.restore(record["index"], observation, timing, result["arguments"])
 
+        context = copy_context()
+
         def done(future: Any) -> None:
             if not future.cancelled() and future.exception() is None:
+                if self._settings.on_result is not None:
+                    context.copy().run(self._settings.on_result, future.result())
                 self.loop.call_soon_threadsafe(restore, future.result())
 
         return done

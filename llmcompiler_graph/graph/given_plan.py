@@ -30,6 +30,7 @@ from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
+from llmcompiler_graph.graph.outer_agent import GivenPlanState, restore_outside
 from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
 
@@ -88,11 +89,12 @@ def given_plan_graph(
         approval=approval,
         approve_plans=PlanApproval(False, specs),
         interrupt_mode="batched",
-        keys_of_one_value=keys_of_one_value(LLMCompilerState),
+        keys_of_one_value=keys_of_one_value(GivenPlanState),
+        on_result=restore_outside,
     )
     shared = Shared()
     reader, fetching = _PlanReader(settings, shared), Fetching(settings, shared)
-    graph = StateGraph(LLMCompilerState)
+    graph = StateGraph(GivenPlanState)
     graph.add_node("planner", RunnableLambda(reader.read, reader.aread, name="planner"))
     graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
     graph.add_edge(START, "planner")
