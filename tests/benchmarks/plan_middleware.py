@@ -285,7 +285,7 @@ async def ask_scripted(system: str) -> list[dict[str, Any]]:
     """Ask all questions."""
     clock, records = asyncio.get_running_loop().time, []
     for question in QUESTIONS:
-        model = Metered(scripted_replies(system, question))
+        model = Metered(replies=scripted_replies(system, question))
         began = clock()
         final = await make_agent(system, model, [slow_lookup, quick_calculate]).ainvoke({"messages": question.text})
         records.append(
