@@ -16,6 +16,8 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, B
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg
 from langgraph.prebuilt import ToolRuntime
+from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
 from llmcompiler_graph.calls.introspection import (
     argument_annotations,
@@ -47,7 +49,8 @@ def own_arguments(tool: BaseTool) -> frozenset[str]:
     written = argument_annotations(tool)
     schema = tool.args_schema
     listed = schema.get("properties") or {} if isinstance(schema, dict) else written
-    own = frozenset(name for name in _TAKEN.intersection(listed) if not _is_theirs(written.get(name)))
+    hidden = _hidden(schema)
+    own = frozenset(name for name in _TAKEN.intersection(listed) - hidden if not _is_theirs(written.get(name)))
     if is_of_function(tool):
         parameters = inspect.signature(function).parameters
         for name in own:
@@ -60,6 +63,15 @@ def own_arguments(tool: BaseTool) -> frozenset[str]:
     if own and runs_in_executor(tool):
         _refuse(tool, min(own), "its executor gets LangChain's own there")
     return own
+
+
+def _hidden(schema: Any) -> frozenset[str]:
+    """The arguments that a model leaves out of its JSON Schema: nobody who calls the tool is to give them."""
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return frozenset()
+    skips: Any = SkipJsonSchema
+    fields = schema.model_fields.items()
+    return frozenset(name for name, field in fields if any(isinstance(each, skips) for each in field.metadata))
 
 
 def _is_theirs(annotation: Any) -> bool:

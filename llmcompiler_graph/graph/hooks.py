@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ("Hooks",)
 
 _REFUSED = {
-    "ShellToolMiddleware": "its tool has the runtime among its schema's arguments, which plans cannot pass",
     "TodoListMiddleware": "its list of steps and the planner's plan are the same thing twice: the plan is in the state",
     "ProviderToolSearchMiddleware": "it leaves it to the provider which tools the model is shown, and a plan can only "
     "be checked against tools that are known: use `select_tools`",
@@ -64,7 +63,7 @@ class Hooks:
         self._all = [each for each in listed if not _asks_humans(each)]
         self.approving = [each for each in listed if _asks_humans(each)]
         """The `HumanInTheLoopMiddleware`: it becomes `interrupt_on`."""
-        self.tools: list[Any] = [tool for each in self._all for tool in getattr(each, "tools", ())]
+        self.tools: list[Any] = [tool for each in self._all for tool in _tools(each)]
         """The tools it brings along."""
         self.state_schemas: list[type[Any]] = [each.state_schema for each in self._all]
         """The schemas of what it keeps in the state."""
@@ -142,6 +141,16 @@ def _checked(given: object) -> Sequence[AgentMiddleware[Any, Any]]:
 place in a plan's turn; it may jump to 'end'"
                 raise ConfigurationError(msg)
     return listed
+
+
+def _tools(middleware: AgentMiddleware[Any, Any]) -> Iterable[Any]:
+    """The tools that a middleware brings along; the commands of a shell are run in the plan's order."""
+    from langchain.agents.middleware import ShellToolMiddleware
+
+    tools = getattr(middleware, "tools", ())
+    if not isinstance(middleware, ShellToolMiddleware):
+        return tools
+    return [tool.model_copy(update={"metadata": {"destructiveHint": True, **(tool.metadata or {})}}) for tool in tools]
 
 
 def _asks_humans(middleware: AgentMiddleware[Any, Any]) -> bool:

@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, tool
 from langgraph.prebuilt import ToolRuntime
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from pydantic import BaseModel, create_model
+from pydantic.json_schema import SkipJsonSchema
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.calls.specs import tool_spec
@@ -197,3 +198,21 @@ def test_what_is_langchains_is_not_refused() -> None:
 
     create_llm_compiler(ScriptedModel(), [fine])
     assert run('1. old("a")', [Old()], sync=True) == [("done", "a, True")]
+
+
+@both_ways
+@pytest.mark.parametrize("name", ["runtime", "config"])
+def test_an_argument_that_the_schema_hides(name: str, sync: bool) -> None:
+    """What a model leaves out of its JSON Schema is LangChain's to give: no plan sees it, and the tool gets it."""
+    fields: dict[str, Any] = {name: (SkipJsonSchema[Any], None), "of": (str, ...)}
+
+    def with_runtime(runtime: ToolRuntime, of: str) -> str:
+        return f"{of} {runtime.tool_call_id is not None}"
+
+    def with_config(config: RunnableConfig, of: str) -> str:
+        return f"{of} {'configurable' in config}"
+
+    function: Any = with_runtime if name == "runtime" else with_config
+    made = StructuredTool(name="t", description="Do.", args_schema=create_model("Given", **fields), func=function)
+    assert list(tool_spec(made).parameters) == ["of"]
+    assert run('1. t(of="x")', [made], sync=sync) == [("done", "x True")]

@@ -56,6 +56,8 @@ def test_the_table_is_complete() -> None:
     assert set(ROWS) - set(made()) == {"AutoModeMiddleware", "ModelRouterMiddleware"}  # they need a classifier
 
 
+# LangChain leaves the pipes of its shells to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("name", sorted(made()))
 async def test_a_turn_with_it(name: str) -> None:
     """It is refused if the table says so; else a turn goes on around it, and calls the tool once."""
