@@ -204,7 +204,8 @@ def test_what_is_langchains_is_not_refused() -> None:
 @pytest.mark.parametrize("name", ["runtime", "config"])
 def test_an_argument_that_the_schema_hides(name: str, sync: bool) -> None:
     """What a model leaves out of its JSON Schema is LangChain's to give: no plan sees it, and the tool gets it."""
-    fields: dict[str, Any] = {name: (SkipJsonSchema[Any], None), "of": (str, ...)}
+    skipped: Any = SkipJsonSchema
+    fields: dict[str, Any] = {name: (skipped[Any], None), "of": (str, ...)}
 
     def with_runtime(runtime: ToolRuntime, of: str) -> str:
         return f"{of} {runtime.tool_call_id is not None}"
