@@ -10,9 +10,13 @@ from llguidance.gbnf_to_lark import any_to_lark
 
 from llmcompiler_graph.core.grammar.rules import Form
 
-__all__ = ("accepts", "sentence")
+__all__ = ("EngineLimitError", "accepts", "sentence")
 
 _CLOSERS = frozenset(b'")}],$')
+
+
+class EngineLimitError(Exception):
+    """A grammar is right, and too large for the engine."""
 
 
 @cache
@@ -24,7 +28,7 @@ def _tokenizer() -> LLTokenizer:
 def _begun(grammar: str, form: Form) -> LLMatcher:
     """A matcher that has read nothing; to read, copy it, which takes a twentieth of the time."""
     made = LLMatcher.grammar_from_lark(grammar if form == "lark" else any_to_lark(grammar))
-    assert LLMatcher.validate_grammar(made, _tokenizer()) == ""
+    assert (wrong := LLMatcher.validate_grammar(made, _tokenizer())) == "", wrong
     return LLMatcher(_tokenizer(), made)
 
 
@@ -41,6 +45,8 @@ def sentence(grammar: str, form: Form, random: Random) -> str:
     written = bytearray()
     while not matcher.is_stopped():
         mask = matcher.compute_bitmask()
+        if "Too many items" in matcher.get_error():
+            raise EngineLimitError
         assert not matcher.is_error(), matcher.get_error()
         allowed = [byte for byte in range(256) if mask[byte // 8] >> byte % 8 & 1]
         allowed = [byte for byte in allowed if byte < 128] or allowed

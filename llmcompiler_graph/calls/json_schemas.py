@@ -29,6 +29,7 @@ _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _ONE = frozenset({"items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"})
 _OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties")
 _DEFINITIONS = frozenset({"$defs", "definitions"})
+_TYPES = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,10 @@ class _Reader:
             others = {key: each for key, each in schema.items() if key != "$ref"}
             name = self._definition(pointer)
             return {**({"$ref": name} if name else {}), **cast("dict[str, JSON]", self.read(others, depth))}
-        return {key: self._keyword(key, each, depth) for key, each in schema.items() if key not in _DEFINITIONS}
+        read = {key: self._keyword(key, each, depth) for key, each in schema.items() if key not in _DEFINITIONS}
+        if "type" in read and not _is_type(read["type"]):
+            del read["type"]  # `any`, `int` and the like: no JSON Schema, and says nothing that is sure
+        return read
 
     def _keyword(self, key: str, value: Any, depth: int) -> JSON:
         if key in _BY_NAME and isinstance(value, Mapping):
@@ -113,6 +117,10 @@ class _Reader:
             return [self.read(each, depth + 1) for each in value]
         if key in _ONE and isinstance(value, Mapping):
             return self.read(value, depth + 1)
+        if key == "type":  # Google writes them in capitals
+            names = value if isinstance(value, list) else [value]
+            lower = [name.lower() if isinstance(name, str) else name for name in names]
+            return lower if isinstance(value, list) else lower[0]
         return cast("JSON", value)
 
     def _definition(self, pointer: str) -> str | None:
@@ -172,6 +180,12 @@ class _Reader:
                 required |= set.intersection(*(needed for _, needed, _ in read))
                 is_open = is_open or any(others for *_, others in read)
         return properties, required, is_open
+
+
+def _is_type(name: JSON) -> bool:
+    """Whether it is a type of JSON Schema, or a list of some."""
+    names = name if isinstance(name, list) else [name]
+    return bool(names) and all(isinstance(each, str) and each in _TYPES for each in names)
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.calls.json_schemas import read_arguments, read_value, unwrapped
 from llmcompiler_graph.calls.specs import tool_spec
+from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.schema import at_path, describe
+from llmcompiler_graph.core.language.plan import Task
+from llmcompiler_graph.core.language.references import Value
 from llmcompiler_graph.models.system import signature
 from llmcompiler_graph.testing import ScriptedModel
 
@@ -124,6 +127,14 @@ def served(schema: Any, got: dict[str, Any] | None = None, **more: Any) -> Struc
             {"properties": {"$ref": {"type": "string"}, "default": ID, "$defs": ID}},
             "t($ref: str = None, default: int = None, $defs: int = None)",
         ),
+        (
+            {"type": "OBJECT", "properties": {"n": {"type": "INTEGER"}, "m": {"type": ["String"]}}},
+            "t(n: int = None, m: str = None)",
+        ),
+        (
+            {"properties": {"n": {"type": "any"}, "m": {"type": []}, "k": {"type": ["int", "null"]}}},
+            "t(n: Any = None, m: Any = None, k: Any = None)",
+        ),
         ({"type": "object"}, "t()"),
         ({}, "t()"),
         ({"type": "object", "properties": {}, "required": None, "additionalProperties": False}, "t()"),
@@ -154,6 +165,15 @@ def test_arguments(schema: dict[str, Any], declared: str) -> None:
 def test_open_arguments(schema: dict[str, Any], is_open: bool) -> None:
     """A schema that allows arguments it does not name, in any way, is one of an open tool."""
     assert read_arguments(schema).open == is_open
+
+
+@pytest.mark.parametrize("name", ["any", "int", "float", "date", "object|null", "", 3, [], ["any", "null"], {"a": 1}])
+def test_types_that_json_schema_has_not(name: Any) -> None:
+    """They say nothing: whatever is given for such an argument is for the tool to judge."""
+    spec = tool_spec(served({"properties": {"x": {"type": name, "description": "X"}}, "required": ["x"]}))
+    values: list[Value] = [1, "a", [1], {"b": 1}, None]
+    for value in values:
+        assert Checker([spec]).check(Task(1, "t", {"x": value})).diagnostics == []
 
 
 def test_a_schema_without_end() -> None:

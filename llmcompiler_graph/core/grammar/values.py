@@ -235,9 +235,10 @@ def _functions(named: JSON, argument: Node) -> Iterator[Node]:
 
 
 def _bounds(option: Mapping[str, JSON], least: str, most: str) -> tuple[int, int | None]:
-    """The least and the largest number that a schema allows of something."""
+    """The least and the largest number that a schema allows of something; if no number is right, a wrong one."""
     low, high = option.get(least), option.get(most)
-    return low if isinstance(low, int) else 0, high if isinstance(high, int) else None
+    low = max(low, 0) if isinstance(low, int) else 0
+    return low, max(low, high) if isinstance(high, int) else None
 
 
 def _key(names: Schema, definitions: Mapping[str, JSON]) -> Node:

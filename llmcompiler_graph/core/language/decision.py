@@ -24,6 +24,7 @@ The rules, all of them:
   then `Action: Replan because …` and a line that begins with `Replan`, or with the same in another language; then a
   line that begins with `Answer:` or `Final answer:`, or with these or `Finish` in another language.
 - Any other reply is the answer (`is_decided` says that it is one): it is shown once the reply is complete.
+- A reply ends at a stop word such as `<END_OF_RESPONSE>`, but not at one that it quotes above its decision.
 
 `decision_parser` applies them while the reply streams.
 
@@ -51,7 +52,7 @@ from llmcompiler_graph.core.language.labels import (
     THOUGHT,
     begun,
 )
-from llmcompiler_graph.core.language.own_lines import FENCE, is_within_quotes, own_lines
+from llmcompiler_graph.core.language.own_lines import FENCE, InlineQuotes, closes_fence, is_within_quotes, own_lines
 
 __all__ = ("Decision", "Finish", "Replan", "is_decided", "parse_decision", "unlabelled")
 
@@ -101,11 +102,16 @@ _AROUND = ('""', "“”", "„“", "«»", "「」", "``")
 _LIST_MARK = re.compile(r"[ \t]*(?P<mark>>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))[ \t]?")
 BLANKS = re.compile(r"[ \t]*")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
+STOP = re.compile("|".join(STOPS))
+MOST_STOPS = 50
+"""The how manieth stop word ends a reply in any case: whether one is quoted takes a look at its line."""
+_BEGUN_STOPS = {n: tuple(stop[:n] for stop in STOPS if n < len(stop)) for n in range(1, max(map(len, STOPS)))}
+_CLOSING_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*$")
 
 
 def parse_decision(text: str) -> Decision:
     """Read a whole reply."""
-    text = without_stop(text)
+    text = text[: _stop_in(text)]
     match = _decision_anywhere(text)
     if match is None:
         return Finish(unlabelled(text))
@@ -120,13 +126,13 @@ def parse_decision(text: str) -> Decision:
 
 def is_decided(text: str) -> bool:
     """Whether a whole reply says what it is: else it is an answer for want of anything better."""
-    return _decision_anywhere(without_stop(text)) is not None
+    return _decision_anywhere(text[: _stop_in(text)]) is not None
 
 
 def _decision_anywhere(text: str) -> re.Match[str] | None:
     """The decision of a reply, in it or in it without the marks around all of it."""
     bare = _without_marks(text)
-    forms = [text] if bare is None else [text, bare]
+    forms = [text] if bare is None else [text, bare[: _stop_in(bare)]]
     found = (find(form) for find in (_decision_in, _below_thought, _undecided_in) for form in forms)
     return next(filter(None, found), None)
 
@@ -153,14 +159,29 @@ def may_replan(head: str) -> bool:
     return found is not None and not found["fence"]
 
 
-def without_stop(text: str, *, partial: bool = False) -> str:
-    """Cut a reply at a stop word, or also where one may have begun."""
-    for stop in STOPS:
-        text = text.partition(stop)[0]
-    if partial:
-        begun = (n for stop in STOPS for n in range(len(stop) - 1, 0, -1) if text.endswith(stop[:n]))
-        text = text[: len(text) - next(begun, 0)]
-    return text
+def _stop_in(text: str) -> int:
+    """Where a whole reply ends: at the first stop word that is its own, or in its answer."""
+    if STOP.search(text) is None:
+        return len(text)
+    decision = _decision_in(text)
+    own = {start for start, _ in own_lines(text)}
+    for number, match in enumerate(STOP.finditer(text), 1):
+        line = text.rfind("\n", 0, match.start()) + 1
+        if number == MOST_STOPS or (decision is not None and decision.start() < match.start()):
+            return match.start()
+        if not is_quoted_stop(text[line : match.start()], quoted=line not in own):
+            return match.start()
+    return len(text)
+
+
+def is_quoted_stop(before: str, *, quoted: bool) -> bool:
+    """Whether a stop word is quoted, by what stands before it in its line, and whether that line is."""
+    return (quoted and not _CLOSING_FENCE.match(before)) or is_within_quotes(before, len(before))
+
+
+def may_become_stop(text: str) -> int:
+    """How many characters at the end of a text may be the beginning of a stop word."""
+    return next((n for n in range(max(map(len, STOPS)) - 1, 0, -1) if text.endswith(_BEGUN_STOPS[n])), 0)
 
 
 def _decision_in(text: str) -> re.Match[str] | None:
@@ -185,27 +206,28 @@ def _below_thought(text: str) -> re.Match[str] | None:
 
 def _undecided_in(text: str) -> re.Match[str] | None:
     """What is taken for a decision where there is none."""
-    lines = own_lines(text)
-    within = filter(None, (_within(text, start, end) for start, end in lines))
-    loose = (match for pattern in (_LOOSE, REPLANNING, ANSWER) for match in _beginning(pattern, text, lines))
+    lines, is_closed = own_lines(text), _Closed()
+    within = filter(None, (_within(text, start, end, is_closed) for start, end in lines))
+    patterns = (_LOOSE, REPLANNING, ANSWER)
+    loose = (match for pattern in patterns for match in _beginning(pattern, text, lines) if is_closed(match))
     return next(chain(within, loose), None)
 
 
 def _beginning(pattern: re.Pattern[str], text: str, lines: Iterable[tuple[int, int]]) -> Iterator[re.Match[str]]:
-    """What a pattern matches where lines begin, without a parenthesis that stays open."""
-    matches = (pattern.match(text, start) for start, _ in lines)
-    return (match for match in matches if match and _is_closed(match))
+    """What a pattern matches where lines begin."""
+    return filter(None, (pattern.match(text, start) for start, _ in lines))
 
 
-def _within(text: str, start: int, end: int) -> re.Match[str] | None:
+def _within(text: str, start: int, end: int, is_closed: _Closed) -> re.Match[str] | None:
     """A decision behind the labels of a line, or behind a sentence in it."""
     behind = start
     while (label := THOUGHT.match(text, behind, end)) is not None:
         behind = label.end()
     if behind > start and (match := decision_at(text, behind, len(text), behind_action=False)):
         return match
+    quotes = InlineQuotes(text[start:end])
     for match in _BEHIND_SENTENCE.finditer(text, start, end):
-        if _is_closed(match) and not is_within_quotes(text[start:end], match.start("word") - start):
+        if not quotes.are_open_at(match.start("word") - start) and is_closed(match):
             return match
     return None
 
@@ -257,14 +279,16 @@ def closing_parenthesis(text: str, start: int, end: int, depth: int = 1) -> tupl
     return None, depth
 
 
-def end_of_answer(text: str, start: int, end: int, *, fenced: bool = False) -> tuple[int | None, bool]:
-    """Where a line that says `Replan` ends an answer; and whether a code fence is open at the end of the text."""
+def end_of_answer(text: str, start: int, end: int, *, fence: str = "") -> tuple[int | None, str]:
+    """Where a line that says `Replan` ends an answer; and the code fence that is open at the end of the text."""
     for match in REPLAN_LINE.finditer(text, start, end):
-        if match["fence"]:
-            fenced = not fenced
-        elif not fenced:
-            return match.start(), False
-    return None, fenced
+        if (marks := match["fence"]) and not fence:
+            fence = marks.strip()
+        elif marks and closes_fence(text, match.end(), marks.strip(), fence):
+            fence = ""
+        elif not fence:
+            return match.start(), ""
+    return None, fence
 
 
 def sure_end(text: str, start: int, end: int) -> int:
@@ -278,10 +302,25 @@ def _is_replan(match: re.Match[str]) -> bool:
     return match.re is REPLANNING or match["word"].lower() == "replan"
 
 
-def _is_closed(match: re.Match[str]) -> bool:
-    """Whether a parenthesis behind a word, if there is one, is closed where a line ends."""
-    opened = match.groupdict().get("parenthesis")
-    return not opened or closing_parenthesis(match.string, match.end(), len(match.string))[0] is not None
+class _Closed:
+    """Tells whether a parenthesis behind a word, if there is one, is closed where a line ends.
+
+    To look takes the rest of the text: after so many that are not, the others are taken not to be.
+    """
+
+    _MOST = 20
+
+    def __init__(self) -> None:
+        self._open = 0
+
+    def __call__(self, match: re.Match[str]) -> bool:
+        if not match.groupdict().get("parenthesis"):
+            return True
+        if self._open >= self._MOST:
+            return False
+        closed = closing_parenthesis(match.string, match.end(), len(match.string))[0] is not None
+        self._open += not closed
+        return closed
 
 
 def _is_empty(body: str) -> bool:
@@ -302,9 +341,10 @@ def _without_marks(text: str) -> str | None:
 
 def _without_fence(text: str, fence: str) -> str | None:
     """What stands in the fence that a text begins with, if nothing stands below it."""
-    _, _, rest = text.partition("\n")
-    inner, closing, below = f"\n{rest}".partition(f"\n{fence}")
-    return None if below.strip("`~ \t\r\n") or not (closing or rest) else inner
+    rest = text.partition("\n")[2]
+    closing = next((each for each in FENCE.finditer(rest) if closes_fence(rest, each.end(), each[1], fence)), None)
+    inner, below = (rest, "") if closing is None else (rest[: closing.start()], rest[closing.end() :])
+    return None if below.strip("`~ \t\r\n") or not rest else f"\n{inner}"
 
 
 def _without_list_marks(text: str) -> str | None:

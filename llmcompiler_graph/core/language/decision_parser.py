@@ -17,18 +17,20 @@ from llmcompiler_graph.core.language.decision import (
     ACTION_LINE,
     BLANKS,
     HEAD,
-    STOPS,
+    MOST_STOPS,
+    STOP,
     Decision,
     Finish,
     closing_parenthesis,
     decision_at,
     end_of,
     end_of_answer,
+    is_quoted_stop,
+    may_become_stop,
     may_replan,
     open_marks,
     parse_decision,
     sure_end,
-    without_stop,
 )
 from llmcompiler_graph.core.language.labels import FLAGS
 from llmcompiler_graph.core.language.own_lines import Quoting
@@ -54,8 +56,8 @@ class DecisionParser:
         """Where the plan begins that the reply gives below its `Replan`, in characters; `None` while there is none."""
         self._plans = plans
         self._text = ""
-        self._known = 0  # what follows is a stop word, or may become one
-        self._stopped = False  # a stop word follows
+        self._known = self._passed = 0  # what follows is a stop word, or may become one; behind the last quoted one
+        self._stopped, self._stops = False, 0  # whether a stop word follows; how many stand in the text so far
         self._quoting = Quoting()
         self._line = self._searched = 0  # where the last line begins, and up to where its end was looked for
         self._behind_action = False  # whether the line above is `Action:`
@@ -70,12 +72,7 @@ class DecisionParser:
         so_far, self._text = self._text, ""
         so_far += text  # in place, since nothing else holds it
         self._text = so_far
-        if not self._stopped:
-            rest = so_far[self._known :]
-            self._known += len(without_stop(rest, partial=True))
-            self._stopped = any(stop in rest for stop in STOPS)
-        if self._decision is None and not self._late:
-            self._decide()
+        self._read_on()
         if self._answer is not None:
             return self._answer.settled(so_far, self._known)
         if self._decision is not None and self._plans:
@@ -93,6 +90,24 @@ class DecisionParser:
         decision = parse_decision(self._text)
         shown = self._answer.shown if self._answer is not None else 0
         return decision, decision.answer[shown:] if isinstance(decision, Finish) else ""
+
+    def _read_on(self) -> None:
+        """Look for the first decision up to where the reply ends so far: at a stop word that it does not quote."""
+        while not self._stopped:
+            stop = STOP.search(self._text, max(self._known, self._passed))
+            self._known = stop.start() if stop else len(self._text) - may_become_stop(self._text)
+            if self._decision is None and not self._late:
+                self._decide()
+            if stop is None or self._late:
+                return
+            line = self._text[self._line : self._known]
+            quoted = self._quoting.is_quoted(line)
+            self._stops += 1
+            self._stopped = (
+                self._decision is not None or self._stops == MOST_STOPS or not is_quoted_stop(line, quoted=quoted)
+            )
+            self._passed_over = self._passed_over or (not self._stopped and quoted and self._quoting.in_signs)
+            self._passed = stop.end()
 
     def _decide(self) -> None:
         """Look for the first decision; one that ends with the text may turn out to be another word."""
@@ -139,7 +154,7 @@ class _Answer:
         self._start = self._line = self._searched = decision.end()  # of the answer, of its last line, of what is new
         self._scanned = self._sure = decision.end()  # what was looked at, and the end of what is answer for sure in it
         self._depth = 1  # how many parentheses are open where the last line begins
-        self._fenced = False  # whether a code fence is open there
+        self._fence = ""  # the code fence that is open there
         self._end: int | None = None
 
     def settled(self, text: str, known: int) -> str:
@@ -168,7 +183,7 @@ class _Answer:
 
     def _may_replan(self, text: str, known: int) -> bool:
         """Whether the last line may turn out to say `Replan`."""
-        return not self._fenced and may_replan(text[self._line : min(known, self._line + HEAD)])
+        return not self._fence and may_replan(text[self._line : min(known, self._line + HEAD)])
 
     def _open(self, text: str) -> None:
         """Move the beginning of the answer to its first words, past the Markdown that is closed there."""
@@ -186,7 +201,7 @@ class _Answer:
             closed, self._depth = closing_parenthesis(text, self._line, line, self._depth)
             if closed is not None:
                 return closed
-        replan, self._fenced = end_of_answer(text, self._line, line, fenced=self._fenced)
+        replan, self._fence = end_of_answer(text, self._line, line, fence=self._fence)
         return replan
 
 

@@ -19,9 +19,10 @@ from typing import Literal, NamedTuple
 
 from llmcompiler_graph.core.language.labels import THOUGHT
 
-__all__ = ("FENCE", "Quoting", "is_within_quotes", "own_lines")
+__all__ = ("FENCE", "InlineQuotes", "Quoting", "closes_fence", "is_within_quotes", "own_lines")
 
-FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
+FENCE = re.compile(r"^[ \t]*(`{3,}+(?![^\n]*`)|~{3,}+)", re.MULTILINE)
+_BLANK_LINE = re.compile(r"[ \t\r]*(?:\n|\Z)")
 _CLOSED_BY = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』"}
 _SIGN = re.compile('["“”„«»「」『』]')
 _OPENS_BEHIND = " \t([{:=,：，—-"
@@ -48,7 +49,7 @@ class Quoting:
     def __init__(self, text: str | None = None) -> None:
         self._text = text
         self._last: dict[_Block, int] = {}  # where in the text a block was closed last
-        self._last |= {_Block("fence", each[1]): each.start() for each in FENCE.finditer(text or "")}
+        self._fences = _last_fences(text or "")
         self._last |= {_Block("tag", each[2].lower()): each.start() for each in _TAG.finditer(text or "") if each[1]}
         self._block: _Block | None = None
         self._listed = False  # whether a list or a block quote may go on
@@ -82,20 +83,20 @@ class Quoting:
                 self._read_signs(line, end)
         elif self._block.kind == "signs":
             self._read_signs(line, end)
-        elif self._block == _mark_of(line, closing=True):
+        elif _ends(self._block, line):
             self._block = None
         self._listed = _QUOTED.match(line) is not None or (self._listed and line[0] in (" ", "\t"))
 
     def _opens(self, line: str, end: int, *, is_first: bool) -> bool:
         """Open the block that a line begins; return whether it is such a line, or ends the fence around the reply."""
-        block = _mark_of(line, closing=False)
+        block = _begun_by(line)
         if block is None or block.closed_by in _OF_REPLIES:
             return False
-        if block == _Block("fence", self._around):
+        if self._around and _ends(_Block("fence", self._around), line):
             self._around = ""
             return True
         self._open(block, end)
-        self._may_be_around = is_first and block.closed_by == "```"
+        self._may_be_around = is_first and block.closed_by[0] == "`"
         return True
 
     def _read_signs(self, line: str, end: int) -> None:
@@ -122,8 +123,26 @@ class Quoting:
         """Open a block, if it is closed behind there as far as is known."""
         if self._text is not None and block.kind == "signs" and block not in self._last:
             self._last[block] = max(map(self._text.rfind, block.closed_by))
-        if self._text is None or self._last.get(block, -1) > at:
+        last = self._fences.get(block.closed_by, -1) if block.kind == "fence" else self._last.get(block, -1)
+        if self._text is None or last > at:
             self._block = block
+
+
+def closes_fence(text: str, end: int, marks: str, opening: str) -> bool:
+    """Whether the marks that end at a place in a text close a fence: as many or more, and nothing behind them."""
+    return marks.startswith(opening) and _BLANK_LINE.match(text, end) is not None
+
+
+def _last_fences(text: str) -> dict[str, int]:
+    """Where a fence of some marks is closed last: by as many marks, or more."""
+    last: dict[str, int] = {}
+    for each in FENCE.finditer(text):
+        closed = each.start() if _BLANK_LINE.match(text, each.end()) else -1
+        last[each[1]] = max(last.get(each[1], -1), closed)
+    latest = {"`": -1, "~": -1}
+    for marks in sorted(last, key=len, reverse=True):
+        last[marks] = latest[marks[0]] = max(last[marks], latest[marks[0]])
+    return last
 
 
 def own_lines(text: str) -> list[tuple[int, int]]:
@@ -145,26 +164,55 @@ def own_lines(text: str) -> list[tuple[int, int]]:
     return own + in_signs
 
 
-def _mark_of(line: str, *, closing: bool) -> _Block | None:
-    """The block that a line opens or closes, if it is a fence or nothing but a tag."""
+def _begun_by(line: str) -> _Block | None:
+    """The block that a line opens, if it is a fence or nothing but a tag."""
     if fence := FENCE.match(line):
         return _Block("fence", fence[1])
     tag = _TAG.match(line)
-    return _Block("tag", tag[2].lower()) if tag and bool(tag[1]) == closing else None
+    return _Block("tag", tag[2].lower()) if tag and not tag[1] else None
+
+
+def _ends(block: _Block, line: str) -> bool:
+    """Whether a line closes a fence, or a block between tags."""
+    if block.kind == "fence":
+        fence = FENCE.match(line)
+        return fence is not None and closes_fence(line, fence.end(), fence[1], block.closed_by)
+    tag = _TAG.match(line)
+    return tag is not None and bool(tag[1]) and tag[2].lower() == block.closed_by
 
 
 def is_within_quotes(line: str, at: int) -> bool:
     """Whether a place in a line is in quotation marks that were opened in it, or in inline code."""
-    open_, coded = "", False
-    for match in re.finditer('["“”„«»「」『』`]', line[:at]):
-        sign = match[0]
+    return InlineQuotes(line).are_open_at(at)
+
+
+class InlineQuotes:
+    """Tells which places of a line are in quotation marks that were opened in it, or in inline code.
+
+    Args:
+        line: The line.
+    """
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+        self._signs = re.finditer('["“”„«»「」『』`]', line)
+        self._next = next(self._signs, None)
+        self._closed_by, self._coded = "", False
+
+    def are_open_at(self, at: int) -> bool:
+        """Whether a place is, which stands behind those asked about before."""
+        while self._next is not None and self._next.start() < at:
+            self._read(self._next[0], self._next.start())
+            self._next = next(self._signs, None)
+        return bool(self._closed_by) or self._coded
+
+    def _read(self, sign: str, at: int) -> None:
         if sign == "`":
-            coded = not coded
-        elif open_:
-            open_ = "" if sign in open_ else open_
-        elif _opens(line, match.start()):
-            open_ = _CLOSED_BY.get(sign, "")
-    return bool(open_) or coded
+            self._coded = not self._coded
+        elif self._closed_by:
+            self._closed_by = "" if sign in self._closed_by else self._closed_by
+        elif _opens(self._line, at):
+            self._closed_by = _CLOSED_BY.get(sign, "")
 
 
 def _closes(line: str, at: int) -> bool:

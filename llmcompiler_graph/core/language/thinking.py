@@ -13,7 +13,8 @@ A tag begins a thought
   the tag that ends it or, without one, to the end of the reply;
 - within a sentence only if the tag that ends it follows on a later line: else the reply talks about tags.
 
-In quotes and in inline code a tag is text; in an answer also in a code fence, unless the whole reply stands in that.
+In quotes and in inline code a tag is text; in an answer also in a block quote and in a code fence, unless the whole
+reply stands in that.
 
 Where the chat template writes the first tag into the prompt, as those of R1 and of Qwen3's thinking models do, a reply
 has only the last one. A pair whose first tag is empty says so: each reply is then held back up to the last tag, or to
@@ -128,7 +129,7 @@ def _within(begins: Iterable[str], ends: Iterable[str], unwraps: Iterable[str]) 
         f"(?P<unwrap>{_any(unwraps)})",
         r"(?P<escape>\\[^\n])",
         r"(?P<triple>\"\"\"|''')",
-        r"(?P<fence>```)",
+        r"(?P<fence>`{3,}|~{3,})",
         r"(?P<quote>[\"'])",
         r"(?P<code>`)",
         r"(?P<line>\n)",
@@ -157,7 +158,7 @@ class WithoutThinking:
         self.unopened: str | None = None
         """What ended, in the last piece, a thought of which all belongs that was returned before, with the tag."""
         self._tags = _tags(tuple(pairs))
-        self._answers = answers
+        self._fence_signs = "`~" if answers else "`"
         self._sentence_ends = _SENTENCE_ENDS if answers else f"{_SENTENCE_ENDS}:："
         self._held = ""  # what was not passed on yet
         self._at = 0  # where in it to go on
@@ -168,7 +169,7 @@ class WithoutThinking:
         self._gap: str | None = None  # what replaces the white space that comes, `None` to keep it
         self._unclosed: set[str] = set()  # tags that end a thought and do not follow
         self._around: set[str] = set()  # tags that end what stands around the reply
-        self._line = _Line()
+        self._line = _Line(answers=answers)
 
     def feed(self, text: str) -> str:
         """Take more of the reply; return what is surely no thinking, or cannot be told from a reply."""
@@ -265,7 +266,7 @@ class WithoutThinking:
             at, kind = match.end(), match.lastgroup
             if kind in _OF_TAGS and self._is_tag(match, out):
                 return True
-            self._line.note(kind, match[0], fences=self._answers)
+            self._line.note(kind, match[0])
         self._line.read(self._held, at, stop)
         self._emit(out, stop)
         return False
@@ -334,8 +335,10 @@ class WithoutThinking:
             if self._may_become_tag(match.start()):
                 stop = match.start()
                 break
-        for sign, length in (('"', 3), ("'", 3), ("`", 3)) if stop == size else ():
-            stop -= self._run(sign, size) % length
+        for sign in ('"', "'") if stop == size else ():
+            stop -= self._run(sign, size) % 3
+        for sign in self._fence_signs if stop == size else "":  # of which a fence may have any number
+            stop -= self._run(sign, size)
         return stop - self._run("\\", stop) % 2
 
     def _run(self, sign: str, end: int) -> int:
@@ -355,9 +358,14 @@ class WithoutThinking:
 
 
 class _Line:
-    """Where in a line of a reply what comes next stands."""
+    """Where in a line of a reply what comes next stands.
 
-    def __init__(self) -> None:
+    Args:
+        answers: Whether code fences and block quotes count.
+    """
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
         self.blank = True
         """Whether the line has nothing but white space so far."""
         self.before = ""
@@ -366,30 +374,31 @@ class _Line:
         self._quote = ""  # the quotes that are open, until the line ends
         self._coded = False  # whether inline code is, until the line ends
         self._triple = ""  # the triple quotes that are
-        self._fenced = False  # whether a code fence is
+        self._fence = ""  # the code fence that is
+        self._quoted = False  # whether the line is one of a block quote, where those count
         self._begun = False  # whether the reply has anything
-        self._all_fenced = False  # whether it begins with a fence
+        self._around = ""  # the fence it begins with, while that is open
 
     @property
     def is_protected(self) -> bool:
         """Whether a tag is text here."""
-        return bool(self._triple or self._quote or self._coded or self._fenced)
+        return bool(self._triple or self._quote or self._coded or self._fence or self._quoted)
 
     def read(self, text: str, start: int, end: int) -> None:
         """Read what has none of the signs below."""
         if start == end:
             return
         if words := text[start:end].strip():
+            self._quoted = self._quoted or (self._answers and self.blank and words[0] == ">")
             self.blank, self.before, self._begun = False, words[-1], True
         self._last = text[end - 1]
 
-    def note(self, kind: str | None, sign: str, *, fences: bool) -> None:
+    def note(self, kind: str | None, sign: str) -> None:
         """Read a sign.
 
         Args:
             kind: Which: the name of its group.
             sign: What it is.
-            fences: Whether code fences count.
         """
         if kind == "line":
             self.end()
@@ -398,17 +407,17 @@ class _Line:
         if self._triple:
             self._triple = "" if sign == self._triple else self._triple
         else:
-            self._open_or_close(kind, sign, last, fences=fences)
+            self._open_or_close(kind, sign, last)
         self.blank, self.before, self._begun = False, sign[-1], True
 
-    def _open_or_close(self, kind: str | None, sign: str, last: str, *, fences: bool) -> None:
+    def _open_or_close(self, kind: str | None, sign: str, last: str) -> None:
         """Let quotes, a fence or inline code begin or end at a sign."""
         match kind:
             case "fence" if self.blank:
-                self._fence(fences=fences)
+                self._read_fence(sign)
             case "triple":
                 self._triple = sign
-            case "code" | "fence":
+            case "code" | "fence" if sign[0] == "`":
                 self._coded = not self._coded
             case "quote" if self._quote:
                 self._quote = "" if sign == self._quote else self._quote
@@ -418,15 +427,17 @@ class _Line:
     def end(self) -> None:
         """End the line."""
         self.blank, self.before, self._last = True, "", ""
-        self._quote, self._coded = "", False
+        self._quote, self._coded, self._quoted = "", False, False
 
-    def _fence(self, *, fences: bool) -> None:
+    def _read_fence(self, sign: str) -> None:
         if not self._begun:
-            self._all_fenced = True
-        elif self._all_fenced and not self._fenced:
-            self._all_fenced = False
-        else:
-            self._fenced = fences and not self._fenced
+            self._around = sign
+        elif self._fence:
+            self._fence = "" if sign.startswith(self._fence) else self._fence
+        elif self._around and sign.startswith(self._around):
+            self._around = ""
+        elif self._answers:
+            self._fence = sign
 
 
 def _end(pattern: re.Pattern[str], text: str, start: int) -> int:

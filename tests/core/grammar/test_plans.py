@@ -284,6 +284,23 @@ def test_every_range_of_decimals_is_exact(bounds: dict[str, JSON], whole: bool) 
     assert taken == right or (not right and len(taken) == 1)
 
 
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "minItems": 3, "maxItems": 2},
+        {"type": "string", "minLength": 5, "maxLength": 1},
+        {"type": "object", "minProperties": 2, "maxProperties": 0},
+        {"type": "array", "minItems": -1, "maxItems": -2},
+    ],
+    ids=str,
+)
+def test_counts_that_nothing_has(schema: JSON, form: Form) -> None:
+    """A schema that allows no count has a wrong one, so that there is a way to go on."""
+    spec = ToolSpec("f", {"a": schema}, frozenset({"a"}))
+    assert sentence(grammar([spec], form, max_tasks=1), form, Random(0))
+
+
 def test_every_date_is_there() -> None:
     """Also the last days of the months, and those of leap years only."""
     one_task = grammar([ToolSpec("f", {"a": {"type": "string", "format": "date"}})], max_tasks=1)

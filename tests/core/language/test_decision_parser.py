@@ -147,6 +147,18 @@ def test_a_long_thought_is_searched_once() -> None:
     assert (decision, "".join(shown)) == (Finish("42"), "42")
 
 
+@pytest.mark.parametrize(
+    ("begin", "part"), [('"', ". Finish: b"), ("", ". Finish(b "), ("", "answer (b\n"), ("> ", "a<END_OF_PLAN> ")]
+)
+def test_what_may_decide_at_the_end(begin: str, part: str) -> None:
+    """Each takes half a second; were marks looked for anew each time, these would time out."""
+    text = begin + part * (300_000 // len(part))
+    parser = DecisionParser()
+    shown = "".join(parser.feed(text[at : at + 4]) for at in range(0, len(text), 4))
+    decision, rest = parser.close()
+    assert shown + rest == (decision.answer if isinstance(decision, Finish) else "")
+
+
 @pytest.mark.parametrize("part", ["-", "\n", ")", " ", "_ ", "a\n", "(\n"])
 @pytest.mark.parametrize(
     "form",

@@ -102,10 +102,13 @@ def test_what_is_left(text: str, left: str) -> None:
         "Finish: <think> marks a thought",
         "Finish:\n- `<think>`\n- `</think>`",
         'Finish: it begins with "<think>"\nand ends.',
+        "Thought: it says\n> <think>\n> no\nFinish: yes",
+        "Thought: it says\n~~~\n<think>\n~~~\nFinish: yes",
+        "Thought: it says\n````\n```\n<think>\n```\n<think>\n````\nFinish: yes",
     ],
 )
 def test_answers_about_tags(text: str) -> None:
-    """An answer may show tags: in a code fence, in quotes, behind a label."""
+    """An answer may show tags: in a code fence of any length, in a block quote, in quotes, behind a label."""
     assert read([text], answers=True) == (text, False)
     assert read(list(text), answers=True) == (text, False)
 
