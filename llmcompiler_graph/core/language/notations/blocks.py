@@ -79,7 +79,7 @@ _OPENING = re.compile(
     r"(?:(?P<list>\[)\s*(?=\{))?(?P<open>\{|\[(?=\s*[\"'\[\]$\d-]))",
     re.IGNORECASE,
 )
-_PENDING = re.compile(rf"(?:{lines.INDEX})?{_MARK}*+{_LABEL}{_MARK}*\[\s*[\w.]*\Z", re.IGNORECASE)
+_PENDING = re.compile(rf"(?:{lines.INDEX})?{_MARK}*+{_LABEL}{_MARK}*\[\s*[\w.\-/]*\Z", re.IGNORECASE)
 _NAMED = re.compile(rf"{_MARK}*+(?:to=)?(?:functions?\.)?(?P<name>[^\W\d][\w.\-]*)(?::\d+)?[:：`\s]*\Z", re.IGNORECASE)
 
 
