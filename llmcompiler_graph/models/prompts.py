@@ -97,9 +97,13 @@ def conversation(
     added = _before_plan(messages[position:], {task["tool_call_id"] for task in tasks})
     added = [message for message in added if message is not question]
     own = [message.text for message in (*before, *added) if isinstance(message, SystemMessage)]
-    asked = HumanMessage(with_text(question, own, [*_findings(added), ASK[plan_format]]))
+    more_said = _more_said(messages[position:], question, tasks)
     earlier = earlier_turns(before, min(max_observation_chars, _EARLIER_CHARS))
-    prompt: list[BaseMessage] = [system, *latest_turns(earlier, max_history_chars), asked]
+    prompt: list[BaseMessage] = [system, *latest_turns(earlier, max_history_chars)]
+    if said := more_said.get(-1):
+        prompt += [HumanMessage(with_text(question, own, _findings(added))), *said, HumanMessage(ASK[plan_format])]
+    else:
+        prompt.append(HumanMessage(with_text(question, own, [*_findings(added), ASK[plan_format]])))
 
     def next_plan(number: int, first_index: int) -> HumanMessage:
         return HumanMessage(next_plan_request(first_index, plan_format, question.text, (more or {}).get(number, "")))
@@ -114,6 +118,7 @@ def conversation(
         is_last = last and number == len(rounds) - 1
         request = DECIDE_LAST if is_last else decision_request(first_index, fused=fused)
         prompt += _observations(of_round, messages, round_, request, max_observation_chars)
+        prompt += more_said.get(number, [])
         if round_["reply"]:
             prompt.append(AIMessage(round_["reply"].strip()))
     if rounds and rounds[-1]["reply"] and not state.get("next_plan"):
@@ -224,6 +229,21 @@ def repair_request(
 def _before_plan(following: Iterable[AnyMessage], calls: Collection[str]) -> list[AnyMessage]:
     """What was added behind the question before the turn's first plan, which has `calls`."""
     return [*takewhile(lambda m: not any(call["id"] in calls for call in getattr(m, "tool_calls", ())), following)]
+
+
+def _more_said(
+    messages: Iterable[AnyMessage], question: AnyMessage, tasks: Iterable[TaskRecord]
+) -> dict[int, list[HumanMessage]]:
+    """What middleware and tools have said as users since the question, by the round it follows; -1 before the first."""
+    rounds = {task["tool_call_id"]: task["round"] for task in tasks}
+    said: dict[int, list[HumanMessage]] = {}
+    current = -1
+    for message in messages:
+        if isinstance(message, HumanMessage) and message is not question:
+            said.setdefault(current, []).append(message)
+        elif isinstance(message, AIMessage):
+            current = max([current, *(rounds[call["id"]] for call in message.tool_calls if call["id"] in rounds)])
+    return said
 
 
 def _findings(added: Iterable[AnyMessage]) -> list[str]:

@@ -211,9 +211,19 @@ def test_the_question(messages: list[AnyMessage], position: int) -> None:
 
 
 def test_the_question_of_the_turn() -> None:
-    """Within a turn the question is the turn's, whatever tools add."""
-    messages = [HumanMessage("why?", id="q"), HumanMessage("noise", id="n")]
-    assert texts(conversation(SYSTEM, state(*messages, turn="q")))[1:] == [("human", "why?\n\nWrite the plan.")]
+    """Within a turn the question is the turn's, whatever is added; what hooks and tools say as users is shown there."""
+    messages = [HumanMessage("why?", id="q"), HumanMessage("Please.", id="n")]
+    planning = [("human", "why?"), ("human", "Please."), ("human", "Write the plan.")]
+    assert texts(conversation(SYSTEM, state(*messages, turn="q")))[1:] == planning
+    call: Any = {"name": "search", "args": {}, "id": "call_1", "type": "tool_call"}
+    plan, result = AIMessage("", tool_calls=[call]), ToolMessage("x", tool_call_id="call_1")
+    task = {**done(1, "x", query="y"), "tool_call_id": "call_1"}
+    ran: Any = {"turn": "q", "rounds": [one_round("the plan")], "tasks": [task]}
+    prompt = texts(conversation(SYSTEM, state(*messages, plan, result, HumanMessage("Be brief.", id="b"), **ran)))
+    assert prompt[1:4] == planning
+    assert prompt[4] == ("ai", "the plan")
+    assert prompt[5][1].startswith("Observations:")
+    assert prompt[6:] == [("human", "Be brief.")]
     assert len(conversation(SYSTEM, state(*messages, turn="gone"))) == 3
 
 
