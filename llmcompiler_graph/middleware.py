@@ -46,7 +46,7 @@ __all__ = ("PlanMiddleware", "as_subagent", "as_tool")
 _TOOL = "run_plan"
 _SYSTEM_PROMPT = (
     f"When a question needs several calls of your tools, write all of them as one plan and call `{_TOOL}` once, "
-    "instead of calling the tools one by one."
+    "instead of calling the tools one by one. Once it has returned what the question needs, answer."
 )
 _DESCRIPTION = """\
 Run several calls of your other tools as one plan, in parallel as far as their inputs allow. Use it whenever a \
