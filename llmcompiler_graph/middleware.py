@@ -37,6 +37,7 @@ from llmcompiler_graph.core.examples import made_examples
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import as_text
+from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.graph.given_plan import given_plan_graph
 from llmcompiler_graph.graph.outer_agent import OuterAgent, acall_outside, call_outside, nodes_of
 from llmcompiler_graph.state import TaskRecord
@@ -58,7 +59,7 @@ waits without taking data. End with `join()` to get all results back, or with `j
 
 A line that cannot be used is reported with the reason; the others run all the same. Do not repeat what has run."""
 
-_IS_PLAN = re.compile(r"^\W*\d+\W*join\s*\([^()\n]*\)\W*\Z", re.IGNORECASE | re.MULTILINE)  # its last line ends a plan
+_ENDS_PLAN = re.compile(r"\W*\d+\W*join\s*\([^()]*\)\W*", re.IGNORECASE)
 _MOST_SETS = 32
 _JOIN = re.compile(r"\bjoin\s*\(([^)]*)\)", re.IGNORECASE)
 
@@ -204,8 +205,16 @@ def _has_run_plan(request: ModelRequest[Any]) -> bool:
 
 
 def _others(tools: Iterable[BaseTool | dict[str, Any]]) -> list[BaseTool]:
-    """The agent's tools that plans may call."""
-    return [tool for tool in tools if isinstance(tool, BaseTool) and not _is_run_plan(tool)]
+    """The agent's tools that plans may call: not those of a provider, nor any that plans cannot pass arguments to."""
+    return [tool for tool in tools if isinstance(tool, BaseTool) and not _is_run_plan(tool) and _can_be_planned(tool)]
+
+
+def _can_be_planned(tool: BaseTool) -> bool:
+    try:
+        tool_specs([tool])
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _forget(kept: dict[Any, Any]) -> None:
@@ -216,16 +225,21 @@ def _forget(kept: dict[Any, Any]) -> None:
 
 def _with_call(response: ModelResponse[Any], request: ModelRequest[Any]) -> ModelResponse[Any]:
     """The model's reply; with a call in place of its text if that is a plan."""
-    *before, last = response.result
+    last = response.result[-1] if response.result else None
     if not isinstance(last, AIMessage) or last.tool_calls or not _has_run_plan(request):
         return response
-    text, names = str(last.text), {spec.name for spec in tool_specs(as_tools(_others(request.tools)))}
-    if not _IS_PLAN.search(text) or not any(task.tool in names for task in _tasks_in(text)):
+    thoughts = WithoutThinking()
+    text = (thoughts.feed(str(last.text)) + thoughts.close()).strip("`\n ")
+    if not _ENDS_PLAN.fullmatch(text.rpartition("\n")[2]):
+        return response
+    names = {spec.name for spec in tool_specs(as_tools(_others(request.tools)))}
+    if not any(task.tool in names for task in _tasks_in(text)):
         return response
     call = ToolCall(name=_TOOL, args={"plan": text}, id=f"call_{uuid4().hex[:12]}", type="tool_call")
-    content = [block for block in last.content_blocks if block["type"] != "text"]
+    blocks = [] if isinstance(last.content, str) else last.content
+    content = [block for block in blocks if isinstance(block, dict) and block.get("type") != "text"]
     made = last.model_copy(update={"content": content or "", "tool_calls": [call]})
-    return replace(response, result=[*before, made])
+    return replace(response, result=[*response.result[:-1], made])
 
 
 def _tasks_in(text: str) -> list[Task]:

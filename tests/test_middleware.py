@@ -1,6 +1,7 @@
 """Plans inside agents that others make: `PlanMiddleware` in `create_agent`, graphs as tools and subagents."""
 
 import asyncio
+import json
 import operator
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import InjectedToolCallId, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_config
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command, interrupt
+from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
@@ -384,6 +387,46 @@ def searches(query: str) -> list[dict[str, str]]:
     return [{"title": query}]
 
 
+async def test_what_tools_send_while_they_run() -> None:
+    """Channel writes, as those of deepagents' file systems, count once each, over pauses, also those of a fan-out.
+
+    If this fails after an upgrade of LangGraph: find out where tools get the functions that read and write channels.
+    """
+
+    @tool
+    async def send(n: int) -> int:
+        """Send."""
+        get_config()["configurable"]["__pregel_send"]([("notes", [n])])
+        return n
+
+    @tool
+    async def see() -> list[int]:
+        """See what was sent."""
+        return list(get_config()["configurable"]["__pregel_read"]("notes", True))
+
+    @tool
+    def numbers() -> list[int]:
+        """Numbers."""
+        return [1, 2]
+
+    plan = """\
+1. numbers()
+2. send(${1[*]})
+3. pay(1) after $2
+4. send(3) after $3
+5. pay(2) after $4
+6. see() after $5
+7. join($6)"""
+    given: dict[str, Any] = {"more": [send, see, numbers], "state_schema": Noting, "checkpointer": InMemorySaver()}
+    agent = Mountains().agent(plan, PlanMiddleware(interrupt_on={"pay": True}), **given)
+    approved: Any = Command(resume={"decisions": [{"type": "approve"}]})
+    await ask(agent, config=THREAD)
+    await ask(agent, approved, config=THREAD)
+    final = await ask(agent, approved, config=THREAD)
+    assert sorted(final["notes"]) == [1, 2, 3]
+    assert sorted(json.loads(read(final).text.removeprefix("6. "))) == [1, 2, 3]
+
+
 async def test_the_model_is_told_what_it_can_plan() -> None:
     """The tool is described with an example over the agent's tools, and with the parts of what they return."""
 
@@ -422,12 +465,39 @@ async def test_both_descriptions_can_be_given() -> None:
     assert [message.type for message in model.calls[0]] == ["human"]
 
 
+async def test_a_tool_that_cannot_be_planned() -> None:
+    """The agent's model may call it; in plans it is unknown, and nothing else suffers."""
+
+    class Given(BaseModel):
+        command: str
+        runtime: str
+
+    def shell(command: str, runtime: ToolRuntime) -> str:
+        """Run; its schema has the runtime, as that of LangChain's shell."""
+        return command
+
+    unplannable = StructuredTool.from_function(shell, args_schema=Given)
+    shop = Mountains()
+    message = read(await ask(shop.agent('1. lookup("K2")\n2. shell("ls", "x")', more=[unplannable])))
+    assert message.text.startswith('1. {"height_m": 8611.0}\n2. ')
+    assert shop.ran == ["K2"]
+
+
+async def test_what_is_kept_of_tools_is_bounded() -> None:
+    """An agent that has other tools each time leaves nothing behind but the last of them."""
+    given = PlanMiddleware()
+    for _ in range(40):
+        await ask(Mountains().agent('1. lookup("K2")', given))
+    assert len(given._graphs) == len(given._described) == 32
+
+
 @both_ways
 @pytest.mark.parametrize(
     "text",
     [
         '1. lookup("K2")\n2. join()',
         'I look it up.\n```\n1. lookup(entity="K2")\n2. join($1)\n```\n',
+        '<think>\n1. lookup("Everest")\n2. join()\n</think>\n\n1. lookup("K2")\n2. join()',
         [{"type": "text", "text": '1. lookup("K2")\n2. join()'}],
     ],
 )
