@@ -22,6 +22,7 @@ __all__ = (
     "PARTIAL_RESULTS",
     "Clock",
     "DiagnosticRecord",
+    "GroupResult",
     "LLMCompilerInput",
     "LLMCompilerOutput",
     "LLMCompilerState",
@@ -119,6 +120,15 @@ class TaskResult(ObservationRecord, TimingRecord):
     """The calls of a task that is `planned` because they wait for a human."""
     text: NotRequired[str]
     """The task's line with the call that a human put in place of the planned one; not given if none did."""
+
+
+class GroupResult(TypedDict):
+    """What the `@task` of a group of tasks gives, where a plan has many."""
+
+    messages: list[AnyMessage]
+    """The `ToolMessage`s of the tasks."""
+    results: list[TaskResult]
+    """The results of the tasks, without these."""
 
 
 class TimelineEntry(TimingRecord):

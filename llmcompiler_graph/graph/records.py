@@ -4,6 +4,8 @@ A record holds JSON values, messages and commands only, so that it survives any 
 forms makes it here:
 
     Observation  --to_record-->    TaskResult   what a `@task` gives: that of a task, or of a call of its own
+    TaskResults  --grouped-->      GroupResult  what the `@task` of several tasks gives
+    GroupResult  --ungrouped-->    TaskResults
     TaskResult   --finished-->     TaskRecord   the task in the state
     any record   --from_record-->  Observation
     TaskRecord   --tool_message--> ToolMessage  the task in the conversation
@@ -11,11 +13,11 @@ forms makes it here:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AnyMessage, ToolMessage
 from langgraph.types import Command
 
 from llmcompiler_graph.core.language.plan import Observation
@@ -24,6 +26,7 @@ from llmcompiler_graph.core.schedule.executor import Timing
 from llmcompiler_graph.models.prompts import edit_notes
 from llmcompiler_graph.state import (
     PARTIAL_RESULTS,
+    GroupResult,
     ObservationRecord,
     TaskRecord,
     TaskResult,
@@ -31,7 +34,16 @@ from llmcompiler_graph.state import (
     storable,
 )
 
-__all__ = ("finished", "from_record", "timeline_entry", "timing_of", "to_record", "tool_message")
+__all__ = (
+    "finished",
+    "from_record",
+    "grouped",
+    "timeline_entry",
+    "timing_of",
+    "to_record",
+    "tool_message",
+    "ungrouped",
+)
 
 
 def to_record(
@@ -83,6 +95,22 @@ def from_record(record: ObservationRecord) -> Observation | None:
     given = cast("dict[str, Any]", record)  # a task's record in the state has neither
     attached = [*given.get("messages", ()), *given.get("commands", ())]
     return Observation(record["status"], value, record["error"], attachment=attached or None)
+
+
+def grouped(results: Sequence[TaskResult]) -> GroupResult:
+    """Put the results of several tasks together; `stream_mode="updates"` shows their messages, as those of a node."""
+    return GroupResult(
+        messages=[message for result in results for message in result["messages"]],
+        results=[{**result, "messages": []} for result in results],
+    )
+
+
+def ungrouped(group: GroupResult) -> list[TaskResult]:
+    """Take them apart again."""
+    messages: dict[str, list[AnyMessage]] = {}
+    for message in group["messages"]:
+        messages.setdefault(cast("ToolMessage", message).tool_call_id, []).append(message)
+    return [{**result, "messages": messages.get(result["tool_call_id"], [])} for result in group["results"]]
 
 
 def timing_of(result: TaskResult) -> Timing:

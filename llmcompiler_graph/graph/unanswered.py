@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -21,8 +21,8 @@ from langgraph._internal._constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
 
-from llmcompiler_graph.graph.records import finished, tool_message
-from llmcompiler_graph.state import PARTIAL_RESULTS, LLMCompilerState, TaskRecord, TaskResult
+from llmcompiler_graph.graph.records import finished, tool_message, ungrouped
+from llmcompiler_graph.state import PARTIAL_RESULTS, GroupResult, LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("with_answers",)
 
@@ -83,24 +83,30 @@ async def _results(graph: Any, *, sync: bool) -> dict[str, TaskResult]:
     if not isinstance(saver, BaseCheckpointSaver):
         return {}
     thread, within = configurable["thread_id"], str(configurable.get("checkpoint_ns", "")).rpartition("|")[0]
-    for step in await _latest(saver, thread, within, _STEPS, sync=sync):
-        if found := _returned([step]):
+    latest: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": within}}
+    for step in await _checkpoints(saver, latest, _STEPS, sync=sync):
+        found = _returned([step])
+        if names := await _under_way(graph, saver, step, sync=sync):
+            inside = tuple(f"{within}|{name}" if within else name for name in names)
+            everywhere = await _checkpoints(saver, {"configurable": {"thread_id": thread}}, None, sync=sync)
+            spaces = (each for each in everywhere if _namespace(each).startswith(inside))
+            found = _returned(spaces) | found
+        if found:
             return found
-        for name in await _under_way(graph, saver, step, sync=sync):
-            inside = f"{within}|{name}" if within else name
-            if found := _returned(await _latest(saver, thread, inside, 1, sync=sync)):
-                return found
     return {}
 
 
-async def _latest(
-    saver: BaseCheckpointSaver[Any], thread: str, namespace: str, limit: int, *, sync: bool
+async def _checkpoints(
+    saver: BaseCheckpointSaver[Any], config: RunnableConfig, limit: int | None, *, sync: bool
 ) -> list[CheckpointTuple]:
-    """The latest checkpoints in a namespace, latest first."""
-    config: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": namespace}}
+    """The latest checkpoints, latest first."""
     if sync:
         return await asyncio.to_thread(lambda: list(saver.list(config, limit=limit)))
     return [each async for each in saver.alist(config, limit=limit)]
+
+
+def _namespace(checkpoint: CheckpointTuple) -> str:
+    return str(checkpoint.config["configurable"].get("checkpoint_ns", ""))
 
 
 async def _under_way(graph: Any, saver: BaseCheckpointSaver[Any], step: CheckpointTuple, *, sync: bool) -> list[str]:
@@ -114,8 +120,9 @@ async def _under_way(graph: Any, saver: BaseCheckpointSaver[Any], step: Checkpoi
 
 def _returned(steps: Iterable[CheckpointTuple]) -> dict[str, TaskResult]:
     writes = (value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__")
+    given = [value for value in writes if isinstance(value, dict)]
+    results: list[Mapping[str, Any]] = [value for value in given if "tool_call_id" in value]
+    results += [result for value in given if "results" in value for result in ungrouped(cast("GroupResult", value))]
     return {
-        value["tool_call_id"]: value  # type: ignore[misc]
-        for value in writes
-        if isinstance(value, dict) and "tool_call_id" in value and value.get("status") != "planned"
+        result["tool_call_id"]: cast("TaskResult", result) for result in results if result.get("status") != "planned"
     }

@@ -3,9 +3,9 @@
 python -m tests.benchmarks.scale [--n 10 100 1000] [--only TEXT] [--runs 5] [--limit 300] [--stages N]
 
 Scripted: tools and models take no time; the model streams a plan line by line. Every run is in a process of its own,
-forked from this one and warmed up; the cases take turns. Figures are medians of processor time (all threads). *Over
-bare* is what a task takes besides `tool.ainvoke` (`tool.invoke`, if synchronous) itself. The exponent says how the cost
-of a whole run grows: 1 is linear. A run that takes longer than `--limit` seconds is broken off.
+forked from this one, with a graph that has run once; the cases take turns. Figures are medians of processor time (all
+threads). *Over bare* is what a task takes besides `tool.ainvoke` (`tool.invoke`, if synchronous) itself. The exponent
+says how the cost of a whole run grows: 1 is linear. A run that takes longer than `--limit` seconds is broken off.
 
 `--stages N` profiles a run of N tasks instead, and says which package and which part of ours takes how much.
 """
@@ -114,13 +114,19 @@ def plan_of(shape: str, n: int) -> str:
     return "\n".join([*map(SHAPES[shape], range(1, n + 1)), f"{n + 1}. join()"])
 
 
-def agent(case: Case, n: int, checkpointer: Any) -> Any:
-    """What answers, with its model."""
+def native_calls(n: int) -> AIMessage:
+    """A reply with `n` parallel calls."""
+    return AIMessage(
+        "", tool_calls=[ToolCall(name="inc", args={"x": x}, id=f"call_{x}", type="tool_call") for x in range(n)]
+    )
+
+
+def agent(case: Case, sizes: list[int], checkpointer: Any) -> Any:
+    """What answers, with a model that replies for runs of these sizes."""
     if case.who == "create_agent":
-        calls = [ToolCall(name="inc", args={"x": x}, id=f"call_{x}", type="tool_call") for x in range(n)]
-        model = ScriptedModel([AIMessage("", tool_calls=calls), "done"])
+        model = ScriptedModel([reply for n in sizes for reply in (native_calls(n), "done")])
         return create_agent(model, tools(sync=case.sync)[:1], checkpointer=checkpointer)
-    model = ScriptedModel([plan_of(case.who, n), "Finish: done"], chunk_size=0)
+    model = ScriptedModel([reply for n in sizes for reply in (plan_of(case.who, n), "Finish: done")], chunk_size=0)
     return create_llm_compiler(model, tools(sync=case.sync), max_fan_out=None, checkpointer=checkpointer)
 
 
@@ -136,7 +142,12 @@ def verify(case: Case, n: int, final: dict[str, Any]) -> None:
 
 
 QUESTION = {"messages": [("user", "go")]}
-CONFIG: Any = {"recursion_limit": 1000, "configurable": {"thread_id": "one"}}
+WARM_UP = 10  # tasks of the first run
+
+
+def on(thread: str) -> Any:
+    """The config of a run."""
+    return {"configurable": {"thread_id": thread}}
 
 
 def run_sync(case: Case, n: int, folder: str, around: Callable[[], Any]) -> None:
@@ -153,9 +164,10 @@ def run_sync(case: Case, n: int, folder: str, around: Callable[[], Any]) -> None
             checkpointer = stack.enter_context(SqliteSaver.from_conn_string(f"{folder}/{time.monotonic_ns()}"))
         elif case.store == "memory":
             checkpointer = InMemorySaver()
-        graph = agent(case, n, checkpointer)
+        graph = agent(case, [WARM_UP, n], checkpointer)
+        graph.invoke(QUESTION, on("first"))
         with around():
-            final = graph.invoke(QUESTION, CONFIG)
+            final = graph.invoke(QUESTION, on("second"))
         verify(case, n, final)
 
 
@@ -173,9 +185,10 @@ async def run_async(case: Case, n: int, folder: str, around: Callable[[], Any]) 
             checkpointer = await stack.enter_async_context(saver)
         elif case.store == "memory":
             checkpointer = InMemorySaver()
-        graph = agent(case, n, checkpointer)
+        graph = agent(case, [WARM_UP, n], checkpointer)
+        await graph.ainvoke(QUESTION, on("first"))
         with around():
-            final = await graph.ainvoke(QUESTION, CONFIG)
+            final = await graph.ainvoke(QUESTION, on("second"))
         verify(case, n, final)
 
 
@@ -203,9 +216,8 @@ class Meter:
 
 
 def measure(case: Case, n: int, folder: str) -> Cost:
-    """Make one run, after two to warm up; say what it took."""
-    for _ in range(2):
-        run(case, 10, folder, Meter)
+    """Make one run, after others to warm up; say what it took."""
+    run(case, WARM_UP, folder, Meter)
     meter = Meter()
     run(case, n, folder, lambda: meter)
     return Cost(meter.seconds, meter.wall, meter.peak * (1 if sys.platform == "darwin" else 1024))
@@ -249,7 +261,7 @@ def stages(profile: cProfile.Profile) -> Counter[str]:
 
 def print_stages(case: Case, n: int, folder: str) -> None:
     """Profile one run, print the share of each stage."""
-    run(case, 10, folder, Meter)
+    run(case, WARM_UP, folder, Meter)
     profile = cProfile.Profile()
     asyncio.run(run_async(case, n, folder, lambda: profile))
     found = stages(profile)

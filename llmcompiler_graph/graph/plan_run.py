@@ -1,0 +1,277 @@
+"""The tasks of one plan while they run: what is under way, what is restored, and what the state is told in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import copy_context
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langgraph.config import get_config, get_stream_writer
+
+from llmcompiler_graph.core.schedule.executor import Executor, Moment
+from llmcompiler_graph.graph.approvals import Approvals
+from llmcompiler_graph.graph.clock import turn_clock
+from llmcompiler_graph.graph.commands import in_plan_order, with_messages
+from llmcompiler_graph.graph.context import Settings, Shared, Teller
+from llmcompiler_graph.graph.edited_results import noted, settled
+from llmcompiler_graph.graph.human_answers import ResumeValues
+from llmcompiler_graph.graph.plan_message import with_edits
+from llmcompiler_graph.graph.records import (
+    finished,
+    from_record,
+    timeline_entry,
+    timing_of,
+    tool_message,
+    ungrouped,
+)
+from llmcompiler_graph.graph.revision import Revision
+from llmcompiler_graph.graph.state_size import tell_of_size
+from llmcompiler_graph.graph.task_body import TaskBody
+from llmcompiler_graph.models.prompts import turn_position
+from llmcompiler_graph.state import (
+    Clock,
+    LLMCompilerState,
+    TaskRecord,
+    TaskResult,
+    TimelineEntry,
+    plan_name,
+    plan_text,
+    task_from_record,
+)
+
+__all__ = ("PlanRun",)
+
+
+def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
+    return cast("ToolMessage", result["messages"][0]) if result is not None else tool_message(record, None)
+
+
+class PlanRun:
+    """The tasks of one plan while they run.
+
+    Args:
+        settings: The graph's tools and limits.
+        shared: What its nodes and runs share.
+        state: The state.
+        revision: What a human has made of the plan, if anything.
+        resume_values: What humans have answered in this run of the node.
+        clock: The turn's, in this run.
+        sync: Whether the graph was called synchronously.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shared: Shared,
+        state: LLMCompilerState,
+        *,
+        revision: Revision | None,
+        resume_values: ResumeValues,
+        clock: Clock,
+        sync: bool,
+    ) -> None:
+        self.config = get_config()
+        """The node's own."""
+        self._resume_values = resume_values
+        self._resumed = clock is not state["clock"]
+        self._revised = revision.update if revision else {}
+        self._settings = settings
+        state, self._settled = settled(revision.state if revision else {**state, "clock": clock})
+        self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode)
+        """What humans decide about calls."""
+        self._state = state
+        self._sync = sync
+        self.loop = asyncio.get_running_loop()
+        """Runs its tasks."""
+        self.patience = settings.patience
+        """How long to wait for it while it is blocked, in seconds."""
+        rounds, self._records = state["rounds"], state["tasks"]
+        self._bodies: dict[int, TaskBody] = {}
+        self._told: set[str] = set()  # the ids of the calls of which `on_result` was told
+        self._by_index = {record["index"]: record for record in self._records}
+        self._round = len(rounds) - 1
+        message = self._plan = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
+        self._now = turn_clock(state)
+        self._teller = Teller(get_stream_writer(), self._now)
+        begun = shared.inflight.take_over(message and message.id)
+        if revision is not None and revision.executor is not None:
+            begun = revision.executor
+        self._adopted = isinstance(begun, Executor) and not self._settled
+        if isinstance(begun, Executor) and not self._settled:
+            self.executor = begun
+            begun.on_event = self._tell
+        else:
+            self._rebuild()
+        self._expiry: asyncio.TimerHandle | None = None
+        # after a pause the tasks have time for what a human has approved
+        self._not_before = self.loop.time() + settings.deadline_grace if self._resumed else 0.0
+        self._set_expiry()
+        self.order = self._ordered(
+            [record for record in self._records if record["round"] == self._round and record["status"] == "planned"]
+        )
+
+        self.nests = any("[*]" in record["text"] for record in self.order)
+        """Whether a task may call `@task`s inside its own."""
+        self.is_inside = bool(self.config.get("max_concurrency")) or (sync and self.nests)
+        """Whether the `@task`s need a graph of their own inside the node."""
+        self.plan_id = str(message and message.id)
+        """Names the plan."""
+
+    def _set_expiry(self) -> None:
+        """End the tasks at the deadline."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if (left := self._settings.time_left(self._now)) is not None:
+            what = f"the turn's deadline of {self._settings.deadline:g} s"
+            moment = max(self.loop.time() + left, self._not_before)
+            self._expiry = self.loop.call_at(moment, self.executor.expire, what)
+
+    async def aclose(self) -> None:
+        """Cancel the calls under way and wait until they have ended."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        await self.executor.aclose()
+
+    def _ordered(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Sort tasks so that each stands after all it may wait for: by depth, then as written."""
+        effects = {spec.name for spec in self._settings.specs if spec.has_effects}
+        depth: dict[int, int] = {}
+        last_effect: int | None = None
+        for record in records:
+            index = record["index"]
+            waits = [depth.get(n, 0) for n in self.executor.task(index).dependencies]
+            if plan_name(record) in effects:
+                waits.append(depth[last_effect] if last_effect is not None else 0)
+                last_effect = index
+            depth[index] = 1 + max(waits, default=0)
+        return sorted(records, key=lambda record: depth[record["index"]])
+
+    def _rebuild(self) -> None:
+        """Make the plan's executor from the state: what was under way is gone.
+
+        Nothing is started before its `@task` runs: it would take a slot of `max_concurrency` from those that do.
+        """
+        unit = self._settings.unit(spec.name for spec in self._settings.specs)
+        self.executor = Executor(unit, now=self._now, on_event=self._tell)
+        for record in self._records:
+            if (observation := from_record(record)) is None:
+                self.executor.add(task_from_record(record))
+            else:
+                self.executor.restore_earlier(record["index"], observation, record["arguments"], plan_name(record))
+
+    def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
+        """What the `@task` of a task does."""
+        body = self._bodies[record["index"]] = TaskBody(
+            self._settings,
+            self.executor,
+            self._resume_values,
+            self.approvals,
+            record,
+            state=self._state,
+            sync=self._sync,
+            max_concurrency=self.config.get("max_concurrency"),
+            may_nest=not self._sync or self.nests,
+        )
+        return body.run
+
+    def finished_early(self, records: Iterable[TaskRecord]) -> bool:
+        """Whether all of these tasks have finished, and did so in this run: none is known from a checkpoint."""
+        return self._adopted and all(self.executor.observation(record["index"]) is not None for record in records)
+
+    def restorer(self, records: Sequence[TaskRecord]) -> Callable[[Any], None]:
+        """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""
+
+        def restore(record: TaskRecord, result: TaskResult) -> None:
+            if (observation := from_record(result)) is None:  # it waits for a human
+                return
+            timing = timing_of(result)
+            if self._resumed and timing.finished is not None:
+                self._now.catch_up(timing.finished)
+                self._set_expiry()
+            self.executor.restore(record["index"], observation, timing, result["arguments"])
+
+        def restore_all(results: Sequence[TaskResult]) -> None:
+            for record, result in zip(records, results, strict=True):
+                restore(record, result)
+
+        context = copy_context()
+
+        def done(future: Any) -> None:
+            if not future.cancelled() and future.exception() is None:
+                given: Any = future.result()
+                results = ungrouped(given) if "results" in given else [given]
+                if self._settings.on_result is not None:
+                    for result in self._untold(results):
+                        context.copy().run(self._settings.on_result, result)
+                self.loop.call_soon_threadsafe(restore_all, results)
+
+        return done
+
+    def _untold(self, results: Iterable[TaskResult]) -> list[TaskResult]:
+        """Those that were not given before: a task's result comes by its own `@task`, then by that of its group."""
+        new = [result for result in results if result["tool_call_id"] not in self._told]
+        self._told.update(result["tool_call_id"] for result in new)
+        return new
+
+    def update(self, results: Sequence[TaskResult]) -> Any:
+        """The state's update, once every `@task` has ended."""
+        given = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
+        done = {index: result for index, result in given.items() if result["status"] != "planned"}
+        planned = [given[record["index"]] for record in self._records if record["index"] in given]
+        wanted = [pending for result in planned for pending in result.get("wanted", [])]  # asked in the plan's order
+        records = [
+            finished(record, done[record["index"]]) if record["index"] in done else record for record in self._records
+        ]
+        known = {entry["index"] for entry in self._state.get("timeline", [])}  # since an earlier pass
+        whole = [record for record in records if record["round"] == self._round]
+        current = [
+            (record, done.get(record["index"]))
+            for record in whole
+            if record["status"] != "planned" and record["index"] not in known
+        ]
+        plan, earlier = self._plan_update(current, whole)
+        messages = [
+            _message(record, result)
+            for record, result in current
+            if record["text"] and record["index"] not in self._settled
+        ]
+        commands = [given for _, result in current if result is not None for given in result["commands"]]
+        commands = in_plan_order(commands, self._settings.keys_of_one_value)
+        tell_of_size([record for record, _ in current], records, [*self._state["messages"], *messages])
+        told, commands = with_messages(messages, commands, earlier, turn_position(self._state))
+        update = {
+            **plan,
+            "messages": [*plan.get("messages", ()), *told],
+            "tasks": noted(records, told),
+            "clock": self._now.noted(),
+            "timeline": self._timeline(current),
+        }
+        if wanted or self._state.get("approvals"):
+            update["approvals"] = wanted
+        return [update, *commands] if commands else update
+
+    def _timeline(self, current: Sequence[tuple[TaskRecord, TaskResult | None]]) -> list[TimelineEntry]:
+        """The timeline with these tasks, in the order of the plans."""
+        entries = [*self._state.get("timeline", []), *(timeline_entry(*task) for task in current)]
+        position = {record["index"]: n for n, record in enumerate(self._records)}
+        return sorted(entries, key=lambda entry: position[entry["index"]])
+
+    def _plan_update(
+        self, current: Sequence[tuple[TaskRecord, TaskResult | None]], whole: Sequence[TaskRecord]
+    ) -> tuple[dict[str, Any], Sequence[AnyMessage]]:
+        """What the state is told of a plan that a human has changed, as text or in calls, and the conversation then."""
+        edited = [record for record, result in current if result is not None and "text" in result]
+        if not edited or self._plan is None:
+            return self._revised, self._state["messages"]
+        plan = with_edits(self._plan, edited)
+        earlier = [plan if message is self._plan else message for message in self._state["messages"]]
+        text = plan_text(whole)
+        return {**self._revised, "messages": [*self._revised.get("messages", ()), plan], "plan_text": text}, earlier
+
+    def _tell(self, moment: Moment, index: int) -> None:
+        if (record := self._by_index.get(index)) is not None:
+            if (body := self._bodies.get(index)) is not None and (text := body.edited_text):
+                record = {**record, "text": text}
+            self._teller.moment(moment, record, self.executor.observation(index))

@@ -1,0 +1,230 @@
+"""Plans of so many tasks that these are run in groups: durable as small ones, and cheaper."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.graph.test_durability import QUESTION, THREAD, both_ways, do, saver_at
+
+N = 75
+
+KILLED = """
+import asyncio, os, sys
+from collections import Counter
+from langchain_core.tools import tool
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
+from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
+from tests.graph.test_large_plans import N, kept, plan
+
+store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
+begun = Counter()
+
+@tool
+async def work(n: int) -> int:
+    '''Work.'''
+    print("ran", n, flush=True)
+    begun[n] += 1
+    await asyncio.sleep(0.005)
+    return n + 1
+
+async def main():
+    async with saver_at(store, sync=sync) as saver:
+        model = ScriptedModel([plan("work")] if first else ["Finish: ok"])
+        graph = create_llm_compiler(model, [work], checkpointer=saver, interrupt_before=["task_fetching_unit"])
+        if first:
+            await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+            run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
+            while begun.total() < 50:
+                await asyncio.sleep(0.002)
+            print("kept", *sorted(await kept(saver, sync=sync)), flush=True)
+            os._exit(7)
+        final = await do(graph, "invoke", None, THREAD, sync=sync)
+        print("values", *[task["value"] for task in final["tasks"]])
+
+asyncio.run(main())
+"""
+
+
+def plan(name: str) -> str:
+    """Each task needs the one eight before it."""
+    return "\n".join(f"{n}. {name}(n={f'${n - 8}' if n > 8 else n})" for n in range(1, N + 1))
+
+
+async def kept(saver: Any, *, sync: bool) -> set[int]:
+    """The arguments of the finished tasks in the checkpoints of the thread."""
+    everywhere: Any = {"configurable": {"thread_id": "1"}}
+    if sync:
+        steps = await asyncio.to_thread(lambda: list(saver.list(everywhere)))
+    else:
+        steps = [each async for each in saver.alist(everywhere)]
+    written = [value for step in steps for _, channel, value in step.pending_writes if channel == "__return__"]
+    given = [value for value in written if isinstance(value, dict)]
+    results = [result for value in given for result in value.get("results", [value])]
+    return {int(result["tool_call_id"].rpartition("_")[2]) for result in results if result["status"] == "done"}
+
+
+@pytest.mark.parametrize("way", ["async", "sync"])
+def test_a_process_that_dies(store: str, way: str) -> None:
+    """No task whose result is persisted runs again, though the process died within several groups."""
+    program = [sys.executable, "-W", "error", "-c", KILLED, store, way]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    first, second = (
+        subprocess.run([*program, which], capture_output=True, text=True, check=False, env=env)
+        for which in ("first", "second")
+    )
+    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (7, "", 0, "")
+    known = {int(n) for n in re.findall(r"\d+", first.stdout.partition("kept")[2])}
+    assert len(known) > 20
+    chain = [(n - 1) // 8 for n in range(1, N + 1)]
+    given = {n: (n - 1) % 8 + 1 + chain[n - 1] for n in range(1, N + 1)}  # what task n is called with
+    ran = Counter(int(n) for n in re.findall(r"ran (\d+)", second.stdout))
+    assert ran <= Counter(given[n] for n in given if n not in known)  # more was persisted while it died
+    assert [int(n) for n in re.findall(r"\d+", second.stdout.partition("values")[2])] == [g + 1 for g in given.values()]
+
+
+def asking(ran: Counter[int], *about: int) -> list[BaseTool]:
+    """A tool that asks a human about some numbers."""
+
+    @tool
+    async def look(n: int) -> str:
+        """Look."""
+        if n in about:
+            answer = interrupt(n)
+            ran[n] += 1
+            return f"{n}: {answer}"
+        ran[n] += 1
+        await asyncio.sleep(0.001 * (n % 3))
+        return str(n)
+
+    return [look]
+
+
+@both_ways
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+async def test_tools_that_ask(store: str, sync: bool, together: bool) -> None:
+    """Tools in several groups ask: all questions come at once, each is answered once, and no other task runs again."""
+    ran: Counter[int] = Counter()
+    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
+    async with saver_at(store, sync=sync) as saver:
+        model = ScriptedModel([text, "Finish: done"])
+        graph = create_llm_compiler(model, asking(ran, 5, 6, 70), checkpointer=saver)
+        final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+        assert sorted(each.value for each in final["__interrupt__"]) == [5, 6, 70]
+        while questions := final.get("__interrupt__"):
+            answers = {each.id: f"yes {each.value}" for each in (questions if together else questions[:1])}
+            final = await do(graph, "invoke", Command(resume=answers), THREAD, sync=sync)
+    asked = {5: "5: yes 5", 6: "6: yes 6", 70: "70: yes 70"}
+    assert [task["value"] for task in final["tasks"]] == [asked.get(n, str(n)) for n in range(1, N + 1)]
+    assert ran == dict.fromkeys(range(1, N + 1), 1)
+
+
+@both_ways
+async def test_an_answer_without_an_id(sync: bool) -> None:
+    """The one question of a large plan is answered without the interrupt's id."""
+    ran: Counter[int] = Counter()
+    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
+    model = ScriptedModel([text, "Finish: done"])
+    graph = create_llm_compiler(model, asking(ran, 40), checkpointer=InMemorySaver())
+    await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+    final = await do(graph, "invoke", Command(resume="yes"), THREAD, sync=sync)
+    assert final["tasks"][39]["value"] == "40: yes"
+    assert ran == dict.fromkeys(range(1, N + 1), 1)
+
+
+@both_ways
+async def test_errors_that_are_not_handled(sync: bool) -> None:
+    """What a tool raises ends the run, wherever in a large plan it stands; what was done stays done."""
+    ran: Counter[int] = Counter()
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        ran[n] += 1
+        await asyncio.sleep(0.02 if n == 50 else 0)
+        if n == 50 and ran[n] == 1:
+            raise OSError(n)
+        return n
+
+    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
+    model = ScriptedModel([text, "Finish: done"])
+    graph = create_llm_compiler(model, [look], checkpointer=InMemorySaver(), handle_tool_errors=False)
+    with pytest.raises(OSError, match="50"):
+        await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+    final = await do(graph, "invoke", None, THREAD, sync=sync)
+    assert [task["value"] for task in final["tasks"]] == list(range(1, N + 1))
+    assert {n for n in ran if ran[n] > 1} == {50}
+
+
+async def test_what_finished_early_is_persisted_in_groups() -> None:
+    """Tasks that have finished when their plan is complete need no `@task`s of their own."""
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        return n
+
+    saver = InMemorySaver()
+    text = "\n".join(f"{n}. look(n={n})" for n in range(1, 101))
+    graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
+    final = await graph.ainvoke(QUESTION, THREAD)
+    assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
+    steps = [each async for each in saver.alist(THREAD)]
+    returned = [value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"]
+    assert [len(value["results"]) for value in returned] == [32, 32, 32, 4]
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_a_large_plan_that_is_left(limit: int | None) -> None:
+    """The next question finds what the tasks of a large plan had returned, also in groups that had not finished."""
+
+    @tool
+    async def look(n: int) -> str:
+        """Look."""
+        await asyncio.sleep(99 if n % 10 == 9 else 0.5)
+        return f"saw {n}"
+
+    async def main() -> list[Any]:
+        text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1) if n % 10 != 9 or not limit)
+        model = ScriptedModel([text, "1. join()", "Finish: hello"])
+        graph = create_llm_compiler(model, [look], checkpointer=InMemorySaver())
+        config: Any = THREAD | ({"max_concurrency": limit} if limit else {})
+        run = asyncio.create_task(graph.ainvoke(QUESTION, config))
+        await asyncio.sleep(10.2)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        final = await graph.ainvoke({"messages": [HumanMessage("never mind", id="next")]}, config)
+        return [each.text for each in final["messages"] if isinstance(each, ToolMessage)]
+
+    told = run_virtual(main)
+    kept = [text for text in told if text.startswith("saw")]
+    assert len(kept) == (40 if limit else len(told) - 7)
+    assert all(text.startswith(("saw", "cancelled")) for text in told)
+
+
+@both_ways
+async def test_every_update_has_messages(sync: bool) -> None:
+    """In `stream_mode="updates"`, each update of a large plan has `messages`; a group's are its `ToolMessage`s."""
+    ran: Counter[int] = Counter()
+    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
+    graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), asking(ran))
+    if sync:
+        parts = await asyncio.to_thread(lambda: list(graph.stream(QUESTION, stream_mode="updates")))
+    else:
+        parts = [part async for part in graph.astream(QUESTION, stream_mode="updates")]
+    told = [(name, update["messages"]) for part in parts for name, update in part.items()]
+    groups = [messages for name, messages in told if name == "tasks"]
+    assert sorted(message.text for messages in groups for message in messages) == sorted(map(str, range(1, N + 1)))
