@@ -100,6 +100,8 @@ class TaskRecord(ObservationRecord):
     """The id of its tool call and its `ToolMessage`."""
     planned_at: float | None
     """When its line was written, in seconds since the turn began; `None` if it could not be read."""
+    procedure: NotRequired[str]
+    """The call of a procedure that it comes from, as plan text."""
     message_digest: NotRequired[str]
     """What its `ToolMessage` said, hashed: if that is changed, the task returned what it says now."""
 
@@ -311,6 +313,8 @@ class TaskEvent(TypedDict):
     """Its tool."""
     text: NotRequired[str]
     """Its line of plan text."""
+    procedure: NotRequired[str]
+    """The call of a procedure that it comes from, as plan text."""
     after: NotRequired[list[int]]
     """The tasks it waits for."""
     value: NotRequired[Any]

@@ -16,6 +16,7 @@ from llmcompiler_graph.calls.policy import ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner
 from llmcompiler_graph.concurrency.background import PATIENCE
 from llmcompiler_graph.core.arguments import check_count, check_names, refused
+from llmcompiler_graph.core.checking.procedures import CheckedProcedure
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.core.schedule.executor import Moment
@@ -83,6 +84,8 @@ class Settings:
     """Picks the tools and examples of each question; `None` to show all."""
     on_result: Callable[[TaskResult], None] | None = None
     """Told of the result of each `@task`, also of one that is not run again, before any that waits for it starts."""
+    procedures: Mapping[str, CheckedProcedure] = field(default_factory=dict)
+    """The procedures that plans may call, by name."""
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot be used.
@@ -108,6 +111,16 @@ class Settings:
         if self.plan_format == "tools" and self.fuse_replan:
             msg = "fuse_replan needs plan_format='text': the joiner writes the next plan into its reply"
             raise ConfigurationError(msg)
+
+    @property
+    def callable(self) -> Sequence[ToolSpec]:
+        """All that plans may call: tools and procedures."""
+        return [*self.specs, *(known.spec for known in self.procedures.values())]
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """How many tasks stand in place of a call of each procedure."""
+        return {name: known.width for name, known in self.procedures.items()}
 
     def unit(self, held: Iterable[str] = ()) -> TaskFetchingUnit:
         """Make the task fetching unit of one plan; the run's own `max_concurrency` counts too.
@@ -150,11 +163,11 @@ class Settings:
         return {"selected": await self.selection.select(state)}
 
     def shown(self, state: LLMCompilerState) -> Sequence[ToolSpec]:
-        """The tools that the planner model is shown."""
+        """The tools and procedures that the planner model is shown."""
         if self.selection is None:
-            return self.specs
+            return self.callable
         names = {name for picked in state.get("selected", []) for name in picked["tools"]}
-        return [spec for spec in self.specs if spec.name in names]
+        return [spec for spec in self.callable if spec.name in names]
 
     @property
     def patience(self) -> float:
@@ -231,4 +244,7 @@ class Teller:
         self._writer(TaskEvent(event="replanning", at=self._now(), error=feedback))
 
     def _event(self, event: Literal["planned"] | Moment, record: TaskRecord) -> TaskEvent:
-        return TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])
+        told = TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])
+        if "procedure" in record:
+            told["procedure"] = record["procedure"]
+        return told

@@ -36,6 +36,7 @@ from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
 from llmcompiler_graph.core.language.plan import ToolSpec
+from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
@@ -46,6 +47,7 @@ from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
 from llmcompiler_graph.graph.planner import Planner
+from llmcompiler_graph.graph.procedures import checked_procedures
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
 from llmcompiler_graph.models.constraints import Constrain, Constraint, constraint_for
 from llmcompiler_graph.models.dialects import Dialect, dialect_for
@@ -77,6 +79,7 @@ class _Options(TypedDict, total=False):
     planner_model: ModelLike | None
     joiner_model: ModelLike | None
     examples: Sequence[PlanExample] | None
+    procedures: Sequence[Procedure | str]
     plan_format: PlanFormat
     select_tools: SelectTools | None
     constrain: Constrain
@@ -170,6 +173,7 @@ def create_llm_compiler(
     planner_model: ModelLike | None = None,
     joiner_model: ModelLike | None = None,
     examples: Sequence[PlanExample] | None = None,
+    procedures: Sequence[Procedure | str] = (),
     plan_format: PlanFormat = "text",
     select_tools: SelectTools | None = None,
     constrain: Constrain = "auto",
@@ -224,6 +228,8 @@ def create_llm_compiler(
         joiner_model: The model that joins; `model` if not given.
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
+        procedures: Plans with a name and parameters, that the planner calls like tools (see `docs/procedures.md`), each
+            a `Procedure` or its text; checked against the tools.
         plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
         select_tools: For many tools: what picks the tools and examples that a question's prompt shows. A number (that
             many, by BM25; extra `retrieval`), an embedding model, a retriever or a function (see `tool_selection`). The
@@ -305,11 +311,13 @@ def create_llm_compiler(
     hooks = Hooks(middleware)
     toolset = as_tools([*hooks.tools, *(tools or ())])
     specs = tool_specs(toolset)
-    check_examples(examples or (), specs)
+    known = checked_procedures(procedures, specs)
+    callable_ = [*specs, *(procedure.spec for procedure in known.values())]
+    check_examples(examples or (), callable_)
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
     models = _models(model, planner_model, joiner_model, thinking_tags)
-    dialect = dialect_for(plan_format, specs)
+    dialect = dialect_for(plan_format, callable_)
     models.check(dialect, specs)
     approval, interrupt_mode = _approval(hooks, interrupt_on, interrupt_mode, specs)
     approving_plans = PlanApproval(approve_plans, specs)
@@ -330,7 +338,7 @@ def create_llm_compiler(
     )
     selection = None
     if select_tools is not None:
-        selection = ToolSelection(select_tools, specs, examples, partial(write, tools_last=True))
+        selection = ToolSelection(select_tools, callable_, examples, partial(write, tools_last=True))
     settings = Settings(
         specs=specs,
         runner=ToolRunner(
@@ -338,8 +346,9 @@ def create_llm_compiler(
             handle_tool_errors=handle_tool_errors,
             wrappers=[*hooks.tool_wrappers, *as_wrappers(wrap_tool_call, awrap_tool_call)],
         ),
-        system=write(specs, made_examples(specs) if examples is None else examples),
+        system=write(callable_, made_examples(specs) if examples is None else examples),
         selection=selection,
+        procedures=known,
         plan_format=plan_format,
         max_replans=max_replans,
         fuse_replan=fuse_replan,

@@ -7,7 +7,8 @@ a task, and when.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from langgraph.errors import GraphBubbleUp
 
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.entities import Entities
+from llmcompiler_graph.core.checking.inlining import InliningError
 from llmcompiler_graph.core.checking.placeholders import Placeholders
 from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
@@ -76,10 +78,13 @@ class Draft:
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
         self._pieces: list[str] = []  # of the text
-        self._parameters = {spec.name: tuple(spec.parameters) for spec in settings.specs}
+        self._parameters = {spec.name: tuple(spec.parameters) for spec in settings.callable}
+        self._tools = {spec.name: spec for spec in settings.specs}
         self._own_names = {spec.name: spec.called for spec in settings.specs}
-        self._parser = PlanParser(self._earlier, tools=self._parameters)
-        self._checker = Checker(settings.specs, settings.max_tasks)
+        self._parser = PlanParser(self._earlier, tools=self._parameters, procedures=settings.widths)
+        self._checker = Checker(settings.callable, settings.max_tasks)
+        self._written: list[Task] = []  # by the model, in the plan itself
+        self._ends: dict[int, tuple[int, ...]] = {}  # of the calls of procedures: their tasks that none of them needs
         self._entities, self._placeholders = Entities(), Placeholders()
         self._repairs_left = settings.max_repairs
         self._rewriting: frozenset[int] = frozenset()  # tasks that the text writes again; none in the plan itself
@@ -110,6 +115,19 @@ class Draft:
         """What was written last: the plan, or the tasks written again."""
         self._pieces = ["".join(self._pieces)]
         return self._pieces[0]
+
+    @property
+    def numbered(self) -> str:
+        """The plan as it was written, but where it calls procedures, with the numbers that its tasks have by that."""
+        if not any(task.reserved for task in self._written):
+            return self.text
+        known, lines = {task.index for task in self._written}, self.text.split("\n")
+        said = [(task.line, str(task)) for task in self._written]
+        for entry in self._tasks.within("broken"):
+            if entry.index not in known and entry.problems:
+                line = lines[entry.problems[0].line - 1].strip()
+                said.append((entry.problems[0].line, re.sub(r"\d+", str(entry.index), line, count=1)))
+        return "\n".join(text for _, text in sorted(said, key=lambda each: each[0]))
 
     @property
     def finished(self) -> bool:
@@ -182,7 +200,9 @@ class Draft:
         if asked:
             self._rewriting = frozenset(entry.index for entry in entries)
             usable = (entry.index for entry in self._tasks if entry.index not in self._rewriting)
-            self._parser = PlanParser([*self._earlier, *usable], self._rewriting, self._parameters)
+            self._parser = PlanParser(
+                [*self._earlier, *usable], self._rewriting, self._parameters, procedures=self._settings.widths
+            )
             self._pieces = []
             self._teller.repairing("; ".join(str(problem) for broken in asked for problem in broken.diagnostics))
         return asked
@@ -216,7 +236,8 @@ class Draft:
 
     def _write(self, written: Task) -> None:
         known = self._tasks.get(written.index)
-        anew = known is not None and known.phase in ("broken", "doubted")  # others may have referred to it before
+        self._written += [] if self._rewriting else [written]
+        written = replace(written, after=tuple(dict.fromkeys(self._all_of(written.after))))
         task, problems = self._checker.check(written)
         if not problems and (needed := self._tasks.waiting_for(task)) is not None:
             message = f"task {task.index} refers to task {needed}, which waits for it"
@@ -225,10 +246,52 @@ class Draft:
         if problems and known is not None and known.phase == "doubted" and known.task is not None:
             self._checker.check(known.task)  # it was better as it stood
             return
-        entry = self._tasks.write(task.index, in_place=bool(self._rewriting))
+        tasks = [task]
+        if not problems and task.tool in self._settings.procedures:
+            tasks, problems = self._inlined(task)
+        for each in tasks:
+            self._put(each, written if each is task else each, problems, call=task)
+
+    def _all_of(self, after: Iterable[int]) -> Iterator[int]:
+        """The tasks that a task waits for, with those that the procedures among them end with."""
+        for index in after:
+            yield from self._ends.get(index, ())
+            yield index
+
+    def _inlined(self, call: Task) -> tuple[list[Task], list[Diagnostic]]:
+        """The tasks that stand in place of a procedure's call; the call itself, if they cannot."""
+        procedure = self._settings.procedures[call.tool]
+        try:
+            tasks = procedure.inlined(call, self._tools)
+        except InliningError as error:
+            return [call], [Diagnostic(error.code, str(error), call.line, call.column, error.hint, call.index)]
+        checked = [self._checker.check(task) for task in tasks]
+        problems = [replace(each, index=call.index) for _, found in checked for each in found]
+        if problems:
+            self._checker.forget(call.reserved)
+            return [call], problems
+        self._ends[call.index] = tuple(tasks[n].index for n in procedure.ends)
+        return [task for task, _ in checked], []
+
+    def _put(self, task: Task, written: Task, problems: list[Diagnostic], call: Task) -> None:
+        """Put a task that was checked into the plan.
+
+        Args:
+            task: It, with its arguments by name.
+            written: As it was written.
+            problems: What is wrong with it.
+            call: What the model has written: it, or the call of a procedure that it comes from.
+        """
+        known = self._tasks.get(task.index)
+        anew = known is not None and known.phase in ("broken", "doubted")  # others may have referred to it before
+        rewriting = bool(self._rewriting)
+        before = call.index if rewriting and task.index != call.index else None
+        entry = self._tasks.write(task.index, in_place=rewriting, before=before)
         record = self._new_record(task)
+        if task is not call:
+            record["procedure"] = str(replace(call, thought=""))
         self._tasks.take(entry, task, written, record)
-        if self._calls is not None and known is None:
+        if self._calls is not None and known is None and not rewriting:
             self._calls.append(tool_call(task, record))
         else:
             self._calls = None
@@ -259,7 +322,8 @@ class Draft:
     def _accept(self, entry: DraftTask) -> None:
         """Hand a task over to the executor, if neither a doubt nor another task is in the way."""
         assert entry.task is not None
-        doubt = self._entities.doubt(entry.task) or self._placeholders.doubt(entry.task) if self._repairs_left else None
+        may_doubt = self._repairs_left and not (entry.record and "procedure" in entry.record)
+        doubt = self._entities.doubt(entry.task) or self._placeholders.doubt(entry.task) if may_doubt else None
         if doubt is not None:
             self._tasks.doubt(entry, doubt)
         elif entry.phase == "written" and self._tasks.must_wait(entry):

@@ -128,15 +128,19 @@ class DraftTasks:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def write(self, index: int, *, in_place: bool = False) -> DraftTask:
+    def write(self, index: int, *, in_place: bool = False, before: int | None = None) -> DraftTask:
         """A task is written, for the first time or again; it has neither record nor task yet.
 
         Args:
             index: Its index.
             in_place: Whether it stays where it stood, if it had a record.
+            before: The task that it is to stand before, if that is there; else it stands last.
         """
         known = self._tasks.get(index)
-        place = known.place if known is not None and in_place and known.record is not None else self._next_place()
+        if known is not None and in_place and known.record is not None:
+            place = known.place
+        else:
+            place = self._place_before(before)
         if known is not None:
             self._move(known, "write")
             del self._by_phase["written"][index]
@@ -262,6 +266,18 @@ class DraftTasks:
         dependents = (self._tasks[n] for n in self._dependents.get(entry.index, ()))
         before = all(needed.place < entry.place for needed in self._needs_before(entry))
         self._in_order = self._in_order and before and all(entry.place < other.place for other in dependents)
+
+    def _place_before(self, index: int | None) -> int:
+        """A place before a task, for which the others move."""
+        target = self._tasks.get(index) if index is not None else None
+        if target is None:
+            return self._next_place()
+        place = target.place
+        for other in self._tasks.values():
+            other.place += other.place >= place
+        self._last_place += 1
+        self._in_order = False  # those that are ready are noted by their places
+        return place
 
     def _next_place(self) -> int:
         self._last_place += 1

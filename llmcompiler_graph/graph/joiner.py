@@ -73,7 +73,7 @@ class Joiner:
         self._form = form
         self._dialect = dialect or TextDialect()
         self._calls = calls
-        self._tools = {spec.name: tuple(spec.parameters) for spec in settings.specs}
+        self._tools = {spec.name: tuple(spec.parameters) for spec in settings.callable}
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""

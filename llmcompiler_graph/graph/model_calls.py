@@ -110,13 +110,13 @@ class ModelCalls:
             model=model,  # type: ignore[arg-type]
             messages=list(state["messages"]),
             system_message=system or None,
-            tools=[self.tools[spec.called] for spec in self.settings.shown(state)],
+            tools=[self.tools[each.called] for each in self.settings.shown(state) if each.called in self.tools],
             state=state,  # type: ignore[arg-type]
             runtime=get_runtime(),
         )
 
     def specs(self, request: ModelRequest[Any]) -> list[ToolSpec]:
-        """The tools that a request shows.
+        """The tools that a request shows, and all procedures.
 
         Raises:
             ConfigurationError: One of them is none of the graph's.
@@ -129,7 +129,11 @@ class ModelCalls:
                 f"give them to the graph as `tools`, there are {', '.join(known)}"
             )
             raise ConfigurationError(msg)
-        return [known[name] for name in wanted if name is not None]
+        return [*(known[name] for name in wanted if name is not None), *self._procedures]
+
+    @property
+    def _procedures(self) -> list[ToolSpec]:
+        return [known.spec for known in self.settings.procedures.values()]
 
     def system(self, message: SystemMessage | None, specs: Sequence[ToolSpec]) -> SystemMessage:
         """Write the system message anew."""
@@ -199,7 +203,8 @@ class WrappedCall(WrappedModel):
         """Write the prompt for a request: that of the graph, if nothing was changed."""
         given = self.given
         messages: list[AnyMessage] = convert_to_messages(request.messages)  # type: ignore[assignment]
-        renamed = [spec.called for spec in specs] != [tool.name for tool in given.tools]  # type: ignore[union-attr]
+        shown = [tool.name for tool in given.tools]  # type: ignore[union-attr]
+        renamed = [spec.called for spec in specs if spec.called in self.calls.tools] != shown
         system = None
         if renamed or request.system_message != given.system_message:
             system = self.calls.system(request.system_message, specs)

@@ -145,7 +145,7 @@ class Planner:
         return [update, *commands] if commands else update
 
     def _new_answer(self) -> PlannedAnswer:
-        tools = {spec.name: tuple(spec.parameters) for spec in self._settings.specs}
+        tools = {spec.name: tuple(spec.parameters) for spec in self._settings.callable}
         return PlannedAnswer(self._answers_as, tools, behind_join=self._settings.plan_format == "text")
 
     async def _prepared(self, state: LLMCompilerState) -> dict[str, Any]:
@@ -176,11 +176,11 @@ class Planner:
                     written.draft.close()
                 elif not adopted:
                     usage = await self._write(written, prompt, state, sync=sync)
-                plan = written.draft.text
+                plan, numbered = written.draft.text, written.draft.numbered
                 while broken := written.draft.mend():
                     request = repair_request(state, broken, self._settings.plan_format)
                     if repairs or not adopted:
-                        prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else plan)))
+                        prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else numbered)))
                     prompt.append(HumanMessage(request))
                     told = [recorded(each) for one in broken for each in one.diagnostics]
                     span = Span(started=written.draft.now(), finished=written.draft.now())

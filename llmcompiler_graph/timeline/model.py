@@ -88,6 +88,8 @@ class TaskBar:
     """What it returned."""
     error: str = ""
     """What went wrong."""
+    procedure: str = ""
+    """The call of a procedure that it comes from, as plan text."""
 
     @property
     def seconds(self) -> float:
@@ -244,6 +246,7 @@ def timeline_of(
                 arguments=show("arguments", record["arguments"]),
                 observation=show("observation", record["value"]),
                 error=_shown(show("error", record["error"])),
+                procedure=_shown(show("plan", record.get("procedure", ""))),
             )
         )
     waiting = sum(bar.status == "approval" for bar in bars)
@@ -287,7 +290,11 @@ def timeline_of_events(events: Iterable[TaskEvent], *, redact: Redact | None = N
         bar = bars.get(index) or TaskBar(index, number, event.get("tool", ""), "", "planned")
         if kind == "planned":
             bar = replace(
-                bar, planned=at, text=_shown(show("plan", event.get("text", ""))), needs=tuple(event.get("after", ()))
+                bar,
+                planned=at,
+                text=_shown(show("plan", event.get("text", ""))),
+                needs=tuple(event.get("after", ())),
+                procedure=_shown(show("plan", event.get("procedure", ""))),
             )
             phases = [*(each for each in phases if each.round != number), Phase("planner", number, began, at)]
         elif kind == "released":

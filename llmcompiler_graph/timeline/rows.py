@@ -92,6 +92,7 @@ class _Rows:
         facts = [
             ("status", ", ".join(filter(None, [_STATUS.get(told[0], told[0]), *told[1:]]))),
             ("call", self._pre(task.text)),
+            ("from procedure", self._pre(task.procedure)),
             ("times", _times(task)),
             ("arguments", self._pre(_arguments(task.arguments))),
             ("observation", self._pre(_written(task.observation)) if task.observation is not None else ""),

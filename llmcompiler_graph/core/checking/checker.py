@@ -44,7 +44,7 @@ from llmcompiler_graph.core.language.references import (
     substitute,
 )
 
-__all__ = ("Checked", "Checker", "check_plan", "collect")
+__all__ = ("Checked", "Checker", "check_plan", "collect", "misnumbered")
 
 
 class Checked(NamedTuple):
@@ -90,6 +90,16 @@ class Checker:
         """Take a task of an earlier plan as checked: it may be referred to."""
         if tool := self._tools.get(task.tool):
             self._remember(task, tool)
+
+    def assume_parameter(self, reference: Reference, schema: Schema) -> None:
+        """Take the parameter of a procedure as given: its plan may refer to it."""
+        self._returns[reference.index] = ToolSpec(reference.name), schema
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """Take back that these tasks were checked: they are not in the plan."""
+        for index in indices:
+            self._numbers.pop(index, None)
+            self._returns.pop(index, None)
 
     def check(self, task: Task) -> Checked:
         """Bind a task's arguments to its tool's parameters and report everything that does not fit.
@@ -182,7 +192,7 @@ class Checker:
             case Reference():
                 producer, source = self._source(value, complain)
                 found = f"{value} is {describe(source, producer.definitions)}"
-                expect(source, f"but {found} (the observation of {producer.name!r})", producer.definitions)
+                expect(source, f"but {found} ({_origin(value, producer)})", producer.definitions)
             case list():
                 expect({"type": "array"}, "not a list")
                 return [inside(0, element) for element in value]
@@ -204,7 +214,7 @@ class Checker:
             if isinstance(part, Reference):
                 producer, source = self._source(part, complain)
                 if not quoted and not fits(source, _NUMBER, source_definitions=producer.definitions):
-                    found = f"{part} is {describe(source, producer.definitions)} (the observation of {producer.name!r})"
+                    found = f"{part} is {describe(source, producer.definitions)} ({_origin(part, producer)})"
                     hint = self._numbers_in(part)
                     complain("reference-type", f"`{name}` of {tool.name!r} takes numbers, but {found}", hint)
             elif part == "$" and not quoted:
@@ -227,8 +237,13 @@ class Checker:
         except MissingField as missing:
             fields = ", ".join(missing.fields)
             hint = f"it has {fields}" if fields else f"it is {describe(schema, producer.definitions)}"
-            complain("reference-path", f"{reference}: the observation of {producer.name!r} has no {missing}", hint)
+            complain("reference-path", f"{reference}: {_origin(reference, producer)} has no {missing}", hint)
             return producer, None
+
+
+def _origin(reference: Reference, producer: ToolSpec) -> str:
+    """Where the value of a reference comes from."""
+    return f"the parameter {reference.name!r}" if reference.name else f"the observation of {producer.name!r}"
 
 
 def _by_name(task: Task, tool: ToolSpec) -> dict[str, Value] | None:
@@ -287,7 +302,7 @@ def _left_out(name: str, tool: ToolSpec) -> bool:
     return no_default and name not in tool.required and not fits({"type": "null"}, schema, tool.definitions)
 
 
-def _misnumbered(plan: Plan) -> Iterator[Diagnostic]:
+def misnumbered(plan: Plan) -> Iterator[Diagnostic]:
     """Report what no plan text parses to, but a plan made by hand may hold: it would never end."""
     seen: set[int] = set()
     for task in plan:
@@ -296,7 +311,7 @@ def _misnumbered(plan: Plan) -> Iterator[Diagnostic]:
         for n in task.dependencies:
             if n == task.index not in seen:
                 yield _fault(task, "self-reference", f"task {n} refers to itself")
-            elif n not in seen:
+            elif n not in seen and n > 0:  # others are parameters of a procedure
                 what = f"task {n}, but no earlier task has that number"
                 yield _fault(task, "unknown-reference", f"task {task.index} refers to {what}")
         seen.add(task.index)
@@ -314,7 +329,7 @@ def check_plan(plan: Plan, tools: Iterable[ToolSpec], max_tasks: int | None = No
     """
     checker = Checker(tools, max_tasks)
     checked = [checker.check(task) for task in plan]
-    diagnostics = [*_misnumbered(plan), *(diagnostic for each in checked for diagnostic in each.diagnostics)]
+    diagnostics = [*misnumbered(plan), *(diagnostic for each in checked for diagnostic in each.diagnostics)]
     if diagnostics:
         raise PlanCheckError(sorted(diagnostics, key=lambda each: (each.line, each.column)))
     return Plan(tuple(each.task for each in checked))

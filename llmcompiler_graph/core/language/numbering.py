@@ -15,6 +15,7 @@ May know: nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 __all__ = ("Numbering",)
@@ -38,6 +39,10 @@ class Numbering:
         self._own: set[int] = set()  # as written in this plan so far, usable or not
         self._greatest = 0  # of them
         self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
+        # numbers kept free: from which one as written the others move, and by how much in all
+        self._moved_from: list[int] = []
+        self._moved_by: list[int] = []
+        self._free = max(self.used | self._again, default=0) + 1 if self._again else 0
 
     @property
     def undecided(self) -> bool:
@@ -48,7 +53,20 @@ class Numbering:
         """The index a written number gets: past the last used one, if the plan started below it."""
         if self._shift is None:
             self._shift = self.last - written + 1 if written <= self.last else 0
-        return written + self._shift
+        before = bisect_right(self._moved_from, written)
+        return written + self._shift + (self._moved_by[before - 1] if before else 0)
+
+    def keep_free(self, written: int, count: int) -> range:
+        """Keep indices free for the tasks that stand in place of one: before its own, if no later number is known."""
+        if self._again:
+            kept = range(self._free, self._free + count)
+            self._free += count
+            return kept
+        start = max(written, self._greatest) + (written <= self._greatest)
+        first = self.index(start)
+        self._moved_from.append(start)
+        self._moved_by.append((self._moved_by[-1] if self._moved_by else 0) + count)
+        return range(first, first + count)
 
     def following(self) -> int:
         """The number of a task that is written without one: the next, or the first that is to be written anew."""

@@ -22,14 +22,14 @@ Calls in other notations (see `notations`) are read by the same states where the
 `height = search("K2")` and `[search("K2"), search("K1")]`. `_in_block` collects those that do not, JSON and tags, and
 turns them into such calls. A block that turns out to be none is read again, line by line.
 
-May know: `errors`, `plan`, `tasks`; `lines`, `window` and `walker` for the text; `heads`, `blocks`, `actions`, `calls`
-and `mentions` for calls that are written in another way.
+May know: `errors`, `plan`, `tasks`; `lines`, `window` and `walker` for the text; `heads`, `blocks`, `actions`, `calls`,
+`mentions` and `names` for calls that are written in another way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
@@ -37,6 +37,7 @@ from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
 from llmcompiler_graph.core.language.notations.heads import Head, other_head
 from llmcompiler_graph.core.language.notations.mentions import Mentions
+from llmcompiler_graph.core.language.notations.names import ParameterNames
 from llmcompiler_graph.core.language.plan import Plan, Task
 from llmcompiler_graph.core.language.tasks import Call, Event, Tasks, shortened
 from llmcompiler_graph.core.language.walker import Walker
@@ -68,14 +69,24 @@ class PlanParser:
             and to all `used` ones, wherever those stand; a task of any other number is a `duplicate-index`.
         tools: The names of each tool's parameters by its name, if the tools are known: then more notations can be read,
             and lines that call a tool in none of them are complained about.
+        procedures: How many tasks stand in place of a call of each procedure: their numbers are kept free.
+        parameters: Those of the procedure whose plan the text is, if it is one's.
     """
 
-    def __init__(self, used: Iterable[int] = (), again: Iterable[int] = (), tools: Tools | None = None) -> None:
+    def __init__(
+        self,
+        used: Iterable[int] = (),
+        again: Iterable[int] = (),
+        tools: Tools | None = None,
+        *,
+        procedures: Mapping[str, int] | None = None,
+        parameters: ParameterNames | None = None,
+    ) -> None:
         self.finished = False
         """Whether `join()` was read: what follows is ignored."""
         self._tools = tools or {}
         self._window = Window()
-        self._tasks = Tasks(used, again, self._window)
+        self._tasks = Tasks(used, again, self._window, procedures or {}, parameters)
         self._mentions = Mentions(self._tools)
         self._state: Callable[[bool], bool] = self._line
         self._awaited: re.Pattern[str] | None = None  # what more text must have to change anything

@@ -19,13 +19,21 @@ May know: `json_text`, `mermaid`, `references`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal, TypeAlias
 
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.mermaid import Arrow, Box, flowchart
-from llmcompiler_graph.core.language.references import IDENTIFIER, JSON, Reference, Template, Value, references
+from llmcompiler_graph.core.language.references import (
+    IDENTIFIER,
+    JSON,
+    Reference,
+    Template,
+    Value,
+    map_references,
+    references,
+)
 
 __all__ = (
     "Observation",
@@ -62,16 +70,18 @@ class Task:
     """Where it stands in the plan text, 1-based."""
     column: int = field(default=1, compare=False)
     """Where it stands in its line, 1-based."""
+    reserved: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """The indices kept free for the other tasks of a procedure, if it calls one."""
 
     @property
-    def _references(self) -> list[Reference]:
+    def references(self) -> list[Reference]:
         """The references in its arguments, in order."""
         return [r for value in (*self.positional, *self.arguments.values()) for r in references(value)]
 
     @property
     def reads(self) -> set[int]:
         """The tasks whose observations it takes."""
-        return {reference.index for reference in self._references}
+        return {reference.index for reference in self.references}
 
     @property
     def dependencies(self) -> tuple[int, ...]:
@@ -81,7 +91,21 @@ class Task:
     @property
     def fans_out(self) -> bool:
         """Whether it makes a call for each element of what it refers to."""
-        return any(reference.fans_out for reference in self._references)
+        return any(reference.fans_out for reference in self.references)
+
+    def renumbered(self, numbers: Mapping[int, int]) -> Task:
+        """The same task under another number, and with other numbers of those it refers to, where there are any."""
+
+        def change(reference: Reference) -> Reference:
+            return replace(reference, index=numbers.get(reference.index, reference.index))
+
+        return replace(
+            self,
+            index=numbers.get(self.index, self.index),
+            arguments={name: map_references(value, change) for name, value in self.arguments.items()},
+            positional=tuple(map_references(value, change) for value in self.positional),
+            after=tuple(numbers.get(n, n) for n in self.after),
+        )
 
     def __str__(self) -> str:
         after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""

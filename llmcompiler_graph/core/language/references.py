@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby, islice
 from typing import NamedTuple, TypeAlias, cast
@@ -40,6 +40,7 @@ __all__ = (
     "fan_out",
     "joined_surrogates",
     "leaves",
+    "map_references",
     "parse_path",
     "parse_template",
     "references",
@@ -71,6 +72,8 @@ class Reference:
     """The task whose observation is meant."""
     path: Path = ()
     """Where in that observation; empty for the whole of it."""
+    name: str = field(default="", repr=False)
+    """The parameter that is meant in a task's place, in the plan of a procedure; its index is negative then."""
 
     @property
     def fans_out(self) -> bool:
@@ -80,10 +83,10 @@ class Reference:
     @property
     def braced(self) -> str:
         """The form with braces, unambiguous before any text: `${1}`, `${1.items[0].id}`."""
-        return "${" + str(self.index) + _path_text(self.path) + "}"
+        return "${" + (self.name or str(self.index)) + _path_text(self.path) + "}"
 
     def __str__(self) -> str:
-        return self.braced if self.path else f"${self.index}"
+        return self.braced if self.path or self.name else f"${self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,21 @@ def references(value: Value) -> Iterator[Reference]:
     return (leaf for leaf in leaves(value) if isinstance(leaf, Reference))
 
 
+def map_references(value: Value, change: Callable[[Reference], Reference]) -> Value:
+    """Put another reference in place of each in an argument."""
+    match value:
+        case Reference():
+            return change(value)
+        case Template(parts):
+            return Template(tuple(part if isinstance(part, str) else change(part) for part in parts))
+        case list():
+            return [map_references(element, change) for element in value]
+        case dict():
+            return {key: map_references(element, change) for key, element in value.items()}
+        case _:
+            return value
+
+
 def texts(value: Value) -> Iterator[str]:
     """Yield every constant text in an argument, depth first."""
     return (leaf for leaf in leaves(value) if isinstance(leaf, str))
@@ -459,7 +477,7 @@ def fan_out(
     _check_size(spread[0], len(columns[0]), most)
     # Each element stands for its reference under an index of its own, -1 downwards: task indices are positive.
     renamed = {reference: Reference(-n) for n, reference in enumerate(spread, 1)}
-    named = {key: _rename(value, renamed) for key, value in arguments.items()}
+    named = {key: map_references(value, lambda each: renamed.get(each, each)) for key, value in arguments.items()}
     shared = {r.index: observations[r.index] for r in read}
     rows = ({**shared, **{-n: element for n, element in enumerate(row, 1)}} for row in zip(*columns, strict=True))
     return [{key: substitute(value, row) for key, value in named.items()} for row in rows]
@@ -482,17 +500,3 @@ def _lists(spread: Sequence[Reference], observations: Mapping[int, JSON]) -> lis
         msg = f"[*] references of one task go in step, so their lists must be of one length: {sizes}"
         raise ObservationPathError(msg)
     return columns
-
-
-def _rename(value: Value, renamed: Mapping[Reference, Reference]) -> Value:
-    match value:
-        case Reference():
-            return renamed.get(value, value)
-        case Template(parts):
-            return Template(tuple(p if isinstance(p, str) else renamed.get(p, p) for p in parts))
-        case list():
-            return [_rename(element, renamed) for element in value]
-        case dict():
-            return {key: _rename(element, renamed) for key, element in value.items()}
-        case _:
-            return value

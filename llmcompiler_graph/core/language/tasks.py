@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError, parse_arguments
 from llmcompiler_graph.core.language.notations.mentions import call_key
-from llmcompiler_graph.core.language.notations.names import Names
+from llmcompiler_graph.core.language.notations.names import Names, ParameterNames
 from llmcompiler_graph.core.language.numbering import Numbering
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.window import Window
@@ -62,13 +62,24 @@ class Tasks:
         used: Indices of this question's earlier plans.
         again: If given, just these tasks are written anew.
         window: The text.
+        procedures: How many tasks stand in place of a call of each procedure, by name.
+        parameters: Those of the procedure whose plan it is, if it is one's.
     """
 
-    def __init__(self, used: Iterable[int], again: Iterable[int], window: Window) -> None:
+    def __init__(
+        self,
+        used: Iterable[int],
+        again: Iterable[int],
+        window: Window,
+        procedures: Mapping[str, int],
+        parameters: ParameterNames | None = None,
+    ) -> None:
         self.numbers = Numbering(used, again)
         """The numbers."""
-        self.names = Names()
+        self.names = parameters or Names()
         """What tasks are called besides."""
+        self._procedures = procedures
+        self._parameters = parameters
         self.count = 0
         """How many tasks there are."""
         self.called: Counter[str] = Counter()
@@ -146,7 +157,8 @@ class Tasks:
 
     def is_task(self, index: int, within: Call) -> bool:
         """Whether a reference in a call may mean a task by its number."""
-        return self.numbers.is_task(index, within.written)
+        given = self._parameters is not None and self._parameters.position(index) is not None
+        return given or self.numbers.is_task(index, within.written)
 
     def build(self, call: Call, after: list[tuple[int, int]], unfinished: str | None = None) -> None:
         """Make the task of a call that was read.
@@ -176,13 +188,14 @@ class Tasks:
 
     def _read(self, call: Call, after: list[tuple[int, int]]) -> None:
         text, written = "".join(call.walked), call.written
-        resolved = self.names.resolve(text)
-        start = call.start if resolved == text else None
+        start = call.start
 
         def place(offset: int) -> int:
             return call.place if start is None else start + offset
 
         try:
+            resolved = self.names.resolve(text)
+            start = start if resolved == text else None
             arguments = parse_arguments(
                 resolved, is_task=lambda index: self.is_task(index, call), rename=self.numbers.rename
             )
@@ -195,6 +208,8 @@ class Tasks:
             self._no_such_task(n, written, where)
         if unknown:
             return
+        others = self._procedures.get(call.tool, 1) - 1
+        reserved = tuple(self.numbers.keep_free(written, others)) if others else ()
         task = Task(
             self.numbers.index(written),
             call.tool,
@@ -203,6 +218,7 @@ class Tasks:
             arguments.positional,
             call.thought,
             *self._window.locate(call.place),
+            reserved,
         )
         self.keys.add(call_key(call.tool, text))
         self._add(task, written, arguments.literal_dollars)

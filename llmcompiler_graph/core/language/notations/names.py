@@ -5,14 +5,18 @@ r"""References by another name than a number: `height` after `height = search("K
 >>> names.resolve('f"{height} m", "$height", limit=height["metres"], height=2')
 '"${1} m", "$1", limit=$1["metres"], height=2'
 
-May know: nothing of the package.
+May know: `call_syntax`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
-__all__ = ("Names",)
+from llmcompiler_graph.core.language.call_syntax import CallSyntaxError
+
+__all__ = ("Names", "ParameterNames")
 
 _QUOTED = r"""(?:"[^"\\\n]*"|'[^'\\\n]*')"""
 _PATH = rf"(?:\.[^\W\d]\w*+(?![ \t]*\()|\[\s*(?:-?\d{{1,9}}|{_QUOTED})\s*\]|\.get\({_QUOTED}\))*+"
@@ -69,6 +73,47 @@ class Names:
             return match[0]
         path = _path(match["braced_path"] or match["single_path"] or "")
         return f"${number}" if match["dollar"] else f"${{{number}{path}}}"
+
+
+_PARAMETER = re.compile(r"\$\$|(?P<open>\$\{\s*)(?P<name>[^\W\d]\w*)")
+_FIRST = 900_000_000
+
+
+class ParameterNames(Names):
+    """The same in the plan of a procedure, where `${name}` means a parameter.
+
+    Args:
+        parameters: What they are called.
+    """
+
+    def __init__(self, parameters: Iterable[str]) -> None:
+        super().__init__()
+        self.parameters = tuple(parameters)
+        """What they are called."""
+
+    def resolve(self, arguments: str) -> str:
+        """Write the arguments of a call with numbers for names.
+
+        Raises:
+            CallSyntaxError: There is no parameter of a name.
+        """
+        return super().resolve(_PARAMETER.sub(self._numbered, arguments))
+
+    def position(self, number: int) -> int | None:
+        """Which parameter a number stands for, from 0; `None` if it is that of a task."""
+        position = number - _FIRST
+        return position if 0 <= position < len(self.parameters) else None
+
+    def _numbered(self, match: re.Match[str]) -> str:
+        name = match["name"]
+        if name is None or self.number(name) is not None:
+            return match[0]
+        if name not in self.parameters:
+            near = get_close_matches(name, self.parameters, n=1)
+            known = ", ".join(f"`{each}`" for each in self.parameters) or "none"
+            hint = f"did you mean `${{{near[0]}}}`?" if near else f"there are {known}; write `$${{` for the text `${{`"
+            raise CallSyntaxError("unknown-parameter", f"there is no parameter {name!r}", match.start(), hint)
+        return f"{match['open']}{_FIRST + self.parameters.index(name)}"
 
 
 def _path(text: str) -> str:

@@ -1,0 +1,216 @@
+"""Inlining: the tasks that stand in place of a call of a procedure.
+
+The last of them has the call's index, so that what refers to the call refers to the procedure's result. Where the call
+fans out, `${2[*].name}`, each task that takes an element fans out in turn: in the plan, the procedure's first task runs
+for all elements, then its second, as their inputs exist. What takes no element runs once.
+
+May know: `expressions`, `json_text`, `plan`, `references`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.language.plan import Task, ToolSpec
+from llmcompiler_graph.core.language.references import (
+    ALL,
+    JSON,
+    Path,
+    Reference,
+    Template,
+    Value,
+    as_template,
+    as_text,
+    references,
+)
+
+__all__ = ("InliningError", "inlined")
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class InliningError(Exception):
+    """A call fits the procedure's parameters, but its tasks cannot stand in its place.
+
+    Attributes:
+        code: The diagnostic's code.
+        hint: What to do instead.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        self.code = code
+        self.hint = hint
+        super().__init__(message)
+
+
+def inlined(
+    call: Task,
+    body: Sequence[Task],
+    tools: Mapping[str, ToolSpec],
+    *,
+    parameters: Mapping[str, JSON],
+    indices: Sequence[int],
+) -> list[Task]:
+    """Write the tasks of a procedure with a call's arguments.
+
+    Args:
+        call: The call, with its arguments by name.
+        body: The procedure's tasks, with their arguments by name.
+        tools: What is known of the tools, by name.
+        parameters: The procedure's parameters, in order, each with its default (`None` if it has none).
+        indices: Those that the tasks get but the last, which gets the call's.
+
+    Raises:
+        InliningError: They cannot stand in its place.
+    """
+    values = {-1 - n: call.arguments.get(name, _as_value(d)) for n, (name, d) in enumerate(parameters.items())}
+    writer = _Writer(call, body, values, dict(zip((task.index for task in body), (*indices, call.index), strict=True)))
+    if writer.elements:
+        _check_elements(call, body, writer.elements, tools)
+    return [writer.write(task, tools.get(task.tool)) for task in body]
+
+
+def _as_value(constant: JSON) -> Value:
+    return cast("Value", constant)
+
+
+def _check_elements(call: Task, body: Sequence[Task], elements: set[int], tools: Mapping[str, ToolSpec]) -> None:
+    """Refuse a call that fans out over a procedure which cannot be run for each element.
+
+    Raises:
+        InliningError: It says why.
+    """
+    name, last = call.tool, body[-1]
+    if last.index not in elements:
+        message = f"{name!r} returns the same for every element: its last task takes none of the arguments with `[*]`"
+        raise InliningError("fan-out-result", message, "call it once, without `[*]`")
+    for task in body:
+        if task.index in elements and task.fans_out:
+            message = f"{name!r} cannot be run for every element: its call of {task.tool!r} fans out itself"
+            raise InliningError("nested-fan-out", message, "call it for one element, or write its tasks out")
+        tool = tools.get(task.tool)
+        if task.index not in elements and tool is not None and tool.waits_for_plan:
+            message = f"{name!r} cannot be run for every element: its call of {task.tool!r} would be made only once"
+            raise InliningError("fan-out-effect", message, "write its tasks out")
+
+
+class _Writer:
+    """Writes the tasks of a procedure with a call's arguments.
+
+    Args:
+        call: The call.
+        body: The procedure's tasks.
+        values: The arguments, by the index of their parameter.
+        renamed: The new index of each task.
+    """
+
+    def __init__(
+        self, call: Task, body: Iterable[Task], values: Mapping[int, Value], renamed: Mapping[int, int]
+    ) -> None:
+        self._call, self._values, self._renamed = call, values, renamed
+        self.elements = {n for n, value in values.items() if any(each.fans_out for each in references(value))}
+        """What takes an element where the call fans out: parameters and tasks, by index."""
+        self._thought = call.thought
+        for task in body:
+            if not self.elements.isdisjoint(task.reads):
+                self.elements.add(task.index)
+
+    def write(self, task: Task, tool: ToolSpec | None) -> Task:
+        """Write one of its tasks."""
+        after = [self._renamed[n] for n in task.after]
+        if not after and all(n < 0 for n in task.reads):  # the others wait for one of these
+            after = [*self._call.after]
+        thought, self._thought = "\n".join(filter(None, (self._thought, task.thought))), ""
+        arguments = {
+            name: self._value(value, expression=tool is not None and _is_expression(name, tool))
+            for name, value in task.arguments.items()
+        }
+        return replace(
+            task,
+            index=self._renamed[task.index],
+            arguments=arguments,
+            after=tuple(dict.fromkeys(after)),
+            thought=thought,
+            line=self._call.line,
+            column=self._call.column,
+        )
+
+    def _value(self, value: Value, *, expression: bool) -> Value:
+        match value:
+            case Reference():
+                return self._whole(value)
+            case Template(parts):
+                return self._text(parts, expression=expression)
+            case list():
+                return [self._value(element, expression=False) for element in value]
+            case dict():
+                return {key: self._value(element, expression=False) for key, element in value.items()}
+            case _:
+                return value
+
+    def _whole(self, reference: Reference) -> Value:
+        """What stands in place of a reference that is all of an argument, or of an element."""
+        if reference.index > 0:
+            each: Path = (ALL,) if reference.index in self.elements else ()
+            return Reference(self._renamed[reference.index], each + reference.path)
+        return self._at_path(self._values[reference.index], reference.path, reference)
+
+    def _at_path(self, value: Value, path: Path, reference: Reference) -> Value:
+        if isinstance(value, Reference):
+            return replace(value, path=value.path + path)
+        if not path:
+            return value
+        key, rest = path[0], path[1:]
+        match value:
+            case dict() if isinstance(key, str) and key in value:
+                return self._at_path(value[key], rest, reference)
+            case list() if isinstance(key, int) and -len(value) <= key < len(value):
+                return self._at_path(value[key], rest, reference)
+            case list() if key is ALL:
+                message = f"{self._call.tool!r} makes a call for each element of `{reference.name}`"
+                hint = "give it the list that a task returned, as `$N`"
+                raise InliningError("argument-elements", message, hint)
+        message = f"{self._call.tool!r} takes `{reference}`, which is not in `{reference.name}` as it is given"
+        raise InliningError("argument-path", message)
+
+    def _text(self, parts: Sequence[str | Reference], *, expression: bool) -> Value:
+        """A string with references in it."""
+        pieces: list[str | Reference] = []
+        for part in parts:
+            if isinstance(part, str):
+                pieces.append(part)
+                continue
+            put = self._pieces(part)
+            quoted = "".join(piece for piece in pieces if isinstance(piece, str)).translate(_QUOTES).count('"') % 2
+            grouped = expression and not quoted and not _stands_alone(put)
+            pieces += ["(", *put, ")"] if grouped else put
+        return as_template(pieces)
+
+    def _pieces(self, reference: Reference) -> Sequence[str | Reference]:
+        value = self._whole(reference)
+        match value:
+            case str() | Reference():
+                return [value]
+            case Template(parts):
+                return parts
+            case _ if any(True for _ in references(value)):
+                message = f"{self._call.tool!r} puts `{reference.name}` into text, which cannot hold references in it"
+                raise InliningError("argument-in-text", message, "give it a value without references, or one `$N`")
+            case _:
+                return [as_text(cast("JSON", value))]
+
+
+_QUOTES = {ord("'"): '"'}
+
+
+def _is_expression(name: str, tool: ToolSpec) -> bool:
+    return arithmetic(tool.parameters.get(name), tool.definitions)
+
+
+def _stands_alone(pieces: Sequence[str | Reference]) -> bool:
+    """Whether what is put into an expression is one number, that a sign before or behind it takes as a whole."""
+    return len(pieces) == 1 and (isinstance(pieces[0], Reference) or _NUMBER.fullmatch(pieces[0]) is not None)
