@@ -4,7 +4,7 @@ The last of them has the call's index, so that what refers to the call refers to
 fans out, `${2[*].name}`, each task that takes an element fans out in turn: in the plan, the procedure's first task runs
 for all elements, then its second, as their inputs exist. What takes no element runs once.
 
-May know: `expressions`, `json_text`, `plan`, `references`.
+May know: `expressions`, `plan`, `references`.
 """
 
 from __future__ import annotations
