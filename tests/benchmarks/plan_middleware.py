@@ -3,6 +3,9 @@
 python -m tests.benchmarks.plan_middleware scripted
 python -m tests.benchmarks.plan_middleware local --out FILE    (the embedded model; the same command goes on)
 
+The columns: right answers; means of model calls, tokens in and out, seconds, and scripted, the time that the model's
+replies and the longest chain of tool calls take by themselves.
+
 Scripted: the replies of all agents were written by hand, so all of them are right; time is virtual. A model takes 0.5 s
 and then 20 ms a token, a lookup 0.61 s. Tokens are LangChain's approximation: four characters each, tool schemas
 included. "calls in parallel" makes all calls of a turn that can be made, "a call a turn" one.
@@ -30,6 +33,7 @@ from langchain_core.outputs import ChatResult
 from langchain_core.tools import BaseTool, tool
 from pydantic import PrivateAttr
 
+from llmcompiler_graph import parse_plan
 from llmcompiler_graph.evaluation.usage import measured
 from llmcompiler_graph.middleware import PlanMiddleware
 from llmcompiler_graph.models.local import local_chat_model
@@ -296,14 +300,24 @@ async def ask_scripted(system: str) -> list[dict[str, Any]]:
                 "tokens_in": sum(read for read, _ in model.tokens),
                 "tokens_out": sum(written for _, written in model.tokens),
                 "seconds": clock() - began,
+                "bound": sum(TTFT + PER_TOKEN * written for _, written in model.tokens) + longest_chain(question.plan),
             }
         )
     return records
 
 
+def longest_chain(plan: str) -> float:
+    """How long the tools of a plan take if nothing waits for longer than it must, in seconds."""
+    took: dict[int, float] = {}
+    for task in parse_plan(plan):
+        begins = max((took[n] for n in task.dependencies), default=0.0)
+        took[task.index] = begins + (LOOKUP if task.tool == "lookup" else 0.0)
+    return max(took.values())
+
+
 def row(system: str, records: list[dict[str, Any]]) -> str:
     """A line of the table: right answers, and means."""
-    keys = ("model_calls", "tokens_in", "tokens_out", "seconds")
+    keys = [key for key in ("model_calls", "tokens_in", "tokens_out", "seconds", "bound") if key in records[0]]
     means = [sum(record[key] for record in records) / len(records) for key in keys]
     right = sum(record["right"] for record in records)
     return f"| {system} | {right} of {len(records)} | " + " | ".join(f"{mean:,.2f}" for mean in means) + " |"
