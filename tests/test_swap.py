@@ -14,7 +14,7 @@ from typing import Annotated, Any, NotRequired, get_args
 
 import pytest
 from langchain.agents import AgentState, create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware, ModelRequest, dynamic_prompt
+from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware, ModelRequest, dynamic_prompt
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -148,6 +148,27 @@ async def test_a_greeting_costs_one_model_call(make: Maker) -> None:
         assert kinds(final) == ["human", "ai"]
         assert final["messages"][-1].text == ANSWER
         assert len(model.calls) == 1
+
+
+async def test_a_chain_of_calls() -> None:
+    """Three calls that each need the one before: three model calls and the answer's there, plan and answer here."""
+
+    def step(messages: list[Any]) -> Any:
+        found = [message.text for message in messages if message.type == "tool"]
+        if len(found) == 3:
+            return ANSWER
+        call = {"name": "look", "args": {"what": found[-1] if found else "K2"}, "id": f"c{len(found)}"}
+        return AIMessage("", tool_calls=[call])
+
+    there = ScriptedModel([step] * 4)
+    final = await run(create_agent(there, [look]))
+    here = ScriptedModel(['1. look("K2")\n2. look("$1")\n3. look("$2")\n4. join()', f"Finish: {ANSWER}"])
+    ours = await run(create_llm_compiler(here, [look]))
+    assert [m.text for m in ours["messages"] if m.type == "tool"] == [
+        m.text for m in final["messages"] if m.type == "tool"
+    ]
+    assert ours["messages"][-1].text == final["messages"][-1].text == ANSWER
+    assert (len(there.calls), len(here.calls)) == (4, 2)
 
 
 async def test_batches(make: Maker) -> None:
@@ -391,6 +412,49 @@ async def test_a_tool_that_asks_a_human(make: Maker, sync: bool) -> None:
     assert [each.value for each in paused["__interrupt__"]] == ["sure?"]
     final = await run(graph, Command(resume="yes"), THREAD, sync=sync)
     assert final["messages"][2].text == "told yes"
+
+
+@tool(return_direct=True)
+def pay(what: str) -> str:
+    """Pay."""
+    return f"{what} paid"
+
+
+@both_ways
+async def test_return_direct(make: Maker, sync: bool) -> None:
+    """What such tools return ends the turn: the model is not asked again. Others' results are still joined."""
+    calls: Sequence[Call] = [("pay", {"what": "K2"}), ("pay", {"what": "K3"})]
+    model = ScriptedModel(make.replies(calls))
+    final = await run(make([pay, look], model=model), sync=sync)
+    assert kinds(final) == ["human", "ai", "tool", "tool"]
+    assert sorted(m.text for m in final["messages"][2:]) == ["K2 paid", "K3 paid"]
+    assert len(model.calls) == 1
+    final = await run(make([pay, look], [*calls, *LOOK]), sync=sync)
+    assert final["messages"][-1].text == ANSWER
+
+
+@both_ways
+async def test_return_direct_at_the_end_of_a_plan(sync: bool) -> None:
+    """A plan whose last results are such a tool's ends with them; one that failed, or was told more, is joined."""
+    for plan, last in (
+        ('1. look("K2")\n2. pay("$1")\n3. join()', "K2 found paid"),
+        ('1. look("K2")\n2. pay(wrong="$1")\n3. join()', ANSWER),
+        ('1. pay("K2")\n2. look("$1")\n3. join()', ANSWER),
+    ):
+        for middleware in ([], [_Ending()]):
+            model = ScriptedModel([plan, f"Finish: {ANSWER}"])
+            graph = create_llm_compiler(model, [pay, look], max_repairs=0, middleware=middleware)
+            final = await run(graph, sync=sync)
+            assert final["messages"][-1].text == ("ended" if middleware else last)
+            assert final["messages"][-2 if middleware else -1].text == last
+
+
+class _Ending(AgentMiddleware[Any, Any]):
+    """Says that the turn has ended."""
+
+    def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
+        """Say so."""
+        return {"messages": [AIMessage("ended")]}
 
 
 async def test_a_tool_that_fails() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -189,6 +190,7 @@ async def test_shell(make: Maker, sync: bool) -> None:
     shell = theirs.ShellToolMiddleware(execution_policy=theirs.HostExecutionPolicy())
     final = await run(make([], [("shell", {"command": "echo one"})], middleware=[shell]), sync=sync)
     assert told(final)[0].strip() == "one"
+    gc.collect()
 
 
 async def test_summarization(make: Maker) -> None:
@@ -407,3 +409,20 @@ async def test_a_tool_message_in_a_tool_s_place(make: Maker) -> None:
     calls: Sequence[Call] = [("look", {"what": "K2"}), ("look", {"what": "K3"})]
     final = await run(make([look], calls, middleware=[answers], checkpointer=InMemorySaver()), config=THREAD)
     assert sorted(told(final)) == ["K4 found", "known"]
+
+
+async def test_trace_policies(make: Maker) -> None:
+    """A policy for all middleware, or one of its own, changes nothing of a run."""
+
+    class Traced(AgentMiddleware[Any, Any]):
+        trace_policy = theirs.TracePolicy(process_inputs=theirs.omit_payload)
+
+        def before_model(self, state: Any, runtime: Any) -> None:
+            """Do nothing."""
+
+    theirs.configure_trace_policy(theirs.TracePolicy(process_inputs=theirs.omit_payload))
+    try:
+        final = await run(make([look], middleware=[Traced()]))
+    finally:
+        theirs.configure_trace_policy(None)
+    assert told(final) == ["K2 found"]

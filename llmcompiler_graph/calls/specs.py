@@ -58,7 +58,7 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
     """Make LangChain tools of documented callables, and refuse what cannot be called from here.
 
     Raises:
-        ConfigurationError: A tool is neither, is named like another, or wants to answer itself.
+        ConfigurationError: A tool is neither, or is named like another.
     """
     made: dict[str, BaseTool] = {}
     listed: Any = tools
@@ -69,9 +69,6 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]]) ->
             msg = f"a tool must be a LangChain tool or a documented callable, not {type(given).__name__}: {given!r:.80}"
             raise ConfigurationError(msg)
         each = given if isinstance(given, BaseTool) else _tool_of(given)
-        if each.return_direct:
-            msg = f"{each.name!r} has return_direct, but the joiner answers, from all that the tools of a plan return"
-            raise ConfigurationError(msg)
         if each.name in made:
             msg = f"two tools are named {each.name!r}"
             raise ConfigurationError(msg)

@@ -40,7 +40,7 @@ from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
-from llmcompiler_graph.graph.fetching import Fetching, after_fetching
+from llmcompiler_graph.graph.fetching import Fetching, after_direct_fetching, after_fetching
 from llmcompiler_graph.graph.hook_nodes import after_joining, after_planning, wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
@@ -384,7 +384,8 @@ def create_llm_compiler(
         answers=answers,
     )
     approves = bool(approval.tools) or approving_plans.possible
-    compiled = _wired(schemas, context_schema, nodes, hooks, approves=approves).compile(
+    direct = frozenset(tool.name for tool in toolset if tool.return_direct)
+    compiled = _wired(schemas, context_schema, nodes, hooks, approves=approves, direct=direct).compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -491,9 +492,24 @@ def _nodes(
 
 
 def _wired(
-    schemas: Schemas, context_schema: type[Any] | None, nodes: _Nodes, hooks: Hooks, *, approves: bool
+    schemas: Schemas,
+    context_schema: type[Any] | None,
+    nodes: _Nodes,
+    hooks: Hooks,
+    *,
+    approves: bool,
+    direct: Collection[str],
 ) -> StateGraph[Any, Any, Any, Any]:
-    """Connect the three nodes; where humans approve calls or plans, the task fetching unit may be run several times."""
+    """Connect the three nodes.
+
+    Args:
+        schemas: What the state holds, a run takes and gives.
+        context_schema: The schema of the run's context.
+        nodes: The nodes.
+        hooks: Those of middleware.
+        approves: Whether humans approve calls or plans: then the task fetching unit may be run several times.
+        direct: The tools whose results are the answer.
+    """
     planner, fetching, joiner, _ = nodes
     graph = StateGraph(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
@@ -511,11 +527,11 @@ def _wired(
     add_node("planner", *_both_ways(planner.plan, fetching.patience))
     add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
     add_node("joiner", *_both_ways(joiner.join, fetching.patience))
-    to_joiner = "joiner"
+    to_joiner, end = "joiner", END
     if hooks.nodes:
         planner.turn_is_begun = True
         add_node("turn", *_both_ways(planner.begin, fetching.patience))
-        to_joiner = wire_hooks(graph, hooks, schemas.checked, answers=planner.answers)
+        to_joiner, end = wire_hooks(graph, hooks, schemas.checked, answers=planner.answers)
     else:
         graph.add_edge(START, "planner")
         if planner.answers:
@@ -523,8 +539,11 @@ def _wired(
         else:
             graph.add_edge("planner", "task_fetching_unit")
         graph.add_conditional_edges("joiner", after_joining, {"replan": "planner", "finish": END})
-    if approves:
-        leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
+    leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
+    if direct:
+        after = partial(after_direct_fetching, direct=direct)
+        graph.add_conditional_edges("task_fetching_unit", after, {**leads, "direct": end})
+    elif approves:
         graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
     else:
         graph.add_edge("task_fetching_unit", to_joiner)

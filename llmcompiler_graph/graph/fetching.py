@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from llmcompiler_graph.concurrency.background import run_in_background
@@ -11,9 +12,9 @@ from llmcompiler_graph.graph.human_answers import ResumeValues
 from llmcompiler_graph.graph.own_tasks import results, results_in_sync
 from llmcompiler_graph.graph.plan_run import PlanRun
 from llmcompiler_graph.graph.revision import revised
-from llmcompiler_graph.state import LLMCompilerState
+from llmcompiler_graph.state import LLMCompilerState, TaskRecord, task_from_record
 
-__all__ = ("Fetching", "after_fetching")
+__all__ = ("Fetching", "after_direct_fetching", "after_fetching")
 
 
 def after_fetching(state: Any) -> str:
@@ -21,6 +22,24 @@ def after_fetching(state: Any) -> str:
     number = len(state["rounds"]) - 1
     waiting = any(task["status"] == "planned" and task["round"] == number for task in state["tasks"])
     return "approve" if waiting else "go on"
+
+
+def after_direct_fetching(state: Any, direct: Collection[str]) -> str:
+    """The same where tools have `return_direct`: to the end if what they returned is all that the plan was made for.
+
+    Args:
+        state: The state.
+        direct: The names of these tools.
+    """
+    if (leads := after_fetching(state)) != "go on":
+        return leads
+    number = len(state["rounds"]) - 1
+    tasks: list[TaskRecord] = [task for task in state["tasks"] if task["round"] == number]
+    used = {index for task in tasks if task["text"] for index in task_from_record(task).dependencies}
+    final = [task for task in tasks if task["index"] not in used]
+    whole = bool(final) and not state["rounds"][number]["diagnostics"]
+    answers = whole and all(task["tool"] in direct and task["status"] == "done" for task in final)
+    return "direct" if answers else leads
 
 
 class Fetching:

@@ -47,8 +47,8 @@ class _Branch(NamedTuple):
 
 def wire_hooks(
     graph: StateGraph[Any, Any, Any, Any], hooks: Hooks, read: Callable[[Any], Any], *, answers: bool
-) -> str:
-    """Add the nodes of hooks, and the edges between them; return where the task fetching unit leads.
+) -> tuple[str, str]:
+    """Add the nodes of hooks, and the edges between them; return where the task fetching unit leads, and the end.
 
     Args:
         graph: It has the node `turn`, besides its three.
@@ -74,7 +74,7 @@ def wire_hooks(
             graph.add_conditional_edges("planner", after_planning, planned.leads)
         else:
             graph.add_edge("planner", "task_fetching_unit")
-    return str(joiner)
+    return str(joiner), str(after_agent)
 
 
 class _Wiring:

@@ -55,7 +55,6 @@ def test_callables_become_tools() -> None:
         ([lambda x: x], "^'<lambda>' cannot be made a tool: Function must have a docstring"),
         (hits, "^tools must be a list of tools, not <function hits"),
         (tool(hits), "^tools must be a list of tools, not StructuredTool"),
-        ([tool(return_direct=True)(hits)], "'hits' has return_direct, but the joiner answers"),
     ],
 )
 def test_what_is_no_tool(given: Any, message: str) -> None:

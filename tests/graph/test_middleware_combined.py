@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -308,3 +309,4 @@ async def test_one_shell_for_a_turn(sync: bool) -> None:
     for _ in range(2):
         final = graph.invoke(QUESTION, THREAD) if sync else await graph.ainvoke(QUESTION, THREAD)
         assert [task["value"].split() for task in final["tasks"]] == [["one"], ["here", "/", "got", "one"]]
+    gc.collect()

@@ -1,5 +1,6 @@
 """`docs/middleware.md` says of every middleware that LangChain brings along what becomes of it here."""
 
+import gc
 import re
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,4 @@ async def test_a_turn_with_it(name: str) -> None:
     final = await graph.ainvoke(given)
     assert final["messages"][-1].text == "done"
     assert [task["value"] for task in final["tasks"]] == ["seen a"]
+    gc.collect()
