@@ -1,13 +1,11 @@
-import os
+import ast
 import re
-import subprocess
-import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from llmcompiler_graph import parse_plan
-from tests.scripted_server import ScriptedServer
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -22,29 +20,6 @@ DOCUMENTS = [
 def blocks(document: str, language: str) -> list[str]:
     """The fenced blocks of a document in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
-
-
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    """The README's example prints its answer, and asks for both cities at the same time."""
-    (example,) = blocks("README.md", "python")
-    plan = '1. temperature("Rome")\n2. temperature("Oslo")\n3. difference("$1", "$2")\n4. join()'
-    with ScriptedServer([plan, "Finish: It is 14.5 °C warmer."]) as server:
-        environment = {**os.environ, **server.environment}
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", example],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.stderr == ""
-    answer, *lines = done.stdout.splitlines()
-    assert answer == "It is 14.5 °C warmer."
-    rows = [line.split() for line in lines]
-    assert [(row[1], row[4]) for row in rows] == [("temperature", "done")] * 2 + [("difference", "done")]
-    (first, second) = [(float(row[2]), float(row[3])) for row in rows[:2]]
-    assert max(first[0], second[0]) < min(first[1], second[1])
 
 
 def test_the_plan_of_the_readme_is_one() -> None:
@@ -95,3 +70,61 @@ def test_the_tests_that_a_page_names_are_there() -> None:
     assert len(named) >= 20
     missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
     assert missing == []
+
+
+def _codes() -> set[str]:
+    """Every code of a diagnostic: what is written where one is made, and what the corpus of plans expects."""
+    makes = {"Diagnostic", "complain", "_error", "_fault", "CallSyntaxError", "drop"}
+    found: set[str] = set()
+    for folder in ("core/language", "core/checking", "graph"):
+        for module in (ROOT / "llmcompiler_graph" / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found |= set(re.findall(r"^[a-z]+(?:-[a-z]+)+$", node.value))
+                elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in makes:
+                    given = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+                    found |= {each for each in given if isinstance(each, str) and re.fullmatch(r"[a-z-]+", each)}
+    for expected in (ROOT / "tests/core/language/plans/invalid").glob("*.expected"):
+        found |= set(re.findall(r"\[([a-z-]+)\]$", expected.read_text(encoding="utf-8"), re.MULTILINE))
+    return found - {"date-time"}
+
+
+def _exceptions() -> set[str]:
+    """Every exception that users can meet: those of the package but of the evaluation, and not its internal ones."""
+    folder = ROOT / "llmcompiler_graph"
+    modules = [path for path in folder.rglob("*.py") if "evaluation" not in path.parts]
+    names = {name for path in modules for name in re.findall(r"^class (\w+Error)\(", path.read_text(), re.MULTILINE)}
+    return names - {"CallSyntaxError", "LLMCompilerError"}
+
+
+def test_every_error_has_a_remedy() -> None:
+    """Each code of a diagnostic and each exception has a row in "Troubleshooting", and each row is about one."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    codes, exceptions = page.split("## Exceptions")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", codes, re.MULTILINE)) == _codes()
+    assert set(re.findall(r"^\| `(\w+Error)` \|", exceptions, re.MULTILINE)) == _exceptions()
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_anchors_are_there(document: str) -> None:
+    """What a link's `#` names is a heading of the page that it leads to."""
+    page = ROOT / document
+    links = re.findall(r"\]\(([^)\s#]*\.md|)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    missing = [f"{to}#{anchor}" for to, anchor in links if anchor not in _anchors(page.parent / to if to else page)]
+    assert missing == []
+
+
+def test_the_site_has_every_page() -> None:
+    """Every page of `docs/` stands in the site's navigation and in `llms.txt`, once."""
+    site = tomllib.loads((ROOT / "docs/zensical.toml").read_text(encoding="utf-8"))
+    listed = re.findall(r"[\w/-]+\.md", str(site["project"]["nav"]))
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(listed) == sorted(pages)
+    told = re.findall(r"\]\(([\w/-]+\.md)\)", (ROOT / "docs/llms.txt").read_text(encoding="utf-8"))
+    assert told == listed
