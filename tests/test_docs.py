@@ -74,7 +74,17 @@ def test_the_tests_that_a_page_names_are_there() -> None:
 
 def _codes() -> set[str]:
     """Every code of a diagnostic: what is written where one is made, and what the corpus of plans expects."""
-    makes = {"Diagnostic", "complain", "_error", "_fault", "CallSyntaxError", "drop"}
+    makes = {
+        "Diagnostic",
+        "complain",
+        "_complain",
+        "_about",
+        "_error",
+        "_fault",
+        "CallSyntaxError",
+        "InliningError",
+        "drop",
+    }
     found: set[str] = set()
     for folder in ("core/language", "core/checking", "graph"):
         for module in (ROOT / "llmcompiler_graph" / folder).rglob("*.py"):
