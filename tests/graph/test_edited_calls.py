@@ -147,6 +147,37 @@ async def test_the_edit_of_a_call_that_fails() -> None:
     assert plan_of(final).tool_calls[0]["args"] == {"to": "ann"}
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({"to": '["ann", "bob"]'}, {"to": ["ann", "bob"]}),
+        ({"count": "2", "urgent": "false"}, {"count": 2, "urgent": False}),
+        ({"note": "3", "header": '{"a": 1}'}, {"note": "3", "header": {"a": 1}}),
+        ({"either": "[1]"}, {"either": "[1]"}),  # text is what it takes
+        ({"to": "[1"}, {"to": "[1"}),  # no list: the tool says so
+    ],
+)
+async def test_values_that_a_form_gives_as_text(given: dict[str, Any], made: dict[str, Any]) -> None:
+    """Forms give what a human has changed as text: it is read as JSON where the tool takes no text."""
+
+    @tool
+    def letter(  # noqa: PLR0917 (what is tested)
+        to: list[str], count: int, urgent: bool, note: str, header: dict[str, int], either: list[int] | str
+    ) -> str:
+        """Write."""
+        return "written"
+
+    plan = '1. letter(["ann"], 1, True, "n", {"b": 2}, "e")\n2. join()'
+    model = ScriptedModel([plan, "Finish: done"])
+    graph = create_llm_compiler(model, [letter], interrupt_on={"letter": True}, checkpointer=InMemorySaver())
+    paused = await graph.ainvoke(QUESTION, THREAD)
+    (request,) = paused["__interrupt__"][0].value["action_requests"]
+    edit = {"type": "edit", "edited_action": {"name": "letter", "args": {**request["args"], **given}}}
+    final = await graph.ainvoke(Command(resume={"decisions": [edit]}), THREAD)
+    assert final["tasks"][0]["arguments"] == [{**request["args"], **made}]
+    assert final["tasks"][0]["status"] == ("failed" if made == {"to": "[1"} else "done")
+
+
 async def test_an_edit_outlives_the_process(store: str) -> None:
     """What was persisted of the task says which call was made, if another process ends the turn."""
     plan = '1. send(to="ann", body="hello")\n2. send(to="bob", body="hello")\n3. join()'

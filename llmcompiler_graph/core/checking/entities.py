@@ -3,6 +3,7 @@
 Small models name the right things and count wrong: `5. compare("K2 and Makalu", [$4, $5])` where K2 is task 3. What a
 task names can be compared with what it reads, without knowing what either means.
 
+>>> from llmcompiler_graph.core.language.references import Reference
 >>> names = Entities()
 >>> for index, name in enumerate(["Everest", "Lhotse", "K2"], 1):
 ...     names.note(Task(index, "search", {"query": name}))

@@ -9,13 +9,14 @@ False
 >>> at_path({"type": "object", "properties": {"height_m": {"type": "number"}}}, ("height_m",))
 {'type': 'number'}
 
-May know: `references`.
+May know: `json_text`, `references`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, as_text
 
 __all__ = (
@@ -30,6 +31,7 @@ __all__ = (
     "has",
     "literals",
     "mismatch",
+    "read_text",
 )
 
 Schema = JSON
@@ -378,6 +380,22 @@ def _elements(option: Mapping[str, JSON], value: JSON) -> Iterator[tuple[JSON, S
         case dict():
             fields, others = fields_of(option), option.get("additionalProperties")
             yield from ((element, fields.get(name, others)) for name, element in value.items())
+
+
+def read_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> JSON:
+    """Turn text into the JSON value that it stands for where a schema takes no text: forms give lists as text.
+
+    >>> read_text('["Ann", "Bob"]', {"type": "array", "items": {"type": "string"}}), read_text("42", {"type": "string"})
+    (['Ann', 'Bob'], '42')
+    """
+    options = alternatives(schema, definitions)
+    if not isinstance(value, str) or not options or any(option["type"] == "string" for option in options):
+        return value
+    try:
+        read = read_json(value)
+    except ValueError:
+        return value
+    return read if mismatch(read, schema, definitions) is None else value
 
 
 def fit_text(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> JSON:
