@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmcompiler_graph.core.language.plan import Observation, Plan, Task
     from llmcompiler_graph.graph.create import create_llm_compiler
     from llmcompiler_graph.models.constraints import Constraint
+    from llmcompiler_graph.procedures import Procedure, procedure_from
     from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (
@@ -45,11 +46,13 @@ __all__ = (
     "PlanError",
     "PlanExample",
     "PlanSyntaxError",
+    "Procedure",
     "Task",
     "ToolTransferError",
     "WorkerLostError",
     "create_llm_compiler",
     "parse_plan",
+    "procedure_from",
 )
 
 _DEFINED_IN = {
@@ -67,11 +70,13 @@ _DEFINED_IN = {
     "PlanError": "core.errors",
     "PlanExample": "core.examples",
     "PlanSyntaxError": "core.errors",
+    "Procedure": "procedures",
     "Task": "core.language.plan",
     "ToolTransferError": "core.errors",
     "WorkerLostError": "core.errors",
     "create_llm_compiler": "graph.create",
     "parse_plan": "core.language.parser",
+    "procedure_from": "procedures",
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of the package's

@@ -1,4 +1,4 @@
-"""The command line: `llmcompiler ask`, `llmcompiler plan`, `llmcompiler graph`, `llmcompiler bench`.
+"""The command line: `llmcompiler ask`, `plan`, `run`, `graph` and `bench`.
 
 What was asked for goes to stdout, everything else to stderr: a live view if both are terminals, else plain lines. So
 `llmcompiler ask … | cat` shows what happens as lines of plain text, and `answer=$(llmcompiler ask …)` holds the answer.
@@ -242,6 +242,55 @@ def plan(
         quoted = printable(lines[diagnostic.line - 1].strip())
         typer.echo(f"{printable(str(diagnostic))}\n    {quoted}".rstrip(), err=True)
     raise typer.Exit(1 if diagnostics else 0)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of procedures.", exists=True, dir_okay=False)],
+    *,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arg",
+            "-a",
+            metavar="NAME=VALUE",
+            help="An argument; JSON, where its parameter does not take text. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--procedure", "-p", metavar="NAME", help="Which one, if FILE has several.", show_default=False),
+    ] = None,
+    tools: Tools = None,
+    joiner_model: JoinerModel = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result and the tasks as one JSON object.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a procedure: no model plans, and none is asked but --joiner-model, which answers from the result.
+
+    The result goes to stdout, the tasks to stderr. If the last task fails, the exit code is 1.
+    """
+    with _starting():
+        from llmcompiler_graph.cli import saved
+        from llmcompiler_graph.cli.progress import printable, printable_json
+
+        loaded = _load_tools(tools)
+    with _reported(debug):
+        procedure, others = saved.pick(file, name)
+        given = saved.read_arguments(procedure, arguments or ())
+        if joiner_model is not None:
+            from llmcompiler_graph.cli.agent import fetch_weights
+
+            fetch_weights(joiner_model)
+        report = _run(saved.run(procedure, others, given, loaded, joiner_model))
+    for line in saved.lines(report):
+        typer.echo(printable(line), err=True)
+    if as_json:
+        typer.echo(printable_json(report))
+    else:
+        typer.echo("\n".join(map(printable, saved.said(report).split("\n"))))
+    raise typer.Exit(0 if report["tasks"][-1]["status"] == "done" else 1)
 
 
 @app.command()

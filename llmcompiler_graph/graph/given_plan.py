@@ -8,11 +8,12 @@ approvals and durability; what cannot be used fails, since nobody can be asked t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from langchain_core.messages import SystemMessage
+from langchain_core.messages import AnyMessage, SystemMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
@@ -25,6 +26,7 @@ from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import seconds
+from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.graph.clock import new_clock
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
@@ -32,14 +34,50 @@ from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
 from llmcompiler_graph.graph.outer_agent import GivenPlanState, restore_outside
 from llmcompiler_graph.graph.plan_approval import PlanApproval
+from llmcompiler_graph.graph.procedures import checked_procedures
 from llmcompiler_graph.state import LLMCompilerState, Round, plan_text
 
-__all__ = ("given_plan_graph",)
+__all__ = ("PlanReader", "given_plan_graph", "given_plan_settings", "plan_nodes")
 
 
 def given_plan_graph(
+    tools: Sequence[BaseTool | Callable[..., Any]], **options: Any
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Make the graph; the options are those of `given_plan_settings`.
+
+    It is compiled without a checkpointer: inside another graph it uses that one's, and every task is persisted.
+
+    Raises:
+        ConfigurationError: An argument cannot be used.
+    """
+    settings = replace(
+        given_plan_settings(tools, **options),
+        keys_of_one_value=keys_of_one_value(GivenPlanState),
+        on_result=restore_outside,
+    )
+    shared = Shared()
+    graph = plan_nodes(StateGraph(GivenPlanState), settings, shared, PlanReader(settings, shared), leads_to=END)
+    return graph.compile(name="plan").with_config(callbacks=[shared.inflight])
+
+
+def plan_nodes(
+    graph: StateGraph[Any, Any, Any, Any], settings: Settings, shared: Shared, reader: PlanReader, *, leads_to: str
+) -> StateGraph[Any, Any, Any, Any]:
+    """Add the nodes that read a plan and run it, and what leads to them and from them."""
+    fetching = Fetching(settings, shared)
+    graph.add_node("planner", RunnableLambda(reader.read, reader.aread, name="planner"))
+    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": leads_to}
+    graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
+    return graph
+
+
+def given_plan_settings(
     tools: Sequence[BaseTool | Callable[..., Any]],
     *,
+    procedures: Iterable[Procedure | str] = (),
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     max_tasks: int | None = None,
     max_fan_out: int | None = 1000,
@@ -47,15 +85,14 @@ def given_plan_graph(
     tool_concurrency: Mapping[str, int] | None = None,
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
-    deadline: float | None = None,
-    deadline_grace: float = 30,
+    deadline: float | timedelta | None = None,
+    deadline_grace: float | timedelta = 30,
+    max_observation_chars: int = 4000,
     handle_tool_errors: Any = True,
     wrap_tool_call: ToolCallWrapper | None = None,
     awrap_tool_call: AsyncToolCallWrapper | None = None,
-) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """Make the graph; the arguments are those of `create_llm_compiler`.
-
-    It is compiled without a checkpointer: inside another graph it uses that one's, and every task is persisted.
+) -> Settings:
+    """Make the settings of a graph without a planner model; the arguments are those of `create_llm_compiler`.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -63,8 +100,9 @@ def given_plan_graph(
     toolset = as_tools(tools)
     specs = tool_specs(toolset)
     approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
-    settings = Settings(
+    return Settings(
         specs=specs,
+        procedures=checked_procedures(procedures, specs),
         runner=ToolRunner(
             toolset,
             handle_tool_errors=handle_tool_errors,
@@ -79,7 +117,7 @@ def given_plan_graph(
         max_tasks=max_tasks,
         max_fan_out=max_fan_out,
         max_concurrency=max_concurrency,
-        max_observation_chars=1,
+        max_observation_chars=max_observation_chars,
         max_history_chars=None,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
@@ -89,21 +127,11 @@ def given_plan_graph(
         approval=approval,
         approve_plans=PlanApproval(False, specs),
         interrupt_mode="batched",
-        keys_of_one_value=keys_of_one_value(GivenPlanState),
-        on_result=restore_outside,
+        keys_of_one_value=keys_of_one_value(LLMCompilerState),
     )
-    shared = Shared()
-    reader, fetching = _PlanReader(settings, shared), Fetching(settings, shared)
-    graph = StateGraph(GivenPlanState)
-    graph.add_node("planner", RunnableLambda(reader.read, reader.aread, name="planner"))
-    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
-    graph.add_edge(START, "planner")
-    graph.add_edge("planner", "task_fetching_unit")
-    graph.add_conditional_edges("task_fetching_unit", after_fetching, {"approve": "task_fetching_unit", "go on": END})
-    return graph.compile(name="plan").with_config(callbacks=[shared.inflight])
 
 
-class _PlanReader:
+class PlanReader:
     """The node that reads the plan and sets it going."""
 
     def __init__(self, settings: Settings, shared: Shared) -> None:
@@ -111,24 +139,33 @@ class _PlanReader:
         self._shared = shared
 
     def read(self, state: LLMCompilerState) -> dict[str, Any]:
+        """Run the node for a synchronous caller."""
         return run_in_background(self._read(state, sync=True))
 
     async def aread(self, state: LLMCompilerState) -> dict[str, Any]:
+        """Run the node; return the state's update."""
         return await self._read(state, sync=False)
 
-    async def _read(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+    def given(self, state: LLMCompilerState) -> tuple[str, AnyMessage, list[AnyMessage]]:
+        """The plan's text, the message that the turn answers, and the messages that are to be written."""
         question = state["messages"][-1]
+        return str(question.text), question, []
+
+    def check(self, draft: Draft) -> None:
+        """Look at the plan before it runs: whatever is wrong with a task of it is told in its place."""
+
+    async def _read(self, state: LLMCompilerState, *, sync: bool) -> dict[str, Any]:
+        text, question, messages = self.given(state)
         clock = new_clock(self._shared.inflight)
         update: dict[str, Any] = {"turn": question.id, "clock": clock, "tasks": [], "rounds": [], "timeline": []}
-        make = partial(Draft, self._settings, self._shared, {**state, **update}, sync=sync)  # type: ignore[typeddict-item]
-        draft = make()
-        draft.feed(str(question.text))
+        draft = Draft(self._settings, self._shared, {**state, **update}, sync=sync)  # type: ignore[typeddict-item]
+        draft.feed(text)
         draft.close()
         draft.settle()
-        messages = []
+        self.check(draft)
         if any(record["text"] for record in draft.records):
-            messages = [draft.message(None)]
-            self._shared.inflight.hand_over(messages[0].id, draft.executor)
+            messages.append(draft.message(None))
+            self._shared.inflight.hand_over(messages[-1].id, draft.executor)
         told = [recorded(each) for each in draft.diagnostics]
         return {
             **update,
