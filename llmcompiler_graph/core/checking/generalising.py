@@ -7,7 +7,7 @@ height(of: str):
   1. search(query="height of ${of}")
   2. search(query="$1 in feet")
 
-May know: `arguments`, `errors`, `annotations`, `plan`, `procedures`, `references`, `schema`.
+May know: `errors`, `annotations`, `plan`, `procedures`, `references`, `schema`.
 """
 
 from __future__ import annotations
