@@ -22,7 +22,8 @@ class ScriptedServer:
     Args:
         replies: The script: text, or a message with tool calls. A number is an HTTP status to fail with (clients retry
             408, 409, 429 and 500 up, each time taking the next reply); an exception is a status 500 with its text, a
-            `ValueError` 400. A script that ran out fails with 400.
+            `ValueError` 400. Bytes are sent as they are, as the body of a stream that then breaks off. A script
+            that ran out fails with 400.
         seconds_per_reply: How long a reply takes from its first token to its last, in seconds.
         ttft: How long the first token takes, in seconds.
         chunk_size: Characters per streamed piece, of text as of a call's arguments.
@@ -30,7 +31,7 @@ class ScriptedServer:
 
     def __init__(
         self,
-        replies: Sequence[str | AIMessage | int | Exception] = (),
+        replies: Sequence[str | AIMessage | int | bytes | Exception] = (),
         *,
         seconds_per_reply: float = 0.0,
         ttft: float = 0.0,
@@ -75,7 +76,7 @@ class ScriptedServer:
         if seconds > 0:
             self._closing.wait(seconds)
 
-    def take(self, body: dict[str, Any]) -> str | AIMessage | int | Exception | None:
+    def take(self, body: dict[str, Any]) -> str | AIMessage | int | bytes | Exception | None:
         """Note a request and return the reply that is next."""
         with self._lock:
             self.requests.append(body)
@@ -98,6 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self._stream(body, reply, usage) if body.get("stream") else self._whole(body, reply, usage)
             case int():
                 self._fail(reply, f"scripted status {reply}")
+            case bytes():
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self._raw(reply)
             case Exception():
                 self._fail(400 if isinstance(reply, ValueError) else 500, str(reply))
             case None:
@@ -129,6 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
         if (body.get("stream_options") or {}).get("include_usage"):
             self._event({**_chunk(body), "choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
+
+    def _raw(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(body)
 
     def _event(self, data: dict[str, Any]) -> None:
         self.wfile.write(b"data: " + json.dumps(data).encode() + b"\n\n")

@@ -51,7 +51,8 @@ class InFlight(BaseCallbackHandler):
         self._handed: dict[int, _Handed] = {}  # by the identity of the key
         self._runs: dict[UUID, UUID] = {}  # a run under way -> the outermost one it is part of
         self._parts: dict[UUID, set[UUID]] = {}  # an outermost run -> those under way in it
-        self._ended: deque[UUID] = deque(maxlen=_REMEMBERED)  # the last runs that have ended
+        # the last runs that have ended: to look one up in the set is safe while other threads add some
+        self._ended, self._order = set[UUID](), deque[UUID]()
 
     def hand_over(self, key: object, work: Work) -> None:
         """Leave work for the next node, with a part of the state. Call it in the node, on the work's loop."""
@@ -85,18 +86,24 @@ class InFlight(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """Cancel what nobody took over in a run that ended."""
-        self._ended.append(run_id)
+        self._note_end(run_id)
         root = self._runs.pop(run_id, None)
         if root is not None and root != run_id:
             self._parts.get(root, set()).discard(run_id)
         if root != run_id:
             return
-        for part in self._parts.pop(run_id, ()):  # nobody says of all of them that they have ended
+        for part in list(self._parts.pop(run_id, ())):  # nobody says of all of them that they have ended
             self._runs.pop(part, None)
-            self._ended.append(part)
+            self._note_end(part)
         for handed in list(self._handed.values()):  # other runs may change it meanwhile, in their threads
             if handed.run == run_id and self._handed.pop(id(handed.key), None) is not None:
                 handed.cancel()
+
+    def _note_end(self, run: UUID) -> None:
+        self._ended.add(run)
+        self._order.append(run)
+        if len(self._order) > _REMEMBERED:
+            self._ended.discard(self._order.popleft())
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """Do the same for a run that was ended."""

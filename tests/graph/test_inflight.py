@@ -46,7 +46,7 @@ def handler(graph: Any) -> InFlight:
 
 def kept(graph: Any) -> dict[str, Any]:
     """What a graph's handler keeps of runs, but for the names of a few that have ended."""
-    return {name: value for name, value in vars(handler(graph)).items() if name != "_ended"}
+    return {name: value for name, value in vars(handler(graph)).items() if name not in ("_ended", "_order")}
 
 
 CANCELLED = ["a starts", "b starts", "a cancelled", "b cancelled"]

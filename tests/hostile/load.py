@@ -70,7 +70,15 @@ class Faults:
         self.made: Counter[str] = Counter()
         self._seed = seed
         self._of: dict[str, Random] = {}
+        self._last: dict[str, str] = {}  # by kind and thread, the last turn in which it happened
         self._quiet: set[str] = set()
+
+    def happens_once(self, thread: str, kind: str, turn: str) -> bool:
+        """The same, but for one turn no more than once: a model that is asked again then says something."""
+        if self._last.get(f"{kind} {thread}") == turn or not self.happens(thread, kind):
+            return False
+        self._last[f"{kind} {thread}"] = turn
+        return True
 
     def quiet(self, thread: str, *, on: bool) -> None:
         """Let no fault happen to a thread any more, or again."""
@@ -79,6 +87,7 @@ class Faults:
     def forget(self, thread: str) -> None:
         """Keep nothing of a thread that has asked all it wants to."""
         self._of.pop(thread, None)
+        self._last = {key: turn for key, turn in self._last.items() if not key.endswith(f" {thread}")}
         self._quiet.discard(thread)
 
     def happens(self, thread: str, kind: str) -> bool:
@@ -111,10 +120,9 @@ class Marked(ScriptedModel):
         thread = mark.partition("K")[0]
         if "Observations" in str(messages[-1].content):
             seen = sorted(set(MARK.findall(str(messages[-1].content))))
-            return AIMessage(
-                "" if self.faults.happens(thread, "empty answer") else f"Finish: answer {mark} from {seen}"
-            )
-        if self.faults.happens(thread, "nonsense"):
+            empty = self.faults.happens_once(thread, "empty answer", mark)
+            return AIMessage("" if empty else f"Finish: answer {mark} from {seen}")
+        if self.faults.happens_once(thread, "nonsense", mark):
             return AIMessage(f"1. look({mark}\n<tool_call>look\n2. lok('{mark}')")
         return AIMessage(
             f'1. look("{mark} a")\n2. look("$1 b")\n3. block("$1 {mark}")\n'
@@ -381,7 +389,7 @@ class Load:
         told = [found for m in state["messages"] if isinstance(m, AIMessage) for found in MARK.findall(m.text)[:1]]
         expected = [f"{name}K{n}" for n in range(int(mark.partition("K")[2]) + 1)]
         if not self._answered(state, mark) or list(dict.fromkeys(asked)) != expected or told != expected:
-            figures.lost.append(f"{mark}: asked {asked}, told {told}")
+            figures.lost.append(f"{mark}: asked {asked}, told {told}, ended with {state['messages'][-1].text[:200]!r}")
         others = {found for found in MARK.findall(repr(state)) if not found.startswith(f"{name}K")}
         if others:
             figures.foreign.append(f"{name} saw {others}")
