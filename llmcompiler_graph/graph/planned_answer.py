@@ -49,8 +49,9 @@ class PlannedAnswer:
         self._behind_join = behind_join
         self._stream = AnswerStream(name)
         self._parser = DecisionParser()
-        self._text = ""  # from where the answer may stand
-        self._before = ""  # as long as it may not
+        self._pieces: list[str] = []  # of the reply, from where the answer may stand
+        self._size = 0  # of these, in characters
+        self._before: list[str] = []  # as long as it may not
         self._given: list[AIMessage] = []
         self._begun = False  # whether some of it was shown
 
@@ -64,12 +65,16 @@ class PlannedAnswer:
         """
         self._given += [given] if given is not None else []
         if self._behind_join:
-            self._before += text
-            join = _JOIN.search(self._before) if joined else None
-            if join is None or "```".startswith(self._before[join.end() :].strip()[:3]):
+            self._before.append(text)
+            if not joined:
+                return
+            before = "".join(self._before)
+            join = _JOIN.search(before)
+            if join is None or "```".startswith(before[join.end() :].strip()[:3]):
                 return  # behind it, there is nothing yet, or a fence may end
-            text, self._behind_join = self._before[join.end() :], False
-        self._text += text
+            text, self._behind_join = before[join.end() :], False
+        self._pieces.append(text)
+        self._size += len(text)
         if piece := self._parser.feed(text):
             self._begun = True
             self._stream.put(piece)
@@ -77,7 +82,7 @@ class PlannedAnswer:
     @property
     def may_come(self) -> bool:
         """Whether the reply is to be read on for it, although its `join()` was read."""
-        return self._begun or len(self._text) < _LATEST
+        return self._begun or self._size < _LATEST
 
     async def message(self, usage: UsageMetadata | None, *, cut: bool) -> AIMessage | None:
         """Make the message of the answer, once the reply is complete; `None` if there is none.
@@ -117,4 +122,4 @@ class PlannedAnswer:
         calls = any(
             event.code == NOT_A_TASK if isinstance(event, Diagnostic) else event.tool in self._tools for event in events
         )
-        return bool(decision.answer) and is_decided(self._text) and not calls
+        return bool(decision.answer) and is_decided("".join(self._pieces)) and not calls

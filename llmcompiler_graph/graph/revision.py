@@ -15,11 +15,12 @@ run of it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 from uuid import NAMESPACE_OID, uuid5
 
-from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
+from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage, ToolMessage
 from langgraph.graph.message import add_messages
 
 from llmcompiler_graph.core.errors import ConfigurationError, Diagnostic
@@ -27,6 +28,7 @@ from llmcompiler_graph.core.schedule.executor import Executor
 from llmcompiler_graph.graph.approvals import decision_about
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
+from llmcompiler_graph.graph.edited_results import settled
 from llmcompiler_graph.graph.plan_approval import ACTION
 from llmcompiler_graph.state import LLMCompilerState, PendingApproval, Round, TaskRecord, plan_text
 
@@ -140,7 +142,8 @@ class _Plan:
         state = revision.state if revision is not None else self._state
         if "approval" in state["rounds"][-1]:
             return revision
-        records = [record for record in state["tasks"] if record["round"] == len(state["rounds"]) - 1]
+        last = len(state["rounds"]) - 1
+        records = [record for record in settled(state)[0]["tasks"] if record["round"] == last]
         asked = self._settings.approve_plans.pending(self.id, plan_text(records), records, state)
         if asked is None:
             return revision
@@ -163,6 +166,7 @@ class _Plan:
             messages.append(draft.message(old.usage_metadata if old else None))
         elif old is not None:
             messages.append(RemoveMessage(str(old.id)))
+        messages += [RemoveMessage(str(message.id)) for message in self._outdated(draft.records)]
         update = {
             "tasks": [*self._earlier, *draft.records],
             "rounds": [*self._state["rounds"][:-1], round_],
@@ -171,6 +175,12 @@ class _Plan:
         }
         after = {**self._state, **update, "messages": add_messages(self._state["messages"], messages)}  # type: ignore[arg-type]
         return Revision(after, {**update, "messages": messages}, draft.executor)  # type: ignore[arg-type]
+
+    def _outdated(self, records: Iterable[TaskRecord]) -> list[ToolMessage]:
+        """What hooks have answered calls with that are others now, or are gone."""
+        now = {record["tool_call_id"]: record["text"] for record in records}
+        old = {each["tool_call_id"] for each in self._records if now.get(each["tool_call_id"]) != each["text"]}
+        return [each for each in self._state["messages"] if isinstance(each, ToolMessage) and each.tool_call_id in old]
 
     def _passed(self, revision: Revision | None, decision: str) -> Revision:
         """Note that a human wants the plan run; what is to be run of it is run when that is written."""
@@ -182,8 +192,11 @@ class _Plan:
     def _rejected(self, message: Any) -> Revision:
         """Let all tasks of the plan fail."""
         error = f"a human rejected the plan{f': {message}' if message else ''}"
+        answered = {each.tool_call_id for each in self._state["messages"] if isinstance(each, ToolMessage)}
         records: list[TaskRecord] = [
-            {**record, "status": "failed", "error": error} if record["status"] == "planned" else record
+            {**record, "status": "failed", "error": error}
+            if record["status"] == "planned" and record["tool_call_id"] not in answered
+            else record
             for record in self._records
         ]
         rounds = self._state["rounds"]

@@ -15,7 +15,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler, parse_plan
-from llmcompiler_graph.testing import ScriptedModel
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
 from tests.graph.test_durability import saver_at
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -477,4 +477,82 @@ async def test_every_update_has_messages() -> None:
             for node, update in part.items():
                 assert node == "__interrupt__" or "messages" in update, node
         given = answer(APPROVE)
+    assert desk.ran == {"look ann": 1, "send ann@example.org": 1}
+
+
+def settles(most: int) -> AgentMiddleware[Any, Any]:
+    """A hook that answers the first calls of a plan."""
+
+    class Settles(AgentMiddleware[Any, Any]):
+        def after_model(self, state: Any, runtime: Any) -> Any:
+            calls = getattr(state["messages"][-1], "tool_calls", ())[:most]
+            return {"messages": [ToolMessage("told", tool_call_id=call["id"]) for call in calls]} if calls else None
+
+    return Settles()
+
+
+async def test_calls_that_hooks_have_answered() -> None:
+    """They are not asked about again: a rejection leaves them as they are, another call in their place is made."""
+    final = await Desk(PLAN, "Finish: done", middleware=[settles(2)]).run(QUESTION)
+    assert [task["value"] for task in final["tasks"]] == ["told", "told"], "nothing was left to be asked about"
+    desk = Desk(PLAN, "Finish: done", middleware=[settles(1)])
+    await desk.run(QUESTION)
+    final = await desk.run(answer({"type": "reject", "message": "no"}))
+    assert [(task["status"], task["value"]) for task in final["tasks"]] == [("done", "told"), ("failed", None)]
+    assert [m.text for m in final["messages"] if isinstance(m, ToolMessage)] == [
+        "told",
+        "a human rejected the plan: no",
+    ]
+    assert desk.ran == {}
+    desk = Desk(PLAN, "Finish: done", middleware=[settles(1)])
+    await desk.run(QUESTION)
+    final = await desk.run(answer(edit('1. look("bob")\n2. send("$1")')))
+    assert desk.ran == {"look bob": 1, "send bob@example.org": 1}
+    assert len([m for m in final["messages"] if isinstance(m, ToolMessage)]) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("yes", 5, [], {"decisions": []}, {"decisions": "approve"}, {"decisions": [None]}),
+        *({"decisions": [APPROVE, APPROVE]}, {"decisions": [{"type": "edit"}]}),
+        {"decisions": [{"type": "edit", "edited_action": {"name": "other", "args": {"plan": "1. join()"}}}]},
+    ],
+)
+async def test_an_answer_that_is_no_decision(given: Any) -> None:
+    """It is asked again, with what was expected; nothing has run, and the thread goes on."""
+    desk = Desk(PLAN, "Finish: done")
+    await desk.run(QUESTION)
+    again = question(await desk.run(Command(resume=given)))
+    assert again["error"]
+    assert again["action_requests"][0]["args"] == {"plan": SHOWN}
+    assert desk.ran == {}
+    assert (await desk.run(answer(APPROVE)))["messages"][-1].text == "done"
+
+
+def test_the_time_of_a_decision_does_not_count() -> None:
+    """A turn with a deadline that waits for a human for longer than that runs its plan afterwards."""
+
+    async def run_with_pause() -> list[str]:
+        desk = Desk(PLAN, "Finish: done", deadline=5, deadline_grace=1)
+        await desk.run(QUESTION)
+        await asyncio.sleep(1000)
+        return [task["status"] for task in (await desk.run(answer(APPROVE)))["tasks"]]
+
+    assert run_virtual(run_with_pause) == ["done", "done"]
+
+
+@both_ways
+@pytest.mark.parametrize("most", [1, 2])
+async def test_few_slots(sync: bool, most: int) -> None:
+    """Whatever `max_concurrency` the run's config has."""
+    desk = Desk(PLAN, "Finish: done", interrupt_on={"send": True})
+    config: Any = {**THREAD, "max_concurrency": most}
+    given: Any = QUESTION
+    for _ in range(3):
+        final = await (
+            asyncio.to_thread(desk.graph.invoke, given, config) if sync else desk.graph.ainvoke(given, config)
+        )
+        given = answer(APPROVE)
+    assert final["messages"][-1].text == "done"
     assert desk.ran == {"look ann": 1, "send ann@example.org": 1}
