@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from langchain.agents.middleware import (
@@ -30,7 +30,7 @@ from langgraph.types import Command
 
 from llmcompiler_graph.approval import InterruptOnConfig
 from llmcompiler_graph.calls.policy import Retry, Timeout
-from llmcompiler_graph.calls.specs import as_tools, tool_specs
+from llmcompiler_graph.calls.specs import tool_specs
 from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import made_examples
@@ -43,6 +43,8 @@ from llmcompiler_graph.graph.outer_agent import OuterAgent, acall_outside, call_
 from llmcompiler_graph.state import TaskRecord
 
 __all__ = ("PlanMiddleware", "as_subagent", "as_tool")
+
+T = TypeVar("T")
 
 _TOOL = "run_plan"
 _SYSTEM_PROMPT = (
@@ -60,7 +62,7 @@ waits without taking data. End with `join()` to get all results back, or with `j
 A line that cannot be used is reported with the reason; the others run all the same. Do not repeat what has run."""
 
 _ENDS_PLAN = re.compile(r"\W*\d+\W*join\s*\([^()]*\)\W*", re.IGNORECASE)
-_MOST_SETS = 32
+_MOST_KEPT = 64
 _JOIN = re.compile(r"\bjoin\s*\(([^)]*)\)", re.IGNORECASE)
 
 
@@ -113,8 +115,7 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
             "tool_retry_policy": tool_retry_policy,
             "deadline": deadline,
         }
-        self._graphs: dict[tuple[Any, ...], tuple[list[BaseTool], Runnable[Any, Any]]] = {}
-        self._described: dict[tuple[int, ...], tuple[list[BaseTool], BaseTool]] = {}
+        self._kept: dict[tuple[Any, ...], tuple[list[BaseTool], Any]] = {}
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -135,11 +136,8 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         if not _has_run_plan(request):  # other middleware has taken it away
             return request
         others = _others(request.tools)
-        key = tuple(map(id, others))
-        if key not in self._described:
-            self._described[key] = (others, _run_plan(f"{self.tool_description}{_about(others)}"))
-            _forget(self._described)
-        tools = [self._described[key][1] if _is_run_plan(tool) else tool for tool in request.tools]
+        described = self._made(others, "tool", lambda: _run_plan(f"{self.tool_description}{_about(others)}"))
+        tools = [described if _is_run_plan(tool) else tool for tool in request.tools]
         return request.override(tools=tools, system_message=_with_end(request.system_message, self.system_prompt))
 
     def wrap_tool_call(
@@ -166,19 +164,28 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """The graph for the agent's tools and approvals, which is made once for each set of them."""
         tools = _others(request.runtime.tools)
         gates = self._interrupt_on if self._interrupt_on is not None else _gates(get_config())
-        gates = {name: gate for name, gate in gates.items() if name in {tool.name for tool in tools}}
-        key = (*map(id, tools), repr(sorted(gates.items())))
-        if key not in self._graphs:
-            graph = given_plan_graph(
-                tools,
-                interrupt_on=gates,
+
+        def make() -> Runnable[Any, Any]:
+            plannable = _plannable(tools)
+            names = {tool.name for tool in plannable}
+            return given_plan_graph(
+                plannable,
+                interrupt_on={name: gate for name, gate in gates.items() if name in names},
                 wrap_tool_call=call_outside,
                 awrap_tool_call=acall_outside,
                 **self._limits,
             )
-            self._graphs[key] = (tools, graph)  # the tools too: no others may get their ids
-            _forget(self._graphs)
-        return self._graphs[key][1]
+
+        return self._made(tools, repr(sorted(gates.items())), make)
+
+    def _made(self, tools: list[BaseTool], what: str, make: Callable[[], T]) -> T:
+        """What is made once for a set of tools, kept for the last sets: an agent may have others for each call."""
+        key = (what, *map(id, tools))
+        if (found := self._kept.get(key)) is None:
+            found = self._kept[key] = (tools, make())  # the tools too: no others may get their ids
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)), None)
+        return cast("T", found[1])
 
 
 def _with_end(system: SystemMessage | None, text: str) -> SystemMessage | None:
@@ -205,22 +212,21 @@ def _has_run_plan(request: ModelRequest[Any]) -> bool:
 
 
 def _others(tools: Iterable[BaseTool | dict[str, Any]]) -> list[BaseTool]:
-    """The agent's tools that plans may call: not those of a provider, nor any that plans cannot pass arguments to."""
-    return [tool for tool in tools if isinstance(tool, BaseTool) and not _is_run_plan(tool) and _can_be_planned(tool)]
+    """The agent's other tools, without those of a provider."""
+    return [tool for tool in tools if isinstance(tool, BaseTool) and not _is_run_plan(tool)]
 
 
-def _can_be_planned(tool: BaseTool) -> bool:
-    try:
-        tool_specs([tool])
-    except ConfigurationError:
-        return False
-    return True
+def _plannable(tools: Iterable[BaseTool]) -> list[BaseTool]:
+    """The tools that plans may call: one whose arguments they cannot pass is left to the agent's model."""
 
+    def can_be_planned(tool: BaseTool) -> bool:
+        try:
+            tool_specs([tool])
+        except ConfigurationError:
+            return False
+        return True
 
-def _forget(kept: dict[Any, Any]) -> None:
-    """Keep what was made for the last sets of tools: an agent may have others for each call."""
-    while len(kept) > _MOST_SETS:
-        del kept[next(iter(kept))]
+    return [tool for tool in tools if can_be_planned(tool)]
 
 
 def _with_call(response: ModelResponse[Any], request: ModelRequest[Any]) -> ModelResponse[Any]:
@@ -232,7 +238,7 @@ def _with_call(response: ModelResponse[Any], request: ModelRequest[Any]) -> Mode
     text = (thoughts.feed(str(last.text)) + thoughts.close()).strip("`\n ")
     if not _ENDS_PLAN.fullmatch(text.rpartition("\n")[2]):
         return response
-    names = {spec.name for spec in tool_specs(as_tools(_others(request.tools)))}
+    names = {spec.name for spec in tool_specs(_plannable(_others(request.tools)))}
     if not any(task.tool in names for task in _tasks_in(text)):
         return response
     call = ToolCall(name=_TOOL, args={"plan": text}, id=f"call_{uuid4().hex[:12]}", type="tool_call")
@@ -249,7 +255,7 @@ def _tasks_in(text: str) -> list[Task]:
 
 def _about(tools: Sequence[BaseTool]) -> str:
     """An example plan over an agent's tools, and those whose results have parts that a plan can refer to."""
-    specs = tool_specs(as_tools(tools))
+    specs = tool_specs(_plannable(tools))
     plans = [example.plan for example in made_examples(specs) if len(example.plan.splitlines()) > 2]
     returned = {spec.name: describe(spec.returns, spec.definitions) for spec in specs if spec.returns is not None}
     parts = [f"- {name}: {returns}" for name, returns in returned.items() if {"{", "["} & set(returns)]
