@@ -187,6 +187,7 @@ class WrappedCall(WrappedModel):
             async def handler(request: ModelRequest[Any]) -> ModelResponse[Any]:
                 from langchain.agents.middleware import ModelResponse
 
+                _same_form(request, form.strategy)
                 written = self.prompt(request, self.calls.specs(request), prompt)
                 return ModelResponse(result=[await invoked(way(request.model), written, sync=self.sync)])
 
@@ -250,6 +251,7 @@ class _Exchange:
         from langchain.agents.middleware import ModelResponse
 
         call = self.call
+        _same_form(request, call.given.response_format)
         self.attempts += 1
         if self.attempts > 1:
             self.streamed = []
@@ -278,6 +280,17 @@ class _Exchange:
         if not self.call.whole:
             self.pieces.put_nowait(piece)
             await self.pieces.join()  # whoever reads may have enough by then
+
+
+def _same_form(request: ModelRequest[Any], given: object) -> None:
+    """Refuse another form of the answer than the graph was made for.
+
+    Raises:
+        ConfigurationError: Middleware has changed it.
+    """
+    if request.response_format is not given:
+        msg = f"middleware cannot change response_format to {request.response_format!r:.200}: give it to the graph"
+        raise ConfigurationError(msg)
 
 
 def _said(response: ModelResponse[Any]) -> AIMessage:

@@ -170,6 +170,14 @@ def test_what_it_waits_for_is_said_at_once() -> None:
             process.communicate()
 
 
+@pytest.mark.parametrize("options", [(), ("--timeline",)])
+def test_ask_without_a_tool(options: Sequence[str]) -> None:
+    """A greeting is answered by the planner: one request, and the answer once."""
+    with ScriptedServer(["1. join()\nFinish: Hello there!"]) as server:
+        outcome = run(server, "ask", *MODEL, *options, "Hello?")
+    assert (outcome.code, outcome.out, len(server.requests)) == (0, "Hello there!\n", 1)
+
+
 def test_ask_replans_at_most_as_often_as_told() -> None:
     """With `--max-replans 0` a joiner that asks for another plan is told that there is none."""
     with ScriptedServer([PLAN, "Replan: again", "Finish: unknown"]) as server:

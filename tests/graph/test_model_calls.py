@@ -335,6 +335,32 @@ async def test_structured_calls() -> None:
     assert (type(form), form.schema) == (AutoStrategy, Form)
 
 
+@pytest.mark.filterwarnings("ignore:the answer has no structured response")
+async def test_another_form_of_the_answer() -> None:
+    """A form that middleware puts in place of the graph's is refused by name, and not passed over."""
+
+    class Other(BaseModel):
+        """Another form."""
+
+        answer: str
+
+    @wrap_model_call
+    async def change(request: ModelRequest[Any], handler: Handler) -> ModelResponse[Any]:
+        return await handler(request.override(response_format=AutoStrategy(Other)))
+
+    @wrap_model_call
+    async def change_form(request: ModelRequest[Any], handler: Handler) -> ModelResponse[Any]:
+        changed = request.override(response_format=AutoStrategy(Other)) if request.response_format else request
+        return await handler(changed)
+
+    told = "cannot change response_format"
+    with pytest.raises(ConfigurationError, match=told):
+        await asked(ScriptedModel([PLAN, FINISH]), [change])
+    final = await asked(ScriptedModel([PLAN, FINISH]), [change_form], response_format=Other)
+    assert final["messages"][-1].text == "done", "the answer stands"
+    assert told in final["rounds"][0]["structured_error"]
+
+
 async def test_tools_that_are_not_there() -> None:
     """A tool that middleware shows and the graph does not have is an error that names it."""
 
