@@ -1,4 +1,5 @@
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -138,3 +139,13 @@ def test_the_site_has_every_page() -> None:
     assert sorted(listed) == sorted(pages)
     told = re.findall(r"\]\(([\w/-]+\.md)\)", (ROOT / "docs/llms.txt").read_text(encoding="utf-8"))
     assert told == listed
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_have_their_outputs(notebook: Path) -> None:
+    """Every cell of a notebook has been run, in order, without an error, and some show something."""
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output["output_type"] for cell in cells for output in cell["outputs"]]
+    assert outputs
+    assert "error" not in outputs

@@ -18,11 +18,16 @@ What an MCP server says of its tools is read in `hints`.
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+import operator
+import sys
+import types
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
+import typing_extensions
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -39,6 +44,7 @@ __all__ = (
     "mentions",
     "runs_in_executor",
     "sync_function_of",
+    "with_readable_typed_dicts",
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,3 +122,34 @@ def mentions(annotation: Any, *kinds: type) -> bool:
     if isinstance(annotation, kinds) or (isinstance(kind, type) and issubclass(kind, kinds)):
         return True
     return any(mentions(part, *kinds) for part in get_args(annotation))
+
+
+def with_readable_typed_dicts(annotation: Any) -> Any:
+    """Replace the `typing.TypedDict`s in an annotation, which pydantic refuses before Python 3.12, by equal ones.
+
+    One that holds itself holds `Any` there.
+    """
+    return annotation if sys.version_info >= (3, 12) else _readable(annotation, {})
+
+
+def _readable(annotation: Any, inside: Mapping[Any, Any]) -> Any:
+    if is_typeddict(annotation) and type(annotation).__module__ == "typing":
+        if annotation in inside:
+            return Any
+        fields: dict[str, Any] = {}
+        for name, field in get_type_hints(annotation).items():
+            readable = _readable(field, {**inside, annotation: None})
+            required = name in annotation.__required_keys__
+            fields[name] = readable if required else typing_extensions.NotRequired[readable]
+        made = typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[misc]
+        made.__doc__ = annotation.__doc__
+        return made
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return functools.reduce(operator.or_, [_readable(part, inside) for part in parts])
+    if origin is Annotated:
+        return Annotated[(_readable(parts[0], inside), *parts[1:])]
+    if isinstance(origin, type) and any(is_typeddict(get_origin(part) or part) or get_args(part) for part in parts):
+        with suppress(TypeError):  # a generic that cannot be written again with other parts
+            return origin[tuple(_readable(part, inside) for part in parts)]  # type: ignore[index]
+    return annotation

@@ -42,6 +42,7 @@ from llmcompiler_graph.calls.introspection import (
     function_annotations,
     function_of,
     mentions,
+    with_readable_typed_dicts,
 )
 from llmcompiler_graph.calls.json_schemas import read_arguments, read_value, unwrapped
 from llmcompiler_graph.calls.names import plan_names
@@ -233,7 +234,8 @@ def _returns(tool: BaseTool, metadata: Mapping[str, Any]) -> tuple[JSON, dict[st
     if mentions(annotation, BaseMessage, Command):  # the observation is what the message says
         return None, {}
     try:
-        schema = TypeAdapter(annotation).json_schema(mode="serialization", schema_generator=_Observed)
+        readable = with_readable_typed_dicts(annotation)
+        schema = TypeAdapter(readable).json_schema(mode="serialization", schema_generator=_Observed)
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
         return None, {}
     return read_value(schema, "#/$returns/")

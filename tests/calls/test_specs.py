@@ -1,4 +1,6 @@
+import json
 import sys
+import typing
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -361,3 +363,32 @@ def test_unresolvable_returns() -> None:
 def test_inexpressible_returns() -> None:
     """A return type that JSON Schema cannot say is unknown, and no error."""
     assert tool_spec(tool(_inexpressible)).returns in (None, {})
+
+
+class Spot(typing.TypedDict):
+    """A spot, as the standard library writes it."""
+
+    name: str
+
+
+class Hill(Spot, total=False):
+    """One that is inherited, with keys that may be missing, others like it inside, and itself."""
+
+    height_m: float
+    near: list[Spot]
+    also: dict[str, Spot] | None
+    higher: "Hill"
+
+
+@pytest.mark.parametrize("annotation", [Hill, list[Hill], Hill | None, Annotated[list[Hill], "hills"], dict[str, Hill]])
+def test_typed_dicts_of_the_standard_library(annotation: Any) -> None:
+    """What a tool returns is known from a `typing.TypedDict` too, which pydantic does not read before Python 3.12."""
+
+    def hill() -> Any:
+        """A hill."""
+
+    hill.__annotations__["return"] = annotation
+    spec = tool_spec(StructuredTool.from_function(hill))
+    written = json.dumps([spec.returns, spec.definitions])
+    assert all(f'"{name}"' in written for name in ("name", "height_m", "near", "also"))
+    assert '"required": ["name"]' in written
