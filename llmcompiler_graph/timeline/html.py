@@ -38,7 +38,7 @@ def page(timelines: Sequence[Timeline]) -> str:
     """Draw timelines as a page, one below the other."""
     title = timelines[0].question if timelines else "no turn was run"
     bodies = "".join(_turn(timeline, f"t{n}") for n, timeline in enumerate(timelines)) or "<h1>No turn was run</h1>"
-    return (
+    drawn = (
         '<!doctype html>\n<html lang="en" class="llmc-page"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
@@ -47,6 +47,7 @@ def page(timelines: Sequence[Timeline]) -> str:
         f'<body><main class="llmc">{_contents(timelines)}{bodies}</main>'
         f"<script>{_resource('page.js')}</script></body></html>\n"
     )
+    return drawn.encode(errors="replace").decode()  # halves of surrogate pairs cannot be written into a file
 
 
 def fragment(timeline: Timeline) -> str:

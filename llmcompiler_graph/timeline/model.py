@@ -224,6 +224,7 @@ def timeline_of(
     given = cast("LLMCompilerState", state)
     show = redact or (lambda _kind, value: value)
     timings = {entry["index"]: entry for entry in given.get("timeline", [])}
+    answer = _answer(given)
     held = {call["tool_call_id"] for call in given.get("approvals", [])}
     bars = []
     for record in given["tasks"]:
@@ -250,10 +251,12 @@ def timeline_of(
             )
         )
     waiting = sum(bar.status == "approval" for bar in bars)
-    if waiting and not note:
-        note = f"Paused: {waiting} task{'s wait' if waiting > 1 else ' waits'} for a human's approval."
+    if waiting:
+        note = note or f"Paused: {waiting} task{'s wait' if waiting > 1 else ' waits'} for a human's approval."
+    elif held and not answer:  # what waits is the plan
+        note = note or "Paused: the plan waits for a human's approval."
+        bars = [replace(bar, status="approval") if bar.status == "planned" else bar for bar in bars]
     phases = [phase for n, one in enumerate(given["rounds"]) for phase in _phases(n, one, show, prices or {})]
-    answer = _answer(given)
     return _completed(
         Timeline(
             question=_shown(show("question", _question(given))),
@@ -262,7 +265,7 @@ def timeline_of(
             tasks=tuple(bars),
             end=0.0,
             bound=None,
-            finished=bool(given["rounds"]) and "joining" in given["rounds"][-1] and bool(answer),
+            finished=bool(given["rounds"]) and bool(answer),
             note=note,
             redact=redact,
         )

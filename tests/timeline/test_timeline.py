@@ -167,6 +167,39 @@ def test_a_run_that_waits_for_a_human(plan: str) -> None:
     assert 'class="approval"' in timeline.to_html()
 
 
+def test_a_plan_that_waits_for_a_human() -> None:
+    """A plan that is to be approved is shown as waiting, with all its tasks."""
+
+    async def main() -> Any:
+        model = ScriptedModel([PLAN], seconds_per_reply=1, chunk_size=0)
+        graph = create_llm_compiler(model, [wait], checkpointer=InMemorySaver(), approve_plans=True)
+        config: Any = {"configurable": {"thread_id": "1"}}
+        await graph.ainvoke(QUESTION, config)
+        return (await graph.aget_state(config)).values
+
+    timeline = timeline_of(run_virtual(main))
+    assert {task.status for task in timeline.tasks} == {"approval"}
+    assert timeline.note == "Paused: the plan waits for a human's approval."
+
+
+def test_an_answer_without_tools() -> None:
+    """A turn that the planner answers itself has ended, without a joiner."""
+
+    async def main() -> Any:
+        model = ScriptedModel(["1. join()\nFinish: Hello!"], seconds_per_reply=1)
+        return await create_llm_compiler(model, [wait]).ainvoke(QUESTION)
+
+    timeline = timeline_of(run_virtual(main))
+    assert (timeline.finished, timeline.answer, len(timeline.tasks)) == (True, "Hello!", 0)
+    assert "not finished" not in timeline.to_html()
+
+
+def test_text_that_cannot_be_encoded() -> None:
+    """Halves of surrogate pairs, in whatever is shown, do not keep the page from being written."""
+    timeline = timeline_of(run_virtual(_state), redact=lambda kind, value: "\ud800" if kind == "question" else value)
+    assert "<h1>?</h1>" in timeline.to_html().encode().decode()
+
+
 def test_costs() -> None:
     """With prices each model call has its cost, and the page their sum."""
     usage = {"input_tokens": 1_000_000, "output_tokens": 500_000, "total_tokens": 1_500_000}
