@@ -15,8 +15,10 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict, TypeVar
 
 from llmcompiler_graph.core.language.call_syntax import parse_arguments
+from llmcompiler_graph.core.language.guards import read_guard
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import JSON, joined_surrogates, references
+from llmcompiler_graph.core.language.references import JSON, joined_surrogates
+from llmcompiler_graph.core.language.walker import Walker
 
 __all__ = (
     "PARTIAL_RESULTS",
@@ -39,6 +41,7 @@ __all__ = (
     "TimelineEntry",
     "TimingRecord",
     "dependencies",
+    "line_parts",
     "new_record",
     "plan_name",
     "plan_text",
@@ -354,13 +357,26 @@ def task_from_record(record: TaskRecord) -> Task:
 
     The line was checked and written by `new_record`: every reference in it is one, whatever else is in the plan.
     """
-    call, _, after = record["text"].rpartition(")")
+    call, after, guard = line_parts(record["text"])
+    when = read_guard(guard, is_task=lambda index: True) if guard else None
     arguments = parse_arguments(call.partition("(")[2], is_task=lambda index: True)
     ordered = tuple(int(index) for index in re.findall(r"\$(\d+)", after))
     match arguments.positional:
         case (dict() as named,):  # see `render_call`
-            return Task(record["index"], plan_name(record), named, ordered)
-    return Task(record["index"], plan_name(record), arguments.named, ordered)
+            return Task(record["index"], plan_name(record), named, ordered, when=when)
+    return Task(record["index"], plan_name(record), arguments.named, ordered, when=when)
+
+
+def line_parts(text: str) -> tuple[str, str, str]:
+    """A line as `new_record` writes it: the call without its last bracket, what it comes after, and its guard."""
+    call, _, behind = text.rpartition(")")
+    if " when " in text:
+        start = text.index("(") + 1
+        end, closed = Walker().walk(text, start, final=True)
+        if closed:
+            call, behind = text[:end], text[end + 1 :]
+    after, _, guard = behind.partition(" when ")
+    return call, after, guard
 
 
 def dependencies(record: TaskRecord) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -368,7 +384,7 @@ def dependencies(record: TaskRecord) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if not record["text"]:
         return (), ()
     task = task_from_record(record)
-    data = {each.index for value in task.arguments.values() for each in references(value)}
+    data = task.reads
     return tuple(sorted(data)), tuple(sorted(set(task.after) - data))
 
 

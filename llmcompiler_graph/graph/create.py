@@ -80,6 +80,7 @@ class _Options(TypedDict, total=False):
     joiner_model: ModelLike | None
     examples: Sequence[PlanExample] | None
     procedures: Sequence[Procedure | str]
+    guards: bool
     plan_format: PlanFormat
     select_tools: SelectTools | None
     constrain: Constrain
@@ -174,6 +175,7 @@ def create_llm_compiler(
     joiner_model: ModelLike | None = None,
     examples: Sequence[PlanExample] | None = None,
     procedures: Sequence[Procedure | str] = (),
+    guards: bool = False,
     plan_format: PlanFormat = "text",
     select_tools: SelectTools | None = None,
     constrain: Constrain = "auto",
@@ -230,6 +232,8 @@ def create_llm_compiler(
             the tools' signatures.
         procedures: Plans with a name and parameters, that the planner calls like tools (see `docs/procedures.md`), each
             a `Procedure` or its text; checked against the tools.
+        guards: Whether the planner is told that a call may have a condition, `when ${1.total} > 100` (see
+            `docs/guards.md`); for `plan_format="text"` only. Plans may have some in any case.
         plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
         select_tools: For many tools: what picks the tools and examples that a question's prompt shows. A number (that
             many, by BM25; extra `retrieval`), an embedding model, a retriever or a function (see `tool_selection`). The
@@ -317,6 +321,9 @@ def create_llm_compiler(
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
     models = _models(model, planner_model, joiner_model, thinking_tags)
+    if guards and plan_format == "tools":
+        msg = "guards need plan_format='text': native calls have no place for them"
+        raise ConfigurationError(msg)
     dialect = dialect_for(plan_format, callable_)
     models.check(dialect, specs)
     approval, interrupt_mode = _approval(hooks, interrupt_on, interrupt_mode, specs)
@@ -335,6 +342,7 @@ def create_llm_compiler(
         plan_format=plan_format,
         numbered_by=dialect.numbered_by,
         answers=answers,
+        guards=guards,
     )
     selection = None
     if select_tools is not None:

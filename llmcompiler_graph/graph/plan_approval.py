@@ -21,7 +21,7 @@ from langgraph.runtime import get_runtime
 from llmcompiler_graph.approval import DecisionType, InterruptOnConfig, approval_config, needs_human
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.language.plan import ToolSpec
-from llmcompiler_graph.state import PendingApproval, TaskRecord, plan_name, task_from_record
+from llmcompiler_graph.state import PendingApproval, TaskRecord, line_parts, plan_name, task_from_record
 
 __all__ = ("ACTION", "ApprovePlans", "PlanApproval", "plan_table")
 
@@ -112,8 +112,10 @@ def plan_table(records: Iterable[TaskRecord], effects: Collection[str]) -> str:
 
 
 def _arguments(record: TaskRecord) -> str:
-    text = record["text"].rpartition(")")[0].partition("(")[2]
-    return f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
+    call, _, guard = line_parts(record["text"])
+    text = call.partition("(")[2]
+    text = f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
+    return f"{text} when {guard}".lstrip() if guard else text
 
 
 def _visible(text: str) -> str:

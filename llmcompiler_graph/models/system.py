@@ -46,6 +46,9 @@ Asked for a plan, call all the tools that are needed in this one reply, without 
 - Leave comparing and arithmetic to tools if there is one for it. Call tools only as often as needed.
 - If no tool is needed, {answer} and call none.
 Calls are shown to you as numbered lines, written as in Python."""
+_GUARDS = """
+- A call followed by `when ${1.total} > 100 and ${2.state} == "open"` runs only if that holds; else it is skipped, and \
+what needs it. Use `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `and`, `or`, `not`, references and constants."""
 _ANSWER: dict[PlanFormat, tuple[str, str]] = {  # what else a planner writes that does not or does answer by itself
     "text": ("", ", with the answer on the next line: `Finish: …`"),
     "tools": ("say so", "write `Finish: ` and the answer"),
@@ -89,6 +92,7 @@ def system_message(
     numbered_by: tuple[str, str] = ("task", "after"),
     tools_last: bool = False,
     answers: bool = False,
+    guards: bool = False,
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
 
@@ -101,6 +105,7 @@ def system_message(
         numbered_by: The arguments of a native call that hold its index and the tasks it waits for.
         tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
         answers: Whether the planner answers by itself what needs no tool.
+        guards: Whether it is told of guards.
 
     Raises:
         ConfigurationError: `system_prompt` is neither text nor a message.
@@ -111,7 +116,7 @@ def system_message(
     decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
     if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")
-        plans = _TEXT.replace("{answer}", answer)
+        plans = _TEXT.replace("{answer}", answer) + (_GUARDS if guards else "")
         sections = [_TASK, listed, plans, decisions]
         if tools_last:
             sections = [_TASK, plans.replace("tools above", "tools below"), decisions, listed]

@@ -8,7 +8,7 @@
 >>> print(checker.check(Task(2, "square", {"x": Reference(1)}, line=2)).diagnostics[0])
 line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
 
-May know: `errors`, `expressions`, `json_text`, `placeholders`, `plan`, `references`, `schema`.
+May know: `errors`, `expressions`, `guard_types`, `guards`, `json_text`, `placeholders`, `plan`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol, cast
 
 from llmcompiler_graph.core.checking.expressions import arithmetic, spelled
+from llmcompiler_graph.core.checking.guard_types import misfits
 from llmcompiler_graph.core.checking.placeholders import placeholder
 from llmcompiler_graph.core.checking.schema import (
     MissingField,
@@ -33,6 +34,7 @@ from llmcompiler_graph.core.checking.schema import (
     mismatch,
 )
 from llmcompiler_graph.core.errors import Diagnostic, PlanCheckError
+from llmcompiler_graph.core.language.guards import Guard
 from llmcompiler_graph.core.language.json_text import MAX_DEPTH, is_too_deep
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
@@ -119,8 +121,22 @@ class Checker:
             complain("unknown-tool", f"no tool is named {task.tool!r}", self._which_tools(task.tool))
             return Checked(task, found)
         task = replace(task, arguments=self._bind(task, tool, complain), positional=())
+        if task.when is not None:
+            self._check_guard(task.when, complain)
         self._remember(task, tool)
         return Checked(task, found)
+
+    def _check_guard(self, guard: Guard, complain: _Complain) -> None:
+        found: dict[Reference, tuple[ToolSpec, Schema]] = {}
+
+        def source(reference: Reference) -> tuple[Schema, Mapping[str, JSON]]:
+            if reference not in found:
+                found[reference] = self._source(reference, complain)
+            producer, schema = found[reference]
+            return schema, producer.definitions
+
+        for problem in misfits(guard, source):
+            complain("guard-type", problem)
 
     def _which_tools(self, name: str) -> str:
         """A hint: the tool that was meant by an unknown name, or those there are."""

@@ -7,7 +7,7 @@ height(of: str):
   1. search(query="height of ${of}")
   2. search(query="$1 in feet")
 
-May know: `errors`, `annotations`, `plan`, `procedures`, `references`, `schema`.
+May know: `errors`, `annotations`, `guards`, `plan`, `procedures`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import replace
 from llmcompiler_graph.core.checking.schema import Schema, at_path, describe, mismatch
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.annotations import AnnotationError, read_annotation
+from llmcompiler_graph.core.language.guards import Operand, map_guard
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, as_template, as_text
@@ -83,7 +84,8 @@ class _Writer:
         arguments = {
             name: self._value(value, tool.parameters.get(name), tool) for name, value in task.arguments.items()
         }
-        return replace(task, arguments=arguments, thought="", line=1, column=1, reserved=())
+        when = map_guard(task.when, lambda operand: self._operand(operand, tool)) if task.when is not None else None
+        return replace(task, when=when, arguments=arguments, thought="", line=1, column=1, reserved=())
 
     def type_of(self, parameter: str) -> str:
         """The type of a parameter: that of all places where it stands, if they agree, else that of its constant."""
@@ -114,6 +116,14 @@ class _Writer:
                 return {key: self._value(element, None, tool) for key, element in value.items()}
             case _:
                 return value
+
+    def _operand(self, operand: Operand, tool: ToolSpec) -> Operand:
+        """What stands in place of a value that a guard compares."""
+        for name, constant in self._constants.items():
+            if type(operand) is type(constant) and operand == constant:
+                self.used.setdefault(name, []).append((_schema_of(constant), tool))
+                return self._parameters[name]
+        return operand
 
     def _text(self, parts: Sequence[str | Reference], tool: ToolSpec) -> Value:
         """Text in which constants stand as words."""

@@ -4,7 +4,7 @@ The last of them has the call's index, so that what refers to the call refers to
 fans out, `${2[*].name}`, each task that takes an element fans out in turn: in the plan, the procedure's first task runs
 for all elements, then its second, as their inputs exist. What takes no element runs once.
 
-May know: `expressions`, `plan`, `references`.
+May know: `expressions`, `guards`, `plan`, `references`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import cast
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.language.guards import Operand, guard_references, map_guard
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
     ALL,
@@ -89,6 +90,9 @@ def _check_elements(call: Task, body: Sequence[Task], elements: set[int], tools:
         message = f"{name!r} returns the same for every element: its last task takes none of the arguments with `[*]`"
         raise InliningError("fan-out-result", message, "call it once, without `[*]`")
     for task in body:
+        if task.when is not None and not elements.isdisjoint(each.index for each in guard_references(task.when)):
+            message = f"{name!r} cannot be run for every element: whether it calls {task.tool!r} depends on the element"
+            raise InliningError("fan-out-guard", message, "write its tasks out")
         if task.index in elements and task.fans_out:
             message = f"{name!r} cannot be run for every element: its call of {task.tool!r} fans out itself"
             raise InliningError("nested-fan-out", message, "call it for one element, or write its tasks out")
@@ -131,6 +135,7 @@ class _Writer:
         }
         return replace(
             task,
+            when=map_guard(task.when, self._operand) if task.when is not None else None,
             index=self._renamed[task.index],
             arguments=arguments,
             after=tuple(dict.fromkeys(after)),
@@ -138,6 +143,16 @@ class _Writer:
             line=self._call.line,
             column=self._call.column,
         )
+
+    def _operand(self, operand: Operand) -> Operand:
+        """What stands in place of a value that a guard compares."""
+        if not isinstance(operand, Reference):
+            return operand
+        value = self._whole(operand)
+        if isinstance(value, Reference) or not any(True for _ in references(value)):
+            return cast("Operand", value)
+        message = f"{self._call.tool!r} compares `{operand}`, which cannot be text or a list with references in it"
+        raise InliningError("argument-in-guard", message, "give it one `$N`, or a constant")
 
     def _value(self, value: Value, *, expression: bool) -> Value:
         match value:

@@ -28,11 +28,15 @@ __all__ = (
     "LONGEST_HEAD",
     "MARKS",
     "NUMBERED",
+    "ORDER_BEHIND_GUARD",
     "THOUGHT",
     "TOOL",
     "UNNUMBERED",
+    "WHEN",
     "Waits",
+    "could_guard",
     "could_wait",
+    "end_of_guard",
     "head_at",
     "head_follows",
     "heads_within",
@@ -188,6 +192,27 @@ _COMMENT = re.compile(r"#|//|-|[—–→←>|]")
 _WORDS = (*_ALWAYS, *_ALWAYS_CJK, *_WITH_MARK, *_TASK)
 _PREFIXES = frozenset(word[:n] for word in _WORDS for n in range(1, len(word) + 1))
 _LEADS = re.compile(_LEAD)
+
+
+WHEN = re.compile(r"(?:[ \t\u3000,;]|\*\*|__|`)*when\b[ \t:]*", re.IGNORECASE)
+"""What begins a guard behind a call."""
+_COULD_BE_WHEN = re.compile(r"(?:[ \t\u3000,;]|\*\*|__|`)*(?:w(?:h(?:e(?:n\b.*)?)?)?)?\Z", re.IGNORECASE | re.DOTALL)
+_HEAD_BEHIND_GUARD = re.compile(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
+ORDER_BEHIND_GUARD = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
+"""What names the tasks that a call waits for, behind its guard."""
+
+
+def could_guard(text: str, position: int) -> bool:
+    """Whether what stands behind a call may be, or become, a guard."""
+    return _COULD_BE_WHEN.match(text, position) is not None
+
+
+def end_of_guard(text: str, start: int) -> int:
+    """Where a guard ends that begins at a position: at the end of the line, or before the next task on it."""
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    heads = (found.start() for found in _HEAD_BEHIND_GUARD.finditer(text, start, end))
+    return next((at for at in heads if text.count('"', start, at) % 2 == 0), end)
 
 
 def could_wait(text: str, position: int) -> bool:

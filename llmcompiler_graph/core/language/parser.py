@@ -289,15 +289,34 @@ class PlanParser:
         waits = lines.could_wait(text, start)
         if not (final or text.find("\n", end) >= 0):  # the rest of the line is still to come
             rest = text[end : end + 6] if end < limit else "…"
-            if expression or waits or rest in _UNDECIDED:
+            if expression or waits or rest in _UNDECIDED or lines.could_guard(text, end):
                 return False
         clause = lines.waits_for(text, start) if waits else None
         if clause is not None:
             end, expression = clause.end, None
-        self._window.position, self._state = end, self._rest
         after = self._waited_for(clause) if clause else []
-        self._build(after, text[start : end + 20].split("\n")[0] if expression else None)
+        guard = self._guard(text, end, after) if not expression else None
+        self._window.position, self._state = guard[2] if guard else end, self._rest
+        unfinished = text[start : end + 20].split("\n")[0] if expression else None
+        self._build(after, unfinished, guard and guard[:2])
         return not self.finished
+
+    def _guard(self, text: str, start: int, after: list[tuple[int, int]]) -> tuple[str, int, int] | None:
+        """The guard that stands behind a call, where it stands in the whole, and where it ends; `None` if none does.
+
+        Words behind `when` that refer to no task are a comment.
+        """
+        if (when := lines.WHEN.match(text, start)) is None:
+            return None
+        end = lines.end_of_guard(text, when.end())
+        guard = text[when.end() : end].rstrip("\r `*;,")
+        for order in lines.ORDER_BEHIND_GUARD.finditer(guard):
+            clause = lines.waits_for(text, when.end() + order.start())
+            if clause is not None and guard.count('"', 0, order.start()) % 2 == 0:
+                after += self._waited_for(clause)
+                guard = guard[: order.start()]
+                break
+        return (guard, self._window.place(when.end()), end) if "$" in guard else None
 
     def _waited_for(self, clause: lines.Waits) -> list[tuple[int, int]]:
         """The tasks that a call waits for, and where each is named; none if a comment only happens to have numbers."""
@@ -318,7 +337,10 @@ class PlanParser:
         self._state = self._line
         return True
 
-    def _build(self, after: list[tuple[int, int]], unfinished: str | None = None) -> None:
+    def _build(
+        self, after: list[tuple[int, int]], unfinished: str | None = None, guard: tuple[str, int] | None = None
+    ) -> None:
+        self._call.guard = guard
         self._tasks.build(self._call, after, unfinished)
         if self._tasks.count == MOST_TASKS:
             self._stop_at(f"{MOST_TASKS:,} tasks")

@@ -13,7 +13,7 @@
 >>> plan.tasks[2].dependencies
 (1, 2)
 
-May know: `json_text`, `mermaid`, `references`.
+May know: `guards`, `json_text`, `mermaid`, `references`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal, TypeAlias
 
+from llmcompiler_graph.core.language.guards import Guard, Operand, guard_references, map_guard
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.mermaid import Arrow, Box, flowchart
 from llmcompiler_graph.core.language.references import (
@@ -70,13 +71,16 @@ class Task:
     """Where it stands in the plan text, 1-based."""
     column: int = field(default=1, compare=False)
     """Where it stands in its line, 1-based."""
+    when: Guard | None = field(default=None, repr=False)
+    """What must hold for it to run; if it does not, it is skipped, and so is what needs it."""
     reserved: tuple[int, ...] = field(default=(), compare=False, repr=False)
     """The indices kept free for the other tasks of a procedure, if it calls one."""
 
     @property
     def references(self) -> list[Reference]:
-        """The references in its arguments, in order."""
-        return [r for value in (*self.positional, *self.arguments.values()) for r in references(value)]
+        """The references in its arguments and its guard, in order."""
+        guarding = guard_references(self.when) if self.when is not None else ()
+        return [*(r for value in (*self.positional, *self.arguments.values()) for r in references(value)), *guarding]
 
     @property
     def reads(self) -> set[int]:
@@ -99,8 +103,12 @@ class Task:
         def change(reference: Reference) -> Reference:
             return replace(reference, index=numbers.get(reference.index, reference.index))
 
+        def operand(value: Operand) -> Operand:
+            return change(value) if isinstance(value, Reference) else value
+
         return replace(
             self,
+            when=map_guard(self.when, operand) if self.when is not None else None,
             index=numbers.get(self.index, self.index),
             arguments={name: map_references(value, change) for name, value in self.arguments.items()},
             positional=tuple(map_references(value, change) for value in self.positional),
@@ -110,7 +118,8 @@ class Task:
     def __str__(self) -> str:
         after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""
         thought = "".join(f"Thought: {line}\n" for line in self.thought.split("\n")) if self.thought else ""
-        return f"{thought}{self.index}. {render_call(self.tool, self.arguments, self.positional)}{after}"
+        when = f" when {self.when}" if self.when is not None else ""
+        return f"{thought}{self.index}. {render_call(self.tool, self.arguments, self.positional)}{after}{when}"
 
 
 @dataclass(frozen=True, slots=True)

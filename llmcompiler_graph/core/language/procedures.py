@@ -15,7 +15,7 @@ True
 A procedure begins at the margin; its description, if it has one, is the string below that line, as in Python. The line
 `# tools: …` says what the tools it was checked with looked like.
 
-May know: `errors`, `annotations`, `json_text`, `names`, `parser`, `plan`, `references`.
+May know: `errors`, `annotations`, `guards`, `json_text`, `names`, `parser`, `plan`, `references`.
 '''
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import cast
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language.annotations import AnnotationError, read_annotation
+from llmcompiler_graph.core.language.guards import Operand, map_guard
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.notations.names import ParameterNames
 from llmcompiler_graph.core.language.parser import PlanParser
@@ -302,8 +303,12 @@ def _with_parameters(task: Task, names: ParameterNames) -> Task:
             return reference
         return Reference(-1 - position, reference.path, names.parameters[position])
 
+    def operand(value: Operand) -> Operand:
+        return of(value) if isinstance(value, Reference) else value
+
     return replace(
         task,
+        when=map_guard(task.when, operand) if task.when is not None else None,
         arguments={name: map_references(value, of) for name, value in task.arguments.items()},
         positional=tuple(map_references(value, of) for value in task.positional),
     )

@@ -31,6 +31,7 @@ __all__ = (
     "BRACED_PATH",
     "IDENTIFIER",
     "JSON",
+    "PLAIN_PATH",
     "Path",
     "Reference",
     "Template",

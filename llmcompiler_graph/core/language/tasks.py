@@ -3,7 +3,8 @@
 A line that looks like a task and is none takes its number with it: what refers to it can then be said to lack it. The
 numbers themselves are a matter of `numbering`, the arguments of `call_syntax`.
 
-May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `window`; `names` and `mentions` of the notations.
+May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `guards`, `window`; `names` and `mentions` of the
+notations.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TypeAlias
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError, parse_arguments
+from llmcompiler_graph.core.language.guards import Guard, read_guard
 from llmcompiler_graph.core.language.notations.mentions import call_key
 from llmcompiler_graph.core.language.notations.names import Names, ParameterNames
 from llmcompiler_graph.core.language.numbering import Numbering
@@ -53,6 +55,8 @@ class Call:
     """Its arguments so far."""
     mismatched: bool = False
     """Whether its brackets do not match."""
+    guard: tuple[str, int] | None = None
+    """What stands behind `when`, and where in the text."""
 
 
 class Tasks:
@@ -202,6 +206,13 @@ class Tasks:
         except CallSyntaxError as error:
             self.drop(call, error.code, f"in the call of {call.tool!r}, {error}", place(error.offset), error.hint)
             return
+        try:
+            guard = self._read_guard(call)
+        except CallSyntaxError as error:
+            self.drop(
+                call, error.code, f"in the call of {call.tool!r}, {error}", self._guard_place(call, error), error.hint
+            )
+            return
         unknown = [(n, place(offset)) for n, offset in arguments.unknown]
         unknown += [(n, where) for n, where in after if not self.is_task(n, call)]
         for n, where in unknown:
@@ -218,10 +229,27 @@ class Tasks:
             arguments.positional,
             call.thought,
             *self._window.locate(call.place),
+            guard,
             reserved,
         )
         self.keys.add(call_key(call.tool, text))
         self._add(task, written, arguments.literal_dollars)
+
+    def _read_guard(self, call: Call) -> Guard | None:
+        """Read what must hold for a call.
+
+        Raises:
+            CallSyntaxError: It is no guard.
+        """
+        if call.guard is None:
+            return None
+        resolved = self.names.resolve(call.guard[0])
+        return read_guard(resolved, is_task=lambda index: self.is_task(index, call), rename=self.numbers.rename)
+
+    def _guard_place(self, call: Call, error: CallSyntaxError) -> int:
+        assert call.guard is not None
+        text, place = call.guard
+        return place + min(error.offset, len(text))
 
     def _add(self, task: Task, written: int, dollars: Iterable[int]) -> None:
         """Count a task that was read; `dollars` are the `N` of each `$N` that it has as text."""

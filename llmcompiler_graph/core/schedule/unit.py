@@ -16,6 +16,7 @@ The rules, all of them:
 
 - *Release*: when every dependency is done. If one failed or was skipped, the task is skipped, and so on down the line;
   nothing else is touched.
+- *Guards*: a task whose guard does not hold once its inputs exist is skipped, and so on down the line.
 - *Start*: released tasks start at once, all of them; where `max_concurrency` or a tool's own limit leaves no slot, in
   the order of `priority` (critical path first). A task that fans out makes one call per element, each taking a slot of
   its own.
@@ -43,6 +44,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
+from llmcompiler_graph.core.language.guards import holds, unmet
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec, gathered
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.calls import Calls, CallState
@@ -249,6 +251,8 @@ class TaskFetchingUnit:
     def _release(self, task: Task) -> list[Instruction]:
         values = {n: self.observations[n].value for n in self._waits.needs(task.index)}
         try:
+            if task.when is not None and not holds(task.when, values):
+                return [self._finish(task.index, Observation("skipped", error=f"not run: {unmet(task.when, values)}"))]
             calls, fans_out = resolved(task, self._tools.get(task.tool), values, self._max_fan_out)
         except (ObservationPathError, FanOutError) as error:
             return [Release(task.index), self._finish(task.index, Observation("failed", error=str(error)))]
