@@ -1,6 +1,6 @@
 """Do the values fit that a guard compares? Only what can never hold, or never be told, is complained about.
 
-May know: `guards`, `references`, `schema`.
+May know: `guards`, `json_text`, `references`, `schema`.
 """
 
 from __future__ import annotations
