@@ -34,8 +34,8 @@ The rules, all of them:
 Every event costs in proportion to what it changes: no work is done for tasks and calls that it leaves as they are. (The
 heights by which tasks are ordered are changed by what is added after them; see `heights`.)
 
-May know: `errors`, `guards`, `plan`, `references`, and its own modules: `waits` (tasks), `calls` (and their states), `slots`,
-`stalls`, `heights`, `passes`, `resolving`, `instructions`.
+May know: `errors`, `guards`, `plan`, `references`, and its own modules: `waits` (tasks), `calls` (and their states),
+`slots`, `stalls`, `heights`, `passes`, `resolving`, `instructions`.
 """
 
 from __future__ import annotations
