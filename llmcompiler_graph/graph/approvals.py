@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
@@ -24,7 +24,11 @@ from langgraph.types import interrupt
 
 from llmcompiler_graph.approval import Decision, decisions_in
 from llmcompiler_graph.calls.values import written
+from llmcompiler_graph.core.checking.checker import Checker
+from llmcompiler_graph.core.checking.schema import read_text
 from llmcompiler_graph.core.errors import ObservationError
+from llmcompiler_graph.core.language.plan import Task, ToolSpec
+from llmcompiler_graph.core.language.references import JSON, Value
 from llmcompiler_graph.state import PendingApproval
 
 __all__ = ("Approvals", "InterruptMode", "decision_about")
@@ -39,10 +43,12 @@ class Approvals:
     Args:
         pending: The calls that the state says wait for a human.
         mode: How they are asked about.
+        tools: What the calls may be changed to.
     """
 
-    def __init__(self, pending: Sequence[PendingApproval], mode: InterruptMode) -> None:
+    def __init__(self, pending: Sequence[PendingApproval], mode: InterruptMode, tools: Iterable[ToolSpec] = ()) -> None:
         self.mode = mode
+        self._tools = {tool.called: tool for tool in tools}
         self.unanswered: list[BaseException] = []
         """The questions that were not answered, in the mode `per_call`."""
         self._pending = list(pending)
@@ -55,20 +61,22 @@ class Approvals:
             GraphInterrupt: The one question about all of them is not answered.
         """
         if self._pending and self.mode == "batched":
-            self._take(_batch(self._pending))
+            self._take(_batch(self._pending, self._tools))
         elif self._pending:
             called: list[Any] = [
-                langgraph_task(name=_name(pending))(cast("Any", _asker(pending)))() for pending in self._pending
+                langgraph_task(name=_name(pending))(cast("Any", _asker(pending, self._tools)))()
+                for pending in self._pending
             ]
             self._take(await asyncio.gather(*called, return_exceptions=True))
 
     def ask(self) -> None:
         """Do the same for a synchronous caller."""
         if self._pending and self.mode == "batched":
-            self._take(_batch(self._pending))
+            self._take(_batch(self._pending, self._tools))
         elif self._pending:
             called: list[Any] = [
-                langgraph_task(name=_name(pending))(partial(_ask_one, pending))() for pending in self._pending
+                langgraph_task(name=_name(pending))(partial(_ask_one, pending, self._tools))()
+                for pending in self._pending
             ]
             concurrent.futures.wait(called)
             self._take([future.exception() or future.result() for future in called])
@@ -98,10 +106,10 @@ def decision_about(pending: PendingApproval, mode: InterruptMode) -> Decision:
     Raises:
         GraphInterrupt: It is not answered.
     """
-    return _ask_one(pending) if mode == "per_call" else _batch([pending])[0]
+    return _ask_one(pending, {}) if mode == "per_call" else _batch([pending], {})[0]
 
 
-def _batch(pending: Sequence[PendingApproval]) -> list[Decision]:
+def _batch(pending: Sequence[PendingApproval], tools: Mapping[str, ToolSpec]) -> list[Decision]:
     """Ask one question about all calls, until the answer is one decision for each."""
     request: dict[str, Any] = {
         "action_requests": [
@@ -121,12 +129,12 @@ def _batch(pending: Sequence[PendingApproval]) -> list[Decision]:
         answer = interrupt(request)
         try:
             decisions = decisions_in(answer, [(each["tool"], each["allowed_decisions"]) for each in pending])
-            return [_kept(decision) for decision in decisions]
+            return [_kept(*decided, tools) for decided in zip(decisions, pending, strict=True)]
         except (ValueError, ObservationError) as error:
             request = {**request, "error": str(error)}
 
 
-def _ask_one(pending: PendingApproval) -> Decision:
+def _ask_one(pending: PendingApproval, tools: Mapping[str, ToolSpec]) -> Decision:
     """Ask about one call, until the answer is a decision about it; in a `@task` of its own."""
     request: dict[str, Any] = {
         "type": "tool_approval",
@@ -140,7 +148,7 @@ def _ask_one(pending: PendingApproval) -> Decision:
         answer = interrupt(request, response_schema=_schema(pending))
         try:
             (decision,) = decisions_in(answer, [(pending["tool"], pending["allowed_decisions"])])
-            return _kept(decision)
+            return _kept(decision, pending, tools)
         except (ValueError, ObservationError) as error:
             request = {**request, "error": str(error)}
 
@@ -150,9 +158,9 @@ def _complaint(pending: PendingApproval) -> dict[str, Any]:
     return {key: pending[key] for key in ("error", "diagnostics") if pending.get(key)}
 
 
-def _asker(pending: PendingApproval) -> Callable[[], Coroutine[Any, Any, Decision]]:
+def _asker(pending: PendingApproval, tools: Mapping[str, ToolSpec]) -> Callable[[], Coroutine[Any, Any, Decision]]:
     async def ask() -> Decision:
-        return _ask_one(pending)
+        return _ask_one(pending, tools)
 
     return ask
 
@@ -181,19 +189,39 @@ def _schema(pending: PendingApproval) -> dict[str, Any]:
     return forms[0] if len(forms) == 1 else {"oneOf": forms}
 
 
-def _kept(decision: Decision) -> Decision:
-    """A decision with what the human wrote in it as an observation may be.
+def _kept(decision: Decision, pending: PendingApproval, tools: Mapping[str, ToolSpec]) -> Decision:
+    """A decision with what the human wrote in it as an observation may be, and as the tool takes it.
 
     Raises:
         ObservationError: It may not.
+        ValueError: The tool does not take it.
     """
     match decision:
         case {"type": "respond" | "reject" as kind, **rest}:
             return Decision(type=kind, message=written(rest.get("message")))
         case {"type": "edit", "edited_action": {"args": arguments}}:
-            return Decision(type="edit", edited_action={"args": written(arguments)})
+            given = written(arguments)
+            if (tool := tools.get(pending["tool"])) is not None:
+                given = _taken(cast("dict[str, JSON]", given), pending["args"], tool)
+            return Decision(type="edit", edited_action={"args": given})
         case _:
             return decision
+
+
+def _taken(given: Mapping[str, JSON], shown: Mapping[str, JSON], tool: ToolSpec) -> dict[str, JSON]:
+    """The arguments that a human wants; forms give what was changed as text.
+
+    Raises:
+        ValueError: The tool does not take them: which, and why.
+    """
+    read = {name: read_text(value, tool.parameters.get(name), tool.definitions) for name, value in given.items()}
+    _, found = Checker([tool]).check(Task(1, tool.name, cast("dict[str, Value]", read)))
+    old = {name for name in read if name in shown and _text({name: read[name]}) == _text({name: shown[name]})}
+    told = [f"{each.message}{each.hint and f'; {each.hint}'}" for each in found]
+    if told and old != read.keys() | shown.keys():  # what the human was shown may be made as it is
+        msg = f"the edit cannot be used: {'; '.join(told)}"
+        raise ValueError(msg)
+    return read
 
 
 def _text(arguments: Mapping[str, Any]) -> str:

@@ -79,7 +79,7 @@ class PlanRun:
         self._revised = revision.update if revision else {}
         self._settings = settings
         state, self._settled = settled(revision.state if revision else {**state, "clock": clock})
-        self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode)
+        self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode, settings.specs)
         """What humans decide about calls."""
         self._state = state
         self._sync = sync

@@ -15,8 +15,7 @@ from langchain_core.messages import ToolCall
 from langgraph.errors import GraphInterrupt
 
 from llmcompiler_graph.approval import Approval, Decision
-from llmcompiler_graph.core.checking.schema import read_text
-from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
+from llmcompiler_graph.core.language.plan import Observation, Task
 from llmcompiler_graph.core.language.references import JSON, Value
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.graph.approvals import Approvals
@@ -33,22 +32,13 @@ class TaskApproval:
         approvals: What humans have decided in this run of the node.
         record: The task.
         state: What is shown of the graph to the functions that describe a call.
-        tool: The task's tool.
     """
 
-    def __init__(
-        self,
-        approval: Approval,
-        approvals: Approvals,
-        record: TaskRecord,
-        state: LLMCompilerState,
-        tool: ToolSpec | None,
-    ) -> None:
+    def __init__(self, approval: Approval, approvals: Approvals, record: TaskRecord, state: LLMCompilerState) -> None:
         self._approval = approval
         self._approvals = approvals
         self._record = record
         self._state = state
-        self._tool = tool or ToolSpec(record["tool"])
         self._known = False  # whether it was found out which calls need a human
         self._decisions: list[Decision | None] = []  # one for each call; `None` if it needs no human, or has no answer
         self._unanswered: set[int] = set()
@@ -100,21 +90,11 @@ class TaskApproval:
         """Look up what was decided about each call, and note what is not."""
         for n, pending in enumerate(self._approval.pending(self._record, calls, self._state)):
             decision = None if pending is None else self._approvals.decision(pending["tool_call_id"], pending["args"])
-            self._decisions.append(self._read(decision))
+            self._decisions.append(decision)
             if pending is not None and decision is None:
                 self._unanswered.add(n)
                 if not self._approvals.is_open(pending["tool_call_id"]):
                     self.wanted.append(pending)
-
-    def _read(self, decision: Decision | None) -> Decision | None:
-        """A decision with the values that a human has changed: forms give them as text."""
-        match decision:
-            case {"type": "edit", "edited_action": {"args": given}}:
-                schemas, definitions = self._tool.parameters, self._tool.definitions
-                read = {name: read_text(value, schemas.get(name), definitions) for name, value in given.items()}
-                return Decision(type="edit", edited_action={"args": read})
-            case _:
-                return decision
 
 
 def with_edit(task: Task, resolved: Mapping[str, JSON], edited: Mapping[str, JSON]) -> Task:

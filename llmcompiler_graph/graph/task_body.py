@@ -73,8 +73,7 @@ class TaskBody:
         self._max_concurrency = max_concurrency
         self._may_nest = may_nest
         self._approvals = approvals
-        tool = next((spec for spec in settings.specs if spec.called == record["tool"]), None)
-        self._approval = TaskApproval(settings.approval, approvals, record, state, tool)
+        self._approval = TaskApproval(settings.approval, approvals, record, state)
         self._own_tasks: dict[int, _OwnTask] = {}  # by element
         self._sequentially = asyncio.Lock()
         self._unanswered = False  # whether a call that was made sequentially has asked
