@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from langchain.agents.middleware import AgentMiddleware, PIIMiddleware, wrap_model_call
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from llmcompiler_graph import PlanExample, create_llm_compiler
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.testing import ScriptedModel
+from tests.replies.test_replies import HERE, _replies
+from tests.replies.test_replies import TOOLS as TOOLS_OF_THE_WILD
 
 QUESTION: Any = {"messages": [("user", "Hello!")]}
 ANSWER = "1. join()\nFinish: Good morning! What can I do?"
@@ -296,3 +299,81 @@ def test_the_prompt_grows_by_a_line() -> None:
     assert 0 < grown < 120
     shown = prompt(examples=[PlanExample("Hi!", "1. join()\nFinish: Hi!")])
     assert "Hi!\n\nWrite the plan.\n1. join()\nFinish: Hi!" in shown
+
+
+# -- replies in the wild -----------------------------------------------------------------------------------------------
+
+CALLING = [reply for path in sorted(HERE.glob("*.txt")) for reply in _replies(path) if reply.gives]
+TALKING = [text.strip() for text in (HERE / "talk.txt").read_text(encoding="utf-8").split("\n----\n")]
+
+
+def tools_of_the_wild() -> list[BaseTool]:
+    """The tools that the replies in `tests/replies` call."""
+
+    def made(name: str, parameters: Sequence[str]) -> BaseTool:
+        def call(**_: Any) -> str:
+            return "made"
+
+        schema: dict[str, Any] = {parameter: (Any, None) for parameter in parameters}
+        return StructuredTool.from_function(
+            call, name=name, description="Do.", args_schema=create_model(name, **schema)
+        )
+
+    return [made(name, parameters) for name, parameters in TOOLS_OF_THE_WILD.items()]
+
+
+class Answers:
+    """What is answered if a model writes a reply for a plan."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._reply = ""
+
+        def write(messages: list[Any]) -> str:
+            return "Finish: joined" if "Observations:" in messages[-1].text else self._reply
+
+        model = ScriptedModel([write] * 1000, chunk_size=9)
+        self._graph = create_llm_compiler(model, tools_of_the_wild(), max_repairs=0, **kwargs)
+
+    async def to(self, reply: str) -> str:
+        """Ask, and let the model reply so."""
+        self._reply = reply
+        final = await self._graph.ainvoke(QUESTION)
+        return str(final["messages"][-1].text)
+
+
+@pytest.mark.parametrize("plan_format", ["text", "tools"])
+async def test_replies_that_call_are_no_answers(plan_format: Any) -> None:
+    """Whatever notation a reply calls tools in, what it says it found out below that is not taken for the answer."""
+    assert len(CALLING) > 100
+    answers = Answers(plan_format=plan_format)
+    for reply in CALLING:
+        said = await answers.to(f"{reply.text.rstrip()}\n9. join()\nFinish: made up")
+        assert said == "joined", reply.title
+
+
+async def test_answers_that_call_are_none() -> None:
+    """Nor is a call in the place of the answer, whatever its notation."""
+    answers = Answers()
+    for reply in CALLING:
+        assert await answers.to(f"1. join()\nFinish: {reply.text}") == "joined", reply.title
+
+
+async def test_answers_that_talk_of_tools_are_answers() -> None:
+    """What merely talks of tools is said to the user."""
+    assert len(TALKING) > 50
+    answers = Answers()
+    for text in TALKING:
+        assert (await answers.to(f"1. join()\nFinish: {text}")).split() == text.split()
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("I can use lookup for facts.", "I can use lookup for facts."), ('Sure.\n1. lookup("K2")', f"Sure.\n1. {SAID}")],
+)
+async def test_what_names_a_tool_is_shown_once_it_counts(said: str, shown: str) -> None:
+    """An answer that names a tool is shown in the end; what turns out to be a call never is."""
+    model = ScriptedModel([f"1. join()\nFinish: {said}", f"Finish: {SAID}"], chunk_size=5)
+    graph = create_llm_compiler(model, TOOLS)
+    parts = [piece async for piece, _ in graph.astream(QUESTION, stream_mode="messages")]
+    told = "".join(piece.text for piece in parts if isinstance(piece, AIMessageChunk))
+    assert told == shown
