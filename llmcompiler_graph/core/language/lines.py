@@ -25,6 +25,7 @@ __all__ = (
     "INDEX",
     "JOIN",
     "LISTED",
+    "LONGEST_GUARD",
     "LONGEST_HEAD",
     "MARKS",
     "NUMBERED",
@@ -194,9 +195,12 @@ _PREFIXES = frozenset(word[:n] for word in _WORDS for n in range(1, len(word) + 
 _LEADS = re.compile(_LEAD)
 
 
-WHEN = re.compile(r"(?:[ \t\u3000,;]|\*\*|__|`)*when\b[ \t:]*", re.IGNORECASE)
+_BEFORE_WHEN = r"(?:[ \t\u3000,;]|\*\*|__|`){0,40}+"
+WHEN = re.compile(_BEFORE_WHEN + r"when\b[ \t:]{0,40}+", re.IGNORECASE)
 """What begins a guard behind a call."""
-_COULD_BE_WHEN = re.compile(r"(?:[ \t\u3000,;]|\*\*|__|`)*(?:w(?:h(?:e(?:n\b.*)?)?)?)?\Z", re.IGNORECASE | re.DOTALL)
+_COULD_BE_WHEN = re.compile(_BEFORE_WHEN + r"(?:(?:w(?:h(?:e(?:n)?)?)?)?\Z|when\b)", re.IGNORECASE)
+LONGEST_GUARD = 4000
+"""How much of a guard is read, in characters."""
 _HEAD_BEHIND_GUARD = re.compile(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
 ORDER_BEHIND_GUARD = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
 """What names the tasks that a call waits for, behind its guard."""
@@ -204,13 +208,13 @@ ORDER_BEHIND_GUARD = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
 
 def could_guard(text: str, position: int) -> bool:
     """Whether what stands behind a call may be, or become, a guard."""
-    return _COULD_BE_WHEN.match(text, position) is not None
+    return len(text) - position < LONGEST_GUARD + LONGEST_HEAD and _COULD_BE_WHEN.match(text, position) is not None
 
 
 def end_of_guard(text: str, start: int) -> int:
     """Where a guard ends that begins at a position: at the end of the line, or before the next task on it."""
-    end = text.find("\n", start)
-    end = len(text) if end < 0 else end
+    end = text.find("\n", start, start + LONGEST_GUARD)
+    end = min(len(text), start + LONGEST_GUARD) if end < 0 else end
     heads = (found.start() for found in _HEAD_BEHIND_GUARD.finditer(text, start, end))
     return next((at for at in heads if text.count('"', start, at) % 2 == 0), end)
 

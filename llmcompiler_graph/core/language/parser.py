@@ -310,6 +310,7 @@ class PlanParser:
             return None
         end = lines.end_of_guard(text, when.end())
         guard = text[when.end() : end].rstrip("\r `*;,")
+        guard += " …" * (end - when.end() == lines.LONGEST_GUARD)  # what is cut is no guard
         for order in lines.ORDER_BEHIND_GUARD.finditer(guard):
             clause = lines.waits_for(text, when.end() + order.start())
             if clause is not None and guard.count('"', 0, order.start()) % 2 == 0:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmcompiler_graph.core.errors import ObservationPathError
+from llmcompiler_graph.core.errors import Diagnostic, ObservationPathError
 from llmcompiler_graph.core.language.guards import (
     All,
     AnyOf,
@@ -153,6 +153,18 @@ def test_what_is_printed_is_read(guard: Guard, after: list[int], text: str) -> N
     parser = PlanParser()
     pieces = [event for n in range(0, len(str(plan)), 3) for event in parser.feed(str(plan)[n : n + 3])]
     assert [*pieces, *parser.close()] == [*plan]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 4096, 10**6])
+def test_a_guard_that_is_too_long(chunk: int) -> None:
+    """What is not read to its end is no guard, however the text was cut, and the next line is read."""
+    text = "1. a()\n2. b() when $1 == 1" + " or $1 == 1" * 500 + "\n3. c()"
+    parser = PlanParser()
+    events = [event for n in range(0, len(text), chunk) for event in parser.feed(text[n : n + chunk])]
+    first, problem, last = [*events, *parser.close()]
+    assert isinstance(problem, Diagnostic)
+    assert (problem.code, problem.index) == ("guard", 2)
+    assert [first, last] == [Task(1, "a"), Task(3, "c")]
 
 
 def test_a_task_before_does_not_wait() -> None:

@@ -300,6 +300,10 @@ ENDLESS = {
     "labels": "Action: f\nAction Input: x\n" * (SIZE // 26),
     "a sentence of denials": "not " * (SIZE // 4),
     "brackets behind a label": "Action: f[" + "]" * SIZE + "x",
+    "guards": "".join(f"{i}. f() when $1 == {i}\n" for i in range(1, SIZE // 25)),
+    "a guard without end": "1. f()\n2. f() when $1 == 1" + " or $1 == 1" * (SIZE // 11),
+    "brackets in a guard": "1. f()\n2. f() when " + "(" * SIZE,
+    "tasks in a guard": "1. f()\n2. f() when $1" + " 4. f(" * (SIZE // 6),
 }
 
 
