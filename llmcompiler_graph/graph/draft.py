@@ -248,7 +248,8 @@ class Draft:
             return
         tasks = [task]
         if not problems and task.tool in self._settings.procedures:
-            tasks, problems = self._inlined(task)
+            doubt = self._placeholders.doubt(task) if self._repairs_left else None
+            tasks, problems = self._inlined(task) if doubt is None else (tasks, [doubt])
         for each in tasks:
             self._put(each, written if each is task else each, problems, call=task)
 

@@ -133,6 +133,30 @@ def test_in_a_procedure() -> None:
         assert graph.invoke(given)["result"] == result
 
 
+def test_a_guarded_call_of_a_procedure() -> None:
+    """A call's guard holds for all tasks of the procedure, beside their own; nested calls too."""
+    texts = [
+        'settle(id: str):\n  1. order("${id}")\n  2. note("begun")\n  3. refund("${id}") when ${1.total} > 5',
+        'both(id: str, ok: bool):\n  1. settle("${id}") when ${ok}\n  2. note("$1")',
+    ]
+    plan = (
+        '1. order("7")\n2. settle("8") when ${1.total} > 7\n'
+        '3. both("9", true) when ${1.total} == 7\n4. both("6", false)'
+    )
+    final, _ = ran(plan, procedures=texts)
+    done = [task["text"] for task in final["tasks"] if task["status"] == "done"]
+    assert [text.partition(". ")[2] for text in done] == [
+        'order(id="7")',
+        'order(id="9") when ${1.total} == 7',
+        'note(text="begun") when ${1.total} == 7',
+        'refund(id="9") when ${5.total} > 5',
+        "note(text=$7)",
+    ]
+    assert {task["status"] for task in final["tasks"]} == {"done", "skipped"}
+    assert final["tasks"][-4]["text"].endswith('order(id="6") when False')
+    assert calls == ["order 7", "order 9", "note begun", "refund 9", "note refunded 9"]
+
+
 def test_a_crash_behind_a_guard() -> None:
     """After a crash, what was skipped stays so, and what was done is not done again."""
     crashed: list[bool] = []

@@ -238,6 +238,14 @@ def test_a_broken_call_is_asked_for_again() -> None:
     assert [task["tool"] for task in final["tasks"]] == ["names", "lookup", "send", "send"]
 
 
+def test_a_placeholder_is_asked_about() -> None:
+    """Text that stands for a result elsewhere is asked about, as in a call of a tool; written again, it counts."""
+    plan = '1. names()\n2. difference("{1}", "K2")'
+    final, model = ran([plan, '4. difference("K2", "{1}")', "Finish: done"], [DIFFERENCE])
+    assert "write `$1` for what task 1 returned" in model.calls[1][-1].content
+    assert [task["status"] for task in final["tasks"]] == ["done", "done", "failed", "skipped"]
+
+
 def test_what_needs_a_broken_task_waits() -> None:
     """A call that takes what a broken task returns runs once that is written again."""
     plan = '1. lokup("K2")\n2. difference("Mount Everest", "${1.name}")\n3. minus("$2", 1)'

@@ -4,7 +4,7 @@ The last of them has the call's index, so that what refers to the call refers to
 fans out, `${2[*].name}`, each task that takes an element fans out in turn: in the plan, the procedure's first task runs
 for all elements, then its second, as their inputs exist. What takes no element runs once.
 
-May know: `expressions`, `guards`, `plan`, `references`.
+May know: `errors`, `expressions`, `guards`, `plan`, `references`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import cast
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
-from llmcompiler_graph.core.language.guards import Operand, guard_references, map_guard
+from llmcompiler_graph.core.errors import ObservationPathError
+from llmcompiler_graph.core.language.guards import All, Guard, Operand, Truth, folded, guard_references, map_guard
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
     ALL,
@@ -126,8 +127,12 @@ class _Writer:
     def write(self, task: Task, tool: ToolSpec | None) -> Task:
         """Write one of its tasks."""
         after = [self._renamed[n] for n in task.after]
-        if not after and all(n < 0 for n in task.reads):  # the others wait for one of these
+        when = self._guard(task.when) if task.when is not None else None
+        if not after and all(n < 0 for n in task.reads):  # the others need one of these
             after = [*self._call.after]
+            both = tuple(each for each in (self._call.when, when) if each is not None)
+            when = All(both) if len(both) > 1 else next(iter(both), None)
+        when = self._folded(when) if when is not None else None
         thought, self._thought = "\n".join(filter(None, (self._thought, task.thought))), ""
         arguments = {
             name: self._value(value, expression=tool is not None and _is_expression(name, tool))
@@ -135,7 +140,7 @@ class _Writer:
         }
         return replace(
             task,
-            when=map_guard(task.when, self._operand) if task.when is not None else None,
+            when=when,
             index=self._renamed[task.index],
             arguments=arguments,
             after=tuple(dict.fromkeys(after)),
@@ -143,6 +148,21 @@ class _Writer:
             line=self._call.line,
             column=self._call.column,
         )
+
+    def _guard(self, guard: Guard) -> Guard:
+        try:
+            return map_guard(guard, self._operand)
+        except TypeError as error:
+            message = f"{self._call.tool!r} takes what is true or false for `{guard}`, not {error}"
+            raise InliningError("argument-in-guard", message) from None
+
+    def _folded(self, guard: Guard) -> Guard | None:
+        """A guard without what the arguments decide."""
+        try:
+            decided = folded(guard)
+        except ObservationPathError as error:
+            raise InliningError("argument-in-guard", f"{self._call.tool!r}: {error}") from None
+        return Truth(value=False) if decided is False else None if decided is True else decided
 
     def _operand(self, operand: Operand) -> Operand:
         """What stands in place of a value that a guard compares."""

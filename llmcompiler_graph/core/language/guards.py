@@ -41,6 +41,7 @@ __all__ = (
     "Not",
     "Operand",
     "Truth",
+    "folded",
     "guard_references",
     "holds",
     "map_guard",
@@ -191,6 +192,30 @@ def holds(guard: Guard, observations: Mapping[int, JSON]) -> bool:
             return any(holds(part, observations) for part in parts)
 
 
+def folded(guard: Guard) -> Guard | bool:
+    """A guard without what constants alone decide; whether it holds, if they decide all of it.
+
+    >>> print(folded(All((Comparison(5, ">", 3), Comparison(Reference(1), "==", 2)))))
+    $1 == 2
+
+    Raises:
+        ObservationPathError: Constants cannot be compared so.
+    """
+    match guard:
+        case Not(part):
+            inner = folded(part)
+            return not inner if isinstance(inner, bool) else Not(inner)
+        case All(parts) | AnyOf(parts):
+            decides = isinstance(guard, AnyOf)  # such a part decides the whole
+            left = [each for each in map(folded, parts) if each is not (not decides)]
+            if any(each is decides for each in left):
+                return decides
+            kept = tuple(each for each in left if not isinstance(each, bool))
+            return replace(guard, parts=kept) if len(kept) > 1 else kept[0] if kept else not decides
+        case _:
+            return guard if any(True for _ in guard_references(guard)) else holds(guard, {})
+
+
 def unmet(guard: Guard, observations: Mapping[int, JSON]) -> str:
     """Say that a guard does not hold, and what its references are."""
     known = {str(each): each for each in guard_references(guard)}
@@ -255,6 +280,7 @@ def _key(value: JSON) -> object:
 _TOKEN = re.compile(
     r"""[ \t\r\n]*(?:
       (?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+    | [“„](?P<curly>[^“”„"\\]*)[“”]
     | \$\{\s*(?P<braced>[0-9]{1,9})(?P<braced_path>BRACED)\}
     | \$(?P<plain>[0-9]{1,9})(?P<plain_path>PLAIN)
     | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\w.])
@@ -378,8 +404,8 @@ class _Reader:
             raise self._error("a value is missing")
         token = self._token
         self._at += 1
-        if token["string"]:
-            return self._string(token)
+        if token["string"] or token["curly"] is not None:
+            return self._string(token["string"] or f'"{token["curly"]}"')
         if token["braced"] or token["plain"]:
             return self._reference(token)
         if token["number"]:
@@ -404,15 +430,15 @@ class _Reader:
             values.append(value)
         return values
 
-    def _string(self, token: re.Match[str]) -> Operand:
+    def _string(self, written: str) -> Operand:
         try:
-            text = ast.literal_eval(token["string"])
+            text = ast.literal_eval(written)
         except (SyntaxError, ValueError):
             text = None
         parsed = parse_template(text, self._is_task, self._rename) if isinstance(text, str) else None
         if parsed is None or not isinstance(parsed.value, str | Reference) or parsed.unknown or parsed.malformed:
             self._at -= 1
-            raise self._error(f"{token['string'][:40]} is no constant text")
+            raise self._error(f"{written[:40]} is no constant text")
         return parsed.value
 
     def _reference(self, token: re.Match[str]) -> Reference:

@@ -43,6 +43,7 @@ __all__ = (
     "heads_within",
     "next_head",
     "waits_for",
+    "without_comment",
 )
 
 _TASK = (
@@ -202,6 +203,7 @@ _COULD_BE_WHEN = re.compile(_BEFORE_WHEN + r"(?:(?:w(?:h(?:e(?:n)?)?)?)?\Z|when\
 LONGEST_GUARD = 4000
 """How much of a guard is read, in characters."""
 _HEAD_BEHIND_GUARD = re.compile(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
+_COMMENT_BEHIND_GUARD = re.compile(r"[ \t]+(?:#|//|--|[—–→])(?:[ \t]|\Z)")
 ORDER_BEHIND_GUARD = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
 """What names the tasks that a call waits for, behind its guard."""
 
@@ -209,6 +211,12 @@ ORDER_BEHIND_GUARD = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
 def could_guard(text: str, position: int) -> bool:
     """Whether what stands behind a call may be, or become, a guard."""
     return len(text) - position < LONGEST_GUARD + LONGEST_HEAD and _COULD_BE_WHEN.match(text, position) is not None
+
+
+def without_comment(guard: str) -> str:
+    """A guard without a comment behind it."""
+    comments = (found.start() for found in _COMMENT_BEHIND_GUARD.finditer(guard))
+    return guard[: next((at for at in comments if guard.count('"', 0, at) % 2 == 0), None)]
 
 
 def end_of_guard(text: str, start: int) -> int:

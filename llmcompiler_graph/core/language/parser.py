@@ -309,7 +309,7 @@ class PlanParser:
         if (when := lines.WHEN.match(text, start)) is None:
             return None
         end = lines.end_of_guard(text, when.end())
-        guard = text[when.end() : end].rstrip("\r `*;,")
+        guard = lines.without_comment(text[when.end() : end]).rstrip("\r `*;,")
         guard += " …" * (end - when.end() == lines.LONGEST_GUARD)  # what is cut is no guard
         for order in lines.ORDER_BEHIND_GUARD.finditer(guard):
             clause = lines.waits_for(text, when.end() + order.start())
@@ -317,7 +317,8 @@ class PlanParser:
                 after += self._waited_for(clause)
                 guard = guard[: order.start()]
                 break
-        return (guard, self._window.place(when.end()), end) if "$" in guard else None
+        is_guard = "$" in guard or guard.lower() in ("false", "true")  # the guard of an inlined call
+        return (guard, self._window.place(when.end()), end) if is_guard else None
 
     def _waited_for(self, clause: lines.Waits) -> list[tuple[int, int]]:
         """The tasks that a call waits for, and where each is named; none if a comment only happens to have numbers."""

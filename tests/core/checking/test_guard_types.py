@@ -85,3 +85,25 @@ def test_elements_have_no_guards() -> None:
     with pytest.raises(InliningError) as refused:
         checked.inlined(call, {})
     assert refused.value.code == "fan-out-guard"
+
+
+@pytest.mark.parametrize(
+    ("guard", "least", "ok", "written"),
+    [
+        ("${least} > 3", 5, True, "3. any()"),
+        ("${least} > 3", 1, True, "3. any() when False"),
+        ("${ok} and $1 == ${least}", 5, True, "3. any() when $2 == 5"),
+        ("${ok} and $1 == ${least}", 5, False, "3. any() when False"),
+        ("not ${ok} or $1 == ${least}", 5, True, "3. any() when $2 == 5"),
+        ("not ${ok} or $1 == ${least}", 5, False, "3. any()"),
+        ("(${ok} or $1) and not (${least} == 5 and ${1.x})", 5, False, "3. any() when $2 and not ${2.x}"),
+    ],
+)
+def test_what_arguments_decide(guard: str, least: float, ok: bool, written: str) -> None:
+    """What constants decide is decided when a call is inlined; the rest reads back as it is."""
+    used = {name: value for name, value in (("least", least), ("ok", ok)) if f"${{{name}}}" in guard}
+    head = ", ".join(f"{name}: {'bool' if name == 'ok' else 'float'}" for name in used)
+    checked = check_procedures([parse_procedure(f"p({head}):\n  1. any()\n  2. any() when {guard}")], TOOLS)["p"]
+    made = checked.inlined(Task(3, "p", dict(used), reserved=(2,)), {})
+    assert str(made[-1]) == written
+    assert parse_plan(f"1. any()\n2. any()\n{made[-1]}").tasks[-1].when == made[-1].when

@@ -22,6 +22,7 @@ from llmcompiler_graph.core.language.guards import (
 from llmcompiler_graph.core.language.parser import PlanParser, parse_plan
 from llmcompiler_graph.core.language.plan import Plan, Task
 from llmcompiler_graph.core.language.references import JSON, Reference
+from llmcompiler_graph.core.language.tasks import Event
 from llmcompiler_graph.state import new_record, task_from_record
 
 
@@ -161,7 +162,8 @@ def test_a_guard_that_is_too_long(chunk: int) -> None:
     text = "1. a()\n2. b() when $1 == 1" + " or $1 == 1" * 500 + "\n3. c()"
     parser = PlanParser()
     events = [event for n in range(0, len(text), chunk) for event in parser.feed(text[n : n + chunk])]
-    first, problem, last = [*events, *parser.close()]
+    every: list[Event] = [*events, *parser.close()]
+    first, problem, last = every
     assert isinstance(problem, Diagnostic)
     assert (problem.code, problem.index) == ("guard", 2)
     assert [first, last] == [Task(1, "a"), Task(3, "c")]
