@@ -28,6 +28,7 @@ from contextlib import suppress
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 import typing_extensions
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -91,13 +92,14 @@ def function_annotations(function: Callable[..., Any]) -> dict[str, Any]:
 def looked_at_once(function: F) -> F:
     """Spare LangChain to look at a function anew in each call, which takes it longer than all else of a call.
 
-    It asks for the parameters' names, and for the one that is annotated as `RunnableConfig`. Annotations that cannot be
-    read are left as they are.
+    It asks for the parameters' names, and for the one that is annotated as `RunnableConfig`. Other annotations are gone
+    then; if they cannot be read, all stay as they are.
     """
     with suppress(ValueError, TypeError):  # some built-in functions have none
         function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     with suppress(Exception):  # whatever the annotations raise
-        function.__annotations__ = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(function)
+        function.__annotations__ = {name: hint for name, hint in hints.items() if hint is RunnableConfig}
     return function
 
 

@@ -84,7 +84,9 @@ class ToolPolicy:
                 if retry is None or not _retries(retry, error):
                     raise
             else:
-                if observation.raised is None or retry is None or not _retries(retry, observation.raised):
+                if observation.raised is None:
+                    return observation
+                if retry is None or not _retries(retry, observation.raised):
                     return replace(observation, raised=None)  # its traceback would keep the tool's values alive
             wait = min(retry.max_interval, retry.initial_interval * retry.backoff_factor ** (number - 1))
             await asyncio.sleep(wait + (random.uniform(0, 1) if retry.jitter else 0))

@@ -151,7 +151,8 @@ class ToolRunner:
         finally:
             noted.given_up.set()
             _current.reset(token)
-        return replace(await observation_of(output, call_id, noted, config), raised=noted.error)
+        observation = await observation_of(output, call_id, noted, config)
+        return replace(observation, raised=noted.error) if noted.error is not None else observation
 
 
 def _runs_on_loop(tool: BaseTool, *, sync: bool) -> bool:
@@ -247,8 +248,11 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
         return await ainvoke(*args, **kwargs)
 
     # in the instance's own dictionary: pydantic would refuse to set a method
+    # without a schema, LangChain makes one of the annotations of `_run`
     copy.__dict__.update(
-        _run=looked_at_once(noting_run), _arun=looked_at_once(noting_arun), ainvoke=invoke_where_it_runs
+        _run=noting_run if copy.args_schema is None else looked_at_once(noting_run),
+        _arun=looked_at_once(noting_arun),
+        ainvoke=invoke_where_it_runs,
     )
     if own:
         copy.__dict__["_to_args_and_kwargs"] = set_aside(copy, own, _given, _keep)

@@ -6,8 +6,9 @@ or an interrupt the finished ones come back from the checkpoint; only the others
 
 What a `@task` costs LangGraph grows with the number of those that one graph has called. So a plan of many tasks is cut
 into groups. Each group is a `@task`, which calls those of its tasks in a graph of their own and gives all their
-results. A group whose tasks have all finished before it is called, while the plan was written, needs no `@task`s
-inside.
+results. A group whose tasks have all finished before it is called needs no `@task`s inside. So it is waited a moment
+for, as long as one group after the other finishes like that: a plan of quick tools has few `@task`s, and what they
+return is persisted a quarter of a second later at most.
 
 A `max_concurrency` in the run's config limits tool calls, which the unit counts. LangGraph would also count the node
 and every `@task` that waits for its inputs: with few slots, nothing could run. The threads of a synchronous run, where
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -65,8 +67,10 @@ async def _acall_tasks(run: PlanRun) -> list[TaskResult]:
     if len(run.order) <= _IN_ONE_GROUP:
         return _all_ended([await _acall_each(run, run.order)], run.approvals.unanswered)
     groups: list[Any] = []
-    for records in _in_groups(run.order):
-        group: Any = langgraph_task(name="tasks")(cast("Any", partial(_agroup, run, records)))()
+    quick = True
+    for records, following in _in_groups(run.order):
+        quick = quick and await run.finishes_soon(records, following)
+        group = _called("tasks", partial(_agroup, run, records))
         group.add_done_callback(run.restorer(records))
         groups.append(group)
     given = await asyncio.gather(*groups, return_exceptions=True)
@@ -84,20 +88,31 @@ async def _agroup(run: PlanRun, records: Sequence[TaskRecord]) -> GroupResult:
     return grouped(await _acall_inside(run, call))
 
 
-def _in_groups(records: Sequence[TaskRecord]) -> list[Sequence[TaskRecord]]:
-    """Tasks in groups, each after those that it may wait for."""
-    return [records[start : start + _IN_ONE_GROUP] for start in range(0, len(records), _IN_ONE_GROUP)]
+def _in_groups(records: Sequence[TaskRecord]) -> Iterator[tuple[Sequence[TaskRecord], Sequence[TaskRecord]]]:
+    """Tasks in groups, each after those that it may wait for; with each group, the one after it."""
+    groups = [records[start : start + _IN_ONE_GROUP] for start in range(0, len(records), _IN_ONE_GROUP)]
+    return zip(groups, [*groups[1:], ()], strict=True)
 
 
 def _ungrouped(given: GroupResult | BaseException) -> list[TaskResult] | BaseException:
     return given if isinstance(given, BaseException) else ungrouped(given)
 
 
+_NO_PARAMETERS = inspect.Signature()
+
+
+def _called(name: str, body: Callable[[], Any]) -> Any:
+    """Call a `@task`; return its future."""
+    function = partial(body)
+    function.__signature__ = _NO_PARAMETERS  # type: ignore[attr-defined]  # LangGraph would look for it in each call
+    return langgraph_task(name=name)(function)()
+
+
 async def _acall_each(run: PlanRun, records: Sequence[TaskRecord]) -> list[TaskResult | BaseException]:
     """Call a `@task` for each task."""
     futures: list[Any] = []
     for record in records:
-        future: Any = langgraph_task(name=record["tool"])(cast("Any", run.body(record)))()
+        future = _called(record["tool"], run.body(record))
         future.add_done_callback(run.restorer([record]))
         futures.append(future)
     return list(await asyncio.gather(*futures, return_exceptions=True))
@@ -111,8 +126,10 @@ def _call_tasks(run: PlanRun) -> list[TaskResult]:
     if len(run.order) <= _IN_ONE_GROUP:
         return _all_ended([_call_each(run, run.order)], run.approvals.unanswered)
     groups: list[Any] = []
-    for records in _in_groups(run.order):
-        group: Any = langgraph_task(name="tasks")(cast("Any", partial(_group, run, records)))()
+    quick = True
+    for records, following in _in_groups(run.order):
+        quick = quick and run_in_background(run.finishes_soon(records, following), loop=run.loop, patience=run.patience)
+        group = _called("tasks", partial(_group, run, records))
         group.add_done_callback(run.restorer(records))
         groups.append(group)
     concurrent.futures.wait(groups)
@@ -129,7 +146,7 @@ def _group(run: PlanRun, records: Sequence[TaskRecord]) -> GroupResult:
 def _call_each(run: PlanRun, records: Sequence[TaskRecord]) -> list[TaskResult | BaseException]:
     futures: list[Any] = []
     for record in records:
-        future: Any = langgraph_task(name=record["tool"])(cast("Any", _in_background(run, record)))()
+        future = _called(record["tool"], _in_background(run, record))
         future.add_done_callback(run.restorer([record]))
         futures.append(future)
     concurrent.futures.wait(futures)

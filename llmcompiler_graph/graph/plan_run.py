@@ -48,6 +48,9 @@ def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
     return cast("ToolMessage", result["messages"][0]) if result is not None else tool_message(record, None)
 
 
+_A_MOMENT = 0.25  # seconds
+
+
 class PlanRun:
     """The tasks of one plan while they run.
 
@@ -78,6 +81,7 @@ class PlanRun:
         self._resumed = clock is not state["clock"]
         self._revised = revision.update if revision else {}
         self._settings = settings
+        self._held = settings.held.union(shared.interrupting, (s.name for s in settings.specs if s.has_effects))
         state, self._settled = settled(revision.state if revision else {**state, "clock": clock})
         self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode, settings.specs)
         """What humans decide about calls."""
@@ -178,7 +182,26 @@ class PlanRun:
 
     def finished_early(self, records: Iterable[TaskRecord]) -> bool:
         """Whether all of these tasks have finished, and did so in this run: none is known from a checkpoint."""
-        return self._adopted and all(self.executor.observation(record["index"]) is not None for record in records)
+        return self._adopted and all(map(self._is_finished, records))
+
+    async def finishes_soon(self, records: Sequence[TaskRecord], following: Iterable[TaskRecord]) -> bool:
+        """Wait a moment for tasks to finish without `@task`s; say whether they have.
+
+        It is not waited for tasks that start only in theirs, nor while others have finished that are to be persisted.
+
+        Args:
+            records: The tasks.
+            following: Those that are called next.
+        """
+        if not self._adopted or any(plan_name(record) in self._held for record in records):
+            return False
+        indices = [record["index"] for record in records]
+        return self.finished_early(records) or (
+            not any(map(self._is_finished, following)) and await self.executor.settled(indices, _A_MOMENT)
+        )
+
+    def _is_finished(self, record: TaskRecord) -> bool:
+        return self.executor.observation(record["index"]) is not None
 
     def restorer(self, records: Sequence[TaskRecord]) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""

@@ -16,6 +16,7 @@ what was said, and in short what tools returned for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, cast
@@ -138,6 +139,9 @@ _LINE_ENDS = dict.fromkeys(map(ord, "\x85\u2028\u2029"), "\n")
 _AS_WRITTEN = {ord("\x85"): "\\x85", ord("\u2028"): "\\u2028", ord("\u2029"): "\\u2029"}
 
 
+_UNSENDABLE = re.compile("[\x85\u2028\u2029\ud800-\udfff]")  # far quicker than to translate a system message
+
+
 def sendable(message: BaseMessage) -> BaseMessage:
     """A message as providers take it, and as one sees it: without halves of characters and line ends that are none.
 
@@ -146,7 +150,7 @@ def sendable(message: BaseMessage) -> BaseMessage:
     ends = _AS_WRITTEN if isinstance(message, AIMessage) else _LINE_ENDS
 
     def cleaned(text: str) -> str:
-        return text if text.isascii() else joined_surrogates(text).translate(ends)
+        return joined_surrogates(text).translate(ends) if _UNSENDABLE.search(text) else text
 
     given = message.content
     if isinstance(given, str):

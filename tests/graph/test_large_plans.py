@@ -186,6 +186,54 @@ async def test_what_finished_early_is_persisted_in_groups() -> None:
     assert [len(value["results"]) for value in returned] == [32, 32, 32, 4]
 
 
+def test_quick_tasks_are_waited_for() -> None:
+    """A chain of quick tasks, which goes on when its plan is complete, needs no `@task`s of its own either."""
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        await asyncio.sleep(0.001)
+        return n + 1
+
+    async def main() -> list[int]:
+        saver = InMemorySaver()
+        text = "\n".join(f"{n}. look(n={f'${n - 1}' if n > 1 else 0})" for n in range(1, 101))
+        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
+        final = await graph.ainvoke(QUESTION, THREAD)
+        assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
+        steps = [each async for each in saver.alist(THREAD)]
+        written = [
+            value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"
+        ]
+        return [len(value["results"]) for value in written]
+
+    assert run_virtual(main) == [32, 32, 32, 4]
+
+
+def test_what_is_waited_for_is_persisted_soon() -> None:
+    """A slow task keeps no result of others from being persisted for more than a moment."""
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        await asyncio.sleep(99 if n == 40 else 0.4)
+        return n
+
+    async def main() -> set[int]:
+        saver = InMemorySaver()
+        text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
+        graph = create_llm_compiler(ScriptedModel([text]), [look], checkpointer=saver)
+        run = asyncio.create_task(graph.ainvoke(QUESTION, THREAD))
+        await asyncio.sleep(0.8)
+        found = await kept(saver, sync=False)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        return found
+
+    assert run_virtual(main) == {*range(1, N + 1)} - {40}
+
+
 @pytest.mark.parametrize("limit", [None, 2])
 def test_a_large_plan_that_is_left(limit: int | None) -> None:
     """The next question finds what the tasks of a large plan had returned, also in groups that had not finished."""

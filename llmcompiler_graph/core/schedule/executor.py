@@ -170,6 +170,17 @@ class Executor:
             self._apply(self._unit.claim(index))
         return await asyncio.shield(self._outcome(index))
 
+    async def settled(self, indices: Sequence[int], seconds: float) -> bool:
+        """Wait until tasks have observations, but not for long; say whether all have.
+
+        Args:
+            indices: The tasks; nobody needs to run them.
+            seconds: How long to wait at most.
+        """
+        if pending := [self._outcome(index) for index in indices if index not in self._unit.observations]:
+            await asyncio.wait(pending, timeout=seconds)
+        return all(index in self._unit.observations for index in indices)
+
     def begun(self, index: int) -> dict[int, asyncio.Task[Observation | None]]:
         """The detached calls of an unfinished task that fans out, by element, in order.
 

@@ -834,6 +834,21 @@ def test_calls_are_made_in_the_context_they_belong_to() -> None:
     assert seen == [(1, "planner"), (4, "planner"), (2, "run 2"), (3, "run 3")]
 
 
+def test_waiting_a_moment_for_tasks() -> None:
+    """Whoever waits for tasks to settle knows at once if they have, and waits no longer than was said."""
+
+    async def main() -> list[tuple[bool, float]]:
+        executor = Executor(TaskFetchingUnit(), sleep)
+        now = asyncio.get_running_loop().time
+        for task in (sleep_task(1, 1), sleep_task(2, 2), sleep_task(3, 9)):
+            executor.add(task)
+        waited = [(await executor.settled(indices, 3), now()) for indices in ([1, 2], [2], [3])]
+        await executor.aclose()
+        return waited
+
+    assert run_virtual(main) == [(True, 2), (True, 2), (False, 5)]
+
+
 def test_what_nobody_asks_for_is_no_error() -> None:
     """A call whose exception nobody waits for is not complained of when the executor is forgotten."""
     complaints: list[dict[str, Any]] = []
