@@ -1,11 +1,12 @@
 """Kills a run at random moments and resumes it until it is done: nothing finished runs twice, nothing is lost.
 
-python -m tests.benchmarks.crash_resume [--runs 200] [--postgres [URL]] [--seed 0]
+python -m tests.benchmarks.crash_resume [--runs 200] [--postgres [URL]] [--seed 0] [--tasks 2000]
 
-Each run is a 12-task plan in a process of its own, with a checkpointer on disk, under strict msgpack. The process is
-killed (SIGKILL) at a random moment of its run, and started again on the same thread; one to three times, until it ends
-by itself. Every tool and model call is counted in an SQLite file. Before each restart the checkpoint is read: a task
-whose result was in it must not run again. `--postgres` without a URL starts a server of its own.
+Each run is a 12-task plan (with `--tasks`, one of so many, each of which needs the one 50 before it) in a process of
+its own, with a checkpointer on disk, under strict msgpack. The process is killed (SIGKILL) at a random moment of its
+run, and started again on the same thread; one to three times, until it ends by itself. Every tool and model call is
+counted in an SQLite file. Before each restart the checkpoint is read: a task whose result was in it must not run again.
+`--postgres` without a URL starts a server of its own.
 
 The processes are forked from this one, which has imported everything and runs nothing: only that makes them cheap.
 """
@@ -60,10 +61,17 @@ ANSWER = "129511062734 8 1162"
 THREAD: Any = {"configurable": {"thread_id": "crash"}}
 
 
+def large_plan(tasks: int) -> str:
+    """A plan of many tasks."""
+    lines = (f'{n}. work(n="{n}{f" ${n - 50}" if n > 50 else ""}")' for n in range(1, tasks + 1))
+    return "\n".join([*lines, f"{tasks + 1}. join()"])
+
+
 class Driver:
     """What the process that is killed does."""
 
-    def __init__(self, counts: str) -> None:
+    def __init__(self, counts: str, tasks: int | None) -> None:
+        self.tasks = tasks
         self.counts = sqlite3.connect(counts, timeout=30, isolation_level=None, check_same_thread=False)
         self.counts.execute("create table if not exists calls (what text)")
 
@@ -92,10 +100,12 @@ class Driver:
 
         def planned(_: list[BaseMessage]) -> str:
             self.count("model:planner")
-            return PLAN
+            return large_plan(self.tasks) if self.tasks else PLAN
 
         def joined(messages: list[BaseMessage]) -> str:
             self.count("model:joiner")
+            if self.tasks:
+                return f"Finish: {ANSWER}"
             seen = str(messages[-1].content)
             found = [
                 line.rpartition(" = ")[2].strip('"') for line in seen.splitlines() if line[:2] in ("12", "8.", "11")
@@ -105,7 +115,7 @@ class Driver:
         def reply(messages: list[BaseMessage]) -> str:
             return joined(messages) if "Observations" in str(messages[-1].content) else planned(messages)
 
-        model = ScriptedModel([reply, reply], seconds_per_reply=0.1)
+        model = ScriptedModel([reply, reply], seconds_per_reply=0.1, chunk_size=0 if self.tasks else 4)
         return create_llm_compiler(model, [work, write], checkpointer=checkpointer)
 
     async def run(self, store: str) -> str:
@@ -128,15 +138,20 @@ def persisted(store: str) -> set[str]:
     """The calls whose results the checkpoint holds, as the counts name them."""
     with checkpoints(store) as saver:
         held = saver.get_tuple(THREAD)
+        inside = list(saver.list({"configurable": {"thread_id": "crash"}}))  # also those of graphs inside the node
     if held is None:
         return set()
+    names: dict[str, str] = {}
     done: set[str] = set()
     for task in held.checkpoint["channel_values"].get("tasks", []):
+        names[task["tool_call_id"]] = task["tool"]
         if task["status"] == "done":
             done.add(f"{task['tool']}:{task['arguments'][0]['n']}")
-    for _, _, value in held.pending_writes or []:
-        if isinstance(value, dict) and value.get("status") == "done" and "arguments" in value:
-            done.add(f"{value['messages'][0].name}:{value['arguments'][0]['n']}")
+    written = [value for step in [held, *inside] for _, _, value in step.pending_writes or []]
+    for value in (value for value in written if isinstance(value, dict)):
+        for result in value.get("results", [value]):
+            if result.get("status") == "done" and result.get("arguments"):
+                done.add(f"{names[result['tool_call_id']]}:{result['arguments'][0]['n']}")
     return done
 
 
@@ -148,12 +163,12 @@ def counted(counts: Path) -> Counter[str]:
         return Counter(what for (what,) in db.execute("select what from calls"))
 
 
-def drive(store: str, counts: Path, moment: float | None) -> str | None:
+def drive(store: str, counts: Path, moment: float | None, tasks: int | None) -> str | None:
     """Start a process that runs the thread; kill it after some seconds; return its answer, or `None` if it was."""
     answer, told = os.pipe()
     if (process := os.fork()) == 0:
         try:
-            os.write(told, asyncio.run(Driver(str(counts)).run(store)).encode())
+            os.write(told, asyncio.run(Driver(str(counts), tasks).run(store)).encode())
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -180,13 +195,13 @@ class Outcome(NamedTuple):
     plans: int
 
 
-def one_run(store: str, counts: Path, rng: random.Random, longest: float) -> Outcome:
+def one_run(store: str, counts: Path, rng: random.Random, longest: float, tasks: int | None) -> Outcome:
     """Kill and resume one thread until it is done."""
     kills, repeated, most = 0, 0, rng.randint(1, 3)
     known: set[str] = set()
     before: Counter[str] = Counter()
     while True:
-        answer = drive(store, counts, rng.uniform(0, longest) if kills < most else None)
+        answer = drive(store, counts, rng.uniform(0, longest) if kills < most else None, tasks)
         ran = counted(counts)
         repeated += sum(ran[what] - before[what] for what in known)
         if answer is not None:
@@ -195,10 +210,10 @@ def one_run(store: str, counts: Path, rng: random.Random, longest: float) -> Out
         known, before = persisted(store), ran
     calls = {what: n for what, n in ran.items() if not what.startswith("model:")}
     return Outcome(
-        right=answer == ANSWER and len(calls) == 12,
+        right=answer == ANSWER and len(calls) == (tasks or 12),
         kills=kills,
         repeated_persisted=repeated,
-        repeated_unfinished=sum(calls.values()) - 12 - repeated,
+        repeated_unfinished=sum(calls.values()) - (tasks or 12) - repeated,
         plans=ran["model:planner"],
     )
 
@@ -209,6 +224,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200, help="runs that are killed at least once")
     parser.add_argument("--postgres", nargs="?", const="own", help="keep the checkpoints in PostgreSQL")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tasks", type=int, help="of a larger plan")
     given = parser.parse_args()
     rng = random.Random(given.seed)
     with ExitStack() as stack:
@@ -223,19 +239,19 @@ def main() -> None:
             return store, folder / f"{name}.counts"
 
         unkilled = []
-        for _ in range(5):
+        for _ in range(1 if given.tasks else 5):
             store, counts = places()
             began = time.perf_counter()
-            assert drive(store, counts, None) == ANSWER
+            assert drive(store, counts, None, given.tasks) == ANSWER
             unkilled.append(time.perf_counter() - began)
         longest = statistics.median(unkilled)
         print(f"a run that is not killed takes {longest:.2f} s", flush=True)
         outcomes: list[Outcome] = []
         while len(outcomes) < given.runs:
-            outcome = one_run(*places(), rng, longest)
+            outcome = one_run(*places(), rng, longest, given.tasks)
             if outcome.kills:  # else it ended before its moment
                 outcomes.append(outcome)
-            if not outcome.right or outcome.repeated_persisted or len(outcomes) % 25 == 0:
+            if not outcome.right or outcome.repeated_persisted or len(outcomes) % 25 == 0 or given.tasks:
                 print(len(outcomes), outcome, flush=True)
     kills, plans = sum(o.kills for o in outcomes), sum(o.plans for o in outcomes)
     print(
