@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ _BLOCK = re.compile(
     r"^<!-- (?P<new>program) -->$"
     r"|^<!-- replies\n(?P<replies>.*?)^-->$"
     r"|^```text title=\"Output\"\n(?P<output>.*?)^```$"
-    r"|^```python\n(?P<code>.*?)^```$",
+    r"|^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _END = "\x1e\n"  # printed after each block
@@ -65,7 +66,7 @@ def programs() -> Iterator[Program]:
             elif found["output"] is not None:
                 program.outputs[len(program.blocks) - 1] = found["output"]
             elif found["code"] is not None:
-                program.blocks.append(found["code"])
+                program.blocks.append(textwrap.dedent(found["code"]))
         if program.blocks:
             yield program
 
@@ -108,8 +109,10 @@ def test_it_runs(program: Program, tmp_path: Path) -> None:
 def test_every_block_is_run() -> None:
     """No Python stands in a block that is not run, and programs of pages are found."""
     languages = {
-        language for page in DOCUMENTS for language in re.findall(r"^```(\w+)", (ROOT / page).read_text(), re.MULTILINE)
+        language
+        for page in DOCUMENTS
+        for language in re.findall(r"^ *```(\w+)", (ROOT / page).read_text(), re.MULTILINE)
     }
     assert not languages & {"py", "python3", "pycon"}
-    count = sum(len((ROOT / page).read_text().split("\n```python\n")) - 1 for page in DOCUMENTS)
+    count = sum(len(re.findall(r"^ *```python$", (ROOT / page).read_text(), re.MULTILINE)) for page in DOCUMENTS)
     assert sum(len(program.blocks) for program in PROGRAMS) == count > 30
