@@ -1,4 +1,4 @@
-"""The command line: `llmcompiler ask`, `plan`, `run`, `graph` and `bench`.
+"""The command line: `llmcompiler ask`, `plan`, `run`, `check`, `graph` and `bench`.
 
 What was asked for goes to stdout, everything else to stderr: a live view if both are terminals, else plain lines. So
 `llmcompiler ask … | cat` shows what happens as lines of plain text, and `answer=$(llmcompiler ask …)` holds the answer.
@@ -223,12 +223,21 @@ def plan(
     model: Model = "local",
     tools: Tools = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print the plan as a Mermaid chart.")] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", dir_okay=False, writable=True, help="Also write the plan to a file.", show_default=False
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Show the plan for a question without running any of it.
 
     The plan goes to stdout, in its canonical form; what is wrong with it to stderr, and then the exit code is 1.
+    `--save` writes one that nothing is wrong with: for `llmcompiler run FILE`, or `llmcompiler check FILE`.
     """
+    if save is not None and not save.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {str(save.parent)!r}", param_hint="'--save'")
     from llmcompiler_graph.cli import agent
     from llmcompiler_graph.cli.progress import printable
 
@@ -237,6 +246,8 @@ def plan(
         agent.fetch_weights(model)
         text, made, diagnostics = _run(agent.plan(question, model, loaded))
     typer.echo("\n".join(map(printable, (made.to_mermaid() if mermaid else str(made)).split("\n"))))
+    if save is not None and not diagnostics:
+        save.write_text(f"{made}\n", encoding="utf-8")
     lines = text.split("\n")
     for diagnostic in diagnostics:
         quoted = printable(lines[diagnostic.line - 1].strip())
@@ -246,7 +257,9 @@ def plan(
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of procedures.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of procedures, or a plan.", exists=True, dir_okay=False)
+    ],
     *,
     arguments: Annotated[
         list[str] | None,
@@ -291,6 +304,43 @@ def run(
     else:
         typer.echo("\n".join(map(printable, saved.said(report).split("\n"))))
     raise typer.Exit(0 if report["tasks"][-1]["status"] == "done" else 1)
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILES", help="*.procedures, *.plan, or *.json (a list of examples).", dir_okay=False),
+    ],
+    *,
+    tools: Tools = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="text, json, or sarif (for code hosts).")
+    ] = "text",
+    debug: Debug = False,
+) -> None:
+    """Check plans, procedures and examples against tools, and run nothing: for continuous integration.
+
+    Everything wrong goes to stdout, with file, line and column; then the exit code is 1. Plans and examples may call
+    the procedures of all FILES.
+    """
+    if form not in ("text", "json", "sarif"):
+        raise typer.BadParameter(f"{form!r} is none of text, json, sarif", param_hint="'--format'")
+    from llmcompiler_graph.calls.specs import tool_specs
+    from llmcompiler_graph.cli import checked_files
+    from llmcompiler_graph.cli.progress import printable, printable_json
+
+    loaded = _load_tools(tools)
+    with _reported(debug):
+        found = checked_files.check_files(files, tool_specs(loaded))
+    if form == "json":
+        typer.echo(printable_json(checked_files.as_json(found)))
+    elif form == "sarif":
+        typer.echo(printable_json(checked_files.as_sarif(found)))
+    else:
+        for line in checked_files.lines(found):
+            typer.echo(printable(line))
+    raise typer.Exit(1 if found else 0)
 
 
 @app.command()

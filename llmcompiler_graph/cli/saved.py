@@ -10,6 +10,7 @@ from langchain_core.tools import BaseTool
 
 from llmcompiler_graph.core.errors import ConfigurationError, PlanError
 from llmcompiler_graph.core.language.json_text import read_json
+from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.core.language.references import JSON, as_text
 from llmcompiler_graph.procedures import Procedure, parse_procedures
 
@@ -17,13 +18,16 @@ __all__ = ("lines", "pick", "read_arguments", "run", "said")
 
 
 def pick(file: Path, name: str | None) -> tuple[Procedure, list[Procedure]]:
-    """Read a file; give the procedure that is meant, and the others.
+    """Read a file; give the procedure that is meant, and the others. A plan is one without parameters.
 
     Raises:
         ConfigurationError: It cannot be read, or it has none of that name, or several if no name is given.
     """
     try:
-        procedures = parse_procedures(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".plan":
+            return Procedure("plan", {}, parse_plan(text)), []
+        procedures = parse_procedures(text)
     except PlanError as error:
         msg = "\n".join(f"{file}: {problem}" for problem in error.diagnostics)
         raise ConfigurationError(msg) from error
