@@ -149,3 +149,10 @@ def test_notebooks_have_their_outputs(notebook: Path) -> None:
     outputs = [output["output_type"] for cell in cells for output in cell["outputs"]]
     assert outputs
     assert "error" not in outputs
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.stem)
+def test_columns_have_heads(page: Path) -> None:
+    """Every column of a table on the site has a head, as screen readers need it."""
+    heads = re.findall(r"^\|(.*)\|\n\|[-| :]+\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [head for head in heads if not all(cell.strip() for cell in head.split("|"))] == []

@@ -143,7 +143,12 @@ def _legend(timeline: Timeline) -> str:
 
 
 def _filters() -> str:
-    names = (("all", "all tasks"), ("critical", "critical path"), ("slow", "slowest"), ("failed", "failed or waiting"))
+    names = (
+        ("all", "all tasks"),
+        ("critical", "critical path"),
+        ("slow", "slowest"),
+        ("failed", "failed, skipped or waiting"),
+    )
     buttons = (f'<button type="button" data-show="{key}" aria-pressed="{str(not n).lower()}">{name}</button>'
                for n, (key, name) in enumerate(names))  # fmt: skip
     return f'<div class="filters" role="group" aria-label="Tasks that are shown" hidden>{"".join(buttons)}</div>'

@@ -88,7 +88,8 @@ class _Rows:
         """Draw a task."""
         stop = self._timeline.end if task.finished is None else task.finished
         told = [task.status, "begun early" if task.early else "", "critical path" if task.critical else ""]
-        error = f'<span class="error">{self._pre(task.error)}</span>' if task.error else ""
+        # what was skipped has not failed: its input has, or its guard does not hold
+        error = f'<span class="{task.status}">{self._pre(task.error)}</span>' if task.error else ""
         facts = [
             ("status", ", ".join(filter(None, [_STATUS.get(told[0], told[0]), *told[1:]]))),
             ("call", self._pre(task.text)),
@@ -96,14 +97,14 @@ class _Rows:
             ("times", _times(task)),
             ("arguments", self._pre(_arguments(task.arguments))),
             ("observation", self._pre(_written(task.observation)) if task.observation is not None else ""),
-            ("error", error),
+            ("reason" if task.status == "skipped" else "error", error),
             ("needed", self._links(task.needs)),
             ("waited for", self._links(task.after)),
             ("unlocked", self._links(task.unlocks)),
         ]
         marks = [
             *(["critical"] if task.critical else []),
-            *(["failed"] if task.status in ("failed", "skipped") else []),
+            *([task.status] if task.status in ("failed", "skipped") else []),
             *(["waiting"] if task.status in _STATUS else []),
             *(["slow"] if task.seconds and task.seconds >= self._slow else []),
         ]
