@@ -1,6 +1,6 @@
 """How long reading a model's reply takes per byte: parser, checker, decisions and native calls, at three sizes.
 
-python -m tests.benchmarks.parse_speed [--before DIRECTORY] [--seconds 20] [--only PART]
+python -m tests.benchmarks.parse_speed [--before DIRECTORY] [--seconds 20] [--only PART] [--speed]
 
 Replies are fed in pieces of four characters, as models stream tokens; what counts is CPU time, the best of up to five
 runs. Besides an ordinary plan there are texts that were once read in quadratic time, or might be. `--before` measures
@@ -311,6 +311,39 @@ def measure(seconds: int, only: str) -> Iterator[tuple[str, str, str, float, boo
                 yield part, name, label, best / given * 1e6, ended
 
 
+# -- one ordinary plan in pieces of every size -------------------------------------------------------------------------
+
+
+def print_speed() -> None:
+    """Print how many MB of an ordinary plan are read, and checked, in a second of CPU time."""
+    from llmcompiler_graph.core.checking.checker import Checker
+    from llmcompiler_graph.core.language.plan import Task
+
+    print("| | whole | by line | by token | by character | checked |")
+    print("|---|---|---|---|---|---|")
+    for label, size in {"1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000, "10 MB": 10**7}.items():
+        longer = max(1, size // (TASKS * 80))  # more tasks than those are not read
+        text = ordinary(size).replace("height of mountain", "height of the mountain " * longer)
+        read = text.encode()[:READ].decode()
+        cells = []
+        for pieces in ([text], text.splitlines(keepends=True), _cut(text, PIECE), _cut(text, 1)):
+            seconds = []
+            for _ in range(3):
+                parser, begun = _parser(), time.process_time()
+                tasks = [event for piece in pieces for event in parser.feed(piece)] + parser.close()
+                seconds.append(time.process_time() - begun)
+            cells.append(f"{len(read) / min(seconds) / 1e6:.2f}")
+        checker, begun = Checker(_tools()), time.process_time()
+        for task in (task for task in tasks if isinstance(task, Task)):
+            checker.check(task)
+        cells.append(f"{len(read) / (time.process_time() - begun) / 1e6:.2f}")
+        print(f"| {label} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _cut(text: str, length: int) -> list[str]:
+    return [text[at : at + length] for at in range(0, len(text), length)]
+
+
 def main() -> None:
     """Measure, and print a table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -318,7 +351,11 @@ def main() -> None:
     arguments.add_argument("--seconds", type=int, default=20, help="how long a case may take")
     arguments.add_argument("--only", default="", choices=["", *PARTS], help="measure one part")
     arguments.add_argument("--raw", action="store_true", help="print JSON lines")
+    arguments.add_argument("--speed", action="store_true", help="print MB/s of an ordinary plan instead")
     given = arguments.parse_args()
+    if given.speed:
+        print_speed()
+        return
     if given.raw:
         for row in measure(given.seconds, given.only):
             print(json.dumps(row), flush=True)
