@@ -116,7 +116,8 @@ class Driver:
             return joined(messages) if "Observations" in str(messages[-1].content) else planned(messages)
 
         model = ScriptedModel([reply, reply], seconds_per_reply=0.1, chunk_size=0 if self.tasks else 4)
-        return create_llm_compiler(model, [work, write], checkpointer=checkpointer)
+        before = ["task_fetching_unit"] if self.tasks else None  # so that no task runs while the plan is written
+        return create_llm_compiler(model, [work, write], checkpointer=checkpointer, interrupt_before=before)
 
     async def run(self, store: str) -> str:
         """Run the thread to its end, from wherever it stands; return the answer."""
@@ -125,6 +126,8 @@ class Driver:
             graph = self.graph(saver)
             begun = (await graph.aget_state(THREAD)).values
             final = await graph.ainvoke(None if begun else {"messages": [("user", "go")]}, THREAD)
+            if (await graph.aget_state(THREAD)).next:
+                final = await graph.ainvoke(None, THREAD)
             return str(final["messages"][-1].content)
 
 
