@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice, takewhile
 from typing import cast
 
 from llmcompiler_graph.core.arguments import refused
@@ -32,7 +32,7 @@ from llmcompiler_graph.core.checking.schema import Schema, alternatives, at_path
 from llmcompiler_graph.core.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
 from llmcompiler_graph.core.language.decision import Replan, parse_decision
 from llmcompiler_graph.core.language.parser import PlanParser
-from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec
+from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec, render_call
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Template, Value
 
 __all__ = ("Outcome", "PlanExample", "check_examples", "made_examples", "shown_tasks")
@@ -130,16 +130,35 @@ _LOOKED_AT = 24  # tools; more are not needed to find some that fit
 _EXPRESSIONS = ("expression", "expr", "formula")  # names of parameters; other calculators say so in their schemas
 
 
-def made_examples(tools: Iterable[ToolSpec]) -> tuple[PlanExample, ...]:
-    """Make up to three examples of the tools at hand: no call, calls in parallel that one reads, calls in a chain."""
+def made_examples(tools: Iterable[ToolSpec], *, brief: bool = False) -> tuple[PlanExample, ...]:
+    """Make up to three examples of the tools at hand: no call, calls in parallel that one reads, calls in a chain.
+
+    Args:
+        tools: The tools.
+        brief: Whether their plans are written without all that can be left out: numbers, names and `join()`.
+    """
     known = list(islice(tools, _LOOKED_AT))
-    first = known[0].name if known else ""
-    greeting = PlanExample("Good morning!", "1. join()\nFinish: Good morning! What can I do for you?")
     readers = [tool for tool in known if not tool.has_effects]
     parallel = next(chain(_combined(readers), _alone(readers or known)), None)
     chained = next(_chained(readers), None)
-    examples = [each for each in (parallel, chained) if each is not None]
-    return (greeting, *examples) if first else ()
+    made = [each for each in (parallel, chained) if each is not None]
+    if brief:
+        return tuple(_brief(each, known) for each in made)
+    greeting = PlanExample("Good morning!", "1. join()\nFinish: Good morning! What can I do for you?")
+    return (greeting, *made) if known else ()
+
+
+def _brief(example: PlanExample, tools: Iterable[ToolSpec]) -> PlanExample:
+    """An example with a call on each line and nothing else, its arguments by position as far as they can be."""
+    parameters = {tool.name: list(tool.parameters) for tool in tools}
+    lines = [_brief_call(task, parameters[task.tool]) for tasks in shown_tasks(example) for task in tasks]
+    return replace(example, plan="\n".join(lines))
+
+
+def _brief_call(task: Task, parameters: Sequence[str]) -> str:
+    given = list(takewhile(task.arguments.__contains__, parameters))
+    named = {name: value for name, value in task.arguments.items() if name not in given}
+    return render_call(task.tool, named, tuple(task.arguments[name] for name in given))
 
 
 def _combined(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:

@@ -60,6 +60,8 @@ class Settings:
     """How often the tasks of a plan that cannot be used are asked for again."""
     plan_format: PlanFormat
     """How the planner model writes plans."""
+    brief: bool
+    """Whether the models are to write no more than it takes."""
     max_tasks: int | None
     """How many tasks a plan may have."""
     max_fan_out: int | None
@@ -153,6 +155,7 @@ class Settings:
             max_observation_chars=self.max_observation_chars,
             max_history_chars=self.max_history_chars,
             plan_format=self.plan_format,
+            brief=self.brief,
             more={picked["round"]: self.selection.more(picked) for picked in selected[1:]} if self.selection else {},
         )
 

@@ -9,6 +9,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import UnionType
@@ -82,6 +83,7 @@ class _Options(TypedDict, total=False):
     procedures: Sequence[Procedure | str]
     guards: bool
     plan_format: PlanFormat
+    brief: bool | None
     select_tools: SelectTools | None
     constrain: Constrain
     thinking_tags: Sequence[tuple[str, str]]
@@ -177,6 +179,7 @@ def create_llm_compiler(
     procedures: Sequence[Procedure | str] = (),
     guards: bool = False,
     plan_format: PlanFormat = "text",
+    brief: bool | None = None,
     select_tools: SelectTools | None = None,
     constrain: Constrain = "auto",
     max_replans: int = 2,
@@ -235,6 +238,10 @@ def create_llm_compiler(
         guards: Whether the planner is told that a call may have a condition, `when ${1.total} > 100` (see
             `docs/guards.md`); for `plan_format="text"` only. Plans may have some in any case.
         plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
+        brief: Whether the models are asked to write no more than it takes: calls without numbers, arguments by
+            position, no `join()`, and the answer itself without a thought before it. What they write otherwise is
+            understood all the same. By default, unless one of them is the embedded model or held to a grammar: small
+            models count and think better in writing.
         select_tools: For many tools: what picks the tools and examples that a question's prompt shows. A number (that
             many, by BM25; extra `retrieval`), an embedding model, a retriever or a function (see `tool_selection`). The
             model may still call a tool that was not shown.
@@ -334,6 +341,10 @@ def create_llm_compiler(
     constraint = constraint_for(constrain, models.planner) if plan_format == "text" else None
     # a model that is held to a grammar is a small one: it would answer from memory what tools know better
     answers = form is None and constraint is None and models.joining is models.planning
+    constraints = constraint, constraint_for(constrain, models.joiner)
+    brief = not (any(constraints) or models.any_local) if brief is None else brief
+    if brief:
+        constraints = _brief(constraints[0]), _brief(constraints[1])
     schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
     write = partial(
         system_message,
@@ -343,6 +354,7 @@ def create_llm_compiler(
         numbered_by=dialect.numbered_by,
         answers=answers,
         guards=guards,
+        brief=brief,
     )
     selection = None
     if select_tools is not None:
@@ -354,10 +366,13 @@ def create_llm_compiler(
             handle_tool_errors=handle_tool_errors,
             wrappers=[*hooks.tool_wrappers, *as_wrappers(wrap_tool_call, awrap_tool_call)],
         ),
-        system=write(callable_, made_examples(specs) if examples is None else examples),
+        system=write(
+            callable_, made_examples(specs, brief=brief and plan_format == "text") if examples is None else examples
+        ),
         selection=selection,
         procedures=known,
         plan_format=plan_format,
+        brief=brief,
         max_replans=max_replans,
         fuse_replan=fuse_replan,
         max_repairs=max_repairs,
@@ -386,7 +401,7 @@ def create_llm_compiler(
         models,
         dialect,
         form=form,
-        constraints=(constraint, constraint_for(constrain, models.joiner)),
+        constraints=constraints,
         calls=calls,
         name=name or "joiner",
         answers=answers,
@@ -410,6 +425,10 @@ def create_llm_compiler(
     return compiled.with_config(callbacks=[nodes.shared.inflight])
 
 
+def _brief(constraint: Constraint | None) -> Constraint | None:
+    return constraint and replace(constraint, brief=True)
+
+
 class _Models(NamedTuple):
     """The models that plan and join, as given and as they are asked."""
 
@@ -420,9 +439,14 @@ class _Models(NamedTuple):
     """The same object as `planning`, if they are one model."""
 
     @property
+    def any_local(self) -> bool:
+        """Whether one of them is the embedded model."""
+        return is_local(self.planner) or is_local(self.joiner)
+
+    @property
     def history(self) -> int:
         """How many characters of earlier turns they are shown if nothing else is said."""
-        return _HISTORY_LOCAL if is_local(self.planner) or is_local(self.joiner) else _HISTORY
+        return _HISTORY_LOCAL if self.any_local else _HISTORY
 
     def check(self, dialect: Dialect, specs: Sequence[ToolSpec]) -> None:
         """Refuse a planner that cannot write plans so: now rather than in a run."""

@@ -111,6 +111,7 @@ def given_plan_settings(
         system=SystemMessage(""),
         selection=None,
         plan_format="text",
+        brief=False,
         max_replans=0,
         fuse_replan=False,
         max_repairs=0,

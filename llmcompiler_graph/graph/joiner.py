@@ -97,7 +97,15 @@ class Joiner:
 
         begin_plan = begin if self._settings.fuse_replan and not last else None
         earlier = [task["index"] for task in state["tasks"]]
-        reply = Reply(self._name, self._model, self._tools, earlier, think_tag=think_tag(rounds), begin=begin_plan)
+        reply = Reply(
+            self._name,
+            self._model,
+            self._tools,
+            earlier,
+            think_tag=think_tag(rounds),
+            begin=begin_plan,
+            bare=self._settings.brief,
+        )
         decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync, until=until)
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
         one |= {"think_tag": reply.think_tag} if reply.think_tag else {}

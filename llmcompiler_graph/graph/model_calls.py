@@ -31,7 +31,7 @@ from langgraph.types import Command
 from llmcompiler_graph.concurrency.giving_up import within
 from llmcompiler_graph.concurrency.threads import wrapped_in_thread
 from llmcompiler_graph.core.errors import ConfigurationError
-from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
+from llmcompiler_graph.core.examples import PlanExample, shown_tasks
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.edited_results import with_edited_results
@@ -137,9 +137,8 @@ class ModelCalls:
 
     def system(self, message: SystemMessage | None, specs: Sequence[ToolSpec]) -> SystemMessage:
         """Write the system message anew."""
-        if self.examples is None:
-            examples: Sequence[PlanExample] = made_examples(specs)
-        else:
+        examples: Sequence[PlanExample] | None = None
+        if self.examples is not None:
             names = {spec.name for spec in specs}
             examples = [e for e in self.examples if {task.tool for plan in shown_tasks(e) for task in plan} <= names]
         return self.write(specs, examples, system_prompt=message or "")

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 
 from llmcompiler_graph.core.language.plan import Task, render_value
-from llmcompiler_graph.core.language.references import JSON, references
+from llmcompiler_graph.core.language.references import JSON, Spread, Value, references
 from llmcompiler_graph.state import TaskRecord, storable, task_from_record
 
 __all__ = ("plan_message", "tool_call", "with_edits")
@@ -41,7 +41,12 @@ def with_edits(message: AIMessage, edited: Iterable[TaskRecord]) -> AIMessage:
 def tool_call(task: Task, record: TaskRecord) -> ToolCall:
     """Make the tool call of a task; references are shown as they are written."""
     arguments: dict[str, Any] = {
-        name: render_value(value) if any(True for _ in references(value)) else storable(cast("JSON", value))
+        name: render_value(value) if _is_plan_text(value) else storable(cast("JSON", value))
         for name, value in task.arguments.items()
     }
     return ToolCall(name=record["tool"], args=arguments, id=record["tool_call_id"], type="tool_call")
+
+
+def _is_plan_text(value: Value) -> bool:
+    """Whether an argument has no value yet, or one for each call."""
+    return isinstance(value, Spread) or any(references(value))

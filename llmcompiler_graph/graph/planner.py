@@ -178,7 +178,7 @@ class Planner:
                     usage = await self._write(written, prompt, state, sync=sync)
                 plan, numbered = written.draft.text, written.draft.numbered
                 while broken := written.draft.mend():
-                    request = repair_request(state, broken, self._settings.plan_format)
+                    request = repair_request(state, broken, self._settings.plan_format, brief=self._settings.brief)
                     if repairs or not adopted:
                         prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else numbered)))
                     prompt.append(HumanMessage(request))

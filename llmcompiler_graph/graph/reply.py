@@ -14,6 +14,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from llmcompiler_graph.core.language.decision import Finish, Replan, is_decided, parse_decision, unlabelled
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from llmcompiler_graph.core.language.notations.calls import Tools
+from llmcompiler_graph.core.language.notations.heads import plain_head
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.graph.draft import Draft
@@ -24,6 +25,7 @@ from llmcompiler_graph.models.streaming import AnswerStream
 
 __all__ = ("Reply",)
 
+_OF_PLAN = re.compile(r"\s*$|[ \t]*(?:```|~~~|[)\]}\"']|(?:[-*+•][ \t]+)?[\w.\-/]+[ \t]*[(=:])|[ \t]+\S")
 _JOIN = re.compile(r"^[ \t]*\d{1,9}[.)][ \t]*join\([ \t]*\)[ \t]*$", re.MULTILINE)
 
 
@@ -37,6 +39,7 @@ class Reply:
         earlier: The tasks that a plan may refer to.
         think_tag: What ends its thoughts if they are known to begin in its prompt.
         begin: Makes the draft of the plan that stands below a replan, told the feedback; `None` to read none.
+        bare: Whether the model is asked for the answer itself, without a word before it.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Reply:
         *,
         think_tag: str = "",
         begin: Callable[[str], Draft] | None = None,
+        bare: bool = False,
     ) -> None:
         self.text = ""
         """What the model says."""
@@ -63,6 +67,7 @@ class Reply:
         self._tools = tools
         self._earlier = earlier
         self._begin = begin
+        self._bare = bare
         self.answer_begun = False
         """Whether some of its answer was shown."""
         self.cut = False
@@ -105,6 +110,8 @@ class Reply:
             decision, rest = self._parser.close()
             if (plan := self._plan()) is not None:
                 decision, rest = plan, ""
+            if isinstance(decision, Replan):
+                await self._leave_shown()
             if self.draft is not None:
                 self.draft.close()
         except BaseException:
@@ -140,11 +147,12 @@ class Reply:
                 text = str(piece.message.text)
                 if piece.unopened is not None:
                     self._take(piece.unopened)
-                    if self.answer_begun:  # cannot be taken back: the tag belongs to the answer
+                    if self.answer_begun and not self._parser.is_bare:  # the tag belongs to the answer
                         text = f"\n{text}"
                     else:
                         self.think_tag = piece.think_tag
                         await self._drop_draft()
+                        await self._leave_shown()
                         self.text, self._parser = "", self._new_parser()
                 self._take(text)
 
@@ -195,13 +203,17 @@ class Reply:
     async def _restart(self) -> None:
         """Forget a reply that does not count; what was shown of it is left as a message of its own in the streams."""
         await self._drop_draft()
+        await self._leave_shown()
+        self.text, self._metadata, self._pieces, self._parser = "", {}, [], self._new_parser()
+
+    async def _leave_shown(self) -> None:
+        """Leave what was shown as a message of its own in the streams: it is not the answer."""
         if self.answer_begun:
             await self._stream.abandon()
             self._stream, self.answer_begun = AnswerStream(self._name), False
-        self.text, self._metadata, self._pieces, self._parser = "", {}, [], self._new_parser()
 
     def _new_parser(self) -> DecisionParser:
-        return DecisionParser(plans=self._begin is not None)
+        return DecisionParser(plans=self._begin is not None, bare=self._bare)
 
     def _take(self, text: str) -> None:
         self.text += text
@@ -215,7 +227,7 @@ class Reply:
 
     def _plan(self) -> Replan | None:
         """Take a reply for a plan that calls tools and says nothing else; begin its tasks if plans are read."""
-        if self.answer_begun or is_decided(self.text):
+        if (self.answer_begun and not self._parser.is_bare) or is_decided(self.text):
             return None
         start = _plan_start(self.text, self._tools, self._earlier)
         if start is None:
@@ -238,11 +250,22 @@ def _feedback(replan: str) -> str:
 
 
 def _plan_start(text: str, tools: Tools, earlier: Collection[int]) -> int | None:
-    """Where the plan begins that a reply is: at its first call of a tool, or at a numbered `join()`."""
+    """Where the plan begins that a reply is: at its first call of a tool, or at a numbered `join()`.
+
+    Calls without numbers are a plan only if there is nothing else: an answer may show how a tool is called.
+    """
     parser = PlanParser(earlier, tools=tools)
     events = [*parser.feed(text), *parser.close()]
     lines = [event.line for event in events if isinstance(event, Task) and event.tool in tools]
     if not lines:
         join = _JOIN.search(text)
         return join and join.start()
+    written = text.split("\n")
+    if plain_head(written[min(lines) - 1], 0, tools) and any(map(_is_prose, written)):
+        return None
     return len("".join(text.splitlines(keepends=True)[: min(lines) - 1]))
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line is neither blank nor a thought, nor of a call or a fence."""
+    return not _OF_PLAN.match(line) and unlabelled(line) == line.strip()

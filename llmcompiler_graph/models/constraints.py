@@ -50,6 +50,8 @@ class Constraint:
     """Whether references must fit; if not, only names and literals are held to the tools."""
     one_line: bool = False
     """Whether the joiner's answer is one line of at most 4,000 characters: a small model may not end otherwise."""
+    brief: bool = False
+    """Whether plans are nothing but calls, and the joiner writes the answer itself: as `brief` models are asked to."""
     _written: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +79,8 @@ class Constraint:
 
     def decision(self, *, may_replan: bool, may_finish: bool = True) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's."""
-        return self._settings(decision_grammar(may_replan=may_replan, may_finish=may_finish, one_line=self.one_line))
+        rules = decision_grammar(may_replan=may_replan, may_finish=may_finish, one_line=self.one_line, brief=self.brief)
+        return self._settings(rules)
 
     def decision_with_plan(
         self,
@@ -89,14 +92,14 @@ class Constraint:
         earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     ) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's, with the next plan below a replan; arguments as for `plan`."""
-        whole = partial(_with_decision, may_finish=may_finish, one_line=self.one_line)
+        whole = partial(_with_decision, may_finish=may_finish, one_line=self.one_line, brief=self.brief)
         return self._fitting(list(tools), whole, first=first, max_tasks=max_tasks, earlier=earlier)
 
     def _fitting(self, tools: list[ToolSpec], whole: Callable[[Rules], Rules] = dict, **about: Any) -> dict[str, Any]:
         key = repr((tools, whole, about))
         with _writing:
             if key not in self._written:
-                rules = plan_grammar(tools, typed=self.typed, phased=self.form != "lark", **about)
+                rules = plan_grammar(tools, typed=self.typed, phased=self.form != "lark", brief=self.brief, **about)
                 if len(self._written) >= _KEPT:
                     self._written.clear()
                 self._written[key] = self._settings(whole(rules))
@@ -118,8 +121,8 @@ def _field(server: Server, grammar: str) -> dict[str, Any]:
             return {"ebnf": grammar}
 
 
-def _with_decision(plan: Rules, *, may_finish: bool, one_line: bool) -> Rules:
-    return decision_grammar(may_replan=True, may_finish=may_finish, plan=plan, one_line=one_line)
+def _with_decision(plan: Rules, *, may_finish: bool, one_line: bool, brief: bool) -> Rules:
+    return decision_grammar(may_replan=True, may_finish=may_finish, plan=plan, one_line=one_line, brief=brief)
 
 
 Constrain: TypeAlias = Literal["auto"] | Server | Constraint | None

@@ -18,6 +18,8 @@ from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import describe
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
+from llmcompiler_graph.core.language.notations.calls import is_nearly_tool
+from llmcompiler_graph.core.language.notations.heads import plain_head
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
@@ -216,10 +218,18 @@ def _thoughts(said: str) -> str:
 
 
 def _holds_tasks(text: str, parameters: Mapping[str, Collection[str]]) -> bool:
-    """Whether a text has lines that are meant as tasks; a numbered list of prose is an answer."""
+    """Whether a text has lines that are meant as tasks; a numbered list of prose, or a formula, is an answer."""
     parser = PlanParser(tools=parameters)
     events = [*parser.feed(text), *parser.close()]
-    return any(isinstance(event, Task) or event.code not in {"not-a-call", "missing-index"} for event in events)
+    written = text.split("\n")
+    return any(
+        event.tool in parameters
+        or is_nearly_tool(event.tool, parameters)
+        or plain_head(written[event.line - 1], 0, parameters) is None
+        if isinstance(event, Task)
+        else event.code not in {"not-a-call", "missing-index"}
+        for event in events
+    )
 
 
 def _free(name: str, taken: Iterable[str]) -> str:

@@ -30,10 +30,9 @@ from llmcompiler_graph.models.earlier_turns import earlier_turns, latest_turns, 
 from llmcompiler_graph.models.observations import Images, has_images, shown
 from llmcompiler_graph.models.wording import (
     ASK,
-    DECIDE_LAST,
-    HOW,
     PlanFormat,
     decision_request,
+    how_to_plan,
     next_plan_request,
     observations_text,
     outcome_line,
@@ -78,6 +77,7 @@ def conversation(
     max_history_chars: int | None = None,
     plan_format: PlanFormat = "text",
     more: Mapping[int, str] | None = None,
+    brief: bool = False,
 ) -> list[BaseMessage]:
     """Write the prompt for whichever call is next: the planner's if the last round has its reply, else the joiner's.
 
@@ -90,6 +90,7 @@ def conversation(
         max_history_chars: How much of earlier turns is shown (see `latest_turns`).
         plan_format: How the planner model writes plans.
         more: The tools that are shown only from a replan on, listed, by its round.
+        brief: Whether the models are to write no more than it takes.
     """
     messages = state["messages"]
     position = turn_position(state)
@@ -107,7 +108,8 @@ def conversation(
         prompt.append(HumanMessage(with_text(question, own, [*_findings(added), ASK[plan_format]])))
 
     def next_plan(number: int, first_index: int) -> HumanMessage:
-        return HumanMessage(next_plan_request(first_index, plan_format, question.text, (more or {}).get(number, "")))
+        tools = (more or {}).get(number, "")
+        return HumanMessage(next_plan_request(first_index, plan_format, question.text, tools, brief=brief))
 
     first_index = 1
     for number, round_ in enumerate(rounds):
@@ -117,7 +119,7 @@ def conversation(
         of_round = [task for task in tasks if task["round"] == number]
         first_index = max([first_index - 1, *(task["index"] for task in of_round)]) + 1
         is_last = last and number == len(rounds) - 1
-        request = DECIDE_LAST if is_last else decision_request(first_index, fused=fused)
+        request = decision_request(first_index, fused=fused, brief=brief, last=is_last)
         prompt += _observations(of_round, messages, round_, request, max_observation_chars)
         prompt += more_said.get(number, [])
         if round_["reply"]:
@@ -204,6 +206,8 @@ def repair_request(
     state: LLMCompilerState,
     broken: Sequence[tuple[int | None, str, Sequence[Diagnostic]]],
     plan_format: PlanFormat = "text",
+    *,
+    brief: bool = False,
 ) -> str:
     """Ask the planner to write some tasks again, or the whole plan.
 
@@ -211,12 +215,14 @@ def repair_request(
         state: Its `messages` hold the question.
         broken: The index of each, `None` for the whole plan, its line as it was written, and what is wrong with it.
         plan_format: How the planner model writes plans.
+        brief: Whether it is to write no more than it takes.
     """
     question = question_again(question_of(state).text)
     if any(index is None for index, *_ in broken):
         problems = [problem for *_, diagnostics in broken for problem in diagnostics]
         listed = "\n".join(f"- line {problem.line}: {problem.message}" for problem in problems)
-        return f"No task could be read in this reply:\n{listed}\n\n{question}{ASK[plan_format]}{HOW[plan_format]}"
+        how = how_to_plan(plan_format, brief=brief)
+        return f"No task could be read in this reply:\n{listed}\n\n{question}{ASK[plan_format]}{how}"
     lines = []
     for index, line, diagnostics in broken:
         lines.append(f"task {index}, written as `{line}`:")

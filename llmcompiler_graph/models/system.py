@@ -10,7 +10,7 @@ from langchain_core.messages import SystemMessage
 
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import describe
-from llmcompiler_graph.core.examples import PlanExample, shown_tasks
+from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
 from llmcompiler_graph.models.wording import (
     ASK,
@@ -34,6 +34,16 @@ tasks.
 - Tasks that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
 - If no tool is needed, the plan is `1. join()`{answer}."""
+_BRIEF_TEXT = """\
+# Plans
+Asked for a plan, write the tool calls that it takes, one per line and nothing else: they are tasks 1, 2, 3 and so on.
+- `$1` is what task 1 returned, `${1.name}` a field of it, `$1[0]` an element. Refer only to earlier tasks.
+- `["a", "b"][*]` or `${1.items[*].id}` as an argument makes a call for every element, all as one task: `$N` is the \
+list.
+- `$$` is a dollar sign. `after $3` behind a call lets it wait for task 3.
+- Tasks that do not refer to each other run at the same time: look things up separately, then combine.
+- Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
+- If no tool is needed, write `join()`{answer}."""
 _CALLS = """\
 # Plans
 Asked for a plan, call all the tools that are needed in this one reply, without waiting for what they return.
@@ -62,6 +72,10 @@ Finish: The Danube is longer than the Rhine, by 1,620 km.
 or:
 Thought: The length of the Rhine was not found.
 Replan: Look up the Rhine under another name."""
+_BRIEF_DECISIONS = """\
+# Answers
+Shown what the tasks returned, write the answer itself, in a full sentence and nothing else. Or, if something needed \
+is missing, what another plan must find out, such as `Replan: Look up the Rhine under another name.`"""
 _ANSWERED = "\nFinish:"  # what stands behind the plan that calls no tool
 _REPLAN_WITH_PLAN = """
 Below `Replan: …`, write that plan at once."""
@@ -84,7 +98,7 @@ def signature(tool: ToolSpec) -> str:
 
 def system_message(
     tools: Iterable[ToolSpec],
-    examples: Sequence[PlanExample] = (),
+    examples: Sequence[PlanExample] | None = (),
     system_prompt: str | SystemMessage = "",
     *,
     fused: bool = False,
@@ -93,12 +107,13 @@ def system_message(
     tools_last: bool = False,
     answers: bool = False,
     guards: bool = False,
+    brief: bool = False,
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
 
     Args:
         tools: What plans may call; a model that calls tools natively is given them otherwise.
-        examples: Shown in full.
+        examples: Shown in full; `None` for those that can be made of the tools.
         system_prompt: Stands before everything else; the content blocks of a message stay as they are.
         fused: Whether the joiner's reply is to hold the next plan.
         plan_format: How the planner model writes plans.
@@ -106,6 +121,7 @@ def system_message(
         tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
         answers: Whether the planner answers by itself what needs no tool.
         guards: Whether it is told of guards.
+        brief: Whether the models are to write no more than it takes.
 
     Raises:
         ConfigurationError: `system_prompt` is neither text nor a message.
@@ -113,10 +129,12 @@ def system_message(
     if not isinstance(system_prompt, str | SystemMessage):
         raise refused("system_prompt", "text or a SystemMessage", system_prompt)
     answer = _ANSWER[plan_format][answers]
-    decisions = _DECISIONS + (_REPLAN_WITH_PLAN if fused else "")
+    tools = list(tools)
+    examples = made_examples(tools, brief=brief and plan_format == "text") if examples is None else examples
+    decisions = (_BRIEF_DECISIONS if brief else _DECISIONS) + (_REPLAN_WITH_PLAN if fused else "")
     if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")
-        plans = _TEXT.replace("{answer}", answer) + (_GUARDS if guards else "")
+        plans = (_BRIEF_TEXT if brief else _TEXT).replace("{answer}", answer) + (_GUARDS if guards else "")
         sections = [_TASK, listed, plans, decisions]
         if tools_last:
             sections = [_TASK, plans.replace("tools above", "tools below"), decisions, listed]
@@ -124,10 +142,8 @@ def system_message(
         calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1]).replace("{answer}", answer)
         sections = [_TASK, calls, decisions]
     if examples:
-        sections.append(
-            "# Examples"
-            + "".join(f"\n{_example(each, plan_format, fused=fused, answers=answers)}\n" for each in examples)
-        )
+        written = (_example(each, plan_format, fused=fused, answers=answers, brief=brief) for each in examples)
+        sections.append("# Examples" + "".join(f"\n{each}\n" for each in written))
     given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
     if isinstance(given.content, str):
         content: Any = "\n\n".join(filter(None, [given.content.strip(), *sections]))
@@ -145,7 +161,7 @@ def listing(tools: Iterable[ToolSpec]) -> str:
     return "\n".join(lines)
 
 
-def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool, answers: bool) -> str:
+def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool, answers: bool, brief: bool) -> str:
     """Write an example as the conversation it would be."""
     plan = example.plan.strip()
     parts = [example.question, f"{ASK[plan_format]}\n{plan if answers else plan.partition(_ANSWERED)[0]}"]
@@ -159,9 +175,11 @@ def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool, answ
             lines.append(outcome_line(str(replace(task, thought="")), what.status, what.value, what.error, 1000))
             missing += [task.index] if what.status != "done" else []
         last = max([last, *(task.index for task in tasks)])
-        parts += [observations_text(lines, missing, decision_request(last + 1, fused=fused)), outcome.reply.strip()]
+        request = decision_request(last + 1, fused=fused, brief=brief)
+        parts += [observations_text(lines, missing, request), outcome.reply.strip()]
         if outcome.plan and fused:
             parts[-1] += f"\n{outcome.plan.strip()}"
         elif outcome.plan:
-            parts.append(f"{next_plan_request(last + 1, plan_format, example.question)}\n{outcome.plan.strip()}")
+            request = next_plan_request(last + 1, plan_format, example.question, brief=brief)
+            parts.append(f"{request}\n{outcome.plan.strip()}")
     return "\n\n".join(parts)

@@ -12,10 +12,9 @@ from llmcompiler_graph.models.observations import shown
 
 __all__ = (
     "ASK",
-    "DECIDE_LAST",
-    "HOW",
     "PlanFormat",
     "decision_request",
+    "how_to_plan",
     "next_plan_request",
     "observations_text",
     "outcome_line",
@@ -28,8 +27,9 @@ PlanFormat: TypeAlias = Literal["text", "tools"]
 """How a planner model writes: plan text, or native tool calls."""
 
 ASK: dict[PlanFormat, str] = {"text": "Write the plan.", "tools": "Call the tools that are needed."}
-HOW: dict[PlanFormat, str] = {
+_HOW = {
     "text": " Each call is a line of its own, as `1. tool(argument=…)`; if no tool is needed, write `1. join()`.",
+    "brief": " Each call is a line of its own, as `tool(argument)`; if no tool is needed, write `join()`.",
     "tools": " If none is needed, say so.",
 }
 _DECIDE = "Finish with the answer, or replan if something needed is missing."
@@ -37,15 +37,37 @@ _DECIDE_FUSED = (
     "Finish with the answer, or if something needed is missing, replan and write the next plan below, numbered from "
     "{following}. Refer to what earlier tasks returned instead of repeating them."
 )
-DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
+_DECIDE_LAST = "No other plan is possible. Finish with the best answer that what is known allows."
+_ANSWER = "Write the answer itself, or `Replan: …` if something needed is missing."
+_ANSWER_FUSED = (
+    "Write the answer itself, or if something needed is missing, `Replan: …` and the next plan below; its first task "
+    "is task {following}. Refer to what earlier tasks returned instead of repeating them."
+)
+_ANSWER_LAST = "No other plan is possible. Write the best answer that what is known allows."
 _AGAIN = "The question again: {question}\n"  # where a small model looks first when it writes what comes next
 _AGAIN_CHARS = 500
 _MISSING = "{tasks} returned nothing: do not guess what.\n"  # small models add up what is there, and call it the sum
 
 
-def decision_request(following: int, *, fused: bool) -> str:
-    """Ask the joiner."""
-    return _DECIDE_FUSED.format(following=following) if fused else _DECIDE
+def how_to_plan(plan_format: PlanFormat, *, brief: bool) -> str:
+    """Say how a plan is written, to a model that wrote none."""
+    return _HOW["brief" if brief and plan_format == "text" else plan_format]
+
+
+def decision_request(following: int, *, fused: bool, brief: bool = False, last: bool = False) -> str:
+    """Ask the joiner.
+
+    Args:
+        following: The index of the next task.
+        fused: Whether its reply is to hold the next plan.
+        brief: Whether it is to give the answer itself, without a word before it.
+        last: Whether no other plan is possible.
+    """
+    if last:
+        return _ANSWER_LAST if brief else _DECIDE_LAST
+    if fused:
+        return (_ANSWER_FUSED if brief else _DECIDE_FUSED).format(following=following)
+    return _ANSWER if brief else _DECIDE
 
 
 def question_again(question: str) -> str:
@@ -55,11 +77,14 @@ def question_again(question: str) -> str:
     return _AGAIN.format(question=cut) if cut else ""
 
 
-def next_plan_request(following: int, plan_format: PlanFormat, question: str, more: str = "") -> str:
+def next_plan_request(
+    following: int, plan_format: PlanFormat, question: str, more: str = "", *, brief: bool = False
+) -> str:
     """Ask for the next plan."""
     tools = f"More tools:\n{more}\n\n" if more else ""
+    numbers = f"Its first task is task {following}" if brief else f"Number its tasks from {following}"
     return (
-        f"{tools}{question_again(question)}{ASK[plan_format]} Number its tasks from {following}; "
+        f"{tools}{question_again(question)}{ASK[plan_format]} {numbers}; "
         "refer to what earlier tasks returned instead of repeating them."
     )
 

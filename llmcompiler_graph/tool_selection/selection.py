@@ -22,7 +22,7 @@ from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.arguments import check_count, refused
 from llmcompiler_graph.core.checking.schema import Schema, alternatives
 from llmcompiler_graph.core.errors import ConfigurationError, PlanError
-from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
+from llmcompiler_graph.core.examples import PlanExample, shown_tasks
 from llmcompiler_graph.core.language.decision import Replan, parse_decision
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.models.system import listing
@@ -67,7 +67,7 @@ class ToolSelection:
         select: SelectTools,
         tools: Sequence[ToolSpec],
         examples: Sequence[PlanExample] | None,
-        write: Callable[[Sequence[ToolSpec], Sequence[PlanExample]], SystemMessage],
+        write: Callable[[Sequence[ToolSpec], Sequence[PlanExample] | None], SystemMessage],
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._names = {tool.called: tool.name for tool in tools}
@@ -115,7 +115,7 @@ class ToolSelection:
         """Write the system message with what was picked for the first plan of a turn."""
         tools = [self._tools[name] for name in selected["tools"] if name in self._tools]
         if self._examples is None:
-            return self._write(tools, made_examples(tools))
+            return self._write(tools, None)
         return self._write(tools, [self._examples[n] for n in selected["examples"] if n < len(self._examples)])
 
     def more(self, selected: Selected) -> str:

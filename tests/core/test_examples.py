@@ -286,7 +286,7 @@ async def test_examples_read_like_conversations() -> None:
     model = ScriptedModel(replies)
     graph = create_llm_compiler(model, [temperature, difference], examples=[REPLAN])
     final = await graph.ainvoke({"messages": [("user", REPLAN.question)]})
-    prompt = conversation(model.calls[0][0], final)  # type: ignore[arg-type]
+    prompt = conversation(model.calls[0][0], final, brief=True)  # type: ignore[arg-type]
     real = (
         "\n\n".join(message.text for message in prompt[1:-1])
         .replace("ValueError: ", "")

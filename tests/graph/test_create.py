@@ -219,7 +219,7 @@ async def test_blocks_of_a_system_prompt_are_kept(select_tools: Any) -> None:
         assert given == [block, "Be kind."]
         assert isinstance(ours, dict)
         assert ours["type"] == "text"
-        assert "# Decisions" in ours["text"]
+        assert "# Answers" in ours["text"]
     assert len(prompt.content) == 2
 
 

@@ -105,7 +105,7 @@ async def test_the_request() -> None:
     assert (one["plan"], one["diagnostics"]) == (plan, [])
     assert [each["code"] for each in one["repairs"][0]["diagnostics"]] == ["unknown-tool", "reference-type"]
     assert one["repairs"][0]["plan"] == repair
-    assert conversation(joining[0], final)[: len(joining)] == joining  # type: ignore[arg-type]
+    assert conversation(joining[0], final, brief=True)[: len(joining)] == joining  # type: ignore[arg-type]
     plan_message = final["messages"][1]
     assert [call["name"] for call in plan_message.tool_calls] == ["look", "look", "add", "add"]
     assert plan_message.tool_calls[1]["args"] == {"name": "Everest"}
@@ -191,8 +191,11 @@ async def test_what_waited_is_checked_again() -> None:
 
 
 async def test_calls_without_a_number() -> None:
-    """Calls that no task came of are asked for under new numbers."""
-    final, model = await asked('look("K2")\nlook("Everest")\nNote(s): done', '1. look("K2")\n2. look("Everest")')
+    """They get the next ones; calls that no task came of are asked for under new numbers."""
+    final, model = await asked('look("K2")\nlook("Everest")\nNote(s): done')
+    assert [(task["index"], task["status"]) for task in final["tasks"]] == [(1, "done"), (2, "done")]
+    assert len(model.calls) == 2
+    final, model = await asked('(1) look("K2")\n(2) look("Everest")', '1. look("K2")\n2. look("Everest")')
     assert "Write only tasks 1 and 2 again" in model.calls[1][-1].text
     assert [task["status"] for task in final["tasks"]] == ["done", "done"]
 
@@ -430,7 +433,7 @@ async def test_a_reply_in_which_nothing_can_be_read_is_asked_for_again() -> None
     assert [task["index"] for task in final["tasks"]] == [1, 2]
     (repair,) = final["rounds"][0]["repairs"]
     assert "- line 2: the call of 'look' is not written as a task" in repair["request"]
-    assert repair["request"].endswith("if no tool is needed, write `1. join()`.")
+    assert repair["request"].endswith("if no tool is needed, write `join()`.")
     assert model.calls[1][-2].text == lost
     assert final["rounds"][0]["diagnostics"] == []
 

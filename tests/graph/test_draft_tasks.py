@@ -49,6 +49,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             fuse_replan=False,
             max_repairs=max_repairs,
             plan_format="text",
+            brief=False,
             max_tasks=None,
             max_fan_out=None,
             max_concurrency=None,

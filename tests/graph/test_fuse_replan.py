@@ -113,13 +113,23 @@ async def test_one_call_per_replan() -> None:
     assert sum(isinstance(m, AIMessage) and bool(m.tool_calls) for m in final["messages"]) == 2
 
 
+async def test_a_plan_without_numbers() -> None:
+    """A joiner that is to be brief writes calls and no more below `Replan`; they begin while it writes."""
+    graph, model = fused(PLAN, 'Replan: look up Everest, and add.\nlook("Everest")\nadd(${1.height_m}, 5)', "9")
+    final = await graph.ainvoke(QUESTION)
+    assert len(model.calls) == 3
+    assert [outcome[:2] for outcome in outcomes(final)] == [(1, "done"), (2, "done"), (3, "done")]
+    assert final["rounds"][0]["joining"]["finished"] >= final["timeline"][1]["started"]
+    assert final["messages"][-1].text == "9"
+
+
 async def test_a_replan_without_a_plan() -> None:
     """If the joiner writes none, the planner model is asked, as ever."""
     graph, model = fused(PLAN, REPLAN, NEXT, "Finish: ok")
     final = await graph.ainvoke(QUESTION)
     assert len(model.calls) == 4
     assert outcomes(final)[-1] == (4, "done", 9)
-    assert "Write the plan. Number its tasks from 2;" in model.calls[2][-1].text
+    assert "Write the plan. Its first task is task 2;" in model.calls[2][-1].text
 
 
 async def test_every_call_extends_the_one_before() -> None:
@@ -133,16 +143,16 @@ async def test_every_call_extends_the_one_before() -> None:
         assert following[: len(one)] == one
         assert following[len(one)].text == reply
         assert len(following) == len(one) + 2
-    assert "numbered from 2" in model.calls[1][-1].text
+    assert "its first task is task 2" in model.calls[1][-1].text
     assert "Write only task 3 again" in model.calls[2][-1].text
-    assert "numbered from 5" in model.calls[3][-1].text
+    assert "its first task is task 5" in model.calls[3][-1].text
 
 
 async def test_the_last_round() -> None:
     """Where no other plan is possible, the joiner is not asked for one; what it writes is not run."""
     graph, model = fused(PLAN, REPLAN + NEXT, "Finish: ok", max_replans=0)
     final = await graph.ainvoke(QUESTION)
-    assert "Finish with the best answer" in model.calls[1][-1].text
+    assert "Write the best answer" in model.calls[1][-1].text
     assert [task["index"] for task in final["tasks"]] == [1]
 
 

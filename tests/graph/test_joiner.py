@@ -80,7 +80,7 @@ async def test_a_replan_sees_why() -> None:
         '1. look(text="a") = "saw a"',
         "did you mean 'look'?",
         "Replan: look at b",
-        "Number its tasks from 3",
+        "Its first task is task 3",
     ):
         assert needed in told
 

@@ -38,12 +38,16 @@ PLANS = {
     "tags": 'I need more.\n<tool_call>\n{"name": "search", "arguments": {"query": "K2"}}\n</tool_call>',
     "ReAct": "Thought: K2 is missing.\nAction: search\nAction Input: K2",
     "other signs": "Thought: K2 is missing.\n**2.** search(query=\u201cK2\u201d)",
+    "calls without numbers": 'search("K2")\nsearch("$2")',
+    "a thought and a call in a fence": 'Thought: K2 is missing.\n```\nsearch("K2")\n```',
     "a reference": 'Thought: K2 is missing.\n2. search("$1 and K2")',
 }
 ANSWERS = {
     "numbers": "1. Everest (8848 m)\n2. K2 (8611 m)",
     "formulas": "1. f(x) = 2x\n2. g(x) = x",
     "talk of tools": "You can call search(query) for that; search found K1.",
+    "how a tool is called": 'Write this:\nsearch("K2")',
+    "how tools are called": 'search("K2")\n\nThat is how K2 is looked up.',
     "other calls": "1. print(K2)\n2. Research(er)s say so.",
     "JSON": '{"name": "K2", "height": 8611}',
     "a decision": 'Finish: so:\n2. search("K2")\n3. join()',
@@ -65,7 +69,7 @@ async def test_a_plan_asks_for_a_plan(reply: str) -> None:
     assert text == final["messages"][-1].text == "both are there"
     assert [task["value"] for task in final["tasks"]] == ["found K1", "found K2"]
     assert final["rounds"][0]["reply"] == reply
-    assert "Number its tasks from 2" in model.calls[2][-1].text
+    assert "Its first task is task 2" in model.calls[2][-1].text
 
 
 async def test_a_plan_is_taken_where_the_joiner_plans() -> None:

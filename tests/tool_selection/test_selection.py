@@ -125,9 +125,9 @@ async def test_the_prompt_shows_what_was_picked_last() -> None:
     one, other = (model.calls[n][0].text for n in (0, 2))
     shared = one.partition("# Tools\n")[0]
     assert other.startswith(shared)
-    assert "# Decisions" in shared
+    assert "# Answers" in shared
     assert "find_" not in shared
-    assert "1. find_mountain(" in one
+    assert "\nfind_mountain(" in one
     assert "find_river" not in one
 
 

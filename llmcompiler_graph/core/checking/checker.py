@@ -40,6 +40,7 @@ from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
     JSON,
     Reference,
+    Spread,
     Template,
     Value,
     references,
@@ -162,6 +163,8 @@ class Checker:
             if name not in tool.parameters and not tool.open_arguments:
                 complain("unknown-argument", f"{tool.name!r} has no argument `{name}`", _which_arguments(name, tool))
             arguments[name] = value
+        if len({len(value) for value in arguments.values() if isinstance(value, Spread)}) > 1:
+            complain("fan-out-length", "the lists with [*] of one task go in step, so they must be of one length")
         for name in _missing(arguments, tool):
             wanted = describe(tool.parameters.get(name), tool.definitions)
             complain("missing-argument", f"{tool.name!r} needs `{name}` ({wanted})")
@@ -173,6 +176,8 @@ class Checker:
         self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain, *, whole: bool = True
     ) -> Value:
         """Check an argument against its parameter's schema; if it has references in it, element by element."""
+        if isinstance(value, Spread):
+            return Spread(tuple(self._argument(name, element, schema, tool, complain) for element in value))
         if whole and is_too_deep(cast("JSON", value)):  # with an observation inside, no checkpoint could hold it
             complain("argument-type", f"`{name}` of {tool.name!r} is nested more than {MAX_DEPTH} deep")
             return value

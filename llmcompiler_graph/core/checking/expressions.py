@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from llmcompiler_graph.core.checking.schema import Schema, alternatives
-from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, as_template
+from llmcompiler_graph.core.language.references import JSON, Reference, Spread, Template, Value, as_template
 
 __all__ = ("arithmetic", "grouped", "spelled")
 
@@ -38,6 +38,8 @@ def grouped(value: Value, schema: Schema, definitions: Mapping[str, JSON]) -> Va
     >>> grouped(Template((Reference(1), " ** 2")), {"type": "string", "format": "arithmetic"}, {}).parts
     ('(', Reference(index=1, path=()), ') ** 2')
     """
+    if isinstance(value, Spread):
+        return Spread(tuple(grouped(element, schema, definitions) for element in value))
     if not isinstance(value, Template) or not arithmetic(schema, definitions):
         return value
     parts: list[str | Reference] = []

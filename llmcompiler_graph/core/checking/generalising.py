@@ -23,7 +23,7 @@ from llmcompiler_graph.core.language.annotations import AnnotationError, read_an
 from llmcompiler_graph.core.language.guards import Operand, map_guard
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.procedures import Procedure
-from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, as_template, as_text
+from llmcompiler_graph.core.language.references import JSON, Reference, Spread, Template, Value, as_template, as_text
 
 __all__ = ("generalised",)
 
@@ -109,6 +109,8 @@ class _Writer:
                 return self._text([value], tool)
             case Template(parts):
                 return self._text(parts, tool)
+            case Spread(elements):
+                return Spread(tuple(self._value(element, schema, tool) for element in elements))
             case list():
                 inner = at_path(schema, (0,), tool.definitions) if _is_array(schema) else None
                 return [self._value(element, inner, tool) for element in value]

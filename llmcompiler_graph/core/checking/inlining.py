@@ -23,6 +23,7 @@ from llmcompiler_graph.core.language.references import (
     JSON,
     Path,
     Reference,
+    Spread,
     Template,
     Value,
     as_template,
@@ -180,6 +181,8 @@ class _Writer:
                 return self._whole(value)
             case Template(parts):
                 return self._text(parts, expression=expression)
+            case Spread(elements):
+                return Spread(tuple(self._value(element, expression=expression) for element in elements))
             case list():
                 return [self._value(element, expression=False) for element in value]
             case dict():
@@ -195,6 +198,9 @@ class _Writer:
         return self._at_path(self._values[reference.index], reference.path, reference)
 
     def _at_path(self, value: Value, path: Path, reference: Reference) -> Value:
+        if isinstance(value, Spread):
+            message = f"{self._call.tool!r} is called for each element of `{reference.name}`"
+            raise InliningError("argument-elements", message, "write a call for each element")
         if isinstance(value, Reference):
             return replace(value, path=value.path + path)
         if not path:

@@ -19,7 +19,12 @@ _REST = Repeat(_LINE, 0, None)
 
 
 def decision_grammar(
-    *, may_replan: bool, may_finish: bool = True, plan: Rules | None = None, one_line: bool = False
+    *,
+    may_replan: bool,
+    may_finish: bool = True,
+    plan: Rules | None = None,
+    one_line: bool = False,
+    brief: bool = False,
 ) -> Rules:
     """Make the grammar of the joiner's reply.
 
@@ -28,14 +33,18 @@ def decision_grammar(
         may_finish: Whether it may answer, if it may also replan.
         plan: That plan's grammar, if it stands below the replan.
         one_line: Whether the answer is one line, and how long that and all the others may be is limited.
+        brief: Whether it has neither a thought nor a word before the answer.
     """
     thought, feedback, answer = (Repeat(_LINE, 1, most if one_line else None) for most in (240, 400, 4000))
     finish: Node = Seq(("Finish: ", answer)) if one_line else Seq(("Finish:", _answer()))
+    begin: tuple[Node, ...] = ("Thought: ", thought, "\n")
+    if brief:
+        finish, begin = _below(blank=False) if one_line else _lines(), ()
     if not may_replan:
-        return {"root": Seq(("Thought: ", thought, "\n", finish))}
+        return {"root": Seq((*begin, finish))}
     below: tuple[Node, ...] = ("\n", Use("plan")) if plan else ()
     replan: Node = Seq(("Replan: ", feedback, *below))
-    root: Node = Seq(("Thought: ", thought, "\n", Alt((finish, replan)) if may_finish else replan))
+    root: Node = Seq((*begin, Alt((finish, replan)) if may_finish else replan))
     rules = {"plan" if name == "root" else name: node for name, node in (plan or {}).items()}
     return {"root": root, **rules}
 
@@ -43,7 +52,16 @@ def decision_grammar(
 def _answer() -> Node:
     """What stands behind `Finish:`, there or on the lines below."""
     there = Seq((" ", Repeat(_LINE, 1, None)))
-    return Seq((Alt((there, Seq(("\n", _below(blank=False))))), Repeat(Seq(("\n", _below(blank=True))), 0, None)))
+    return Alt((Seq((there, _more_lines())), Seq(("\n", _lines()))))
+
+
+def _lines() -> Node:
+    """An answer whose first line is not blank."""
+    return Seq((_below(blank=False), _more_lines()))
+
+
+def _more_lines() -> Node:
+    return Repeat(Seq(("\n", _below(blank=True))), 0, None)
 
 
 def _below(*, blank: bool) -> Node:

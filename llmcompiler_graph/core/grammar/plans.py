@@ -26,11 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import comb
+from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
 from llmcompiler_graph.core.checking.schema import Schema, fits
 from llmcompiler_graph.core.grammar.kinds import Key, Kinds, Profile, Typed, paths
-from llmcompiler_graph.core.grammar.literals import literal_text, members
+from llmcompiler_graph.core.grammar.literals import literal_text, members, separated
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
 from llmcompiler_graph.core.grammar.values import Values
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -63,6 +64,7 @@ def plan_grammar(
     earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     typed: bool = True,
     phased: bool = False,
+    brief: bool = False,
 ) -> Rules:
     """Make the grammar of plans.
 
@@ -76,36 +78,56 @@ def plan_grammar(
         earlier: What else may be referred to: by index, a task's tool and the schema of what it returns.
         typed: Whether references are typed. If not, any `$n` may stand anywhere.
         phased: Whether tasks of one kind must stand together, so that the grammar can be written without states.
+        brief: Whether plans are nothing but calls, without numbers, thoughts and `join()`; numbers are kept for tasks
+            that are written again.
     """
     listed = list(tools)
     known = {index: Typed(schema, tool.definitions) for index, (tool, schema) in (earlier or {}).items()}
     tasks = min(max_tasks or (_PHASED_TASKS if phased else _TASKS), _MOST_TASKS) if listed else 0
     indices = list(again) or [*range(first, first + tasks)]
-    return _Plans(listed, known, typed=typed).rules(indices, first, phased=phased, join=not again)
+    return _Plans(listed, known, typed=typed, brief=brief).rules(indices, first, phased=phased, join=not again)
+
+
+class _State(NamedTuple):
+    """What the grammar's state notes: the kind of each line."""
+
+    width: int
+    """How many bits a kind takes."""
+    noted: int
+    """How many lines are noted."""
+
+    def after(self, line: int, kind: int) -> int:
+        """The bits that say that a line is of a kind."""
+        return kind + 1 << line * self.width if line < self.noted else 0
 
 
 class _Plans:
-    def __init__(self, tools: Sequence[ToolSpec], earlier: Mapping[int, Typed], *, typed: bool) -> None:
+    def __init__(
+        self, tools: Sequence[ToolSpec], earlier: Mapping[int, Typed], *, typed: bool, brief: bool = False
+    ) -> None:
         self.tools = tools
         self.earlier = earlier
         self.values = Values(typed=typed)
+        self.brief = brief
 
     def rules(self, indices: Sequence[int], first: int, *, phased: bool, join: bool) -> Rules:
         calls = self._calls()
         kinds = self._kinds(calls, len(indices), phased=phased)
         width = max(1, len(kinds.profiles).bit_length())
-        noted = len(indices) if phased else _BITS // width
+        state = _State(width, len(indices) if phased else _BITS // width)
         made = self.values.rules
         for key, (name, _) in self.values.slots.items():
-            made[name] = self._references(key, kinds, indices[:noted], width)
+            made[name] = self._references(key, kinds, indices[: state.noted], width)
         for number in range(len(kinds.profiles)):
             made[f"kind-{number}"] = Alt(tuple(Use(call) for call in kinds.members[number]))
-        lines = _lines(
-            len(kinds.profiles), indices, width, noted, phased=phased, join=join, end=max([first - 1, *indices]) + 1
-        )
+        if self.brief and join:
+            lines = _brief_lines(len(kinds.profiles), indices, state, phased=phased)
+        else:
+            end = max([first - 1, *indices]) + 1
+            lines = _lines(len(kinds.profiles), indices, state, phased=phased, join=join, end=end)
         thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
         begin = Use(next(iter(lines)))
-        root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join else begin}
+        root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not self.brief else begin}
         return {**root, **lines, **{name: body for name, body, _ in calls}, **made}
 
     def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:
@@ -140,8 +162,9 @@ class _Plans:
         return calls
 
     def _may_fan_out(self, returns: Iterable[Typed]) -> bool:
-        """Whether anything that may be referred to is, or holds, a list."""
-        return self.values.typed and any(paths(each, fan=True) for each in (*returns, *self.earlier.values()))
+        """Whether anything that may be referred to is, or holds, a list, or lists may be written out."""
+        referred = any(paths(each, fan=True) for each in (*returns, *self.earlier.values()))
+        return self.values.typed and (self.brief or referred)
 
     def _call(self, tool: ToolSpec) -> Node:
         """One tool's calls: required arguments in order, then any of the others in order, by name."""
@@ -150,11 +173,13 @@ class _Plans:
         )
 
     def _fanned(self, tool: ToolSpec) -> Iterator[Node]:
-        """Calls that run once per element of a list: one argument is such a reference."""
+        """Calls that run once per element of a list: one argument is such a reference, or such a list."""
         values = {name: self.values.value(Typed(schema, tool.definitions)) for name, schema in tool.parameters.items()}
         for name, schema in tool.parameters.items():
             if name in tool.required or IDENTIFIER.fullmatch(name) or _as_dict(tool):
-                fan = self.values.reference(Typed(schema, tool.definitions), fan=True)
+                fan: Node = self.values.reference(Typed(schema, tool.definitions), fan=True)
+                if self.brief and not _as_dict(tool):
+                    fan = Alt((fan, Seq(("[", separated(values[name], 1, None), "][*]"))))
                 yield self._written(tool, {**values, name: fan}, given=name)
 
     def _written(self, tool: ToolSpec, values: Mapping[str, Node], given: str = "") -> Node:
@@ -235,9 +260,7 @@ def _consumes(tool: ToolSpec) -> bool:
     )
 
 
-def _lines(
-    kinds: int, indices: Sequence[int], width: int, noted: int, *, phased: bool, join: bool, end: int
-) -> dict[str, Node]:
+def _lines(kinds: int, indices: Sequence[int], state: _State, *, phased: bool, join: bool, end: int) -> dict[str, Node]:
     """The numbered lines; the first ones note their kinds in the state."""
 
     def name(line: int, kind: int) -> str:
@@ -246,7 +269,7 @@ def _lines(
     def following(line: int, kind: int) -> tuple[Node, ...]:
         if line == len(indices) - 1 and not join:
             return ()
-        return "\n", Use(name(line + 1, kind), kind + 1 << line * width if line < noted else 0)
+        return "\n", Use(name(line + 1, kind), state.after(line, kind))
 
     def states(line: int) -> range:
         """The kinds that may have come before a line, as far as its rule depends on them."""
@@ -261,3 +284,18 @@ def _lines(
     if join:
         found |= {name(len(indices), least): f"{end}. join()" for least in states(len(indices))}
     return found
+
+
+def _brief_lines(kinds: int, indices: Sequence[int], state: _State, *, phased: bool) -> dict[str, Node]:
+    """The same lines without numbers: the plan may end behind each, or is `join()` alone."""
+    found: dict[str, Node] = {}
+    for line in range(len(indices)):
+        for least in range(kinds if phased and line else 1):
+            calls: list[Node] = []
+            for kind in range(least, kinds):
+                following = Use(f"line-{line + 1}-{kind}" if phased else f"line-{line + 1}", state.after(line, kind))
+                more = [optional(Seq(("\n", following)))] if line + 1 < len(indices) else []
+                calls.append(Seq((Use(f"kind-{kind}"), *more)))
+            joins = () if line else ("join()",)
+            found[f"line-{line}-{least}" if phased else f"line-{line}"] = Alt((*calls, *joins))
+    return found or {"line-0": "join()"}

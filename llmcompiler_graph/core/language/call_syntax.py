@@ -23,10 +23,12 @@ from itertools import accumulate
 from llmcompiler_graph.core.language.references import (
     BRACED_PATH,
     Reference,
+    Spread,
     Value,
     joined_surrogates,
     parse_path,
     parse_template,
+    references,
 )
 from llmcompiler_graph.core.language.walker import APOSTROPHES, MAY_FOLLOW, QUOTES
 
@@ -82,6 +84,7 @@ _TOKEN = re.compile(
     |(?P<word>[^\W\d][\w-]*+)(?P<named>(?=[ \t\r\n]*(?:=(?!=)|:)))?
     |(?P<number>(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
       |(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)[jJ]?)(?P<unit>\w+)?
+    |(?P<spread>\]\s*\[\s*\*\s*\])
     |(?P<other>[ \t]+|\w+|.)
     """.replace("STRAIGHT", _STRAIGHT)
     .replace("OTHER_QUOTES", _OTHER_QUOTES)
@@ -128,6 +131,7 @@ class _Reader:
         self.stand_in = "__reference"  # no text may hold it
         while self.stand_in in text:
             self.stand_in += "_"
+        self.spread = f"{self.stand_in}spread"
         self.columns: dict[int, list[int]] = {}  # line -> where each of its characters begins, in bytes
 
     def read(self) -> Arguments:
@@ -136,14 +140,26 @@ class _Reader:
         self.lines = self.source.split("\n")
         self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))
         call = self._parsed()
-        positional = tuple(self._value(node) for node in call.args)
+        positional = tuple(self._argument(node) for node in call.args)
         named: dict[str, Value] = {}
         for keyword in call.keywords:
             name = self._name(keyword)
             if name in named:
                 raise self._error(keyword.value, "duplicate-argument", f"argument {name!r} is given twice")
-            named[name] = self._value(keyword.value)
+            named[name] = self._argument(keyword.value)
         return Arguments(positional, named, tuple(self.literal), tuple(self.unknown))
+
+    def _argument(self, node: ast.expr) -> Value:
+        """A whole argument: it alone may be a list that fans out."""
+        match node:
+            case ast.Attribute(value=ast.List(elts=elements), attr=self.spread):
+                spread = Spread(tuple(self._value(element) for element in elements))
+                if any(reference.fans_out for reference in references(spread)):
+                    hint = "give the reference with [*] alone, or a list without one"
+                    raise self._error(node, "syntax", "an element of a list with [*] fans out itself", hint)
+                return spread
+            case _:
+                return self._value(node)
 
     def _parsed(self) -> ast.Call:
         """The rewritten source as Python reads it."""
@@ -176,9 +192,11 @@ class _Reader:
             if match["string"] or match["quoted"]:
                 self._emit_quoted(match)
                 continue
-            depth += _NESTS.get(token, 0)
+            depth += _NESTS.get(token[0], 0)
             if match["reference"]:
                 token = self._stand_in(match)
+            elif match["spread"]:
+                token = f"].{self.spread}"
             elif depth == 0 and match["named"] is not None:
                 token = self._keyword(token)
             elif depth == 0 and token == ":":
@@ -273,7 +291,8 @@ class _Reader:
         end = self._position(node.end_lineno, node.end_col_offset)
         source = self.source[self._position(node.lineno, node.col_offset) : end]
         stand_in = re.compile(rf" ?({re.escape(self.stand_in)}\d+__) ?")
-        return " ".join(stand_in.sub(self._as_written, source).split())
+        source = stand_in.sub(self._as_written, source.replace(f".{self.spread}", "[*]"))
+        return " ".join(source.split())
 
     def _as_written(self, stand_in: re.Match[str]) -> str:
         index, path, _ = self.references[stand_in[1]]
@@ -324,6 +343,9 @@ class _Reader:
         raise self._error(node, "syntax", f"{name!r} is not a value", f'quote it: "{name}"')
 
     def _no_literal(self, node: ast.expr) -> CallSyntaxError:
+        if isinstance(node, ast.Attribute) and node.attr == self.spread:
+            hint = 'write `tool(["a", "b"][*])`'
+            return self._error(node, "syntax", "only a list that is a whole argument may be followed by [*]", hint)
         written = self._written(node)
         msg = f"{written if len(written) <= 60 else written[:59] + '…'} is not a literal"
         return self._error(node, "syntax", msg, "use strings, numbers, lists, dicts and references")

@@ -47,6 +47,7 @@ from llmcompiler_graph.core.language.labels import (
     COLON,
     FLAGS,
     GAP,
+    LABEL_WORDS,
     MARKS,
     REPLANNING,
     THOUGHT,
@@ -101,6 +102,11 @@ _PARENTHESIS = re.compile(r"[(（]|[)）](?P<line_ends>[ \t\r*_`.。]*(?=\n|\Z))
 _AROUND = ('""', "“”", "„“", "«»", "「」", "``")
 _LIST_MARK = re.compile(r"[ \t]*(?P<mark>>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))[ \t]?")
 BLANKS = re.compile(r"[ \t]*")
+_SPACES = re.compile(r"\s*")
+_FIRST_WORD = re.compile(r"[^\W\d_][^\s:：(（<>*_`#\[\]{}|=,;.!?，。；！？]*|\d+(?:[.,]\d+)*%?")
+_PREFACE = 100  # characters in which a model may say why it replans
+_NO_PROSE = re.compile(r"^[ \t]*(?:[<{\[`>|#]|[*_]*(?:\d{1,9}[.):]|action\b|replan\b|finish\b)|[\w.\-/]+\()", FLAGS)
+_NOTHING = re.compile("(?P<parenthesis>\0)?")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 STOP = re.compile("|".join(STOPS))
 MOST_STOPS = 50
@@ -111,7 +117,7 @@ _CLOSING_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*$")
 
 def parse_decision(text: str) -> Decision:
     """Read a whole reply."""
-    text = text[: _stop_in(text)]
+    text = text[: stop_in(text)]
     match = _decision_anywhere(text)
     if match is None:
         return Finish(unlabelled(text))
@@ -126,13 +132,13 @@ def parse_decision(text: str) -> Decision:
 
 def is_decided(text: str) -> bool:
     """Whether a whole reply says what it is: else it is an answer for want of anything better."""
-    return _decision_anywhere(text[: _stop_in(text)]) is not None
+    return _decision_anywhere(text[: stop_in(text)]) is not None
 
 
 def _decision_anywhere(text: str) -> re.Match[str] | None:
     """The decision of a reply, in it or in it without the marks around all of it."""
     bare = _without_marks(text)
-    forms = [text] if bare is None else [text, bare[: _stop_in(bare)]]
+    forms = [text] if bare is None else [text, bare[: stop_in(bare)]]
     found = (find(form) for find in (_decision_in, _below_thought, _undecided_in) for form in forms)
     return next(filter(None, found), None)
 
@@ -151,6 +157,25 @@ def decision_at(text: str, start: int, known: int, *, behind_action: bool) -> re
     return None if match and match.start("bare") == end < len(text) else match
 
 
+def end_of_preface(text: str) -> int:
+    """Up to where a model may say why it replans, before it does."""
+    return end_of(_SPACES, text, 0) + _PREFACE
+
+
+def bare_start(text: str) -> re.Match[str] | None:
+    """Where a reply begins that can only be an answer without any word before it: an empty match there.
+
+    That is one whose first word is neither a label, nor a mark, nor a number before a call or the name of a tool; and
+    its preface, which must be known, shows neither a decision nor a plan.
+    """
+    start, end = end_of(_SPACES, text, 0), end_of_preface(text)
+    word = _FIRST_WORD.match(text, start, end)
+    if word is None or word.end() == end or word[0].casefold() in LABEL_WORDS or _NO_PROSE.search(text, start, end):
+        return None
+    ends = " \t\r\n" if word[0][0].isdecimal() else " \t\r\n,;.!?，。；！？"  # `1.` may number a call
+    return _NOTHING.match(text, start) if text[word.end()] in ends else None
+
+
 def may_replan(head: str) -> bool:
     """Whether a line that begins so may turn out to end an answer."""
     if _MAY_REPLAN.match(head):
@@ -159,7 +184,7 @@ def may_replan(head: str) -> bool:
     return found is not None and not found["fence"]
 
 
-def _stop_in(text: str) -> int:
+def stop_in(text: str) -> int:
     """Where a whole reply ends: at the first stop word that is its own, or in its answer."""
     if STOP.search(text) is None:
         return len(text)

@@ -21,15 +21,19 @@ from llmcompiler_graph.core.language.decision import (
     STOP,
     Decision,
     Finish,
+    Replan,
+    bare_start,
     closing_parenthesis,
     decision_at,
     end_of,
     end_of_answer,
+    end_of_preface,
     is_quoted_stop,
     may_become_stop,
     may_replan,
     open_marks,
     parse_decision,
+    stop_in,
     sure_end,
 )
 from llmcompiler_graph.core.language.labels import FLAGS
@@ -38,6 +42,7 @@ from llmcompiler_graph.core.language.own_lines import Quoting
 __all__ = ("DecisionParser",)
 
 _PLAN = re.compile(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", FLAGS)
+_BRIEF_PLAN = re.compile(rf"{_PLAN.pattern}|^[^\W\d][\w.\-/]*\(", FLAGS)
 _SPACE = re.compile(r"\s*")
 
 
@@ -49,12 +54,16 @@ class DecisionParser:
 
     Args:
         plans: Whether a plan may stand below a `Replan`.
+        bare: Whether the model was asked for the answer itself: then a reply that can be nothing else is shown as it is
+            written, from its first sentence on.
     """
 
-    def __init__(self, *, plans: bool = False) -> None:
+    def __init__(self, *, plans: bool = False, bare: bool = False) -> None:
         self.plan_start: int | None = None
         """Where the plan begins that the reply gives below its `Replan`, in characters; `None` while there is none."""
         self._plans = plans
+        self._plan = _BRIEF_PLAN if bare else _PLAN
+        self._bare = bare  # whether the answer may still begin as the reply does
         self._text = ""
         self._known = self._passed = 0  # what follows is a stop word, or may become one; behind the last quoted one
         self._stopped, self._stops = False, 0  # whether a stop word follows; how many stand in the text so far
@@ -73,31 +82,41 @@ class DecisionParser:
         so_far += text  # in place, since nothing else holds it
         self._text = so_far
         self._read_on()
-        if self._answer is not None:
-            return self._answer.settled(so_far, self._known)
-        if self._decision is not None and self._plans:
+        if self._plans and self._decision is not None and _is_replan(self._decision):
             self._find_plan(self._decision, len(so_far) - len(text))
-        return ""
+        return self._answer.settled(so_far, self._known) if self._answer is not None else ""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether what was shown is the reply itself, which may turn out to be no answer."""
+        return self._answer is not None and self._answer.is_bare
 
     def _find_plan(self, decision: re.Match[str], new: int) -> None:
         """Look in what is new for the plan below a `Replan`."""
-        self._below = self._below or _Plan(decision.end())
+        self._below = self._below or _Plan(decision.end(), self._plan)
         if self.plan_start is None:
             self.plan_start = self._below.start(self._text, new)
 
     def close(self) -> tuple[Decision, str]:
-        """Say that the reply is complete; return the decision and the rest of its answer."""
+        """Say that the reply is complete; return the decision and the rest of its answer.
+
+        A reply that was shown as it stands is the answer as it stands, unless it goes on to ask for another plan: what
+        was shown is then left behind.
+        """
         decision = parse_decision(self._text)
+        if isinstance(decision, Replan):
+            return decision, ""
+        if self.is_bare:
+            decision = Finish(self._text[: stop_in(self._text)].strip())
         shown = self._answer.shown if self._answer is not None else 0
-        return decision, decision.answer[shown:] if isinstance(decision, Finish) else ""
+        return decision, decision.answer[shown:]
 
     def _read_on(self) -> None:
         """Look for the first decision up to where the reply ends so far: at a stop word that it does not quote."""
         while not self._stopped:
             stop = STOP.search(self._text, max(self._known, self._passed))
             self._known = stop.start() if stop else len(self._text) - may_become_stop(self._text)
-            if self._decision is None and not self._late:
-                self._decide()
+            self._look()
             if stop is None or self._late:
                 return
             line = self._text[self._line : self._known]
@@ -109,15 +128,25 @@ class DecisionParser:
             self._passed_over = self._passed_over or (not self._stopped and quoted and self._quoting.in_signs)
             self._passed = stop.end()
 
-    def _decide(self) -> None:
+    def _look(self) -> None:
+        """Look for the first decision, or for an answer that has no word before it."""
+        if self._bare and self._known >= (end := end_of_preface(self._text)):
+            self._bare = False
+            self._decide(end)
+            if self._decision is None and not self._late and (start := bare_start(self._text)):
+                self._answer = _Answer(start)
+        self._decide(self._known)
+
+    def _decide(self, known: int) -> None:
         """Look for the first decision; one that ends with the text may turn out to be another word."""
-        text, known = self._text, self._known
-        while not self._late:
+        text = self._text
+        while self._decision is None and not self._late:
             match = decision_at(text, self._line, known, behind_action=self._behind_action)
             if match and match.start("bare") != known:
                 if not self._quoting.is_quoted(text[self._line : match.end()]):
                     self._decision = match
-                    self._answer = None if match["word"].lower() == "replan" else _Answer(match)
+                    if self._answer is None and not _is_replan(match):
+                        self._answer = _Answer(match)
                     return
                 self._passed_over = self._passed_over or self._quoting.in_signs
             end = text.find("\n", self._searched, known)
@@ -135,6 +164,10 @@ class DecisionParser:
         self._late = self._quoting.taken_back and self._passed_over
         self._passed_over = self._passed_over and self._quoting.in_signs
         self._line = self._searched = end + 1
+
+
+def _is_replan(decision: re.Match[str]) -> bool:
+    return decision["word"].lower() == "replan"
 
 
 class _Answer:
@@ -174,6 +207,11 @@ class _Answer:
         self.shown += len(piece)
         return piece
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether no word begins it: it is the reply itself."""
+        return not self._decision[0]
+
     def _known_end(self, text: str, known: int) -> int:
         """Up to where the text is answer: to its end, to a last line that may say `Replan`, or as far as is known."""
         if self._end is not None:
@@ -210,9 +248,11 @@ class _Plan:
 
     Args:
         start: Where it may begin.
+        pattern: How.
     """
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
         self._above = self._line = self._new = start  # of the line above the last one, of that, of what is new
         self._called = False  # whether a parenthesis stands in the last line
 
@@ -221,7 +261,7 @@ class _Plan:
         new = max(new, self._new)
         line = text.rfind("\n", new) + 1
         if (line or not self._called) and text.find("(", new) >= 0:
-            if plan := _PLAN.search(text, self._above):
+            if plan := self._pattern.search(text, self._above):
                 return plan.start()
             self._called = True
         if line:

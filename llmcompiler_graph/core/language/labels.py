@@ -18,6 +18,7 @@ __all__ = (
     "COLON",
     "FLAGS",
     "GAP",
+    "LABEL_WORDS",
     "MARKS",
     "REPLANNING",
     "THOUGHT",
@@ -81,6 +82,14 @@ _REPLANNINGS = (
     *("replanejar", "ripianificare", "ripianificazione", "herplannen", "перепланировать", "перепланирование"),
     *("переплан", "przeplanuj", "yeniden planla", "إعادة التخطيط", "lập kế hoạch lại", "rencanakan ulang"),
 )
+
+
+LABEL_WORDS = frozenset(
+    word
+    for pattern in ("finish", "replan", *THOUGHTS, *_ACTIONS, *_ANSWERS, *_REPLANNINGS)
+    for word in re.findall(r"[^\W\d_]{2,}", f"{pattern} {pattern.replace('s?', '')}".casefold())
+)
+"""The words that labels consist of, in small letters."""
 
 
 def _any(words: Iterable[str]) -> str:

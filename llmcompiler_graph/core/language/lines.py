@@ -28,6 +28,7 @@ __all__ = (
     "LONGEST_GUARD",
     "LONGEST_HEAD",
     "MARKS",
+    "NOTHING_ELSE",
     "NUMBERED",
     "ORDER_BEHIND_GUARD",
     "THOUGHT",
@@ -38,6 +39,7 @@ __all__ = (
     "could_guard",
     "could_wait",
     "end_of_guard",
+    "ends_call",
     "head_at",
     "head_follows",
     "heads_within",
@@ -85,6 +87,8 @@ THOUGHT = re.compile(
 FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<of>\w*)[ \t]*\Z")
 """The line above or below a block of code."""
 
+NOTHING_ELSE = re.compile(r"(?:[ \t\r\u3000`;,；，、]|\*\*|__)*(?:#[^\n]*)?$", re.MULTILINE)
+"""The rest of a line that has at most marks and a comment."""
 CLOSERS = re.compile(r"(?:[ \t\u3000`;,；，、]|\*\*|__)*")
 """Marks that may stand behind a call."""
 EXPRESSION = re.compile(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
@@ -217,6 +221,14 @@ def without_comment(guard: str) -> str:
     """A guard without a comment behind it."""
     comments = (found.start() for found in _COMMENT_BEHIND_GUARD.finditer(guard))
     return guard[: next((at for at in comments if guard.count('"', 0, at) % 2 == 0), None)]
+
+
+def ends_call(text: str, position: int) -> bool:
+    """Whether there is nothing more on a line than marks, a comment or a guard."""
+    if NOTHING_ELSE.match(text, position):
+        return True
+    closers = CLOSERS.match(text, position, position + LONGEST_HEAD)
+    return closers is not None and WHEN.match(text, closers.end()) is not None
 
 
 def end_of_guard(text: str, start: int) -> int:

@@ -35,8 +35,8 @@ from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
-from llmcompiler_graph.core.language.notations.heads import Head, other_head
-from llmcompiler_graph.core.language.notations.mentions import Mentions
+from llmcompiler_graph.core.language.notations.heads import Head, other_head, plain_head, plain_head_follows
+from llmcompiler_graph.core.language.notations.mentions import Mentions, is_valued
 from llmcompiler_graph.core.language.notations.names import ParameterNames
 from llmcompiler_graph.core.language.plan import Plan, Task
 from llmcompiler_graph.core.language.tasks import Call, Event, Tasks, shortened
@@ -94,13 +94,16 @@ class PlanParser:
         self._call = Call()
         self._walker = Walker()
         self._at_line = False  # whether its next line is to be looked at for a head
+        self._numbered = False  # whether any call has a number
+        self._plain = ""  # its head, if it has no number and is not known to be one
         # other notations
         self._block: blocks.Block | None = None
         self._collected: list[str] = []  # of the block
-        self._plain = 0  # up to where in the whole no block begins: it was tried
+        self._tried = 0  # up to where in the whole no block and no call without a number begins: that was tried
         self._within = 0, 0  # how many blocks began within a line, each of which reads the rest of it; and its end
         self._listed = self._code = self._acted = False  # in a list of calls, in code, behind an `Action:`
         self._for = ""  # the tool that the line above names
+        self._in_sentence = False  # whether the line above is prose that goes on
         self._example = False  # whether the line above says that an example follows
 
     def feed(self, text: str) -> list[Event]:
@@ -144,6 +147,8 @@ class PlanParser:
         text, position = self._window.text, self._window.position
         if self._state == self._arguments:
             return self._walker.awaits if position == len(text) and not self._at_line else None
+        if self._state == self._plain_tail:
+            return _NEWLINE
         if self._state in (self._line, self._rest):
             if len(text) - position >= lines.LONGEST_HEAD:
                 return _NEWLINE
@@ -182,6 +187,7 @@ class PlanParser:
         named, self._for = self._for, blocks.named_tool(line, self._tools)
         if line.strip() and not lines.FENCE.match(line):
             self._example = actions.is_example(line)
+        self._in_sentence = False
         if lines.JOIN.match(line):
             self._finish()
         elif thought := lines.THOUGHT.match(line):
@@ -205,6 +211,7 @@ class PlanParser:
             self._unnumbered(line, call, where)
         else:
             self._mentions.read(line, where)
+            self._in_sentence = line.rstrip()[-1:].isalnum() or line.rstrip().endswith(",")
 
     def _unnumbered(self, line: str, call: re.Match[str], where: int) -> None:
         tool = call["tool"]
@@ -214,7 +221,11 @@ class PlanParser:
             self._mentions.read(line, where)
         elif not self._mentions.is_talk(line, call.end()):
             message, hint = f"the call of {tool!r} has no index", f"number it: `N. {tool}(…)`"
-            self._tasks.complain("missing-index", message, where + call.start("tool"), hint)
+            where += call.start("tool")
+            if self._numbered or not plain_head(line, 0, self._tools):
+                self._tasks.complain("missing-index", message, where, hint)
+            else:  # lines count, this one too
+                self._tasks.spoil(self._tasks.numbers.following(), "missing-index", message, where, hint)
 
     def _finish(self) -> bool:
         self._end()
@@ -240,35 +251,77 @@ class PlanParser:
 
     def _begin(self, tool: str, written: int | None, at: int, end: int, labels: tuple[str, ...] = ()) -> bool:
         """Begin a call whose head stands between two positions."""
-        self._call = self._tasks.begin(tool, written, self._window.place(at), labels)
-        self._call.start = self._window.place(end)
+        self._plain = ""
+        self._numbered = self._numbered or written is not None
+        return self._read_arguments(self._tasks.begin(tool, written, self._window.place(at), labels), end)
+
+    def _begin_plain(self, written: str, head: Head) -> bool:
+        """Begin what looks like a call without a number: it is one if its lines hold nothing else."""
+        if self._ends(head.tool):
+            return self._finish()
+        self._plain = written
+        call = Call(self._tasks.numbers.following(), head.tool, self._window.place(head.start))
+        return self._read_arguments(call, head.end)
+
+    def _read_arguments(self, call: Call, start: int) -> bool:
+        self._call = call
+        self._call.start = self._window.place(start)
         self._walker, self._at_line = Walker(), False
-        self._window.position, self._state = end, self._arguments
+        self._window.position, self._state = start, self._arguments
         return True
 
     def _arguments(self, final: bool) -> bool:
         window = self._window
         while True:
             if self._at_line:
-                head = lines.head_follows(window.text, window.position, final=final)
-                if head is None:
+                ended = self._ends_unclosed(final)
+                if ended is None:
                     return False
-                if head and int(head["index"]) > self._call.written:
+                if ended:
                     return self._give_up()
                 self._at_line = False
             position, closed = self._walker.walk(window.text, window.position, final=final)
             self._call.walked.append(window.take(position))
             if closed:
                 self._call.mismatched = self._walker.mismatched
-                window.position, self._state = position + 1, self._tail
+                self._state = self._plain_tail if self._plain else self._tail
+                window.position = position + (0 if self._plain else 1)
                 return True
             if closed is None:
                 self._at_line = True
             else:
                 return self._give_up() if final else False
 
+    def _ends_unclosed(self, final: bool) -> bool | None:
+        """Whether a line begins a call, so that the one before it was never closed; `None` if more text must tell."""
+        window = self._window
+        head = lines.head_follows(window.text, window.position, final=final)
+        if head:
+            return bool(self._plain) or int(head["index"]) > self._call.written
+        if head is False and self._plain:
+            return plain_head_follows(window.text, window.position, self._tools, final=final)
+        return head
+
+    def _plain_tail(self, final: bool) -> bool:
+        """Take a call without a number whose bracket is reached, if nothing is behind it but what it waits for."""
+        text, start = self._window.text, self._window.position + 1
+        if text.find("\n", start) < 0 and not final:
+            return False
+        arguments = "".join(self._call.walked)
+        clause = lines.waits_for(text, start) if lines.could_wait(text, start) else None
+        is_call = self._call.tool in self._tools or is_valued(arguments)
+        if not (is_call and lines.ends_call(text, clause.end if clause else start)):
+            return self._give_back()
+        call = self._call
+        self._call = self._tasks.begin(call.tool, None, call.place)
+        self._call.start, self._call.walked, self._call.mismatched = call.start, call.walked, call.mismatched
+        self._plain, self._window.position, self._state = "", start, self._tail
+        return True
+
     def _give_up(self) -> bool:
         """Drop a call that was not closed, and read on behind it."""
+        if self._plain:
+            return self._give_back()
         walker = self._walker
         what = (
             f"a string opened with {walker.quote}" if walker.quote else f"the bracket awaiting {walker.awaited[-1]!r}"
@@ -276,6 +329,13 @@ class PlanParser:
         message = f"the call of {self._call.tool!r} is not closed: {what} is still open"
         self._tasks.drop(self._call, "unterminated", message)
         self._listed, self._state = False, self._line
+        return True
+
+    def _give_back(self) -> bool:
+        """Read what looked like a call without a number as ordinary lines."""
+        self._tried = self._window.place(self._window.position)
+        self._window.give_back(self._plain + "".join(self._call.walked))
+        self._plain, self._state = "", self._line
         return True
 
     def _tail(self, final: bool) -> bool:
@@ -350,7 +410,7 @@ class PlanParser:
     # -- calls in other notations ---------------------------------------------------------------------------------
 
     def _other_call(self, text: str, start: int, final: bool) -> bool | None:
-        """Begin a call, or a block of calls, in another notation.
+        """Begin a call without a number, or a block of calls in another notation.
 
         Returns:
             `True` if one begins, `False` if more text must tell, `None` if none does.
@@ -362,8 +422,13 @@ class PlanParser:
                 return self._begin_other(head)
         if self._listed and not final and not beginning.strip(" \t\r\n,;") and len(beginning) < lines.LONGEST_HEAD:
             return False
-        if self._window.place(start) < self._plain or not ("{" in beginning or "[" in beginning):
+        if self._window.place(start) < self._tried:
             return None
+        if (plain := plain_head(text, start, self._tools)) and not (self._example or self._in_sentence):
+            return self._begin_plain(text[start : plain.end], plain)
+        return self._open_json(text, start, final) if "{" in beginning or "[" in beginning else None
+
+    def _open_json(self, text: str, start: int, final: bool) -> bool | None:
         if opening := blocks.json_opening(text, start, self._tools):
             position, block = opening
             block.name, self._for = block.name or self._for, ""
@@ -385,7 +450,7 @@ class PlanParser:
         where = self._window.place(start)
         count, end = self._within
         self._within = (count + 1 if end == where + len(line) else 0, where + len(line))
-        if where < self._plain or self._within[0] > _MOST_WITHIN:
+        if where < self._tried or self._within[0] > _MOST_WITHIN:
             return False
         if bracketed := actions.bracket_call(line, self._tools):
             self._take([bracketed[1]], where + bracketed[0])
@@ -415,7 +480,7 @@ class PlanParser:
         end = self._window.place(position)
         calls = self._block.calls(text, self._tools) if state is blocks.State.DONE else None
         if calls is None:
-            self._plain = end
+            self._tried = end
             self._window.give_back(text)
         else:
             self._end_block(self._block, text, calls, end - len(text))

@@ -30,6 +30,7 @@ from llmcompiler_graph.core.language.references import (
     IDENTIFIER,
     JSON,
     Reference,
+    Spread,
     Template,
     Value,
     map_references,
@@ -94,8 +95,9 @@ class Task:
 
     @property
     def fans_out(self) -> bool:
-        """Whether it makes a call for each element of what it refers to."""
-        return any(reference.fans_out for reference in self.references)
+        """Whether it makes a call for each element of what it refers to, or of a list that it has."""
+        values = (*self.positional, *self.arguments.values())
+        return any(isinstance(value, Spread) for value in values) or any(r.fans_out for r in self.references)
 
     def renumbered(self, numbers: Mapping[int, int]) -> Task:
         """The same task under another number, and with other numbers of those it refers to, where there are any."""
@@ -271,6 +273,8 @@ def render_value(value: Value) -> str:
             return write_json(value.replace("$", "$$"))
         case list():
             return "[" + ", ".join(map(render_value, value)) + "]"
+        case Spread(elements):
+            return f"{render_value(list(elements))}[*]"
         case dict():
             keys = (write_json(key) for key in value)
             return "{" + ", ".join(f"{k}: {render_value(v)}" for k, v in zip(keys, value.values(), strict=True)) + "}"

@@ -34,6 +34,7 @@ __all__ = (
     "PLAIN_PATH",
     "Path",
     "Reference",
+    "Spread",
     "Template",
     "Value",
     "as_template",
@@ -98,7 +99,21 @@ class Template:
     """What stands in the string, in order; literal parts are not empty and never neighbours."""
 
 
-Value: TypeAlias = "bool | int | float | str | Reference | Template | list[Value] | dict[str, Value] | None"
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A list that is written out and fans out: the task runs once per element, `["a", "b"][*]`."""
+
+    elements: tuple[Value, ...]
+    """Its elements, in order."""
+
+    def __iter__(self) -> Iterator[Value]:
+        return iter(self.elements)
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+
+Value: TypeAlias = "bool | int | float | str | Reference | Template | Spread | list[Value] | dict[str, Value] | None"
 """An argument as planned: JSON with references in it."""
 
 
@@ -265,7 +280,7 @@ def leaves(value: Value) -> Iterator[str | Reference]:
             yield value
         case Template(parts):
             yield from parts
-        case list():
+        case list() | Spread():
             for element in value:
                 yield from leaves(element)
         case dict():
@@ -285,6 +300,8 @@ def map_references(value: Value, change: Callable[[Reference], Reference]) -> Va
             return change(value)
         case Template(parts):
             return Template(tuple(part if isinstance(part, str) else change(part) for part in parts))
+        case Spread(elements):
+            return Spread(tuple(map_references(element, change) for element in elements))
         case list():
             return [map_references(element, change) for element in value]
         case dict():
@@ -421,6 +438,9 @@ def substitute(value: Value, observations: Mapping[int, JSON]) -> JSON:
             return [substitute(element, observations) for element in value]
         case dict():
             return {key: substitute(element, observations) for key, element in value.items()}
+        case Spread():
+            msg = "a list with [*] has a value for each call only"
+            raise AssertionError(msg)
         case _:
             return value
 
@@ -454,12 +474,14 @@ def _with_ending(value: JSON, following: str | Reference) -> tuple[JSON, int]:
 def fan_out(
     arguments: Mapping[str, Value], observations: Mapping[int, JSON], most: int | None = None
 ) -> list[dict[str, JSON]] | None:
-    """Resolve the arguments of a task once per element of its `[*]` references; `None` if it has none.
+    """Resolve the arguments of a task once per element of what it fans out over; `None` if it does not.
 
-    Several `[*]` references in one task go in step, like `zip`.
+    Several `[*]` in one task go in step, like `zip`.
 
     >>> fan_out({"id": Reference(1, (ALL, "id"))}, {1: [{"id": "a"}, {"id": "b"}]})
     [{'id': 'a'}, {'id': 'b'}]
+    >>> fan_out({"id": Spread(("a", "b")), "of": Reference(1)}, {1: 7})
+    [{'id': 'a', 'of': 7}, {'id': 'b', 'of': 7}]
 
     Args:
         arguments: The task's arguments.
@@ -471,33 +493,45 @@ def fan_out(
         FanOutError: There are too many elements.
     """
     read = [r for value in arguments.values() for r in references(value)]
-    spread = [r for r in dict.fromkeys(read) if r.fans_out]
+    spread: list[Reference | Spread] = [r for r in dict.fromkeys(read) if r.fans_out]
+    spread += (value for value in arguments.values() if isinstance(value, Spread))
     if not spread:
         return None
     columns = _lists(spread, observations)
     _check_size(spread[0], len(columns[0]), most)
     # Each element stands for its reference under an index of its own, -1 downwards: task indices are positive.
-    renamed = {reference: Reference(-n) for n, reference in enumerate(spread, 1)}
+    renamed = {each: Reference(-n) for n, each in enumerate(spread, 1) if isinstance(each, Reference)}
+    written = {key: value for key, value in arguments.items() if isinstance(value, Spread)}
     named = {key: map_references(value, lambda each: renamed.get(each, each)) for key, value in arguments.items()}
+    named |= {key: Reference(-n) for n, key in enumerate(written, len(renamed) + 1)}
     shared = {r.index: observations[r.index] for r in read}
     rows = ({**shared, **{-n: element for n, element in enumerate(row, 1)}} for row in zip(*columns, strict=True))
     return [{key: substitute(value, row) for key, value in named.items()} for row in rows]
 
 
-def _check_size(reference: Reference, size: int, most: int | None) -> None:
+def _check_size(spread: Reference | Spread, size: int, most: int | None) -> None:
     if most is not None and size > most:
         msg = (
-            f"no call was made: {reference} has {size} elements, and max_fan_out allows {most} calls; "
+            f"no call was made: {_name(spread)} has {size} elements, and max_fan_out allows {most} calls; "
             "get fewer elements, or give the whole list to a tool that takes one"
         )
         raise FanOutError(msg)
 
 
-def _lists(spread: Sequence[Reference], observations: Mapping[int, JSON]) -> list[list[JSON]]:
-    """The elements that references with `[*]` give, in step."""
-    columns = [cast("list[JSON]", select(observations[reference.index], reference)) for reference in spread]
+def _name(spread: Reference | Spread) -> str:
+    return str(spread) if isinstance(spread, Reference) else "the list with [*]"
+
+
+def _lists(spread: Sequence[Reference | Spread], observations: Mapping[int, JSON]) -> list[list[JSON]]:
+    """The elements of what is fanned out over, in step."""
+    columns = [
+        cast("list[JSON]", select(observations[each.index], each))
+        if isinstance(each, Reference)
+        else [substitute(element, observations) for element in each]
+        for each in spread
+    ]
     if len({len(column) for column in columns}) > 1:
-        sizes = ", ".join(f"{r} has {len(column)}" for r, column in zip(spread, columns, strict=True))
+        sizes = ", ".join(f"{_name(each)} has {len(column)}" for each, column in zip(spread, columns, strict=True))
         msg = f"[*] references of one task go in step, so their lists must be of one length: {sizes}"
         raise ObservationPathError(msg)
     return columns

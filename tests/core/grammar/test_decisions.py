@@ -111,3 +111,30 @@ def test_a_replan_is_one(seed: int) -> None:
     """Random replies of the grammar are read as the decision they say."""
     reply = sentence(write(decision_grammar(may_replan=True, one_line=True), "lark"), "lark", Random(seed))
     assert isinstance(parse_decision(reply), Replan if reply.split("\n")[1].startswith("Replan") else Finish)
+
+
+@pytest.mark.parametrize(
+    ("reply", "accepted"),
+    [
+        ("The Danube.", True),
+        ("The Danube.\n\n- and more", True),
+        ("42", True),
+        ("Replan: the Rhine", True),
+        ("The Danube.\nReplan: the Rhine", False),
+        ("", False),
+        ("\nThe Danube", False),
+    ],
+)
+@pytest.mark.parametrize("form", FORMS)
+def test_brief_replies(form: Form, reply: str, accepted: bool) -> None:
+    """The answer stands there without a thought and without a word before it."""
+    assert accepts(write(decision_grammar(may_replan=True, brief=True), form), form, reply) is accepted
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_brief_replies_are_read_as_they_stand(seed: int, may_replan: bool, one_line: bool) -> None:
+    """A random one is a replan if it says so, and else an answer; it is one where no other plan is possible."""
+    rules = decision_grammar(may_replan=may_replan, one_line=one_line, brief=True)
+    reply = sentence(write(rules, "lark"), "lark", Random(seed))[:300]
+    assert may_replan or isinstance(parse_decision(reply), Finish)

@@ -202,21 +202,40 @@ few = st.lists(st.one_of(st.sampled_from(REAL), generated), max_size=2, unique_b
 seeds = st.integers(0, 2**32 - 1)
 
 
-@given(toolsets, seeds)
-@settings(max_examples=120, deadline=None)
-def test_what_the_lark_grammar_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
+@given(toolsets, seeds, st.booleans())
+@settings(max_examples=160, deadline=None)
+def test_what_the_lark_grammar_accepts_is_right(tools: list[ToolSpec], seed: int, brief: bool) -> None:
     """Whatever llguidance lets a model write, for any tools, parses and type-checks without a diagnostic."""
-    text = sentence(grammar(tools, max_tasks=4), "lark", Random(seed))
+    text = sentence(grammar(tools, max_tasks=4, brief=brief), "lark", Random(seed))
     assert diagnostics(text, tools) == []
 
 
-@given(few, seeds)
-@settings(max_examples=40, deadline=None)
-def test_what_the_gbnf_accepts_is_right(tools: list[ToolSpec], seed: int) -> None:
+@given(few, seeds, st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_what_the_gbnf_accepts_is_right(tools: list[ToolSpec], seed: int, brief: bool) -> None:
     """The same in GBNF; each of its plans is one of the Lark grammar's, too."""
-    text = sentence(grammar(tools, "gbnf", max_tasks=3), "gbnf", Random(seed))
+    text = sentence(grammar(tools, "gbnf", max_tasks=3, brief=brief), "gbnf", Random(seed))
     assert diagnostics(text, tools) == []
-    assert accepts(grammar(tools, max_tasks=3), "lark", text)
+    assert accepts(grammar(tools, max_tasks=3, brief=brief), "lark", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ('search(query="a")', True),
+        ('search(query="a")\nsearch(query="$1")', True),
+        ('search(query=["a", "b"][*])\nlook(name="${1[0]}")', True),
+        ("join()", True),
+        ('1. search(query="a")\n2. join()', False),
+        ('search(query="a")\njoin()', False),
+        ('Thought: a\nsearch(query="a")', False),
+        ("search(query=[][*])", False),
+    ],
+)
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+def test_brief_plans(text: str, accepted: bool, form: Form) -> None:
+    """They are calls and nothing else, or `join()` alone."""
+    assert accepts(grammar([SEARCH, LOOK], form, max_tasks=3, brief=True), form, text) is accepted
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from([each.name for each in REAL]), max_size=3))

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llmcompiler_graph.core.language.decision import Decision, Finish, parse_decision
+from llmcompiler_graph.core.language.decision import Decision, Finish, Replan, parse_decision
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from tests.core.language.test_decision import REPLIES
 from tests.core.schedule.test_unit import opcodes
 
 
-def read(pieces: list[str]) -> tuple[Decision, list[str]]:
+def read(pieces: list[str], *, bare: bool = False) -> tuple[Decision, list[str]]:
     """Read a reply as it streams; return the decision and what was shown, piece by piece, the rest last."""
-    parser = DecisionParser()
+    parser = DecisionParser(bare=bare)
     shown = [parser.feed(piece) for piece in pieces]
     decision, rest = parser.close()
     return decision, [*shown, rest]
@@ -112,6 +112,67 @@ def test_any_chunking_shows_the_answer(text: str, data: st.DataObject | None) ->
     decision, shown = read([text[a:b] for a, b in pairwise([0, *cuts, len(text)])])
     assert decision == parse_decision(text)
     assert "".join(shown) == (decision.answer if isinstance(decision, Finish) else "")
+
+
+PROSE = "The Danube is longer than the Rhine by some 1,620 km, which follows from the two lengths that were found."
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.sampled_from([PROSE, PROSE[:60], "K2 is missing.\n", "42 ", "So:\n"]),
+    st.one_of(replies, in_form, st.just("")),
+    st.data(),
+)
+def test_any_chunking_shows_an_answer_without_a_word_before_it(prose: str, rest: str, data: st.DataObject) -> None:
+    """Asked for the answer itself, a reply gives the same however it is cut; what is shown joins to its answer."""
+    text = prose + rest
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=9)))
+    decision, shown = read([text[a:b] for a, b in pairwise([0, *cuts, len(text)])], bare=True)
+    assert decision == read([text], bare=True)[0] == read(list(text), bare=True)[0]
+    if isinstance(decision, Finish):
+        assert "".join(shown) == decision.answer
+    else:
+        assert decision == parse_decision(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "begins_at"),
+    [
+        (PROSE, 99),
+        (f"Yes. {PROSE}", 99),
+        (f"1,620 km: {PROSE}", 99),
+        (f"长江更长，{PROSE}", 99),
+        (f"Thought: {PROSE}\nFinish: 42", len(PROSE) + 18),
+        ("Finish: 42", 8),
+        *[
+            (text, None)
+            for text in (
+                "42",
+                f"Final answer: {PROSE}",
+                f"- {PROSE}",
+                f"> {PROSE}",
+                f"1. {PROSE}",
+                f"search({PROSE})",
+                f'"{PROSE}"',
+                f"K2 is missing.\nReplan: {PROSE}",
+                f"Replan: {PROSE}",
+                f'I need more.\n3. search("{PROSE}")',
+                f'I need more.\n```\nsearch("{PROSE}")\n```',
+            )
+        ],
+    ],
+)
+def test_when_an_answer_without_a_word_before_it_is_shown(text: str, begins_at: int | None) -> None:
+    """It is shown from its first sentence on, unless that may be a thought, a plan, or why there must be another."""
+    shown = read(list(text), bare=True)[1][:-1]
+    assert next((n for n, piece in enumerate(shown) if piece), None) == begins_at
+
+
+def test_a_replan_counts_although_an_answer_seemed_to_be_written() -> None:
+    """What was shown is then left behind; a `Finish` that comes so late belongs to the answer."""
+    assert read(list(f"{PROSE}\nReplan: K2"), bare=True)[0] == Replan("K2", PROSE)
+    text = f"{PROSE}\nFinish: 42"
+    assert read(list(text), bare=True)[0] == Finish(text)
 
 
 LONG = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language.parser import Event, PlanParser, parse_plan
 from llmcompiler_graph.core.language.plan import Plan, Task
-from llmcompiler_graph.core.language.references import ALL, Path, Reference, Template, Value
+from llmcompiler_graph.core.language.references import ALL, Path, Reference, Spread, Template, Value, references
 
 TOOLS = ("search", "math", "read_file", "mcp__github-api.list/all", "Größe", "after", "__init__", "joined")
 NAMES = ("query", "from", "class", "None", "größe", "first-name", "after", "x1")
@@ -116,6 +116,11 @@ def _is_template(parts: Sequence[str | Reference]) -> bool:
     return len(parts) > 1 and not any(map(operator.and_, literals, literals[1:]))
 
 
+def _does_not_nest(spread: Spread) -> bool:
+    """Whether no element of a list that fans out does so itself."""
+    return not any(reference.fans_out for reference in references(spread))
+
+
 @cache
 def values(indices: tuple[int, ...]) -> st.SearchStrategy[Value]:
     """Arguments, nested, with references to any of these tasks."""
@@ -127,8 +132,9 @@ def values(indices: tuple[int, ...]) -> st.SearchStrategy[Value]:
         parts = st.lists(st.one_of(texts.filter(bool), reference), min_size=2, max_size=4).map(tuple)
         leaves = st.one_of(leaves, reference, parts.filter(_is_template).map(Template))
     lists = st.lists(leaves, max_size=3)
+    spread = st.lists(st.one_of(leaves, lists), max_size=3).map(tuple).map(Spread).filter(_does_not_nest)
     return st.one_of(
-        leaves, lists, st.dictionaries(texts, st.one_of(leaves, lists), max_size=3), st.lists(lists, max_size=2)
+        leaves, spread, lists, st.dictionaries(texts, st.one_of(leaves, lists), max_size=3), st.lists(lists, max_size=2)
     )
 
 
@@ -167,8 +173,26 @@ def broken_plan_texts(draw: st.DrawFn) -> str:
     return text
 
 
+def briefly(plan: Plan) -> str:
+    """Write a plan with nothing but its calls, a line each."""
+    tasks = (replace(task, thought="") for task in plan)
+    return "\n".join(str(task).partition(". ")[2] for task in tasks)
+
+
+@st.composite
+def broken_brief_texts(draw: st.DrawFn) -> str:
+    """Plan texts without numbers, some of them put back, with characters deleted, doubled and inserted."""
+    lines = briefly(draw(plans(consecutive=True))).split("\n")
+    text = "\n".join(draw(st.sampled_from(("", "", "- ", "1. ", "2. ", "x = ", "so "))) + line for line in lines)
+    for _ in range(draw(st.integers(0, 3))):
+        where = draw(st.integers(0, len(text)))
+        piece = draw(st.sampled_from(("", text[where : where + 1] * 2, *NASTY)))
+        text = text[:where] + piece + text[where + 1 :]
+    return text
+
+
 nasty_texts = st.lists(st.sampled_from(NASTY), max_size=30).map("".join)
-any_texts = st.one_of(broken_plan_texts(), nasty_texts, st.text())
+any_texts = st.one_of(broken_plan_texts(), broken_brief_texts(), nasty_texts, st.text())
 
 
 # -- properties -----------------------------------------------------------------------------------------------------
@@ -180,6 +204,13 @@ def test_a_plan_reads_back_from_its_text(plan: Plan) -> None:
     """`str` writes text that parses to an equal plan, and that is canonical."""
     assert parse_plan(str(plan)) == plan
     assert str(parse_plan(str(plan))) == str(plan)
+
+
+@settings(max_examples=200)
+@given(plan=plans(consecutive=True))
+def test_a_plan_reads_back_without_its_numbers(plan: Plan) -> None:
+    """Numbers that only count up may be left out, and so may the end."""
+    assert parse_plan(briefly(plan)) == Plan(tuple(replace(task, thought="") for task in plan))
 
 
 @settings(max_examples=200)
@@ -224,6 +255,8 @@ def moved(plan: Plan, by: int) -> Plan:
 
     def value(one: Value) -> Value:
         match one:
+            case Spread(elements):
+                return Spread(tuple(map(value, elements)))
             case Reference(index, path):
                 return Reference(index + by, path)
             case Template(parts):

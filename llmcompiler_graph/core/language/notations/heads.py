@@ -18,7 +18,7 @@ from typing import NamedTuple
 from llmcompiler_graph.core.language.lines import INDEX, LONGEST_HEAD, MARKS, TOOL
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, Tools, is_nearly_tool, tool_name
 
-__all__ = ("Head", "other_head")
+__all__ = ("Head", "other_head", "plain_head", "plain_head_follows")
 
 _ASSIGNED = re.compile(
     rf"(?:{INDEX}|{MARKS})(?:(?:const|let|var|val|auto)[ \t]+)?[$＄#]?(?P<name>\w+)(?:[ \t]*:[ \t]*[\w\[\], |]+)?"
@@ -30,6 +30,9 @@ _BARE = re.compile(
     rf"[ \t]*(?:[-*][ \t]+)?(?:(?:await|return|yield)[ \t]+|print[ \t]*\([ \t]*(?:await[ \t]+)?)*{TOOL}[ \t]*[(（]"
 )
 _FIRST_LISTED = re.compile(rf"[ \t]*(?:`{{1,3}}\w*[ \t]*)?(?:<[|｜][^<>\n]{{1,60}}[|｜]>)*\[\s*{TOOL}[(（]")
+_PARALLEL = "multi_tool_use"  # is read as the JSON in it
+_PLAIN = re.compile(rf"[ \t]*(?:[-*+•][ \t]+)?(?:\*\*|`)?{TOOL}[(（]")
+_MAY_BE_PLAIN = re.compile(r"[ \t]*(?:[-*+•](?:[ \t]+|\Z))?(?:\*{1,2}|`)?[\w.\-/]*\Z")
 _NEXT_LISTED = re.compile(rf"[\s,;]*{TOOL}[(（]")
 
 
@@ -72,6 +75,22 @@ def other_head(text: str, position: int, tools: Tools, *, listed: bool, code: bo
     if code and (found := _BARE.match(text, position, limit)) and _may_call(found, tools, code=code):
         return _head(found, tools)
     return None
+
+
+def plain_head(text: str, position: int, tools: Tools) -> Head | None:
+    """The head of a call at the beginning of a line, if nothing stands before it but a bullet."""
+    found = _PLAIN.match(text, position, position + LONGEST_HEAD)
+    if found is None or found["tool"].lower() in BUILTINS.difference(tools) or found["tool"].startswith(_PARALLEL):
+        return None
+    head = _head(found, tools)
+    return head if head.tool in tools else head._replace(tool=found["tool"])
+
+
+def plain_head_follows(text: str, position: int, tools: Tools, *, final: bool) -> bool | None:
+    """Whether such a head begins a line; `None` if more text must tell."""
+    if plain_head(text, position, tools):
+        return True
+    return None if not final and _MAY_BE_PLAIN.match(text, position, position + LONGEST_HEAD) else False
 
 
 def _head(found: re.Match[str], tools: Tools, *, listed: bool = False) -> Head:

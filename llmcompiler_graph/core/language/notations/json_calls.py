@@ -242,13 +242,12 @@ def _may_be_label(given: Any) -> bool:
 
 
 def _labels(value: Mapping[str, Any], tool_key: str) -> tuple[str, ...]:
-    return _labels_in(value.get(key) for key in _LABELS if key != tool_key)
+    return _labels_in([value[key] for key in _LABELS if key in value and key != tool_key])
 
 
 def _after(value: Mapping[str, Any]) -> tuple[str, ...]:
     parts: list[Any] = []
-    for key in _AFTER:
-        given = value.get(key)
+    for given in [value[key] for key in _AFTER if key in value]:
         for one in given if isinstance(given, list) else [given]:
             parts += re.split(r"[\s,;]+", one.strip()) if isinstance(one, str) else [one]
     return _labels_in(parts)
@@ -256,6 +255,5 @@ def _after(value: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _labels_in(given: Iterable[Any]) -> tuple[str, ...]:
     """What among these can name a task, without repeats."""
-    texts = (str(one).strip() for one in given if isinstance(one, int | str) and not isinstance(one, bool))
-    labels = (label["label"] for text in texts if (label := _LABEL.fullmatch(text)))
-    return tuple(dict.fromkeys(labels))
+    texts = [str(one).strip() for one in given if type(one) in (int, str)]  # `True` is no label
+    return tuple(dict.fromkeys(label["label"] for text in texts if (label := _LABEL.fullmatch(text))))

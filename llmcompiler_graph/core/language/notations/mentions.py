@@ -21,14 +21,13 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ("Mention", "Mentions", "call_key")
+__all__ = ("Mention", "Mentions", "call_key", "is_valued")
 
 _LONGEST_LINE = 2_000  # characters looked at; a longer line is no call that someone wrote by hand
 _LONGEST_LABEL = 60
-_VALUE = (
-    r"""\s*(?:[^\W\d][\w-]*\s*(?:=|:|：|＝)\s*)?"""
-    r"""(?:["'“”‘«「『$＄{\[#<]|[-+]?\d|[rf]["']|(?:true|false|null)\b)"""
-)
+_NAME = r"\s*(?:[^\W\d][\w-]*\s*(?:=|:|：|＝)\s*)?"
+_VALUE = _NAME + (r"""(?:["'“”‘«「『$＄{\[#<]|[-+]?\d|[rf]["']|(?:true|false|null)\b)""")
+_VALUED = re.compile(rf"{_VALUE}|{_NAME}(?:True|False|None)\b")
 _RECOUNT = re.compile(
     r"""[\s`*_"'.,)]*(?:=(?![=>])|:\s*["'\d]|(?:->|→|=>)\s*["'\d]|\b(?:returned|returns?|gave|gives?|has|had|was|were"""
     r"""|is|are|did|does|would|will|can|could|may|might|already|failed|found|showed|shows|says|said|told|yields?|yielded)\b)""",
@@ -168,8 +167,7 @@ class Mentions:
         if not self._patterns:
             return False
         inside, rest = _closed(line[:_LONGEST_LINE], start)
-        valued = not inside.strip() or bool(re.match(_VALUE, inside))
-        return bool(_RECOUNT.match(rest)) or (not valued and any(map(str.isalnum, rest)))
+        return bool(_RECOUNT.match(rest)) or (not is_valued(inside) and any(map(str.isalnum, rest)))
 
     def take(self, tasks: Collection[int], called: Mapping[str, int]) -> list[Mention]:
         """Take what was noticed.
@@ -280,3 +278,8 @@ def _closed(line: str, start: int) -> tuple[str, str]:
         if depth == 0:
             return line[start : match.start()], line[match.end() :]
     return line[start:], ""
+
+
+def is_valued(arguments: str) -> bool:
+    """Whether what stands in a call's brackets are values, or nothing, rather than the names of parameters."""
+    return not arguments.strip() or _VALUED.match(arguments) is not None
