@@ -209,6 +209,14 @@ def test_arguments_are_data(value: str) -> None:
     assert echo.as_graph(TOOLS).invoke(cast("Any", {"arguments": {"first": value}}))["result"] == f"{value} to me"
 
 
+@pytest.mark.parametrize(("names", "result"), [(["K2", "Mont Blanc"], [8611, 4806]), ([], [])])
+def test_a_list_is_fanned_out_over(names: list[str], result: list[int]) -> None:
+    """A procedure makes a call for each element of a list that is given, also of none."""
+    heights = parse_procedure('p(of: list[str]):\n  1. lookup("${of[*]}")\n  2. minus("${1[*].height_m}", 0)')
+    given: Any = {"arguments": {"of": names}}
+    assert run_virtual(lambda: heights.as_graph(TOOLS).ainvoke(given))["result"] == result
+
+
 def test_a_failure_is_told() -> None:
     """A task that fails leaves no result, and says why in `tasks`."""
     given: Any = {"arguments": {"first": "Mars", "second": "K2"}}

@@ -135,6 +135,12 @@ def test_a_call_for_every_element() -> None:
     assert sorted(tools.calls) == ["lookup K2", "lookup Mont Blanc", "lookup Mount Everest"]
 
 
+def test_a_call_for_every_element_of_a_list_written_out() -> None:
+    """A list in the plan fans out over a procedure as one that a task returned does."""
+    final, _ = ran(['1. difference(["Mount Everest", "K2"][*], "Mont Blanc")', "Finish: done"], [DIFFERENCE])
+    assert final["tasks"][-1]["value"] == [4043, 3805]
+
+
 def test_nested() -> None:
     """A procedure may call others; what plans see of it is its own signature."""
     nested = 'above_blanc(name: str):\n  1. difference("${name}", "Mont Blanc")\n  2. minus("$1", 0)'
@@ -264,7 +270,7 @@ def test_a_call_that_cannot_be_repaired_fails_alone() -> None:
 
 def test_what_cannot_be_inlined_is_said() -> None:
     """A call that fits the parameters but cannot stand for its tasks is the call's own fault, at its place."""
-    all_of = 'all_of(them: list[str]):\n  1. lookup("${them[*]}")'
+    all_of = 'all_of(them: list[str]):\n  1. lookup("Mount ${them[*]}")'
     final, _ = ran(['1. names()\n2. all_of(["K2"])', "Finish: done"], [all_of], max_repairs=0)
     (problem,) = final["rounds"][0]["diagnostics"]
     assert (problem["code"], problem["line"], problem["index"]) == ("argument-elements", 2, 2)
@@ -274,7 +280,7 @@ def test_a_replan_goes_on_with_the_numbers() -> None:
     """The next plan's numbers follow those of the inlined tasks, and refer to the procedure's result."""
     first, second = '1. difference("K2", "Mont Blanc")', '4. difference("Mount Everest", "K2")\n5. minus("$3", "$4")'
     final, model = ran([first, "Replan: more", second, "Finish: done"], [DIFFERENCE])
-    assert "Number its tasks from 4" in model.calls[2][-1].content
+    assert " 4;" in model.calls[2][-1].content
     assert shown(final)[3:] == [
         ('4. lookup(name="Mount Everest")', {"height_m": 8849}),
         ('5. lookup(name="K2")', {"height_m": 8611}),

@@ -118,7 +118,7 @@ class _Writer:
         self, call: Task, body: Iterable[Task], values: Mapping[int, Value], renamed: Mapping[int, int]
     ) -> None:
         self._call, self._values, self._renamed = call, values, renamed
-        self.elements = {n for n, value in values.items() if any(each.fans_out for each in references(value))}
+        self.elements = {n for n, value in values.items() if _fans_out(value)}
         """What takes an element where the call fans out: parameters and tasks, by index."""
         self._thought = call.thought
         for task in body:
@@ -136,7 +136,7 @@ class _Writer:
         when = self._folded(when) if when is not None else None
         thought, self._thought = "\n".join(filter(None, (self._thought, task.thought))), ""
         arguments = {
-            name: self._value(value, expression=tool is not None and _is_expression(name, tool))
+            name: self._argument(value, expression=tool is not None and _is_expression(name, tool))
             for name, value in task.arguments.items()
         }
         return replace(
@@ -175,14 +175,22 @@ class _Writer:
         message = f"{self._call.tool!r} compares `{operand}`, which cannot be text or a list with references in it"
         raise InliningError("argument-in-guard", message, "give it one `$N`, or a constant")
 
-    def _value(self, value: Value, *, expression: bool) -> Value:
+    def _argument(self, value: Value, *, expression: bool) -> Value:
+        """A whole argument: it alone may be a list that fans out."""
         match value:
             case Reference():
                 return self._whole(value)
-            case Template(parts):
-                return self._text(parts, expression=expression)
             case Spread(elements):
                 return Spread(tuple(self._value(element, expression=expression) for element in elements))
+            case _:
+                return self._value(value, expression=expression)
+
+    def _value(self, value: Value, *, expression: bool) -> Value:
+        match value:
+            case Reference():
+                return self._one(value)
+            case Template(parts):
+                return self._text(parts, expression=expression)
             case list():
                 return [self._value(element, expression=False) for element in value]
             case dict():
@@ -197,10 +205,16 @@ class _Writer:
             return Reference(self._renamed[reference.index], each + reference.path)
         return self._at_path(self._values[reference.index], reference.path, reference)
 
-    def _at_path(self, value: Value, path: Path, reference: Reference) -> Value:
+    def _one(self, reference: Reference) -> Value:
+        """The same where only one value can stand: within an argument."""
+        value = self._whole(reference)
         if isinstance(value, Spread):
-            message = f"{self._call.tool!r} is called for each element of `{reference.name}`"
-            raise InliningError("argument-elements", message, "write a call for each element")
+            message = f"{self._call.tool!r} puts each element of `{reference}` into a larger value"
+            hint = "give it the list that a task returned, as `$N`"
+            raise InliningError("argument-elements", message, hint)
+        return value
+
+    def _at_path(self, value: Value, path: Path, reference: Reference) -> Value:
         if isinstance(value, Reference):
             return replace(value, path=value.path + path)
         if not path:
@@ -211,12 +225,20 @@ class _Writer:
                 return self._at_path(value[key], rest, reference)
             case list() if isinstance(key, int) and -len(value) <= key < len(value):
                 return self._at_path(value[key], rest, reference)
+            case Spread(elements):
+                return self._each(elements, path, reference)
             case list() if key is ALL:
-                message = f"{self._call.tool!r} makes a call for each element of `{reference.name}`"
-                hint = "give it the list that a task returned, as `$N`"
-                raise InliningError("argument-elements", message, hint)
+                return self._each(value, rest, reference)
         message = f"{self._call.tool!r} takes `{reference}`, which is not in `{reference.name}` as it is given"
         raise InliningError("argument-path", message)
+
+    def _each(self, elements: Iterable[Value], path: Path, reference: Reference) -> Spread:
+        """What a path selects in each element of a list that is written out."""
+        selected = tuple(self._at_path(element, path, reference) for element in elements)
+        if any(map(_fans_out, selected)):
+            message = f"`{reference.name}` of {self._call.tool!r} fans out, and so do elements of it"
+            raise InliningError("argument-elements", message, "give it one list, of values")
+        return Spread(selected)
 
     def _text(self, parts: Sequence[str | Reference], *, expression: bool) -> Value:
         """A string with references in it."""
@@ -232,7 +254,7 @@ class _Writer:
         return as_template(pieces)
 
     def _pieces(self, reference: Reference) -> Sequence[str | Reference]:
-        value = self._whole(reference)
+        value = self._one(reference)
         match value:
             case str() | Reference():
                 return [value]
@@ -243,6 +265,10 @@ class _Writer:
                 raise InliningError("argument-in-text", message, "give it a value without references, or one `$N`")
             case _:
                 return [as_text(cast("JSON", value))]
+
+
+def _fans_out(value: Value) -> bool:
+    return isinstance(value, Spread) or any(each.fans_out for each in references(value))
 
 
 _QUOTES = {ord("'"): '"'}
