@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import unquote
 
 from llmcompiler_graph.core.language.references import JSON
@@ -83,6 +83,9 @@ def unwrapped(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**inner, **{key: schema[key] for key in _DEFINITIONS if key in schema}}
 
 
+_Fields: TypeAlias = tuple[dict[str, JSON], set[str], bool]
+
+
 class _Reader:
     """Reads one schema.
 
@@ -95,6 +98,7 @@ class _Reader:
         self.definitions: dict[str, JSON] = {}
         self._root = root
         self._prefix = prefix
+        self._fields: dict[int, _Fields] = {}  # by the identity of a part of the schema
         self._names: dict[str, str] = {}  # pointer, as it stands in the schema -> as it stands in what is read
 
     def read(self, schema: Any, depth: int) -> JSON:
@@ -153,10 +157,20 @@ class _Reader:
                 return None
         return target
 
-    def fields(self, schema: Any, depth: int) -> tuple[dict[str, JSON], set[str], bool]:
-        """The properties, the required ones, and whether others may be given, of all parts of a schema together."""
+    def fields(self, schema: Any, depth: int) -> _Fields:
+        """The properties, the required ones, and whether others may be given, of all parts of a schema together.
+
+        A part that stands in many others is read once: there may be more ways to it than anybody can go.
+        """
         if not isinstance(schema, Mapping) or depth > _DEEPEST:
             return {}, set(), False
+        if id(schema) not in self._fields:
+            self._fields[id(schema)] = {}, set(), False  # what it says of itself while it is read
+            self._fields[id(schema)] = self._read_fields(schema, depth)
+        properties, required, is_open = self._fields[id(schema)]
+        return properties, set(required), is_open
+
+    def _read_fields(self, schema: Mapping[str, Any], depth: int) -> _Fields:
         given = schema.get("properties")
         properties = {n: self.read(each, 1) for n, each in given.items()} if isinstance(given, Mapping) else {}
         required = set(schema["required"]) if isinstance(schema.get("required"), list) else set()

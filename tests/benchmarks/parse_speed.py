@@ -1,12 +1,12 @@
 """How long reading a model's reply takes per byte: parser, checker, decisions and native calls, at three sizes.
 
-python -m tests.benchmarks.parse_speed [--before DIRECTORY] [--seconds 20] [--only PART] [--speed]
+python -m tests.benchmarks.parse_speed [--before DIRECTORY] [--sizes "1 KB" "100 KB"] [--only PART] [--pieces all] [--speed]
 
-Replies are fed in pieces of four characters, as models stream tokens; what counts is CPU time, the best of up to five
-runs. Besides an ordinary plan there are texts that were once read in quadratic time, or might be. `--before` measures
-the package in another checkout in the same run. A case that takes longer than `--seconds` is broken off, and its figure
-is a lower bound. The parser reads no more of one reply than 2 MB and 10,000 tasks: figures are per byte of what it is
-given up to there.
+Replies are fed in pieces of four characters, as models stream tokens, or as `--pieces` says (`all` compares them). What
+counts is processor time, the median of several runs. Besides an ordinary plan there are texts that were once read in
+quadratic time, or might be. `--before` measures the package in another checkout, turn by turn with this one. A case
+that takes longer than `--seconds` of processor time is broken off, and its figure is a lower bound. The parser reads no
+more of one reply than 2 MB and 10,000 tasks: figures are per byte of what it is given up to there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -25,11 +26,12 @@ from typing import Any
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000, "5 MB": 5_000_000}
 PIECE = 4
+PIECES = ("whole", "line", "token", "character")
 READ = 1_990_000  # of one reply: a little less than the parser reads
 TASKS = 10_000
 
-Case = Callable[[int], Callable[[], int]]
-"""Makes, for a size, what is measured; that returns how many bytes it was given."""
+Case = Callable[[int, str], Callable[[], int]]
+"""Makes, for a size and a way to cut a reply, what is measured; that returns how many bytes it was given."""
 
 
 # -- the parser --------------------------------------------------------------------------------------------------------
@@ -44,11 +46,18 @@ def _parser() -> Any:
         return PlanParser()
 
 
-def _fed(parser: Any, text: str) -> int:
-    for at in range(0, len(text), PIECE):
+def _cut(text: str, pieces: str) -> list[str]:
+    if pieces == "line":
+        return text.splitlines(keepends=True)
+    step = {"whole": max(1, len(text)), "token": PIECE, "character": 1}[pieces]
+    return [text[at : at + step] for at in range(0, len(text), step)]
+
+
+def _fed(parser: Any, text: str, pieces: list[str]) -> int:
+    for piece in pieces:
         if parser.finished:
             break
-        parser.feed(text[at : at + PIECE])
+        parser.feed(piece)
     parser.close()
     return len(text.encode()[:READ])
 
@@ -56,9 +65,10 @@ def _fed(parser: Any, text: str) -> int:
 def parsed(make: Callable[[int], str]) -> Case:
     """A reply that the parser reads."""
 
-    def case(size: int) -> Callable[[], int]:
+    def case(size: int, pieces: str) -> Callable[[], int]:
         text = make(min(size, READ))
-        return lambda: _fed(_parser(), text)
+        cut = _cut(text, pieces)
+        return lambda: _fed(_parser(), text, cut)
 
     return case
 
@@ -142,7 +152,7 @@ def _tools() -> list[Any]:
 def checked(make: Callable[[int], str]) -> Case:
     """A plan whose tasks are checked, as a draft does it; reading it is not measured."""
 
-    def case(size: int) -> Callable[[], int]:
+    def case(size: int, pieces: str) -> Callable[[], int]:
         from llmcompiler_graph.core.checking.checker import Checker
         from llmcompiler_graph.core.checking.entities import Entities
         from llmcompiler_graph.core.language.plan import Task
@@ -199,7 +209,7 @@ CHECKER: dict[str, Case] = {
 def decided(make: Callable[[int], str]) -> Case:
     """A joiner's reply that is read as it streams."""
 
-    def case(size: int) -> Callable[[], int]:
+    def case(size: int, pieces: str) -> Callable[[], int]:
         try:
             from llmcompiler_graph.core.language.decision_parser import DecisionParser
         except ImportError:  # before it had a module of its own
@@ -207,11 +217,12 @@ def decided(make: Callable[[int], str]) -> Case:
                 DecisionParser,
             )
         text = make(size)
+        cut = _cut(text, pieces)
 
         def run() -> int:
             parser = DecisionParser()
-            for at in range(0, len(text), PIECE):
-                parser.feed(text[at : at + PIECE])
+            for piece in cut:
+                parser.feed(piece)
             parser.close()
             return len(text.encode())
 
@@ -227,7 +238,45 @@ DECISIONS: dict[str, Case] = {
     "thoughts on many lines": decided(lambda size: "Thought: it is known.\n" * (size // 22) + "Finish: yes"),
     "block quotes": decided(lambda size: "Thought: it says\n" + "> Finish: no\n" * (size // 13) + "Finish: yes"),
     "open fences": decided(lambda size: "```\n" * (size // 4)),
+    "sentences that seem to decide": decided(lambda size: "So. Finish(it " * (size // 14)),
+    "lines that seem to answer": decided(lambda size: "answer (it\n" * (size // 11)),
+    "quoted stop words": decided(lambda size: "> <END_OF_PLAN>\n" * (size // 16) + "Finish: yes"),
     "quotation marks": decided(lambda size: 'Thought: "a " b\n' * (size // 16) + "Finish: yes"),
+}
+
+
+# -- thoughts ----------------------------------------------------------------------------------------------------------
+
+
+def thought(make: Callable[[int], str]) -> Case:
+    """A reply from which the thoughts are taken."""
+
+    def case(size: int, pieces: str) -> Callable[[], int]:
+        from llmcompiler_graph.core.language.thinking import WithoutThinking
+
+        text = make(size)
+        cut = _cut(text, pieces)
+
+        def run() -> int:
+            reader = WithoutThinking()
+            for piece in cut:
+                reader.feed(piece)
+            reader.close()
+            return len(text.encode())
+
+        return run
+
+    return case
+
+
+THOUGHTS: dict[str, Case] = {
+    "one long thought": thought(lambda size: "<think>" + "it is known. " * (size // 13) + "</think>\n1. f(1)"),
+    "many thoughts": thought(lambda size: "<think>so</think>\n1. f(1)\n" * (size // 26)),
+    "a thought held back": thought(lambda size: "Well <think>" + "it is known. " * (size // 13)),
+    "tags that nothing ends": thought(lambda size: "a <think> b " * (size // 12)),
+    "signs of tags": thought(lambda size: "<" * size),
+    "quotation marks and code": thought(lambda size: "'a' `b` \"c\" " * (size // 12)),
+    "backticks": thought(lambda size: "`" * size),
 }
 
 
@@ -237,17 +286,18 @@ DECISIONS: dict[str, Case] = {
 def called(make: Callable[[int], Iterator[tuple[str, str, int]]]) -> Case:
     """Native calls that are written as plan text: name, arguments and position of each."""
 
-    def case(size: int) -> Callable[[], int]:
+    def case(size: int, pieces: str) -> Callable[[], int]:
         from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
 
         calls = list(make(min(size, READ)))
+        cuts = [_cut(arguments, pieces) for _, arguments, _ in calls]
 
         def run() -> int:
             text = ToolCallText(1)
-            for name, arguments, position in calls:
+            for (name, _, position), cut in zip(calls, cuts, strict=True):
                 text.feed(Piece(name, "", position, f"id{position}"))
-                for at in range(0, len(arguments), PIECE):
-                    text.feed(Piece("", arguments[at : at + PIECE], position))
+                for piece in cut:
+                    text.feed(Piece("", piece, position))
             text.close()
             return sum(
                 len((name + arguments).encode()) + 9 for name, arguments, _ in calls
@@ -276,39 +326,74 @@ NATIVE: dict[str, Case] = {
     "calls without arguments": called(lambda size: (("f", "", n) for n in range(max(1, min(size // 10, TASKS))))),
 }
 
-PARTS = {"parser": PARSER, "checker": CHECKER, "decisions": DECISIONS, "native calls": NATIVE}
+PARTS = {
+    "parser": PARSER,
+    "checker": CHECKER,
+    "decisions": DECISIONS,
+    "thoughts": THOUGHTS,
+    "native calls": NATIVE,
+}
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
 
 
-def measure(seconds: int, only: str) -> Iterator[tuple[str, str, str, float, bool]]:
-    """Yield part, case, size, microseconds per byte and whether it ended."""
+def worker(seconds: int) -> None:
+    """Measure what standard input asks for, a line of JSON each; a case that was broken off is not tried again."""
 
     def stop(*_: object) -> None:
         raise TimeoutError
 
-    signal.signal(signal.SIGALRM, stop)
-    for part, cases in PARTS.items():
-        for name, case in cases.items():
-            ended = True
-            for label, size in SIZES.items():
-                if only not in ("", part) or not ended:
-                    continue
-                run = case(size)
-                best, count, given = float("inf"), 0, size
-                signal.alarm(seconds)
-                begun = time.perf_counter()
-                try:
-                    while count < 5 and (count == 0 or time.perf_counter() - begun < 1):
-                        start = time.process_time()
-                        given = run()
-                        best, count = min(best, time.process_time() - start), count + 1
-                except TimeoutError:
-                    best, ended = min(best, float(seconds)), count > 0
-                finally:
-                    signal.alarm(0)
-                yield part, name, label, best / given * 1e6, ended
+    signal.signal(signal.SIGPROF, stop)
+    for line in sys.stdin:
+        part, name, size, pieces = json.loads(line)
+        run = PARTS[part][name](size, pieces)
+        PARTS[part][name](100, pieces)()  # what is imported and compiled at first
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        start, ended, given = time.process_time(), True, size
+        try:  # a process's clock may be no finer than milliseconds
+            given = sum(run() for _ in range(max(1, 200_000 // size)))
+        except TimeoutError:
+            ended = False
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        print(json.dumps([(time.process_time() - start) / given * 1e6, ended]), flush=True)
+
+
+class Checkout:
+    """A process that measures the package of a checkout.
+
+    Args:
+        directory: The checkout.
+        seconds: How long a case may take.
+    """
+
+    def __init__(self, directory: str, seconds: int) -> None:
+        command = [sys.executable, __file__, "--worker", "--seconds", str(seconds)]
+        environment = {**os.environ, "PYTHONPATH": directory}
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._process = subprocess.Popen(command, env=environment, cwd=directory, **pipes)
+        self._slow: set[tuple[str, str, str]] = set()
+
+    def measure(self, part: str, name: str, size: int, pieces: str) -> tuple[float, bool] | None:
+        """Microseconds per byte, and whether the case ended; `None` if a smaller one did not."""
+        if (part, name, pieces) in self._slow:
+            return None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([part, name, size, pieces]) + "\n")
+        self._process.stdin.flush()
+        per_byte, ended = json.loads(self._process.stdout.readline())
+        if not ended:
+            self._slow.add((part, name, pieces))
+        return per_byte, ended
+
+
+def _cell(found: list[tuple[float, bool]]) -> str:
+    if not found:
+        return ""
+    ended = all(ended for _, ended in found)
+    return f"{'' if ended else '> '}{statistics.median(per for per, _ in found):.2f}"
 
 
 # -- one ordinary plan in pieces of every size -------------------------------------------------------------------------
@@ -326,7 +411,7 @@ def print_speed() -> None:
         text = ordinary(size).replace("height of mountain", "height of the mountain " * longer)
         read = text.encode()[:READ].decode()
         cells = []
-        for pieces in ([text], text.splitlines(keepends=True), _cut(text, PIECE), _cut(text, 1)):
+        for pieces in (_cut(text, way) for way in PIECES):
             seconds = []
             for _ in range(3):
                 parser, begun = _parser(), time.process_time()
@@ -340,44 +425,43 @@ def print_speed() -> None:
         print(f"| {label} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _cut(text: str, length: int) -> list[str]:
-    return [text[at : at + length] for at in range(0, len(text), length)]
-
-
 def main() -> None:
     """Measure, and print a table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--before", help="another checkout, measured too")
-    arguments.add_argument("--seconds", type=int, default=20, help="how long a case may take")
+    arguments.add_argument("--seconds", type=int, default=20, help="how much processor time a case may take")
+    arguments.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
+    arguments.add_argument("--repeats", type=int, default=3, help="how often each is measured; 5 MB once")
     arguments.add_argument("--only", default="", choices=["", *PARTS], help="measure one part")
-    arguments.add_argument("--raw", action="store_true", help="print JSON lines")
+    arguments.add_argument("--pieces", default="token", choices=[*PIECES, "all"], help="how replies are cut")
     arguments.add_argument("--speed", action="store_true", help="print MB/s of an ordinary plan instead")
+    arguments.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.speed:
         print_speed()
         return
-    if given.raw:
-        for row in measure(given.seconds, given.only):
-            print(json.dumps(row), flush=True)
+    if given.worker:
+        worker(given.seconds)
         return
-    tables: dict[str, dict[tuple[str, str, str], str]] = {}
-    for title, directory in (("before", given.before), ("after", os.getcwd())):
-        if directory is None:
-            continue
-        command = [sys.executable, __file__, "--raw", "--seconds", str(given.seconds), "--only", given.only]
-        environment = {**os.environ, "PYTHONPATH": directory}
-        done = subprocess.run(command, env=environment, cwd=directory, stdout=subprocess.PIPE, text=True, check=True)
-        rows = map(json.loads, done.stdout.splitlines())
-        tables[title] = {
-            (part, name, size): f"{'' if ended else '> '}{per:.2f}" for part, name, size, per, ended in rows
-        }
-    columns = [(size, title) for size in SIZES for title in tables]
-    print("| | " + " | ".join(f"{size}, {title}" for size, title in columns) + " |")
+    directories = {"before": given.before, "now": os.getcwd()} if given.before else {"now": os.getcwd()}
+    checkouts = {title: Checkout(directory, given.seconds) for title, directory in directories.items()}
+    ways = PIECES if given.pieces == "all" else (given.pieces,)
+    columns = [(size, way, title) for size in given.sizes for way in ways for title in checkouts]
+    shown = [
+        ", ".join([size, *([f"by {way}"] if len(ways) > 1 else []), *([title] if given.before else [])])
+        for size, way, title in columns
+    ]
+    print("| microseconds per byte | " + " | ".join(shown) + " |")
     print("|---|" + "---|" * len(columns))
     for part, cases in PARTS.items():
         for name in cases if given.only in ("", part) else ():
-            cells = (tables[title].get((part, name, size), "") for size, title in columns)
-            print(f"| {part}: {name} | " + " | ".join(cells) + " |")
+            found: dict[tuple[str, str, str], list[tuple[float, bool]]] = {column: [] for column in columns}
+            for size, way in itertools.product(given.sizes, ways):
+                for _ in range(1 if size == "5 MB" else given.repeats):
+                    for title, checkout in checkouts.items():
+                        if (measured := checkout.measure(part, name, SIZES[size], way)) is not None:
+                            found[size, way, title].append(measured)
+            print(f"| {part}: {name} | " + " | ".join(map(_cell, found.values())) + " |", flush=True)
 
 
 if __name__ == "__main__":

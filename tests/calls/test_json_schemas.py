@@ -12,7 +12,7 @@ from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.schema import at_path, describe
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import Value
+from llmcompiler_graph.core.language.references import Reference, Value
 from llmcompiler_graph.models.system import signature
 from llmcompiler_graph.testing import ScriptedModel
 
@@ -174,6 +174,60 @@ def test_types_that_json_schema_has_not(name: Any) -> None:
     values: list[Value] = [1, "a", [1], {"b": 1}, None]
     for value in values:
         assert Checker([spec]).check(Task(1, "t", {"x": value})).diagnostics == []
+
+
+BOMBS: dict[str, dict[str, Any]] = {
+    "all of itself": {"type": "object", "allOf": [{"$ref": "#"}, {"$ref": "#"}]},
+    "all of two that are": {
+        "$ref": "#/$defs/A0",
+        "$defs": {
+            **{f"A{n}": {"allOf": [{"$ref": f"#/$defs/A{n + 1}"}, {"$ref": f"#/$defs/A{n + 1}"}]} for n in range(30)},
+            "A30": POINT,
+        },
+    },
+    "one of itself": {"type": "object", "anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"properties": {"x": {"$ref": "#"}}}]},
+    "itself in forty fields": {
+        "properties": {"x": {"$ref": "#/$defs/M"}},
+        "$defs": {"M": {"type": "object", "properties": {f"p{n}": {"$ref": "#/$defs/M"} for n in range(40)}}},
+    },
+    "a union of objects that hold it": {
+        "properties": {"x": {"$ref": "#/$defs/M"}},
+        "$defs": {
+            "M": {
+                "anyOf": [
+                    {"type": "object", "properties": {"a": {"$ref": "#/$defs/M"}, f"k{n}": ID}, "required": ["a"]}
+                    for n in range(12)
+                ]
+            }
+        },
+    },
+    "allOf within allOf": {
+        "properties": {"x": {"$ref": "#/$defs/M"}},
+        "$defs": {
+            "M": {"allOf": [{"$ref": "#/$defs/M"}, *({"allOf": [{"$ref": "#/$defs/M"}, POINT]} for _ in range(9))]}
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("schema", BOMBS.values(), ids=BOMBS)
+@pytest.mark.timeout(30)
+def test_a_schema_that_multiplies(schema: dict[str, Any]) -> None:
+    """However many ways lead to its parts, it is read, described and checked in no time, also as what is returned."""
+    tool = served(schema, metadata={"outputSchema": schema})
+    spec = tool_spec(tool)
+    assert len(signature(spec)) < 20_000
+    value: Value = 1
+    for _ in range(20):
+        value = {"a": value}
+    checker = Checker([spec])
+    for task in (
+        Task(1, "t", {"x": value}),
+        Task(2, "t", {"x": Reference(1)}),
+        Task(3, "t", {"x": Reference(1, ("x",))}),
+    ):
+        checker.check(task)
+    create_llm_compiler(ScriptedModel(), [tool], plan_format="tools")
 
 
 def test_a_schema_without_end() -> None:

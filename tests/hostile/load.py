@@ -118,8 +118,9 @@ class Marked(ScriptedModel):
     def _reply(self, messages: list[BaseMessage], settings: dict[str, Any]) -> AIMessage:
         mark = _mark_of(messages)
         thread = mark.partition("K")[0]
-        if "Observations" in str(messages[-1].content):
-            seen = sorted(set(MARK.findall(str(messages[-1].content))))
+        asked = next(m for m in reversed(messages) if m.type == "human" and "reply was empty" not in m.text)
+        if "Observations" in asked.text:
+            seen = sorted(set(MARK.findall(asked.text)))
             empty = self.faults.happens_once(thread, "empty answer", mark)
             return AIMessage("" if empty else f"Finish: answer {mark} from {seen}")
         if self.faults.happens_once(thread, "nonsense", mark):

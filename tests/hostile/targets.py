@@ -283,7 +283,8 @@ def make_grammar(random: Random) -> Any:
         schemas.random_tool(random, name)
         for name in random.sample(["f", "g", "search", "mcp__a-b.c"], random.randint(1, 2))
     ]
-    finite = json.loads(json.dumps(tools).replace('"#"', '"#/$defs/Point"'))  # else one may have no value at all
+    text = json.dumps(tools).replace('"#"', '"#/$defs/Point"').replace('"#/properties/x"', '"#/$defs/Point"')
+    finite = json.loads(text)  # else one may have no value at all
     return {"tools": finite, "form": random.choice(["lark", "lark", "gbnf"]), "seed": random.getrandbits(32)}
 
 

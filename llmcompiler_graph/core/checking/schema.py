@@ -15,6 +15,7 @@ May know: `json_text`, `references`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, as_text
@@ -53,9 +54,16 @@ class MissingField(Exception):
 
 
 def alternatives(
-    schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS, depth: int = 0
+    schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS, known: _Known | None = None
 ) -> list[dict[str, JSON]]:
-    """The schemas one of which a value must fit, `$ref`s and unions resolved; `[]` if anything fits."""
+    """The schemas one of which a value must fit, `$ref`s and unions resolved; `[]` if anything fits.
+
+    Args:
+        schema: The schema.
+        definitions: What `$ref`s point to.
+        known: What parts of it are together that were read already.
+    """
+    known = {} if known is None else known
     pending, found, seen = [schema], list[dict[str, JSON]](), set[str]()
     while pending:
         match pending.pop(0):
@@ -65,7 +73,7 @@ def alternatives(
                     pending.append(definitions.get(pointer))
             case dict() as union if (options := _options(union)) is not None:
                 pending += options
-            case dict() as of_all if whole := _together(of_all, definitions, depth):
+            case dict() as of_all if whole := _together(of_all, definitions, known):
                 found.append(whole)
             case dict() as union if isinstance(types := union.get("type"), list):
                 pending += [{**union, "type": name} for name in types]
@@ -98,21 +106,36 @@ _SAYS_WHAT = frozenset({"type", "$ref", "allOf", "anyOf", "oneOf", "enum", "cons
 _OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
 
 
-def _together(schema: Mapping[str, JSON], definitions: Mapping[str, JSON], depth: int) -> dict[str, JSON] | None:
+_MOST_PARTS = 100
+"""How many `allOf`s of one schema are read: beyond, it says nothing."""
+_Known: TypeAlias = dict[int, tuple[object, dict[str, JSON] | None]]
+"""By the identity of a schema with `allOf`: the schema, and what its parts are together."""
+
+
+def _together(schema: Mapping[str, JSON], definitions: Mapping[str, JSON], known: _Known) -> dict[str, JSON] | None:
     """One schema of those that an object must all fit (`allOf`); `None` if there are none, or not all of objects."""
     if not isinstance(listed := schema.get("allOf"), list):
         return None
+    if id(schema) not in known and len(known) < _MOST_PARTS:  # there may be more ways to a part than anybody can go
+        known[id(schema)] = schema, None  # what it says of itself while it is read
+        known[id(schema)] = schema, _of_all(schema, listed, definitions, known)
+    return known[id(schema)][1] if id(schema) in known else None
+
+
+def _of_all(
+    schema: Mapping[str, JSON], listed: list[JSON], definitions: Mapping[str, JSON], known: _Known
+) -> dict[str, JSON] | None:
     parts = [part for part in (_without("allOf", schema), *listed) if isinstance(part, dict)]
-    options = [found for part in parts if (found := _of_objects(part, definitions, depth)) is not None]
+    options = [found for part in parts if (found := _of_objects(part, definitions, known)) is not None]
     if not options or any(len(each) != 1 or each[0]["type"] != "object" for each in options):
         return None
     return _merged([each[0] for each in options])
 
 
-def _of_objects(part: dict[str, JSON], definitions: Mapping[str, JSON], depth: int) -> list[dict[str, JSON]] | None:
+def _of_objects(part: dict[str, JSON], definitions: Mapping[str, JSON], known: _Known) -> list[dict[str, JSON]] | None:
     """What a part of `allOf` allows; `None` if it says nothing. One that names no type is of objects."""
     if not _SAYS_WHAT.isdisjoint(part):
-        return alternatives(part, definitions, depth + 1) if depth < _DEPTH else []
+        return alternatives(part, definitions, known)
     return None if _OF_OBJECTS.isdisjoint(part) else [{**part, "type": "object"}]
 
 
@@ -174,18 +197,24 @@ def describe(schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) 
     >>> describe({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]})
     'list[int] | None'
     """
-    names = [_describe_one(option, definitions, 0) for option in alternatives(schema, definitions)]
+    left = [_MOST_DESCRIBED]
+    names = [_describe_one(option, definitions, 0, left) for option in alternatives(schema, definitions)]
     return " | ".join(dict.fromkeys(names)) or "Any"
 
 
 _PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None", "object": "dict"}
 
 
-def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], depth: int) -> str:
+_MOST_DESCRIBED = 300
+"""How many types a description may have within it: a schema that refers to itself in many places has millions."""
+
+
+def _describe_one(option: Mapping[str, JSON], definitions: Mapping[str, JSON], depth: int, left: list[int]) -> str:
     def inner(schema: Schema) -> str:
-        if depth > 2:
+        left[0] -= 1
+        if depth > 2 or left[0] < 0:
             return "…"
-        names = [_describe_one(one, definitions, depth + 1) for one in alternatives(schema, definitions)]
+        names = [_describe_one(one, definitions, depth + 1, left) for one in alternatives(schema, definitions)]
         return " | ".join(dict.fromkeys(names)) or "Any"
 
     match option:
@@ -346,13 +375,28 @@ def has(schema: Schema, path: Path, definitions: Mapping[str, JSON] = _NO_DEFINI
 
 def mismatch(value: JSON, schema: Schema, definitions: Mapping[str, JSON] = _NO_DEFINITIONS) -> str | None:
     """What is wrong with a constant for a parameter, or `None`."""
-    options = alternatives(schema, definitions)
-    if not options or any(_accepts(option, value, definitions) for option in options):
+    if _takes(schema, value, definitions, {}):
         return None
     return f"expected {describe(schema, definitions)}, not {value!r}"
 
 
-def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, JSON]) -> bool:
+_Judged: TypeAlias = dict[tuple[int, int], tuple[object, object, bool]]
+"""By the identities of a schema and of a value: both, and whether they fit."""
+
+
+def _takes(schema: Schema, value: JSON, definitions: Mapping[str, JSON], judged: _Judged) -> bool:
+    """Whether a value fits. Each part of one is judged once by a schema, however many unions lead there."""
+    known = judged.get((id(schema), id(value)))
+    if known is not None:
+        return known[2]
+    options = alternatives(schema, definitions)
+    takes = not options or any(_accepts(option, value, definitions, judged) for option in options)
+    if isinstance(value, dict | list):
+        judged[id(schema), id(value)] = schema, value, takes
+    return takes
+
+
+def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, JSON], judged: _Judged) -> bool:
     if not _is_of_type(value, str(option["type"])):
         return False
     match option:
@@ -362,7 +406,7 @@ def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, 
             return False
         case {"required": list() as required} if isinstance(value, dict) and set(required) - set(value):
             return False
-    return all(mismatch(inner, schema, definitions) is None for inner, schema in _elements(option, value))
+    return all(_takes(schema, inner, definitions, judged) for inner, schema in _elements(option, value))
 
 
 def _is_of_type(value: JSON, name: str) -> bool:

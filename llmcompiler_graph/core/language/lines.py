@@ -196,7 +196,8 @@ LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|[$＄]?(\d{1,9})")
 """One task in its list."""
 _COMMENT = re.compile(r"#|//|-|[—–→←>|]")
 _WORDS = (*_ALWAYS, *_ALWAYS_CJK, *_WITH_MARK, *_TASK)
-_PREFIXES = frozenset(word[:n] for word in _WORDS for n in range(1, len(word) + 1))
+_HALF_LEADS = ("/", "<", "*", "_")  # that the next character may complete
+_PREFIXES = frozenset((*_HALF_LEADS, *(word[:n] for word in _WORDS for n in range(1, len(word) + 1))))
 _LEADS = re.compile(_LEAD)
 
 
