@@ -42,7 +42,7 @@ from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_direct_fetching, after_fetching
-from llmcompiler_graph.graph.hook_nodes import after_joining, after_planning, wire_hooks
+from llmcompiler_graph.graph.hook_nodes import after_joining, after_planning, leading, wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
@@ -547,14 +547,22 @@ def _wired(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
     )
 
+    leads: dict[str, tuple[Callable[[Any], str], dict[Hashable, str]]] = {}  # by node: which way, and where to
+
     def add_node(name: str, run: Callable[[Any], Any], arun: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
         def invoke(state: Any) -> Any:
-            return run(schemas.checked(state))
+            state = schemas.checked(state)
+            return leading(run(state), state, *leads[name]) if name in leads else run(state)
 
         async def ainvoke(state: Any) -> Any:
-            return await arun(schemas.checked(state))
+            state = schemas.checked(state)
+            return leading(await arun(state), state, *leads[name]) if name in leads else await arun(state)
 
         graph.add_node(name, RunnableLambda(invoke, ainvoke, name=name))
+
+    def lead(name: str, pick: Callable[[Any], str], ends: dict[Hashable, str]) -> None:
+        graph.add_conditional_edges(name, pick, ends)
+        leads[name] = pick, ends
 
     add_node("planner", *_both_ways(planner.plan, fetching.patience))
     add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
@@ -567,16 +575,16 @@ def _wired(
     else:
         graph.add_edge(START, "planner")
         if planner.answers:
-            graph.add_conditional_edges("planner", after_planning, {"plan": "task_fetching_unit", "finish": END})
+            lead("planner", after_planning, {"plan": "task_fetching_unit", "finish": END})
         else:
             graph.add_edge("planner", "task_fetching_unit")
-        graph.add_conditional_edges("joiner", after_joining, {"replan": "planner", "finish": END})
-    leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
+        lead("joiner", after_joining, {"replan": "planner", "finish": END})
+    ways: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
     if direct:
         after = partial(after_direct_fetching, direct=direct)
-        graph.add_conditional_edges("task_fetching_unit", after, {**leads, "direct": end})
+        lead("task_fetching_unit", after, {**ways, "direct": end})
     elif approves:
-        graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
+        lead("task_fetching_unit", after_fetching, ways)
     else:
         graph.add_edge("task_fetching_unit", to_joiner)
     return graph

@@ -11,19 +11,20 @@ A turn is begun by a node of its own: hooks may change the conversation between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
+from langgraph.types import Command
 
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.graph.hooks import Hook, Hooks
 
-__all__ = ("after_joining", "after_planning", "wire_hooks")
+__all__ = ("after_joining", "after_planning", "leading", "wire_hooks")
 
 
 def after_planning(state: Any) -> str:
@@ -34,6 +35,21 @@ def after_planning(state: Any) -> str:
 def after_joining(state: Any) -> str:  # an annotation would be a second schema beside the caller's
     """Where the joiner leads: to the end, or back to the planner."""
     return str(state.get("decision", "finish"))
+
+
+def leading(given: Any, state: Any, pick: Callable[[Any], str], ends: Mapping[Hashable, str]) -> Any:
+    """What a node gives, and where it leads, in one write.
+
+    LangGraph writes what a node gives in one step and follows its conditional edges in the next. A run that is
+    cancelled between the two would be at its end: what is kept of the node would not lead anywhere.
+    """
+    updates = given if isinstance(given, list) else [given] if given else []
+    merged = dict(state)
+    for update in updates:
+        changes = update.update if isinstance(update, Command) else update
+        merged |= changes if isinstance(changes, dict) else {}
+    following = ends[pick(merged)]
+    return given if following == END else [*updates, Command(goto=following)]
 
 
 class _Branch(NamedTuple):

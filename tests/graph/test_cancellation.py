@@ -1,3 +1,14 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
 from tests.benchmarks.cancellation import measure
 
 
@@ -8,3 +19,29 @@ def test_cancelled_runs_leave_nothing_behind() -> None:
     assert found.after.threads <= found.before.threads + 4  # threads for tools are kept, and used again
     assert found.cancelled > 5
     assert found.resumed_right == 20
+
+
+@pytest.mark.parametrize("events", range(16))
+async def test_a_stream_that_is_left_at_any_event(events: int, tmp_path: Path) -> None:
+    """Whenever a stream is left, the turn goes on from its checkpoint to its answer, or may be asked for anew."""
+
+    @tool
+    async def look(what: str) -> str:
+        """Look."""
+        await asyncio.sleep(0)
+        return f"saw {what}"
+
+    def reply(messages: list[BaseMessage]) -> str:
+        seen = "Observations" in messages[-1].text
+        return "Finish: done" if seen else '1. look("a")\n2. look("$1")\n3. join()'
+
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints")) as saver:
+        graph = create_llm_compiler(ScriptedModel([reply] * 6, chunk_size=16), [look], checkpointer=saver)
+        config: Any = {"configurable": {"thread_id": "1"}}
+        left = graph.astream({"messages": [("user", "?")]}, config, stream_mode=["custom", "updates"])
+        for _ in range(events):
+            await anext(left, None)
+        del left  # nobody closes it: the event loop does, while the next run has begun
+        kept = (await graph.aget_state(config)).values.get("messages")
+        final = await graph.ainvoke(None if kept else {"messages": [("user", "?")]}, config)
+    assert final["messages"][-1].text == "done"

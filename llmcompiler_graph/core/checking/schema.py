@@ -148,7 +148,7 @@ def _merged(objects: Iterable[Mapping[str, JSON]]) -> dict[str, JSON]:
         whole |= schema
         properties |= fields_of(schema)
         if isinstance(needed := schema.get("required"), list):
-            required += needed
+            required += [each for each in needed if each not in required]
     return {**whole, "properties": properties, "required": required}
 
 
