@@ -38,10 +38,11 @@ async def test_a_stream_that_is_left_at_any_event(events: int, tmp_path: Path) -
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints")) as saver:
         graph = create_llm_compiler(ScriptedModel([reply] * 6, chunk_size=16), [look], checkpointer=saver)
         config: Any = {"configurable": {"thread_id": "1"}}
-        left = graph.astream({"messages": [("user", "?")]}, config, stream_mode=["custom", "updates"])
+        left: Any = graph.astream({"messages": [("user", "?")]}, config, stream_mode=["custom", "updates"])
         for _ in range(events):
             await anext(left, None)
-        del left  # nobody closes it: the event loop does, while the next run has begun
+        closing = asyncio.create_task(left.aclose())  # while the next run has begun
         kept = (await graph.aget_state(config)).values.get("messages")
         final = await graph.ainvoke(None if kept else {"messages": [("user", "?")]}, config)
+        await closing
     assert final["messages"][-1].text == "done"
