@@ -1,6 +1,6 @@
 """How long reading a model's reply takes per byte: parser, checker, decisions and native calls, at three sizes.
 
-python -m tests.benchmarks.parse_speed [--before DIRECTORY] [--sizes "1 KB" "100 KB"] [--only PART] [--pieces all] [--speed]
+python -m tests.benchmarks.parse_speed [--before DIRECTORY] [--sizes "1 KB"] [--only PART] [--pieces all] [--speed]
 
 Replies are fed in pieces of four characters, as models stream tokens, or as `--pieces` says (`all` compares them). What
 counts is processor time, the median of several runs. Besides an ordinary plan there are texts that were once read in
