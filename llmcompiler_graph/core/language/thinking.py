@@ -69,6 +69,7 @@ _AROUND_AFTER_THOUGHT = {f"<{name}>": f"</{name}>" for name in ("answer", "respo
 _NOT_OF_THOUGHTS = frozenset({"<|end|>"})  # ends whatever a model writes
 _SENTENCE_ENDS = ".!?;)…。！？；）"
 _SPACE = re.compile(r"\s*")
+_LONGEST_FENCE = 60  # a run of more signs is several
 _LINE_ENDS = re.compile(r"[ \t\r]*\n")
 _OF_TAGS = ("begin", "end", "unwrap")  # groups of `within`
 _QUOTE_OPENS_BEHIND = " \t([{,=:"
@@ -129,7 +130,7 @@ def _within(begins: Iterable[str], ends: Iterable[str], unwraps: Iterable[str]) 
         f"(?P<unwrap>{_any(unwraps)})",
         r"(?P<escape>\\[^\n])",
         r"(?P<triple>\"\"\"|''')",
-        r"(?P<fence>`{3,}|~{3,})",
+        rf"(?P<fence>`{{3,{_LONGEST_FENCE}}}|~{{3,{_LONGEST_FENCE}}})",
         r"(?P<quote>[\"'])",
         r"(?P<code>`)",
         r"(?P<line>\n)",
@@ -337,8 +338,8 @@ class WithoutThinking:
                 break
         for sign in ('"', "'") if stop == size else ():
             stop -= self._run(sign, size) % 3
-        for sign in self._fence_signs if stop == size else "":  # of which a fence may have any number
-            stop -= self._run(sign, size)
+        for sign in self._fence_signs if stop == size else "":
+            stop -= self._run(sign, size) % _LONGEST_FENCE
         return stop - self._run("\\", stop) % 2
 
     def _run(self, sign: str, end: int) -> int:
