@@ -33,7 +33,6 @@ from llmcompiler_graph.core.language.decision import (
     may_replan,
     open_marks,
     parse_decision,
-    stop_in,
     sure_end,
 )
 from llmcompiler_graph.core.language.labels import FLAGS
@@ -107,7 +106,7 @@ class DecisionParser:
         if isinstance(decision, Replan):
             return decision, ""
         if self.is_bare:
-            decision = Finish(self._text[: stop_in(self._text)].strip())
+            decision = Finish(self._text[: self._known if self._stopped else None].strip())
         shown = self._answer.shown if self._answer is not None else 0
         return decision, decision.answer[shown:]
 
@@ -122,9 +121,8 @@ class DecisionParser:
             line = self._text[self._line : self._known]
             quoted = self._quoting.is_quoted(line)
             self._stops += 1
-            self._stopped = (
-                self._decision is not None or self._stops == MOST_STOPS or not is_quoted_stop(line, quoted=quoted)
-            )
+            begun = self._decision is not None or self._answer is not None
+            self._stopped = begun or self._stops == MOST_STOPS or not is_quoted_stop(line, quoted=quoted)
             self._passed_over = self._passed_over or (not self._stopped and quoted and self._quoting.in_signs)
             self._passed = stop.end()
 

@@ -123,10 +123,13 @@ PROSE = "The Danube is longer than the Rhine by some 1,620 km, which follows fro
     st.one_of(replies, in_form, st.just("")),
     st.data(),
 )
-def test_any_chunking_shows_an_answer_without_a_word_before_it(prose: str, rest: str, data: st.DataObject) -> None:
+@example(PROSE, 'Thought: "\n<END_OF_RESPONSE>', None)
+def test_any_chunking_shows_an_answer_without_a_word_before_it(
+    prose: str, rest: str, data: st.DataObject | None
+) -> None:
     """Asked for the answer itself, a reply gives the same however it is cut; what is shown joins to its answer."""
     text = prose + rest
-    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=9)))
+    cuts = [] if data is None else sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=9)))
     decision, shown = read([text[a:b] for a, b in pairwise([0, *cuts, len(text)])], bare=True)
     assert decision == read([text], bare=True)[0] == read(list(text), bare=True)[0]
     if isinstance(decision, Finish):
