@@ -39,11 +39,14 @@ def accepts(grammar: str, form: Form, text: str) -> bool:
     return matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
 
 
-def sentence(grammar: str, form: Form, random: Random) -> str:
-    """Let a random model write, held to a grammar; what closes something is likelier than other characters."""
+def sentence(grammar: str, form: Form, random: Random, most: int | None = None) -> str:
+    """Let a random model write, held to a grammar; what closes something is likelier than other characters.
+
+    A text that nothing closes ends only by `most`, its number of bytes.
+    """
     matcher = _begun(grammar, form).deep_copy()
     written = bytearray()
-    while not matcher.is_stopped():
+    while not matcher.is_stopped() and len(written) != most:
         mask = matcher.compute_bitmask()
         if "Too many items" in matcher.get_error():
             raise EngineLimitError

@@ -136,5 +136,5 @@ def test_brief_replies(form: Form, reply: str, accepted: bool) -> None:
 def test_brief_replies_are_read_as_they_stand(seed: int, may_replan: bool, one_line: bool) -> None:
     """A random one is a replan if it says so, and else an answer; it is one where no other plan is possible."""
     rules = decision_grammar(may_replan=may_replan, one_line=one_line, brief=True)
-    reply = sentence(write(rules, "lark"), "lark", Random(seed))[:300]
+    reply = sentence(write(rules, "lark"), "lark", Random(seed), most=300)
     assert may_replan or isinstance(parse_decision(reply), Finish)
