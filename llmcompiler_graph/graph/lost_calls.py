@@ -1,7 +1,7 @@
 r"""Finds the calls of tools in a plan's text that became no task, and stand nowhere else in it.
 
 >>> from llmcompiler_graph.core.language.parser import PlanParser
->>> text = 'look("K2")\n1. look("Everest")\nlook("Everest")'
+>>> text = '(1) look("K2")\n1. look("Everest")\n(2) look("Everest")'
 >>> parser = PlanParser()
 >>> problems = [event for event in [*parser.feed(text), *parser.close()] if isinstance(event, Diagnostic)]
 >>> [lost.line for lost in lost_calls(problems, text, {"look"})]
