@@ -112,7 +112,7 @@ class _Reader:
         read = {key: self._keyword(key, each, depth) for key, each in schema.items() if key not in _DEFINITIONS}
         if "type" in read and not _is_type(read["type"]):
             del read["type"]  # `any`, `int` and the like: no JSON Schema, and says nothing that is sure
-        return read
+        return {key: each for key, each in read.items() if _is_keyword(key, each)}
 
     def _keyword(self, key: str, value: Any, depth: int) -> JSON:
         if key in _BY_NAME and isinstance(value, Mapping):
@@ -194,6 +194,11 @@ class _Reader:
                 required |= set.intersection(*(needed for _, needed, _ in read))
                 is_open = is_open or any(others for *_, others in read)
         return properties, required, is_open
+
+
+def _is_keyword(key: str, value: JSON) -> bool:
+    """Whether a keyword holds what it may: what is no list of schemas, or no schemas by name, says nothing."""
+    return isinstance(value, list) if key in _LISTS else isinstance(value, dict) if key in _BY_NAME else True
 
 
 def _is_type(name: JSON) -> bool:

@@ -1,6 +1,6 @@
 """Schemas in every shape that MCP servers and pydantic write."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import pytest
 from langchain_core.tools import BaseTool, StructuredTool, tool
@@ -165,6 +165,17 @@ def test_arguments(schema: dict[str, Any], declared: str) -> None:
 def test_open_arguments(schema: dict[str, Any], is_open: bool) -> None:
     """A schema that allows arguments it does not name, in any way, is one of an open tool."""
     assert read_arguments(schema).open == is_open
+
+
+@pytest.mark.parametrize("key", ["anyOf", "oneOf", "allOf", "prefixItems", "properties", "patternProperties", "items"])
+@pytest.mark.parametrize("held", [None, "x", 3, [], {}, {"a": 1}, [None], ["x"]], ids=repr)
+def test_keywords_that_hold_something_else(key: str, held: Any) -> None:
+    """They say nothing; the graph is made in both formats."""
+    tool = served({"type": "object", "properties": {"x": {key: held}}})
+    for plan_format in ("text", "tools"):
+        create_llm_compiler(ScriptedModel(), [tool], plan_format=plan_format)
+    for value in (1, [1], {"a": 1}):
+        Checker([tool_spec(tool)]).check(Task(1, "t", {"x": cast("Value", value)}))
 
 
 @pytest.mark.parametrize("name", ["any", "int", "float", "date", "object|null", "", 3, [], ["any", "null"], {"a": 1}])
