@@ -1,8 +1,8 @@
 """What may be done with a tool: MCP's hints wherever an adapter has put them, and what a tool's name says without them.
 
 `langchain_mcp_adapters` puts the annotations of an MCP tool flat into `tool.metadata`; `langchain.mcp` nests them there
-under `mcp.tool.annotations`; others keep the `annotations` object of the protocol. Keys are in camel or in snake case.
-Where two places say different things, the more careful one counts.
+under `mcp.tool.annotations`; others keep the `annotations` object of the protocol, a list of tools, or JSON text. Keys
+are in camel, snake or kebab case. Where two places say different things, the more careful one counts.
 
 >>> hints({"mcp": {"tool": {"annotations": {"destructive_hint": True}}}})
 Hints(read_only=None, idempotent=None, destructive=True)
@@ -12,8 +12,9 @@ Hints(read_only=None, idempotent=None, destructive=True)
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ class Hints(NamedTuple):
 
 
 _DEEPEST = 6  # levels of metadata that are looked through
+_LONGEST = 20_000  # characters of text that is looked at as JSON
 _SCHEMAS = frozenset({"inputSchema", "input_schema", "outputSchema", "output_schema", "args_schema"})
 
 
@@ -72,10 +74,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 def hints(metadata: Mapping[str, Any] | None) -> Hints:
     """Find a tool's hints in its metadata."""
     found: dict[str, list[bool]] = {name: [] for name in Hints._fields}
-    for key, value in _said(metadata or {}, _DEEPEST):
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower().removesuffix("_hint")
+    for key, value in _said(metadata or {}):
         if (says := _truth(value)) is not None:
-            found[name].append(says)
+            found[_NAMES[_bare(key)]].append(says)
 
     def all_of(says: list[bool]) -> bool | None:
         return all(says) if says else None
@@ -84,19 +85,67 @@ def hints(metadata: Mapping[str, Any] | None) -> Hints:
     return Hints(all_of(found["read_only"]), all_of(found["idempotent"]), any(destructive) if destructive else None)
 
 
-_NAMES = ("readOnlyHint", "idempotentHint", "destructiveHint", "read_only_hint", "idempotent_hint", "destructive_hint")
-_HOLDERS = ("annotations", "tool", "mcp")  # where objects have them; dictionaries are looked through
+_NAMES = {"readonlyhint": "read_only", "idempotenthint": "idempotent", "destructivehint": "destructive"}
+_ATTRIBUTES = (  # of objects; dictionaries are looked through
+    *("readOnlyHint", "idempotentHint", "destructiveHint", "read_only_hint", "idempotent_hint", "destructive_hint"),
+    *("annotations", "tool", "tools", "mcp"),
+)
+_KEYS, _VALUES = ("name", "key", "hint"), ("value", "enabled")  # of a hint that is written as a dictionary
 
 
-def _said(holder: object, levels: int) -> Iterator[tuple[str, Any]]:
-    """Yield what looks like a hint in a dictionary or an object such as MCP's `ToolAnnotations`, and in what it has."""
-    if not isinstance(holder, Mapping):
-        holder = {name: getattr(holder, name, None) for name in (*_NAMES, *_HOLDERS)}
-    for key, value in holder.items():
-        if key in _NAMES:
-            yield key, value
-        elif levels and key not in _SCHEMAS and not isinstance(value, str | int | float | list | None):
-            yield from _said(value, levels - 1)
+def _said(metadata: object) -> Iterator[tuple[str, Any]]:
+    """Yield what looks like a hint in dictionaries, lists, JSON text and objects such as MCP's `ToolAnnotations`."""
+    level, seen = [metadata], set[int]()
+    for _ in range(_DEEPEST + 1):
+        below: list[object] = []
+        for holder in level:
+            if id(holder) in seen:
+                continue
+            seen.add(id(holder))
+            for key, value in _parts(holder):
+                if _is_name(key):
+                    yield key, value
+                elif key not in _SCHEMAS:
+                    below.append(value)
+        level = below
+
+
+def _parts(holder: object) -> list[tuple[Any, Any]]:
+    """What a value consists of, by its keys; elements of a list have none, but for a hint that is written as a pair."""
+    match holder:
+        case Mapping():
+            named = next((holder[key] for key in _KEYS if _is_name(holder.get(key))), None)
+            values = [(named, holder[key]) for key in _VALUES if key in holder] if named else []
+            return values or list(holder.items())
+        case str() | bytes() | bytearray():
+            return [("", value)] if (value := _json(holder)) is not None else []
+        case [name, value] if _is_name(name):
+            return [(name, value)]
+        case Sequence() | Set():
+            return [("", value) for value in holder]
+        case int() | float() | None:
+            return []
+        case _:
+            return [(name, getattr(holder, name, None)) for name in _ATTRIBUTES]
+
+
+def _json(text: str | bytes | bytearray) -> object:
+    """What a text says that is JSON of a dictionary or a list; `None` if it is not."""
+    if len(text) > _LONGEST or text.lstrip()[:1] not in ("{", "[", b"{", b"["):
+        return None
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _bare(key: str) -> str:
+    return key.replace("_", "").replace("-", "").lower()
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and _bare(key) in _NAMES
 
 
 def _truth(value: object) -> bool | None:
@@ -104,6 +153,8 @@ def _truth(value: object) -> bool | None:
     match value:
         case bool():
             return value
+        case 0 | 1:
+            return bool(value)
         case str() if value.strip().lower() in ("true", "false"):
             return value.strip().lower() == "true"
         case _:

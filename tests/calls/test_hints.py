@@ -44,6 +44,17 @@ OBJECT = ToolAnnotations(destructiveHint=True, readOnlyHint=False)
         {"destructiveHint": "true", "readOnlyHint": "False"},
         {"readOnlyHint": True, "destructiveHint": False, "annotations": OBJECT},
         {"annotations": OBJECT, "mcp": {"tool": {"annotations": {"readOnlyHint": True, "destructiveHint": False}}}},
+        {"mcp": [{"annotations": DESTROYS}]},
+        {"mcp": {"annotations": [DESTROYS]}},
+        {"mcp": {"tools": ({"name": "look", "annotations": SNAKE},)}},
+        {"mcp": {"tool": {"annotations": [{"destructiveHint": True}, {"readOnlyHint": False}]}}},
+        {"mcp": [[OBJECT]]},
+        {"mcp": [Tool(name="t", inputSchema={}, annotations=OBJECT)]},
+        {"mcp": {"annotations": [["destructiveHint", True], ("readOnlyHint", False)]}},
+        {"mcp": [{"name": "destructiveHint", "value": True}, {"key": "readOnlyHint", "value": "false"}]},
+        {"mcp": [{"readOnlyHint": True, "destructiveHint": False}, {"annotations": DESTROYS}]},
+        {"annotations": '{"destructiveHint": true, "readOnlyHint": false}'},
+        {"annotations": {"destructive-hint": 1, "read-only-hint": 0}},
     ],
 )
 def test_a_destructive_tool_is_seen(metadata: dict[str, Any]) -> None:
@@ -65,6 +76,9 @@ def test_a_destructive_tool_is_seen(metadata: dict[str, Any]) -> None:
         {"readOnlyHint": None, "destructiveHint": "perhaps"},
         {"outputSchema": {"properties": {"readOnlyHint": True}}, "inputSchema": {"destructiveHint": True}},
         {"client": object(), "tags": ["readOnlyHint"], "owner": "readOnlyHint"},
+        {"tags": ["destructiveHint", "true", "x"], "note": "{destructiveHint: true}", "mcp": [None, 1, 0.5, [], b"{"]},
+        {"mcp": [{"name": "destructiveHint"}, ["destructiveHint"], ["destructiveHint", None]]},
+        {"mcp": {"tool": {"inputSchema": [{"destructiveHint": True}]}}},
     ],
 )
 def test_no_hints(metadata: dict[str, Any] | None) -> None:
@@ -75,7 +89,8 @@ def test_no_hints(metadata: dict[str, Any] | None) -> None:
 def test_metadata_that_holds_itself() -> None:
     """Metadata that goes round in circles is looked through all the same."""
     metadata: dict[str, Any] = {"idempotentHint": True}
-    metadata["self"] = metadata
+    metadata["self"] = [metadata] * 1000
+    metadata["others"] = [[metadata["self"]] * 1000] * 1000
     assert hints(metadata) == Hints(idempotent=True)
 
 
