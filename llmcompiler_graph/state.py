@@ -70,6 +70,8 @@ class ObservationRecord(TypedDict):
     """What went wrong; empty if done."""
     edited: NotRequired[list[int]]
     """The calls that a human changed before they were made, as positions in `arguments`; not given if there is none."""
+    cached: NotRequired[int]
+    """How many of the calls were answered from the cache (`tool_cache_policy`); not given if none was."""
 
 
 class TimingRecord(TypedDict):
@@ -322,6 +324,8 @@ class TaskEvent(TypedDict):
     """The tasks it waits for."""
     value: NotRequired[Any]
     """What it returned, once done."""
+    cached: NotRequired[int]
+    """How many of its calls were answered from the cache; not given if none was."""
     error: NotRequired[str]
     """What went wrong; when repairing, what with; when replanning, what is still needed."""
 

@@ -38,6 +38,7 @@ __all__ = (
     "field_annotation",
     "function_annotations",
     "function_of",
+    "functions_of",
     "has_async_side",
     "has_sync_side",
     "is_of_function",
@@ -79,6 +80,16 @@ def function_of(tool: BaseTool) -> Callable[..., Any]:
 def sync_function_of(tool: BaseTool) -> Callable[..., Any]:
     """The function that a tool calls synchronously: the one it is made of, else its `_run`."""
     return getattr(tool, "func", None) or tool._run
+
+
+def functions_of(tool: BaseTool) -> list[Callable[..., Any]]:
+    """All functions that a tool may call: those it is made of, and its own methods."""
+    functions = [getattr(tool, "coroutine", None), getattr(tool, "func", None)]
+    if not is_of_function(tool):
+        functions.append(tool._run)
+    if type(tool)._arun not in (StructuredTool._arun, Tool._arun, BaseTool._arun):
+        functions.append(tool._arun)
+    return [function for function in functions if function is not None]
 
 
 def function_annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -55,13 +55,20 @@ class Call:
     """Why what it returned cannot be an observation."""
     given_up: threading.Event = field(default_factory=threading.Event)
     """Set when nobody waits for it any more."""
+    cached: bool = False
+    """Whether the cache has answered it."""
     content: Any = Unknown
     """What `ToolNode` made of it, before any wrapper saw it."""
 
     def begin(self) -> None:
         """Forget an earlier attempt: a wrapper calls the tool again."""
         self.value = self.content = Unknown
-        self.error, self.refused = None, ""
+        self.error, self.refused, self.cached = None, "", False
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether what the tool returned is known, and can be an observation."""
+        return self.value is not Unknown and not self.refused
 
     def note(self, value: JSON, rest: tuple[Any, ...]) -> Any:
         """Keep what a tool returned; give what it is to return instead."""

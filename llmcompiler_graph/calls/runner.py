@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from langchain_core.messages import ToolMessage
@@ -26,6 +27,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
 
+from llmcompiler_graph.calls.cache import ToolCache
 from llmcompiler_graph.calls.introspection import (
     has_async_side,
     has_sync_side,
@@ -76,6 +78,7 @@ class ToolRunner:
         tools: The tools.
         handle_tool_errors: As in `ToolNode`; `True` makes every exception an error observation.
         wrappers: What is put around each call, the outermost first.
+        cache: Answers calls in place of the tools; the wrappers see these calls as any.
     """
 
     def __init__(
@@ -84,7 +87,9 @@ class ToolRunner:
         *,
         handle_tool_errors: Any = True,
         wrappers: Sequence[Wrapper] = (),
+        cache: ToolCache | None = None,
     ) -> None:
+        self._cache = cache
         self._tools = {tool.name: tool for tool in tools}
         self._wrapped = bool(wrappers)
         self._given_state = {tool.name for tool in tools if wrappers or is_given_state(tool)}
@@ -92,7 +97,7 @@ class ToolRunner:
 
         async def awrap(request: ToolCallRequest, execute: _Execute) -> Any:
             try:
-                return await _wrapped(wrappers, request, execute)
+                return await _wrapped(wrappers, request, partial(self._made_or_kept, execute))
             except GraphBubbleUp:
                 raise
             except Exception as error:
@@ -100,9 +105,9 @@ class ToolRunner:
 
         self._node = ToolNode(
             [_noting_copy(tool) for tool in tools],
-            handle_tool_errors=not wrappers and self._handle_errors,
+            handle_tool_errors=not (wrappers or cache) and self._handle_errors,
             # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
-            awrap_tool_call=awrap if wrappers else None,
+            awrap_tool_call=awrap if wrappers or cache else None,
         )
 
     async def _handled(self, error: Exception, request: ToolCallRequest) -> ToolMessage:
@@ -113,6 +118,23 @@ class ToolRunner:
         output = await node.ainvoke(given, request.runtime.config)
         (message,) = output["messages"]
         return cast("ToolMessage", message)
+
+    async def _made_or_kept(self, execute: _Execute, request: ToolCallRequest) -> Any:
+        """Make a call, inside the wrappers; or give what the cache has of an equal one."""
+        name, call = request.tool_call["name"], _current.get()
+        key = None
+        if self._cache is not None and call is not None and request.tool is self._node.tools_by_name.get(name):
+            key = await self._cache.key(name, request.tool_call["args"])
+        if key is None or self._cache is None or call is None:
+            return await execute(request)
+        if (kept := await self._cache.find(key)) is not None:
+            call.value, call.cached = kept.value, True
+            call.output_schema = (self._tools[name].metadata or {}).get("outputSchema")
+            return ToolMessage(kept.content, artifact=kept.artifact, name=name, tool_call_id=request.tool_call["id"])
+        made = await execute(request)
+        if isinstance(made, ToolMessage) and made.status != "error" and call.is_noted:
+            await self._cache.keep(key, call.value, made)
+        return made
 
     def shows_state(self, tool: str) -> bool:
         """Whether the graph's state is shown to a tool, or to what is wrapped around its calls."""
@@ -152,6 +174,8 @@ class ToolRunner:
             noted.given_up.set()
             _current.reset(token)
         observation = await observation_of(output, call_id, noted, config)
+        if noted.cached and observation.status == "done":
+            observation = replace(observation, cached=1)
         return replace(observation, raised=noted.error) if noted.error is not None else observation
 
 

@@ -236,6 +236,7 @@ class Teller:
         event = self._event(moment, record)
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
+            event |= {"cached": observation.cached} if observation.cached else {}
         self._writer(event)
 
     def repairing(self, complaints: str) -> None:

@@ -29,6 +29,7 @@ from langgraph.typing import ContextT, StateT
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.calls.cache import Reuse, tool_cache
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
@@ -96,6 +97,7 @@ class _Options(TypedDict, total=False):
     tool_concurrency: Mapping[str, int] | None
     tool_timeout: Timeout | None
     tool_retry_policy: Retry | None
+    tool_cache_policy: Reuse | None
     deadline: float | timedelta | None
     deadline_grace: float | timedelta
     tool_executor: ToolExecutor | None
@@ -191,6 +193,7 @@ def create_llm_compiler(
     tool_concurrency: Mapping[str, int] | None = None,
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
+    tool_cache_policy: Reuse | None = None,
     deadline: float | timedelta | None = None,
     deadline_grace: float | timedelta = 30,
     tool_executor: ToolExecutor | None = None,
@@ -264,6 +267,9 @@ def create_llm_compiler(
         tool_timeout: How long a call may take: seconds, a timedelta or a `TimeoutPolicy`, for all tools or by name.
         tool_retry_policy: When a failed call is made again: a `langgraph.types.RetryPolicy` for all read-only and
             idempotent tools, or policies by name, for any tool.
+        tool_cache_policy: For how long what a call returned answers equal calls, also of later turns and other threads:
+            a `langgraph.types.CachePolicy` for all read-only tools, or policies by name; kept in `cache`. Tools that
+            change something, or are given more than their arguments, are refused (see `docs/how-to/reuse.md`).
         deadline: How long a turn may run, in seconds or a timedelta. Then planning is cut short, unfinished tasks fail,
             and the joiner answers with what there is. While the turn is paused for a human, or its process is down,
             its time stands still.
@@ -311,7 +317,8 @@ def create_llm_compiler(
         debug: Whether to print what the graph does.
         name: The graph's name; that of the node when used as a subgraph, and of the answer's message. A server calls
             a graph without one by the id that it is served under.
-        cache: As in `StateGraph.compile`; nodes and tasks of this graph have no cache policy.
+        cache: As in `StateGraph.compile`: keeps what calls returned, as `tool_cache_policy` says. Nodes of this graph
+            have no cache policy.
         transformers: As in `create_agent`: factories of LangGraph's stream transformers, besides `ToolCallTransformer`
             and those of `middleware`.
 
@@ -365,6 +372,7 @@ def create_llm_compiler(
             in_executor(toolset, specs, tool_executor),
             handle_tool_errors=handle_tool_errors,
             wrappers=[*hooks.tool_wrappers, *as_wrappers(wrap_tool_call, awrap_tool_call)],
+            cache=tool_cache(cache, tool_cache_policy, toolset, specs),
         ),
         system=write(
             callable_, made_examples(specs, brief=brief and plan_format == "text") if examples is None else examples

@@ -16,11 +16,13 @@ from typing import Any
 from langchain_core.messages import AnyMessage, SystemMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
+from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.calls.cache import Reuse, tool_cache
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
@@ -85,6 +87,8 @@ def given_plan_settings(
     tool_concurrency: Mapping[str, int] | None = None,
     tool_timeout: Timeout | None = None,
     tool_retry_policy: Retry | None = None,
+    tool_cache_policy: Reuse | None = None,
+    cache: BaseCache[Any] | None = None,
     deadline: float | timedelta | None = None,
     deadline_grace: float | timedelta = 30,
     max_observation_chars: int = 4000,
@@ -107,6 +111,7 @@ def given_plan_settings(
             toolset,
             handle_tool_errors=handle_tool_errors,
             wrappers=as_wrappers(wrap_tool_call, awrap_tool_call),
+            cache=tool_cache(cache, tool_cache_policy, toolset, specs),
         ),
         system=SystemMessage(""),
         selection=None,

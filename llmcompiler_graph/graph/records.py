@@ -84,6 +84,8 @@ def to_record(
         record["edited"] = positions
     if text:
         record["text"] = text
+    if observation and observation.cached:
+        record["cached"] = observation.cached
     return record
 
 
@@ -94,7 +96,8 @@ def from_record(record: ObservationRecord) -> Observation | None:
     value: JSON = record["value"]
     given = cast("dict[str, Any]", record)  # a task's record in the state has neither
     attached = [*given.get("messages", ()), *given.get("commands", ())]
-    return Observation(record["status"], value, record["error"], attachment=attached or None)
+    cached = record.get("cached", 0)
+    return Observation(record["status"], value, record["error"], attachment=attached or None, cached=cached)
 
 
 def grouped(results: Sequence[TaskResult]) -> GroupResult:
@@ -130,6 +133,8 @@ def finished(task: TaskRecord, result: TaskResult) -> TaskRecord:
     }
     if "edited" in result:
         record["edited"] = result["edited"]
+    if "cached" in result:
+        record["cached"] = result["cached"]
     return record
 
 

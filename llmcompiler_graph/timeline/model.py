@@ -90,6 +90,8 @@ class TaskBar:
     """What went wrong."""
     procedure: str = ""
     """The call of a procedure that it comes from, as plan text."""
+    cached: int = 0
+    """How many of its calls were answered from the cache."""
 
     @property
     def seconds(self) -> float:
@@ -248,6 +250,7 @@ def timeline_of(
                 observation=show("observation", record["value"]),
                 error=_shown(show("error", record["error"])),
                 procedure=_shown(show("plan", record.get("procedure", ""))),
+                cached=record.get("cached", 0),
             )
         )
     waiting = sum(bar.status == "approval" for bar in bars)
@@ -306,7 +309,7 @@ def timeline_of_events(events: Iterable[TaskEvent], *, redact: Redact | None = N
             bar = replace(bar, started=at, status="running")
         else:
             value, error = show("observation", event.get("value")), _shown(show("error", event.get("error", "")))
-            bar = replace(bar, finished=at, status=kind, observation=value, error=error)
+            bar = replace(bar, finished=at, status=kind, observation=value, error=error, cached=event.get("cached", 0))
         bars[index] = bar
     return _completed(Timeline("", "", tuple(phases), tuple(bars.values()), 0.0, None, False, note, redact))
 

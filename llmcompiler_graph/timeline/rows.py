@@ -88,6 +88,7 @@ class _Rows:
         """Draw a task."""
         stop = self._timeline.end if task.finished is None else task.finished
         told = [task.status, "begun early" if task.early else "", "critical path" if task.critical else ""]
+        told.append(_from_cache(task))
         # what was skipped has not failed: its input has, or its guard does not hold
         error = f'<span class="{task.status}">{self._pre(task.error)}</span>' if task.error else ""
         facts = [
@@ -179,6 +180,13 @@ def _arguments(arguments: Any) -> str:
             return "\n".join(f"{name} = {_written(value, quoted=True)}" for name, value in only.items())
         case _:
             return _written(arguments)
+
+
+def _from_cache(task: TaskBar) -> str:
+    calls = len(task.arguments) if isinstance(task.arguments, list) else 1
+    if not task.cached or (calls <= 1 or task.cached >= calls):
+        return "from the cache" if task.cached else ""
+    return f"{task.cached} of {calls} calls from the cache"
 
 
 def _times(task: TaskBar) -> str:

@@ -180,6 +180,8 @@ class Observation:
     """What went wrong; empty if done."""
     attachment: object = field(default=None, compare=False)
     """Whatever the caller that ran the tool wants carried along; a tuple of them if the task fanned out."""
+    cached: int = field(default=0, compare=False)
+    """How many of its calls were answered from a cache."""
     raised: Exception | None = field(default=None, compare=False)
     """What the tool raised, if the caller that ran it noted that."""
 
@@ -196,12 +198,13 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     attachments = tuple(result.attachment for result in ordered)
     failures = [(n, result.error) for n, result in enumerate(ordered) if result.status != "done"]
     values = [result.value if result.status == "done" else None for result in ordered]
+    cached = sum(result.cached for result in ordered)
     if not failures:
-        return Observation("done", values, attachment=attachments)
+        return Observation("done", values, attachment=attachments, cached=cached)
     n, error = failures[0]
     kept = _cut(write_json(values))
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
-    return Observation("failed", values if len(failures) < len(values) else None, text, attachments)
+    return Observation("failed", values if len(failures) < len(values) else None, text, attachments, cached)
 
 
 def _cut(text: str) -> str:
