@@ -16,7 +16,6 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 from langchain_core.messages import SystemMessage
-from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
@@ -33,7 +32,6 @@ from llmcompiler_graph.calls.cache import Reuse, tool_cache
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
-from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
@@ -47,6 +45,7 @@ from llmcompiler_graph.graph.hook_nodes import after_joining, after_planning, le
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
+from llmcompiler_graph.graph.node import Node, both_ways, path
 from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.procedures import checked_procedures
@@ -566,19 +565,19 @@ def _wired(
             state = schemas.checked(state)
             return leading(await arun(state), state, *leads[name]) if name in leads else await arun(state)
 
-        graph.add_node(name, RunnableLambda(invoke, ainvoke, name=name))
+        graph.add_node(name, Node(name, invoke, ainvoke))
 
     def lead(name: str, pick: Callable[[Any], str], ends: dict[Hashable, str]) -> None:
-        graph.add_conditional_edges(name, pick, ends)
+        graph.add_conditional_edges(name, path(pick), ends)
         leads[name] = pick, ends
 
-    add_node("planner", *_both_ways(planner.plan, fetching.patience))
+    add_node("planner", *both_ways(planner.plan, fetching.patience))
     add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
-    add_node("joiner", *_both_ways(joiner.join, fetching.patience))
+    add_node("joiner", *both_ways(joiner.join, fetching.patience))
     to_joiner, end = "joiner", END
     if hooks.nodes:
         planner.turn_is_begun = True
-        add_node("turn", *_both_ways(planner.begin, fetching.patience))
+        add_node("turn", *both_ways(planner.begin, fetching.patience))
         to_joiner, end = wire_hooks(graph, hooks, schemas.checked, answers=planner.answers)
     else:
         graph.add_edge(START, "planner")
@@ -621,19 +620,3 @@ def _held(
     return frozenset(
         spec.name for spec in specs if every or pauses or spec.waits_for_plan or spec.called in approval.tools
     )
-
-
-def _both_ways(
-    run: Callable[..., Coroutine[Any, Any, Any]], patience: float
-) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """A node's coroutine for both worlds: synchronous callers run it in the background.
-
-    Args:
-        run: The coroutine function.
-        patience: How long these wait for an event loop that is blocked, in seconds.
-    """
-
-    def invoke(state: Any) -> Any:
-        return run_in_background(run(state, sync=True), patience=patience)
-
-    return invoke, partial(run, sync=False)

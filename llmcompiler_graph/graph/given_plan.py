@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 from langchain_core.messages import AnyMessage, SystemMessage
-from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
@@ -34,6 +33,7 @@ from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
 from llmcompiler_graph.graph.fetching import Fetching, after_fetching
+from llmcompiler_graph.graph.node import Node, path
 from llmcompiler_graph.graph.outer_agent import GivenPlanState, restore_outside
 from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.graph.procedures import checked_procedures
@@ -67,12 +67,12 @@ def plan_nodes(
 ) -> StateGraph[Any, Any, Any, Any]:
     """Add the nodes that read a plan and run it, and what leads to them and from them."""
     fetching = Fetching(settings, shared)
-    graph.add_node("planner", RunnableLambda(reader.read, reader.aread, name="planner"))
-    graph.add_node("task_fetching_unit", RunnableLambda(fetching.fetch, fetching.afetch, name="task_fetching_unit"))
+    graph.add_node("planner", Node("planner", reader.read, reader.aread))
+    graph.add_node("task_fetching_unit", Node("task_fetching_unit", fetching.fetch, fetching.afetch))
     graph.add_edge(START, "planner")
     graph.add_edge("planner", "task_fetching_unit")
     leads: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": leads_to}
-    graph.add_conditional_edges("task_fetching_unit", after_fetching, leads)
+    graph.add_conditional_edges("task_fetching_unit", path(after_fetching), leads)
     return graph
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
@@ -23,6 +22,7 @@ from langgraph.types import Command
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.graph.hooks import Hook, Hooks
+from llmcompiler_graph.graph.node import Node, path
 
 __all__ = ("after_joining", "after_planning", "leading", "wire_hooks")
 
@@ -85,9 +85,9 @@ def wire_hooks(
         following = planned if answers else "task_fetching_unit"
         graph.add_edge("planner", wiring.chain(hooks.after_model, following, after_agent))
     else:
-        graph.add_conditional_edges("joiner", after_joining, joined.leads)
+        graph.add_conditional_edges("joiner", path(after_joining), joined.leads)
         if answers:
-            graph.add_conditional_edges("planner", after_planning, planned.leads)
+            graph.add_conditional_edges("planner", path(after_planning), planned.leads)
         else:
             graph.add_edge("planner", "task_fetching_unit")
     return str(joiner), str(after_agent)
@@ -137,10 +137,10 @@ class _Wiring:
                 return "jump"
             return "on" if isinstance(following, str) else following.pick(state)
 
-        self._graph.add_conditional_edges(name, lead, leads)
+        self._graph.add_conditional_edges(name, path(lead), leads)
 
 
-def _node(hook: Hook, see: Callable[[Any], Any], name: str) -> RunnableLambda[Any, Any]:
+def _node(hook: Hook, see: Callable[[Any], Any], name: str) -> Node:
     """Make a node of a hook that is synchronous, asynchronous, or both."""
 
     def invoke(state: Any) -> Any:
@@ -155,7 +155,7 @@ def _node(hook: Hook, see: Callable[[Any], Any], name: str) -> RunnableLambda[An
         assert hook.call is not None
         return await in_thread(name, hook.call, see(state), get_runtime())
 
-    return RunnableLambda(invoke, ainvoke, name=name)
+    return Node(name, invoke, ainvoke)
 
 
 async def _awaited(call: Callable[..., Coroutine[Any, Any, Any]], state: Any) -> Any:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any, NotRequired, cast
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, HumanMessage, MessageLikeRepresentation, SystemMessage
-from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, StateGraph
 from langgraph.graph.message import add_messages
@@ -24,7 +22,6 @@ from langgraph.types import Checkpointer
 from typing_extensions import TypedDict
 
 from llmcompiler_graph.calls.values import written
-from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.procedures import CheckedProcedure
@@ -36,6 +33,7 @@ from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft
 from llmcompiler_graph.graph.given_plan import PlanReader, given_plan_settings, plan_nodes
 from llmcompiler_graph.graph.joiner import Joiner
+from llmcompiler_graph.graph.node import Node, both_ways
 from llmcompiler_graph.models.lazy import LazyModel, ModelLike
 from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.state import LLMCompilerOutput, LLMCompilerState
@@ -107,18 +105,11 @@ def procedure_graph(
     else:
         system = system_message(settings.callable, (), "" if system_prompt is None else system_prompt)
         joiner = Joiner(replace(settings, system=system), shared, LazyModel(joiner_model), name=name or procedure.name)
-        graph.add_node("joiner", RunnableLambda(*_both_ways(joiner, settings.patience), name="joiner"))
+        graph.add_node("joiner", Node("joiner", *both_ways(joiner.join, settings.patience)))
         graph.add_edge("result", "joiner")
         graph.add_edge("joiner", END)
     compiled = graph.compile(checkpointer=checkpointer, store=store, name=name or procedure.name)
     return compiled.with_config(callbacks=[shared.inflight])
-
-
-def _both_ways(joiner: Joiner, patience: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    def join(state: Any) -> Any:
-        return run_in_background(joiner.join(state, sync=True), patience=patience)
-
-    return join, partial(joiner.join, sync=False)
 
 
 def _result(state: ProcedureState) -> dict[str, Any]:
