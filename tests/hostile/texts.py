@@ -48,6 +48,13 @@ DECISION_WORDS = (
     *("Thought: ", "Action:", "Action: ", "Finish", "finish: ", "Finish(", "Replan", "REPLAN: ", "Replan(", "Answer: "),
     *(
         "Final answer:",
+        "### Answer\n",
+        "**Answer**\n",
+        "# Thought\n",
+        "<blockquote>",
+        "</blockquote>",
+        "<page>\n",
+        "</page>",
         "\n",
         "\n",
         "\r\n",

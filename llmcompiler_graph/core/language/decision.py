@@ -22,7 +22,8 @@ The rules, all of them:
   nothing and stands within a line, as in `1) `, belongs to the answer.
 - Without any of these, one behind a sentence or a label counts, as in `Thought: K2 is missing. Replan: look it up`;
   then `Action: Replan because …` and a line that begins with `Replan`, or with the same in another language; then a
-  line that begins with `Answer:` or `Final answer:`, or with these or `Finish` in another language.
+  line that begins with `Answer:` or `Final answer:`, or with these or `Finish` in another language; then such a label
+  that is a heading, `### Answer`, with nothing but a thought above it. As the first line of an answer it is left out.
 - Any other reply is the answer (`is_decided` says that it is one): it is shown once the reply is complete.
 - A reply ends at a stop word such as `<END_OF_RESPONSE>`, but not at one that it quotes above its decision.
 
@@ -44,6 +45,7 @@ from llmcompiler_graph.core.language.labels import (
     ACTION,
     ACTION_BEGUN,
     ANSWER,
+    ANSWER_HEADING,
     COLON,
     FLAGS,
     GAP,
@@ -51,6 +53,7 @@ from llmcompiler_graph.core.language.labels import (
     MARKS,
     REPLANNING,
     THOUGHT,
+    THOUGHT_HEADING,
     begun,
 )
 from llmcompiler_graph.core.language.own_lines import FENCE, InlineQuotes, closes_fence, is_within_quotes, own_lines
@@ -109,6 +112,10 @@ _NO_PROSE = re.compile(r"^[ \t]*(?:[<{\[`>|#]|[*_]*(?:\d{1,9}[.):]|action\b|repl
 _NOTHING = re.compile("(?P<parenthesis>\0)?")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
 STOP = re.compile("|".join(STOPS))
+LONGEST_HEADING = 200
+"""How many characters the heading of an answer may have."""
+HEADS = ("#", "*", "_")
+"""What it begins with."""
 MOST_STOPS = 50
 """The how manieth stop word ends a reply in any case: whether one is quoted takes a look at its line."""
 _BEGUN_STOPS = {n: tuple(stop[:n] for stop in STOPS if n < len(stop)) for n in range(1, max(map(len, STOPS)))}
@@ -235,7 +242,15 @@ def _undecided_in(text: str) -> re.Match[str] | None:
     within = filter(None, (_within(text, start, end, is_closed) for start, end in lines))
     patterns = (_LOOSE, REPLANNING, ANSWER)
     loose = (match for pattern in patterns for match in _beginning(pattern, text, lines) if is_closed(match))
-    return next(chain(within, loose), None)
+    return next(chain(within, loose, _headed_in(text, lines)), None)
+
+
+def _headed_in(text: str, lines: Iterable[tuple[int, int]]) -> Iterator[re.Match[str]]:
+    """The heading of an answer, if all above it is a thought."""
+    first = next(_beginning(ANSWER_HEADING, text, lines), None)
+    above = text[: first.start()].strip() if first else ""
+    if first and (not above or THOUGHT.match(above) or THOUGHT_HEADING.match(above)):
+        yield first
 
 
 def _beginning(pattern: re.Pattern[str], text: str, lines: Iterable[tuple[int, int]]) -> Iterator[re.Match[str]]:
@@ -260,6 +275,10 @@ def _within(text: str, start: int, end: int, is_closed: _Closed) -> re.Match[str
 def _body(text: str, match: re.Match[str]) -> str:
     """What a decision says, as far as the text goes."""
     start, marks = _opened(text, match.end(), open_marks(match))
+    if not _is_replan(match):
+        start = end_of(_SPACES, text, start)
+        behind = heading_end(text, start)
+        start = behind if text[behind:].strip() else start
     end = closing_parenthesis(text, match.end(), len(text))[0] if match.groupdict().get("parenthesis") else None
     if end is None:
         end = len(text) if _is_replan(match) else end_of_answer(text, match.end(), len(text))[0]
@@ -276,6 +295,11 @@ def _opened(text: str, start: int, marks: str) -> tuple[int, str]:
     if marks and text.startswith(marks, start):  # `**Finish:** …`
         start, marks = start + len(marks), ""
     return start, marks
+
+
+def heading_end(text: str, start: int) -> int:
+    """Where the heading ends with which an answer begins, and which is no part of it; the start if there is none."""
+    return end_of(ANSWER_HEADING, text, start) if text[start : start + 1] in HEADS else start
 
 
 def open_marks(match: re.Match[str]) -> str:
@@ -393,8 +417,9 @@ def _above(text: str, end: int) -> str:
 
 
 def unlabelled(text: str) -> str:
-    """A thought without the label before it."""
-    text, start = text.strip(), 0
+    """A thought without the label or the heading before it."""
+    text = text.strip()
+    start = end_of(THOUGHT_HEADING, text, 0)
     while label := THOUGHT.match(text, start):
         start = label.end()
     return text[start:]

@@ -17,6 +17,8 @@ from llmcompiler_graph.core.language.decision import (
     ACTION_LINE,
     BLANKS,
     HEAD,
+    HEADS,
+    LONGEST_HEADING,
     MOST_STOPS,
     STOP,
     Decision,
@@ -28,6 +30,7 @@ from llmcompiler_graph.core.language.decision import (
     end_of,
     end_of_answer,
     end_of_preface,
+    heading_end,
     is_quoted_stop,
     may_become_stop,
     may_replan,
@@ -182,6 +185,7 @@ class _Answer:
         """How many characters were settled."""
         self._decision = decision
         self._marks = open_marks(decision)  # that may be closed at the beginning of the answer
+        self._headed = False  # whether a heading was left out
         self._start = self._line = self._searched = decision.end()  # of the answer, of its last line, of what is new
         self._scanned = self._sure = decision.end()  # what was looked at, and the end of what is answer for sure in it
         self._depth = 1  # how many parentheses are open where the last line begins
@@ -194,8 +198,8 @@ class _Answer:
             self._end = self._ended(text, line)
             self._line = line
         self._searched = known
-        if not self.shown:
-            self._open(text)
+        if not self.shown and not self._open(text):
+            return ""
         end = self._known_end(text, known)
         if end > self._scanned:
             sure = sure_end(text, self._scanned, end)
@@ -221,15 +225,27 @@ class _Answer:
         """Whether the last line may turn out to say `Replan`."""
         return not self._fence and may_replan(text[self._line : min(known, self._line + HEAD)])
 
-    def _open(self, text: str) -> None:
-        """Move the beginning of the answer to its first words, past the Markdown that is closed there."""
+    def _open(self, text: str) -> bool:
+        """Move the beginning of the answer to its first words, past the Markdown that is closed there, and a heading.
+
+        Returns:
+            Whether it is known where that is.
+        """
         if self._marks:
             self._start = end_of(BLANKS, text, self._start)
             there = text[self._start : self._start + len(self._marks)]
             if there != self._marks and self._marks.startswith(there):
-                return
+                return False
             self._start, self._marks = self._start + len(self._marks) * (there == self._marks), ""
         self._start = end_of(_SPACE, text, self._start)
+        if self._headed or text[self._start : self._start + 1] not in HEADS:
+            return True
+        if len(text) < self._start + LONGEST_HEADING and text.find("\n", self._start) < 0:
+            return False
+        end = heading_end(text, self._start)
+        self._headed = end > self._start
+        self._start = end_of(_SPACE, text, end)
+        return True
 
     def _ended(self, text: str, line: int) -> int | None:
         """Where the answer ends, if it does before this line."""

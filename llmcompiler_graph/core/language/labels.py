@@ -15,6 +15,7 @@ __all__ = (
     "ACTION",
     "ACTION_BEGUN",
     "ANSWER",
+    "ANSWER_HEADING",
     "COLON",
     "FLAGS",
     "GAP",
@@ -23,6 +24,7 @@ __all__ = (
     "REPLANNING",
     "THOUGHT",
     "THOUGHTS",
+    "THOUGHT_HEADING",
     "begun",
 )
 
@@ -102,6 +104,13 @@ def _labelled(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"^{MARKS}(?P<action>{ACTION}{GAP})?(?P<word>{_any(words)}){sign}", FLAGS)
 
 
+def _headed(words: Iterable[str]) -> re.Pattern[str]:
+    """A label that is a heading, or bold, and all of its line; it may begin anywhere."""
+    begin = r" {0,3}+(?:#{1,6}+[ \t]{1,40}+[*_]{0,3}+|\*\*|__)"
+    end = rf"{COLON}?[*_]{{0,3}}+{COLON}?[ \t]{{0,40}}+#{{0,6}}+[ \t\r]{{0,40}}+(?:\n|\Z)"
+    return re.compile(f"{begin}(?P<word>{_any(words)}){end}", FLAGS)
+
+
 def begun(words: Iterable[str]) -> str:
     """A pattern of how these words begin, up to all of one."""
     beginnings = {word[:n] for word in words for n in range(len(word) + 1)}
@@ -116,5 +125,9 @@ THOUGHT = re.compile(rf"[ \t>#*_`-]*{_any(THOUGHTS)}[ \t*_`]*{COLON}[\s*_`]*", r
 """The label of a thought, with the marks around it."""
 ANSWER = _labelled(_ANSWERS)
 """What begins an answer where nothing says `Finish`."""
+ANSWER_HEADING = _headed(_ANSWERS)
+"""The heading of an answer."""
+THOUGHT_HEADING = _headed((*THOUGHTS, "reasoning", "analysis"))
+"""The heading of a thought."""
 REPLANNING = _labelled(_REPLANNINGS)
 """What asks for another plan where nothing says `Replan`."""

@@ -4,8 +4,9 @@ r"""Which lines of a reply are the model's own words, and which it quotes: from 
 >>> [text[start:end] for start, end in own_lines(text)]
 ['Thought: it says "Stop.', '<page>', 'Finish: yes']
 
-Quoted are the lines of a block quote, a list, a table, a code fence and a block between two tags, and those that begin
-in quotation marks that an earlier line opened. What is never closed quotes nothing, nor does a straight `"` that
+Quoted are the lines of a block quote, a list, a table, a code fence and a block between two tags, of which the first
+ends its line or is one that quotes, such as `<blockquote>`; and those that begin in quotation marks that an earlier
+line opened. What is never closed quotes nothing, nor does a straight `"` that
 another one follows which opens too: inches and slips of the pen are no quotations. A fence at the beginning is no quote
 if the thought stands in it: then the whole reply does.
 
@@ -26,7 +27,12 @@ _BLANK_LINE = re.compile(r"[ \t\r]*(?:\n|\Z)")
 _CLOSED_BY = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』"}
 _SIGN = re.compile('["“”„«»「」『』]')
 _OPENS_BEHIND = " \t([{:=,：，—-"
-_TAG = re.compile(r"^[ \t]*<(/?)([a-z][\w.:-]*)(?:[ \t][^<>\n]*)?>[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+_TAG = re.compile(r"<(?P<closes>/?)(?P<name>[a-z][\w.:-]*)(?:[ \t][^<>\n]*)?(?P<empty>(?<=/))?>", re.IGNORECASE)
+_CLOSING_TAG = re.compile(r"</(?P<name>[a-z][\w.:-]*)[ \t]*>", re.IGNORECASE)
+_QUOTES = frozenset(
+    {"blockquote", "cite", "code", "content", "document", "page", "pre", "q", "quote", "samp", "source"}
+)
+_NEVER_CLOSED = frozenset({"br", "hr", "img", "input", "li", "p", "wbr"})
 _OF_REPLIES = frozenset({"action", "answer", "decision", "final", "final_answer", "output", "reply", "response"})
 _QUOTED = re.compile(r"[ \t]*(?:>|\||[-*+•][ \t]|\d{1,3}[.)][ \t])")
 
@@ -50,7 +56,8 @@ class Quoting:
         self._text = text
         self._last: dict[_Block, int] = {}  # where in the text a block was closed last
         self._fences = _last_fences(text or "")
-        self._last |= {_Block("tag", each[2].lower()): each.start() for each in _TAG.finditer(text or "") if each[1]}
+        closing = _CLOSING_TAG.finditer(text or "")
+        self._last |= {_Block("tag", each["name"].lower()): each.start() for each in closing}
         self._block: _Block | None = None
         self._listed = False  # whether a list or a block quote may go on
         self._begun = False  # whether there was a line
@@ -165,11 +172,26 @@ def own_lines(text: str) -> list[tuple[int, int]]:
 
 
 def _begun_by(line: str) -> _Block | None:
-    """The block that a line opens, if it is a fence or nothing but a tag."""
+    """The block that a line opens: by a fence, or by a tag that is not closed in it."""
     if fence := FENCE.match(line):
         return _Block("fence", fence[1])
-    tag = _TAG.match(line)
-    return _Block("tag", tag[2].lower()) if tag and not tag[1] else None
+    name = _open_tag(line) if "<" in line else ""
+    return _Block("tag", name) if name else None
+
+
+def _open_tag(line: str) -> str:
+    """The name of the first tag in a line that quotes what follows: at its end, or `<quote>` and the like."""
+    opened: dict[str, None] = {}
+    end = len(line.rstrip())
+    for tag in _TAG.finditer(line):
+        name = tag["name"].lower()
+        if tag["closes"]:
+            opened.pop(name, None)
+        elif tag["empty"] is None and name not in _NEVER_CLOSED:
+            is_shown = line[tag.start() - 1 : tag.start()] == "`"
+            if tag.end() == end or (name in _QUOTES and not is_shown):
+                opened.setdefault(name)
+    return next(iter(opened), "")
 
 
 def _ends(block: _Block, line: str) -> bool:
@@ -177,8 +199,7 @@ def _ends(block: _Block, line: str) -> bool:
     if block.kind == "fence":
         fence = FENCE.match(line)
         return fence is not None and closes_fence(line, fence.end(), fence[1], block.closed_by)
-    tag = _TAG.match(line)
-    return tag is not None and bool(tag[1]) and tag[2].lower() == block.closed_by
+    return any(tag["name"].lower() == block.closed_by for tag in _CLOSING_TAG.finditer(line))
 
 
 def is_within_quotes(line: str, at: int) -> bool:

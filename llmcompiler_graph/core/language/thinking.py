@@ -13,8 +13,8 @@ A tag begins a thought
   the tag that ends it or, without one, to the end of the reply;
 - within a sentence only if the tag that ends it follows on a later line: else the reply talks about tags.
 
-In quotes and in inline code a tag is text; in an answer also in a block quote and in a code fence, unless the whole
-reply stands in that.
+In quotes and in inline code a tag is text; in an answer also in a block quote, between tags such as `<blockquote>` and
+in a code fence, unless the whole reply stands in that.
 
 Where the chat template writes the first tag into the prompt, as those of R1 and of Qwen3's thinking models do, a reply
 has only the last one. A pair whose first tag is empty says so: each reply is then held back up to the last tag, or to
@@ -66,6 +66,9 @@ _AROUND = {
     "<|begin_of_solution|>": "<|end_of_solution|>",
 }
 _AROUND_AFTER_THOUGHT = {f"<{name}>": f"</{name}>" for name in ("answer", "response", "output", "solution")}
+_QUOTE_NAMES = ("blockquote", "pre", "q", "quote")
+_QUOTES = {form: name for name in _QUOTE_NAMES for form in (f"<{name}>", f"<{name} ", f"</{name}>")}
+"""The tags of what is quoted in an answer, up to their attributes."""
 _NOT_OF_THOUGHTS = frozenset({"<|end|>"})  # ends whatever a model writes
 _SENTENCE_ENDS = ".!?;)…。！？；）"
 _SPACE = re.compile(r"\s*")
@@ -101,18 +104,19 @@ class _Tags(NamedTuple):
 
 
 @cache
-def _tags(pairs: tuple[tuple[str, str], ...]) -> _Tags:
+def _tags(pairs: tuple[tuple[str, str], ...], *, answers: bool) -> _Tags:
     begins = {first.lower(): last.lower() for first, last in pairs if first}
     around = {first: last for first, last in (_AROUND | _AROUND_AFTER_THOUGHT).items() if first not in begins}
     ends = {last.lower() for _, last in pairs}
     unwraps = set(filter(None, around.values()))
-    every = {*begins, *around, *ends, *unwraps}
+    quotes = tuple(_QUOTES) if answers else ()
+    every = {*begins, *around, *ends, *unwraps, *quotes}
     in_prompt = [last for first, last in pairs if not first]
     return _Tags(
         begins=begins,
         around=around,
         first=_pattern(f"(?P<begin>{_any(begins)})|(?P<around>{_any(around)})|(?P<end>{_any(ends)})"),
-        within=_within(begins, ends, unwraps),
+        within=_within(begins, ends, unwraps, quotes),
         ends={last: _pattern(re.escape(last)) for last in ends},
         in_prompt=_pattern(_any(in_prompt)) if in_prompt else None,
         partial=frozenset(tag[:n] for tag in every for n in range(1, len(tag))),
@@ -121,7 +125,9 @@ def _tags(pairs: tuple[tuple[str, str], ...]) -> _Tags:
     )
 
 
-def _within(begins: Iterable[str], ends: Iterable[str], unwraps: Iterable[str]) -> re.Pattern[str]:
+def _within(
+    begins: Iterable[str], ends: Iterable[str], unwraps: Iterable[str], quotes: Iterable[str]
+) -> re.Pattern[str]:
     """What counts within a reply, by the name of its group."""
     words = [last for last in ends if last not in _NOT_OF_THOUGHTS and any(map(str.isalpha, last))]
     signs = (
@@ -134,8 +140,9 @@ def _within(begins: Iterable[str], ends: Iterable[str], unwraps: Iterable[str]) 
         r"(?P<quote>[\"'])",
         r"(?P<code>`)",
         r"(?P<line>\n)",
+        f"(?P<tag>{_any(quotes)})" if quotes else "",
     )
-    return _pattern("|".join(signs))
+    return _pattern("|".join(filter(None, signs)))
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -158,7 +165,7 @@ class WithoutThinking:
     def __init__(self, pairs: Iterable[tuple[str, str]] = THINKING_TAGS, *, answers: bool = False) -> None:
         self.unopened: str | None = None
         """What ended, in the last piece, a thought of which all belongs that was returned before, with the tag."""
-        self._tags = _tags(tuple(pairs))
+        self._tags = _tags(tuple(pairs), answers=answers)
         self._fence_signs = "`~" if answers else "`"
         self._sentence_ends = _SENTENCE_ENDS if answers else f"{_SENTENCE_ENDS}:："
         self._held = ""  # what was not passed on yet
@@ -377,13 +384,14 @@ class _Line:
         self._triple = ""  # the triple quotes that are
         self._fence = ""  # the code fence that is
         self._quoted = False  # whether the line is one of a block quote, where those count
+        self._tagged = ""  # the tag between which and its end all is quoted
         self._begun = False  # whether the reply has anything
         self._around = ""  # the fence it begins with, while that is open
 
     @property
     def is_protected(self) -> bool:
         """Whether a tag is text here."""
-        return bool(self._triple or self._quote or self._coded or self._fence or self._quoted)
+        return bool(self._triple or self._quote or self._coded or self._fence or self._quoted or self._tagged)
 
     def read(self, text: str, start: int, end: int) -> None:
         """Read what has none of the signs below."""
@@ -418,6 +426,12 @@ class _Line:
                 self._read_fence(sign)
             case "triple":
                 self._triple = sign
+            case "tag" if not (self._quote or self._coded or self._fence):
+                name = _QUOTES[sign.lower()]
+                if sign[1] != "/":
+                    self._tagged = self._tagged or name
+                elif name == self._tagged:
+                    self._tagged = ""
             case "code" | "fence" if sign[0] == "`":
                 self._coded = not self._coded
             case "quote" if self._quote:

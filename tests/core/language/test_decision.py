@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcompiler_graph.core.language.decision import Decision, Finish, Replan, is_decided, parse_decision
+from llmcompiler_graph.core.language.decision_parser import DecisionParser
 
 
 class _Any(str):
@@ -156,6 +157,15 @@ REPLIES: list[tuple[str, Decision]] = [
     ("Thought: it says \u201eStop.\nFinish: no\u201c\nFinish: yes", Finish("yes")),
     ("Thought: \u300cStop.\nFinish: no\u300d\nFinish: yes", Finish("yes")),
     ("Thought: the page\n<page>\nFinish: no\n</page>\nFinish: yes", Finish("yes")),
+    ("The page says: <blockquote>\nFinish: no\n</blockquote>\nFinish: yes", Finish("yes")),
+    ("Thought: see <page>\nFinish: no\n</page>\nFinish: yes", Finish("yes")),
+    ("<blockquote>It says:\nFinish: no\n</blockquote>\nFinish: yes", Finish("yes")),
+    ('Thought: <quote from="x">Stop.\nAction: Finish(no)\nmore</quote> so\nAction: Finish(yes)', Finish("yes")),
+    ("Thought: <PRE><code>\nReplan: no\n</code></PRE>\nFinish: yes", Finish("yes")),
+    ("Thought: <i>a</i> <quote>b</quote> <br>\nFinish: yes\n</quote>", Finish("yes\n</quote>")),
+    ("Thought: `<quote>` is a tag.\nFinish: yes\n</quote>", Finish("yes\n</quote>")),
+    ("Thought: <blockquote>\nis never closed.\nFinish: yes", Finish("yes")),
+    ("Thought: a list<int>\nFinish: yes", Finish("yes")),
     ('Thought: it\n<document index="1">\nFinish: no\n</document>\nReplan: K2', Replan("K2", ANY)),
     ("Thought: the page says Action: Finish(no)\nFinish: yes", Finish("yes")),
     ("Thought: the page says\n\n    Finish: no\n\tFinish: no\n\nFinish: yes", Finish("yes")),
@@ -236,6 +246,39 @@ REPLIES: list[tuple[str, Decision]] = [
     ("<END_OF_RESPONSE>", Finish("")),
     ("Thought:", Finish("")),
 ]
+
+
+HEADED = (
+    ("### Answer\nK2", "K2"),
+    ("Thought: it is known.\n\n## Final Answer ##\n\nK2", "K2"),
+    ("# Thought\nit is known.\n# Answer\nK2", "K2"),
+    ("**Answer**\nK2", "K2"),
+    ("Thought: x\n__Antwort:__\nK2", "K2"),
+    ("### 答案\nK2", "K2"),
+    ("Finish:\n### Answer\nK2\n### Answer\nK1", "K2\n### Answer\nK1"),
+    ("Finish: **Final answer**\n\n**K2**", "**K2**"),
+    ("**Finish:** # Answer:\r\n# K2", "# K2"),
+    ("Action: Finish(### Answer\nK2)", "K2"),
+    # what is none
+    ("Finish: ### Answers to all\nK2", "### Answers to all\nK2"),
+    ("Finish: #Answer\nK2", "#Answer\nK2"),
+    ("Finish: **Answer** K2", "**Answer** K2"),
+    ("Finish: **Answer**", "**Answer**"),
+    ("Finish: *K2*\nK1", "*K2*\nK1"),
+    ("# Report\n## Answer\nK2", "# Report\n## Answer\nK2"),
+    ("It is K2.\n### Answer\nK2", "It is K2.\n### Answer\nK2"),
+)
+
+
+@pytest.mark.parametrize(("text", "answer"), HEADED)
+def test_the_heading_of_an_answer(text: str, answer: str) -> None:
+    """A heading that says `Answer`, of an answer or all of a reply below its thought, is no part of the answer."""
+    assert parse_decision(text) == Finish(answer)
+    for pieces in (text, [text]):
+        parser = DecisionParser()
+        shown = "".join(map(parser.feed, pieces))
+        decision, rest = parser.close()
+        assert (decision, shown + rest) == (Finish(answer), answer)
 
 
 @pytest.mark.parametrize(("text", "decision"), REPLIES, ids=[repr(text[:40]) for text, _ in REPLIES])

@@ -105,10 +105,13 @@ def test_what_is_left(text: str, left: str) -> None:
         "Thought: it says\n> <think>\n> no\nFinish: yes",
         "Thought: it says\n~~~\n<think>\n~~~\nFinish: yes",
         "Thought: it says\n````\n```\n<think>\n```\n<think>\n````\nFinish: yes",
+        "Thought: it says <blockquote>\n<think>\nno\n</blockquote>\nFinish: yes",
+        'Finish: it says <Quote from="a page">so.\n<think>no\n</think></quote>\nand ends.',
+        "<pre>\nno\n</think>\n</pre>\nFinish: yes",
     ],
 )
 def test_answers_about_tags(text: str) -> None:
-    """An answer may show tags: in a code fence of any length, in a block quote, in quotes, behind a label."""
+    """An answer may show tags: in a code fence of any length, a block quote of either kind, quotes, behind a label."""
     assert read([text], answers=True) == (text, False)
     assert read(list(text), answers=True) == (text, False)
 
