@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from llmcompiler_graph.core.checking.schema import Schema, alternatives, describe
+from llmcompiler_graph.core.checking.schema import Schema, alternatives, describe, type_of
 from llmcompiler_graph.core.language.guards import All, AnyOf, Comparison, Guard, Not, Operand, Truth
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.references import JSON, Reference
@@ -57,21 +57,5 @@ def _kinds(operand: Operand, source: Source) -> tuple[set[str], str]:
         kinds = {str(option["type"]) for option in alternatives(schema, definitions)}
         said = describe(schema, definitions)
     else:
-        kinds, said = {_kind(operand)}, write_json(operand)
+        kinds, said = {type_of(operand)}, write_json(operand)
     return {"number" if kind == "integer" else kind for kind in kinds}, said
-
-
-def _kind(constant: JSON) -> str:
-    match constant:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"

@@ -33,6 +33,7 @@ __all__ = (
     "literals",
     "mismatch",
     "read_text",
+    "type_of",
 )
 
 Schema = JSON
@@ -80,9 +81,9 @@ def alternatives(
             case dict() as plain if isinstance(plain.get("type"), str):
                 found.append(plain)
             case {"enum": list() as values}:
-                found += [{"type": _type_of(value), "const": value} for value in values]
+                found += [{"type": type_of(value), "const": value} for value in values]
             case {"const": value}:
-                found.append({"type": _type_of(value), "const": value})
+                found.append({"type": type_of(value), "const": value})
             case _:
                 return []
     return found
@@ -156,7 +157,8 @@ def _without(key: str, schema: Mapping[str, JSON]) -> dict[str, JSON]:
     return {name: each for name, each in schema.items() if name != key}
 
 
-def _type_of(value: JSON) -> str:
+def type_of(value: JSON) -> str:
+    """The name that JSON Schema gives the type of a value."""
     match value:
         case None:
             return "null"
@@ -410,7 +412,7 @@ def _accepts(option: Mapping[str, JSON], value: JSON, definitions: Mapping[str, 
 
 
 def _is_of_type(value: JSON, name: str) -> bool:
-    found = _type_of(value)
+    found = type_of(value)
     if isinstance(value, float) and value.is_integer() and name == "integer":
         return True  # 2.0 is an integer in JSON
     return found == name or (name == "number" and found == "integer")
