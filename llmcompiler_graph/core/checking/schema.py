@@ -64,6 +64,8 @@ def alternatives(
         definitions: What `$ref`s point to.
         known: What parts of it are together that were read already.
     """
+    if isinstance(schema, dict) and isinstance(schema.get("type"), str) and _SAYS_MORE.isdisjoint(schema):
+        return [schema]
     known = {} if known is None else known
     pending, found, seen = [schema], list[dict[str, JSON]](), set[str]()
     while pending:
@@ -102,7 +104,8 @@ def _options(schema: Mapping[str, JSON]) -> list[JSON] | None:
             return None
 
 
-_SAYS_WHAT = frozenset({"type", "$ref", "allOf", "anyOf", "oneOf", "enum", "const", "nullable"})
+_SAYS_MORE = frozenset({"$ref", "allOf", "anyOf", "oneOf", "nullable"})
+_SAYS_WHAT = _SAYS_MORE | {"type", "enum", "const"}
 
 _OF_OBJECTS = frozenset({"properties", "required", "additionalProperties"})
 

@@ -55,6 +55,7 @@ _UNDECIDED = ("*", "_", ".", "/")  # after a call: a mark, a comment or an expre
 _MOST_WITHIN = 200
 _NEWLINE = re.compile("\n")
 _DECIDES = re.compile(r"[\n(（\[{]")  # without one of these, nothing begins and no line ends
+_MAY_BE_JSON = re.compile(r"[\[{]")  # behind one of these, any character may tell what begins
 _CODE = ("python", "py", "tool_code")  # blocks in which a call needs no number
 
 
@@ -152,7 +153,7 @@ class PlanParser:
         if self._state in (self._line, self._rest):
             if len(text) - position >= lines.LONGEST_HEAD:
                 return _NEWLINE
-            return _DECIDES if _DECIDES.search(text, position) is None else None
+            return _DECIDES if _MAY_BE_JSON.search(text, position) is None else None
         return None
 
     def _stop_at(self, most: str) -> None:
