@@ -34,15 +34,17 @@ class Numbering:
         """The indices of earlier plans."""
         self.last = max(self.used, default=0)
         """The last of them."""
-        self._again = frozenset(again)
-        self._shift: int | None = 0 if self._again else None  # unknown until the first index is read
+        self.again = frozenset(again)
+        """If there are any, just these tasks are written anew."""
+        self._shift: int | None = 0 if self.again else None  # unknown until the first index is read
         self._own: set[int] = set()  # as written in this plan so far, usable or not
         self._greatest = 0  # of them
         self._broken: set[int] = set()  # those of unusable lines: a later line may take the index
+        self._written_anew: dict[int, int] = {}  # what a number stands for that a task without one had before
         # numbers kept free: from which one as written the others move, and by how much in all
         self._moved_from: list[int] = []
         self._moved_by: list[int] = []
-        self._free = max(self.used | self._again, default=0) + 1 if self._again else 0
+        self._free = max(self.used | self.again, default=0) + 1 if self.again else 0
 
     @property
     def undecided(self) -> bool:
@@ -58,7 +60,7 @@ class Numbering:
 
     def keep_free(self, written: int, count: int) -> range:
         """Keep indices free for the tasks that stand in place of one: before its own, if no later number is known."""
-        if self._again:
+        if self.again:
             kept = range(self._free, self._free + count)
             self._free += count
             return kept
@@ -70,17 +72,17 @@ class Numbering:
 
     def following(self) -> int:
         """The number of a task that is written without one: the next, or the first that is to be written anew."""
-        if self._again:
-            return min(self._again.difference(self._own), default=max(self._again) + 1)
+        if self.again:
+            return min(self.again.difference(self._own), default=max(self.again) + 1)
         return (self._greatest or self.last) + 1
 
     def is_free(self, written: int) -> bool:
         """Whether a task that is written without a number may take this one."""
-        return written > 0 and not self.has(written) and (not self._again or written in self._again)
+        return written > 0 and not self.has(written) and (not self.again or written in self.again)
 
     def usable(self, index: int) -> bool:
         """Whether a task may have an index."""
-        return index > 0 and index not in self.used and (not self._again or index in self._again)
+        return index > 0 and index not in self.used and (not self.again or index in self.again)
 
     def take(self, written: int) -> None:
         """A task has the number."""
@@ -108,10 +110,20 @@ class Numbering:
 
     def is_task(self, written: int, within: int) -> bool:
         """Whether a reference may mean a task by its number, if it stands in task `within`."""
-        if self._again:
-            return written != within and (written in self.used or written in self._again)
+        if self.again:
+            return written != within and (written in self.used or written in self.again)
         return self.knows(written)
+
+    def move(self, written: int, to: int) -> None:
+        """From now on, the number stands for another one in references: a task without a number had it before."""
+        if written != to:
+            self._written_anew[written] = to
+
+    def is_moved(self, written: int) -> bool:
+        """Whether it stands for another one."""
+        return written in self._written_anew
 
     def rename(self, written: int) -> int:
         """The index of the task that the number means in a reference."""
+        written = self._written_anew.get(written, written)
         return self.index(written) if written in self._own else written

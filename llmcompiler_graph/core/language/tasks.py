@@ -49,6 +49,10 @@ class Call:
     """Where its arguments begin in the text; `None` if they do not stand there as they are."""
     labels: tuple[str, ...] = ()
     """What it is called besides its number."""
+    counted: bool = False
+    """Whether its line has no number, so that it has the one that follows."""
+    moved_from: int | None = None
+    """The number on its line, if it got the next one."""
     thought: str = ""
     """The thoughts before it."""
     walked: list[str] = field(default_factory=list)
@@ -90,6 +94,8 @@ class Tasks:
         """How many of them call each tool."""
         self.keys: set[int] = set()
         """The `call_key` of each, as it was written."""
+        self._counted: dict[int, Call] = {}  # calls whose lines have no number, by the one they got
+        self._first_is_counted = False
         self._window = window
         self._events: list[Event] = []
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
@@ -143,21 +149,24 @@ class Tasks:
 
     def begin(self, tool: str, written: int | None, place: int, labels: tuple[str, ...] = ()) -> Call:
         """Begin a call; one without a number gets that of its label, if it is free, or the next."""
-        if written is None:
-            written = self._number(labels)
-        call = Call(written, tool, place, labels=labels, thought="\n".join(self._thoughts))
+        numbered = written if written is not None else self._number_in(labels)
+        written = self.numbers.following() if numbered is None else numbered
+        if not self.count:
+            self._first_is_counted = numbered is None and not self.numbers.again
+        counted, thought = numbered is None and not labels, "\n".join(self._thoughts)
+        call = Call(written, tool, place, labels=labels, counted=counted, thought=thought)
         self._thoughts.clear()
         if written > self.numbers.last:
             self.numbers.index(written)  # the numbering goes on, whatever numbers the prose before it has
         self.settle(written)
         return call
 
-    def _number(self, labels: tuple[str, ...]) -> int:
+    def _number_in(self, labels: tuple[str, ...]) -> int | None:
         for label in labels:
             digits = re.fullmatch(r"(?:[eEtT]|[Tt]ask|[Ss]tep)?[_-]?(\d{1,9})", label)
             if digits and self.numbers.is_free(int(digits[1])):
                 return int(digits[1])
-        return self.numbers.following()
+        return None
 
     def is_task(self, index: int, within: Call) -> bool:
         """Whether a reference in a call may mean a task by its number."""
@@ -172,6 +181,12 @@ class Tasks:
             after: The tasks it waits for, and where each is named.
             unfinished: What shows that it is part of an expression.
         """
+        if not (after or call.guard) and (restated := self._restated(call)) is not None:
+            if restated == call.written:
+                del self._counted[restated]
+            self.numbers.move(call.written, restated)
+            return
+        self._renumber(call)
         if self.numbers.has(call.written):
             hint = "give every task a number of its own"
             self.complain("duplicate-index", f"task {call.written} stands twice in the plan", call.place, hint)
@@ -187,8 +202,40 @@ class Tasks:
         else:
             self.numbers.forget(call.written)
             self._read(call, after)
+        self._count(call)
         for label in call.labels:
             self.names.assign(label, call.written)
+
+    def _restated(self, call: Call) -> int | None:
+        """The number of the same call above that has none on its line, if this one has it."""
+        if self._is_counted(call.written):
+            for number in (call.written, self.numbers.last + call.written):
+                before = self._counted.get(number)
+                if before is not None and _key(before) == _key(call):
+                    return number
+        return None
+
+    def _is_counted(self, number: int) -> bool:
+        """Whether a number is taken only since lines without one count."""
+        counted = self._counted.get(number)
+        if counted is not None and counted.moved_from is not None:
+            return True
+        if self.numbers.has(number):
+            return counted is not None
+        return self._first_is_counted and number in self.numbers.used and not self.numbers.is_moved(number)
+
+    def _renumber(self, call: Call) -> None:
+        """Give a call the next number if its own is taken only since lines without one count."""
+        if not call.counted and self._is_counted(call.written):
+            self._counted.pop(call.written, None)
+            call.moved_from, call.written, call.counted = call.written, self.numbers.following(), True
+
+    def _count(self, call: Call) -> None:
+        """Take note of a call that was read, if its line has no number, or another than it got."""
+        if call.counted:
+            self._counted[call.written] = call
+        if call.moved_from is not None:
+            self.numbers.move(call.moved_from, call.written)
 
     def _read(self, call: Call, after: list[tuple[int, int]]) -> None:
         text, written = "".join(call.walked), call.written
@@ -232,7 +279,7 @@ class Tasks:
             guard,
             reserved,
         )
-        self.keys.add(call_key(call.tool, text))
+        self.keys.add(_key(call))
         self._add(task, written, arguments.literal_dollars)
 
     def _read_guard(self, call: Call) -> Guard | None:
@@ -273,7 +320,9 @@ class Tasks:
 
     def drop(self, call: Call, code: str, message: str, where: int | None = None, hint: str = "") -> None:
         """Make a call unusable, and with it the lines it swallowed that look like tasks of their own."""
+        self._renumber(call)
         self.spoil(call.written, code, message, call.place if where is None else where, hint)
+        self._count(call)
         swallowed = "".join(call.walked)
         for newline in re.finditer("\n", swallowed if call.start is not None else ""):
             head = lines.head_at(swallowed, newline.end())
@@ -303,6 +352,10 @@ class Tasks:
     def complain(self, code: str, message: str, where: int, hint: str = "", index: int | None = None) -> None:
         """Complain about a place in the text."""
         self._events.append(Diagnostic(code, message, *self._window.locate(where), hint, index))
+
+
+def _key(call: Call) -> int:
+    return call_key(call.tool, "".join(call.walked))
 
 
 def shortened(text: str) -> str:
