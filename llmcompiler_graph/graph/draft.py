@@ -237,7 +237,8 @@ class Draft:
     def _write(self, written: Task) -> None:
         known = self._tasks.get(written.index)
         self._written += [] if self._rewriting else [written]
-        written = replace(written, after=tuple(dict.fromkeys(self._all_of(written.after))))
+        if written.after:
+            written = replace(written, after=tuple(dict.fromkeys(self._all_of(written.after))))
         task, problems = self._checker.check(written)
         if not problems and (needed := self._tasks.waiting_for(task)) is not None:
             message = f"task {task.index} refers to task {needed}, which waits for it"

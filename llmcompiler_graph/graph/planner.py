@@ -119,6 +119,8 @@ class Planner:
         if any(record["text"] for record in draft.records):  # else it is empty, which some providers refuse
             messages.append(plan_message := draft.message(usage))
             inflight.hand_over(plan_message.id, draft.executor)
+        else:
+            await draft.executor.aclose()
         said = answer.text if answer is not None else ""
         one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply=said, usage={})
         one |= {"adopted": True} if adopted else {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseCallbackHandler, BaseCallbackManager
@@ -117,7 +117,7 @@ class _Writer(BaseChatModel):
 
 
 def _streams(handler: BaseCallbackHandler) -> bool:
-    return isinstance(cast("Any", handler), _StreamingCallbackHandler)
+    return issubclass(type(handler), _StreamingCallbackHandler)  # known by type, which is looked at once
 
 
 def _only(callbacks: BaseCallbackManager, wanted: Callable[[BaseCallbackHandler], bool]) -> BaseCallbackManager:

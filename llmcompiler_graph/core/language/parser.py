@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
@@ -57,6 +58,8 @@ _NEWLINE = re.compile("\n")
 _DECIDES = re.compile(r"[\n(（\[{]")  # without one of these, nothing begins and no line ends
 _MAY_BE_JSON = re.compile(r"[\[{]")  # behind one of these, any character may tell what begins
 _CODE = ("python", "py", "tool_code")  # blocks in which a call needs no number
+
+_State: TypeAlias = "Callable[[PlanParser, bool], bool]"
 
 
 class PlanParser:
@@ -89,7 +92,7 @@ class PlanParser:
         self._window = Window()
         self._tasks = Tasks(used, again, self._window, procedures or {}, parameters)
         self._mentions = Mentions(self._tools)
-        self._state: Callable[[bool], bool] = self._line
+        self._state: _State = PlanParser._line  # no bound method: it would hold the parser, and the parser it
         self._awaited: re.Pattern[str] | None = None  # what more text must have to change anything
         # the call being read
         self._call = Call()
@@ -136,7 +139,7 @@ class PlanParser:
 
     def _run(self, final: bool) -> list[Event]:
         self._window.look()
-        while not self.finished and self._state(final):
+        while not self.finished and self._state(self, final):
             pass
         if final and not self.finished:
             self._end()
@@ -146,11 +149,11 @@ class PlanParser:
     def _awaits(self) -> re.Pattern[str] | None:
         """What more text must have for anything to be decided; `None` if any character may decide."""
         text, position = self._window.text, self._window.position
-        if self._state == self._arguments:
+        if self._state == PlanParser._arguments:
             return self._walker.awaits if position == len(text) and not self._at_line else None
-        if self._state == self._plain_tail:
+        if self._state == PlanParser._plain_tail:
             return _NEWLINE
-        if self._state in (self._line, self._rest):
+        if self._state in (PlanParser._line, PlanParser._rest):
             if len(text) - position >= lines.LONGEST_HEAD:
                 return _NEWLINE
             return _DECIDES if _MAY_BE_JSON.search(text, position) is None else None
@@ -268,7 +271,7 @@ class PlanParser:
         self._call = call
         self._call.start = self._window.place(start)
         self._walker, self._at_line = Walker(), False
-        self._window.position, self._state = start, self._arguments
+        self._window.position, self._state = start, PlanParser._arguments
         return True
 
     def _arguments(self, final: bool) -> bool:
@@ -285,7 +288,7 @@ class PlanParser:
             self._call.walked.append(window.take(position))
             if closed:
                 self._call.mismatched = self._walker.mismatched
-                self._state = self._plain_tail if self._plain else self._tail
+                self._state = PlanParser._plain_tail if self._plain else PlanParser._tail
                 window.position = position + (0 if self._plain else 1)
                 return True
             if closed is None:
@@ -316,7 +319,7 @@ class PlanParser:
         call = self._call
         self._call = self._tasks.begin(call.tool, None, call.place)
         self._call.start, self._call.walked, self._call.mismatched = call.start, call.walked, call.mismatched
-        self._plain, self._window.position, self._state = "", start, self._tail
+        self._plain, self._window.position, self._state = "", start, PlanParser._tail
         return True
 
     def _give_up(self) -> bool:
@@ -329,14 +332,14 @@ class PlanParser:
         )
         message = f"the call of {self._call.tool!r} is not closed: {what} is still open"
         self._tasks.drop(self._call, "unterminated", message)
-        self._listed, self._state = False, self._line
+        self._listed, self._state = False, PlanParser._line
         return True
 
     def _give_back(self) -> bool:
         """Read what looked like a call without a number as ordinary lines."""
         self._tried = self._window.place(self._window.position)
         self._window.give_back(self._plain + "".join(self._call.walked))
-        self._plain, self._state = "", self._line
+        self._plain, self._state = "", PlanParser._line
         return True
 
     def _tail(self, final: bool) -> bool:
@@ -357,7 +360,7 @@ class PlanParser:
             end, expression = clause.end, None
         after = self._waited_for(clause) if clause else []
         guard = self._guard(text, end, after) if not expression else None
-        self._window.position, self._state = guard[2] if guard else end, self._rest
+        self._window.position, self._state = guard[2] if guard else end, PlanParser._rest
         unfinished = text[start : end + 20].split("\n")[0] if expression else None
         self._build(after, unfinished, guard and guard[:2])
         return not self.finished
@@ -391,13 +394,13 @@ class PlanParser:
         """Skip a comment behind a call, up to the next line or the next task on the same line."""
         text, start = self._window.text, self._window.position
         if self._listed:
-            self._state = self._line
+            self._state = PlanParser._line
             return True
         end = text.find("\n", start)
         if end < 0 and not final and not lines.head_at(text, start):
             return False
         self._window.position = lines.next_head(text, start, len(text) if end < 0 else end)
-        self._state = self._line
+        self._state = PlanParser._line
         return True
 
     def _build(
@@ -468,7 +471,7 @@ class PlanParser:
 
     def _begin_block(self, start: int, block: blocks.Block) -> bool:
         self._window.position, self._block, self._collected = start, block, []
-        self._state = self._in_block
+        self._state = PlanParser._in_block
         return True
 
     def _in_block(self, final: bool) -> bool:
@@ -477,7 +480,7 @@ class PlanParser:
         self._collected.append(self._window.take(position))
         if state is blocks.State.MORE:
             return False
-        text, self._state = "".join(self._collected), self._line
+        text, self._state = "".join(self._collected), PlanParser._line
         end = self._window.place(position)
         calls = self._block.calls(text, self._tools) if state is blocks.State.DONE else None
         if calls is None:

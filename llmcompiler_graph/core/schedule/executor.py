@@ -205,6 +205,8 @@ class Executor:
         """Cancel the calls under way and wait until they have ended."""
         self.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+        self._bodies.clear()  # else they and the executor would hold each other
+        self._detached = self.on_event = None
 
     def cancel(self) -> None:
         """Cancel the calls under way; nothing is started any more."""

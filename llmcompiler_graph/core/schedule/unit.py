@@ -35,13 +35,13 @@ Every event costs in proportion to what it changes: no work is done for tasks an
 heights by which tasks are ordered are changed by what is added after them; see `heights`.)
 
 May know: `errors`, `guards`, `plan`, `references`, and its own modules: `waits` (tasks), `calls` (and their states),
-`slots`, `stalls`, `heights`, `passes`, `resolving`, `instructions`.
+`links`, `slots`, `stalls`, `heights`, `passes`, `resolving`, `instructions`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
 from llmcompiler_graph.core.language.guards import holds, unmet
@@ -50,6 +50,7 @@ from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.calls import Calls, CallState
 from llmcompiler_graph.core.schedule.heights import Heights
 from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Stalled, Start
+from llmcompiler_graph.core.schedule.links import Links
 from llmcompiler_graph.core.schedule.passes import (
     CallId,
     Priority,
@@ -106,11 +107,12 @@ class TaskFetchingUnit:
         self._waits = Waits()
         self._calls = Calls()
         self._slots = Slots(max_concurrency, dict(tool_concurrency or {}), priority)
-        self._heights = Heights(self._waits_for)
+        self._links = Links(self.observations, self._waits, self._calls)
+        self._heights = Heights(self._links.before)
         self._claimed: set[int] = set()
         self._unsettled: deque[int] = deque()  # tasks to look at: something they wait for has changed
         self._incomplete: set[int] = set()  # tasks that made a call which was abandoned
-        self._stalls = Stalls(self._following)
+        self._stalls = Stalls(self._links.after)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -217,7 +219,7 @@ class TaskFetchingUnit:
         found = {index}
         pending = [index]
         while pending:
-            new = set(self._following(pending.pop())) - found
+            new = set(self._links.after(pending.pop())) - found
             found |= new
             pending += new
         return found - {index}
@@ -343,19 +345,6 @@ class TaskFetchingUnit:
         """Let a call serve nobody any more; return those that waited for it."""
         self._stalls.loosen(call.index)
         return self._calls.disown(call)
-
-    # -- who waits for whom -------------------------------------------------------------------------------------
-
-    def _waits_for(self, index: int) -> Iterator[tuple[int, int]]:
-        """The unfinished tasks a task waits for by itself; 0 for one that makes a call for it, 1 for the others."""
-        if index not in self.observations:
-            yield from ((n, 1) for n in self._waits.before(index))
-            yield from ((n, 0) for n in self._calls.makers(index) if n not in self.observations)
-
-    def _following(self, index: int) -> Iterator[int]:
-        """The unfinished tasks that wait for a task by themselves."""
-        yield from (n for n in self._waits.after(index) if n not in self.observations)
-        yield from (n for n in self._calls.served_by(index) if n not in self.observations)
 
     def _stalled_if_over(self, index: int) -> list[Stalled]:
         """A task is stalled if all its calls are back, and one that it made was abandoned."""
