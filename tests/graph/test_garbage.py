@@ -51,7 +51,7 @@ REPLIES = {
     "fan-out": ["1. numbers(count=3)\n2. double(x=${1[*]})", "done"],
     "a repair": ["1. doubel(x=1)", "1. double(x=1)", "done"],
     "a replan": ["1. double(x=1)", "Replan: again", "2. double(x=2)", "done"],
-    "no plan": ["Finish: nothing"],
+    "no plan": ["1. join()\nFinish: Good morning!"],
     "a plan of nothing": ["join()", "done"],
 }
 
