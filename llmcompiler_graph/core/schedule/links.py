@@ -1,6 +1,6 @@
 """Which unfinished tasks wait for which by themselves: for data, order, or a call that one makes for another.
 
-May know: `plan`; `waits` and `calls`.
+May know: `waits` and `calls`.
 """
 
 from __future__ import annotations
