@@ -72,6 +72,9 @@ class ObservationRecord(TypedDict):
     """The calls that a human changed before they were made, as positions in `arguments`; not given if there is none."""
     cached: NotRequired[int]
     """How many of the calls were answered from the cache (`tool_cache_policy`); not given if none was."""
+    attempts: NotRequired[list[float]]
+    """When each attempt of its call ended that was followed by another, in seconds since the first began; not given if
+    there was one attempt, or the task fanned out."""
 
 
 class TimingRecord(TypedDict):
@@ -326,6 +329,8 @@ class TaskEvent(TypedDict):
     """What it returned, once done."""
     cached: NotRequired[int]
     """How many of its calls were answered from the cache; not given if none was."""
+    attempts: NotRequired[list[float]]
+    """When each attempt of its call ended that was followed by another, in seconds since the first began."""
     error: NotRequired[str]
     """What went wrong; when repairing, what with; when replanning, what is still needed."""
 

@@ -73,9 +73,10 @@ class ToolPolicy:
         thread until it returns, and a coroutine that does not end when it is cancelled.
         """
         policy = self._retry.get(tool)
-        number = 1
+        now = asyncio.get_running_loop().time
+        began, attempts = now(), list[float]()
         while True:
-            retry = policy if policy is not None and number < policy.max_attempts else None
+            retry = policy if policy is not None and len(attempts) + 1 < policy.max_attempts else None
             try:
                 observation = await self._in_time(tool, call)
             except GraphBubbleUp:
@@ -84,13 +85,15 @@ class ToolPolicy:
                 if retry is None or not _retries(retry, error):
                     raise
             else:
-                if observation.raised is None:
-                    return observation
-                if retry is None or not _retries(retry, observation.raised):
-                    return replace(observation, raised=None)  # its traceback would keep the tool's values alive
-            wait = min(retry.max_interval, retry.initial_interval * retry.backoff_factor ** (number - 1))
+                raised = observation.raised
+                if raised is None or retry is None or not _retries(retry, raised):
+                    if raised is None and not attempts:
+                        return observation
+                    # the traceback of what was raised would keep the tool's values alive
+                    return replace(observation, raised=None, attempts=tuple(attempts))
+            wait = min(retry.max_interval, retry.initial_interval * retry.backoff_factor ** len(attempts))
+            attempts.append(now() - began)
             await asyncio.sleep(wait + (random.uniform(0, 1) if retry.jitter else 0))
-            number += 1
 
     async def _in_time(self, tool: str, call: Callable[[], Coroutine[Any, Any, Observation]]) -> Observation:
         limit = self._timeout.get(tool)

@@ -237,6 +237,7 @@ class Teller:
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
             event |= {"cached": observation.cached} if observation.cached else {}
+            event |= {"attempts": list(observation.attempts)} if observation.attempts else {}
         self._writer(event)
 
     def repairing(self, complaints: str) -> None:

@@ -86,6 +86,8 @@ def to_record(
         record["text"] = text
     if observation and observation.cached:
         record["cached"] = observation.cached
+    if observation and observation.attempts:
+        record["attempts"] = list(observation.attempts)
     return record
 
 
@@ -96,8 +98,14 @@ def from_record(record: ObservationRecord) -> Observation | None:
     value: JSON = record["value"]
     given = cast("dict[str, Any]", record)  # a task's record in the state has neither
     attached = [*given.get("messages", ()), *given.get("commands", ())]
-    cached = record.get("cached", 0)
-    return Observation(record["status"], value, record["error"], attachment=attached or None, cached=cached)
+    return Observation(
+        record["status"],
+        value,
+        record["error"],
+        attachment=attached or None,
+        cached=record.get("cached", 0),
+        attempts=tuple(record.get("attempts", ())),
+    )
 
 
 def grouped(results: Sequence[TaskResult]) -> GroupResult:
@@ -135,6 +143,8 @@ def finished(task: TaskRecord, result: TaskResult) -> TaskRecord:
         record["edited"] = result["edited"]
     if "cached" in result:
         record["cached"] = result["cached"]
+    if "attempts" in result:
+        record["attempts"] = result["attempts"]
     return record
 
 

@@ -115,6 +115,7 @@ def _task(axes: Axes, n: int, task: TaskBar, *, stop: float, planned_until: floa
         axes.barh(n, early - task.started, left=task.started, height=0.6, color=colors["early"])
     rest = max(early, task.started)
     axes.barh(n, stop - rest, left=rest, height=0.6, color=colors[task.status])
+    axes.vlines(task.attempts, n - 0.3, n + 0.3, color=colors["ink"], linewidth=1.5)
     if task.critical:
         axes.barh(n, stop - begun, left=begun, height=0.78, fill=False, edgecolor=colors["mark"], linewidth=1.6)
 

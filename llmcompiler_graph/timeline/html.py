@@ -26,6 +26,7 @@ _LEGEND = (
     ("repair", "repair of the plan"),
     ("early", "task, while the plan is still being written"),
     ("done", "task"),
+    ("again", "a further attempt"),
     ("wait", "waits for inputs"),
     ("slot", "waits for a slot"),
     ("approval", "waits for a human"),
@@ -129,6 +130,7 @@ def _legend(timeline: Timeline) -> str:
     for task in timeline.tasks:
         shown |= {"early"} if task.early else set()
         shown |= {task.status} & {"failed", "approval"}
+        shown |= {"again"} if task.attempts else set()
         ready = task.planned if task.released is None else task.released
         if ready is not None and task.planned is not None and ready > task.planned:
             shown.add("wait")

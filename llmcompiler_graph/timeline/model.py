@@ -92,6 +92,8 @@ class TaskBar:
     """The call of a procedure that it comes from, as plan text."""
     cached: int = 0
     """How many of its calls were answered from the cache."""
+    attempts: tuple[float, ...] = ()
+    """When each attempt of its call ended that was followed by another."""
 
     @property
     def seconds(self) -> float:
@@ -251,6 +253,7 @@ def timeline_of(
                 error=_shown(show("error", record["error"])),
                 procedure=_shown(show("plan", record.get("procedure", ""))),
                 cached=record.get("cached", 0),
+                attempts=_attempts(record, entry and entry["started"]),
             )
         )
     waiting = sum(bar.status == "approval" for bar in bars)
@@ -310,8 +313,13 @@ def timeline_of_events(events: Iterable[TaskEvent], *, redact: Redact | None = N
         else:
             value, error = show("observation", event.get("value")), _shown(show("error", event.get("error", "")))
             bar = replace(bar, finished=at, status=kind, observation=value, error=error, cached=event.get("cached", 0))
+            bar = replace(bar, attempts=_attempts(event, bar.started))
         bars[index] = bar
     return _completed(Timeline("", "", tuple(phases), tuple(bars.values()), 0.0, None, False, note, redact))
+
+
+def _attempts(told: TaskRecord | TaskEvent, started: float | None) -> tuple[float, ...]:
+    return tuple((started or 0.0) + seconds for seconds in told.get("attempts", ()))
 
 
 def _shown(value: Any) -> str:

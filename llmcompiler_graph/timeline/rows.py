@@ -96,6 +96,7 @@ class _Rows:
             ("call", self._pre(task.text)),
             ("from procedure", self._pre(task.procedure)),
             ("times", _times(task)),
+            ("attempts", _attempts(task)),
             ("arguments", self._pre(_arguments(task.arguments))),
             ("observation", self._pre(_written(task.observation)) if task.observation is not None else ""),
             ("reason" if task.status == "skipped" else "error", error),
@@ -141,7 +142,8 @@ class _Rows:
         if task.status == "done" and task.round < len(self._planned_until):
             early = (self._planned_until[task.round] - task.started) / (stop - task.started or 1.0)
             part = f";--early-part:{min(100 * early, 100):.1f}%" if early > 0 else ""
-        return bars + self._bar(f"bar {task.status}", task.started, stop, part)
+        bars += self._bar(f"bar {task.status}", task.started, stop, part)
+        return bars + "".join(f'<i class="again" style="left:{percent(at, self._span)}"></i>' for at in task.attempts)
 
     def _bar(self, kind: str, start: float, stop: float, more: str = "") -> str:
         left, width = percent(start, self._span), percent(stop - start, self._span)
@@ -187,6 +189,13 @@ def _from_cache(task: TaskBar) -> str:
     if not task.cached or (calls <= 1 or task.cached >= calls):
         return "from the cache" if task.cached else ""
     return f"{task.cached} of {calls} calls from the cache"
+
+
+def _attempts(task: TaskBar) -> str:
+    if not task.attempts:
+        return ""
+    ended = ", ".join(f"{at:.2f} s" for at in task.attempts)
+    return f"{len(task.attempts) + 1}: those before the last ended at {ended}"
 
 
 def _times(task: TaskBar) -> str:

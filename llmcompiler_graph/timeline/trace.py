@@ -25,6 +25,8 @@ def trace(timeline: Timeline) -> dict[str, Any]:
         row = next((n for n, at in enumerate(free) if at <= task.started), len(free))
         free[row : row + 1] = [stop]
         told = {"call": task.text, "status": task.status, "needs": list(task.needs), "unlocks": list(task.unlocks)}
+        if task.attempts:
+            told["attempts"] = len(task.attempts) + 1
         events.append(_event(f"{task.index}. {task.tool}", row + 1, task.started, stop, told))
     events += [_named(n + 1, f"tasks {n + 1}") for n in range(len(free))]
     return {"traceEvents": events, "displayTimeUnit": "ms"}

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import RetryPolicy
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.core.language.parser import parse_plan
@@ -271,6 +272,49 @@ def test_a_report_of_all_turns(tmp_path: Path, sync: bool) -> None:
     assert [name in page for name in ("one", "two", "secret")] == [True, True, False]
     assert page.count("<section ") == 3
     assert 'class="note"' in page
+
+
+def test_attempts() -> None:
+    """Where a call was made again, its bar has a mark, in pages and drawings; so from the state as from the events."""
+    pytest.importorskip("matplotlib")
+    left = iter([False, False, True])
+
+    @tool
+    async def flaky() -> str:
+        """Fail twice."""
+        await asyncio.sleep(1)
+        if not next(left):
+            raise ConnectionError("no line")
+        return "well"
+
+    async def main() -> tuple[Any, list[Any]]:
+        model = ScriptedModel(["1. flaky()\n2. join()", "Finish: done"], seconds_per_reply=1, chunk_size=0)
+        policy = RetryPolicy(initial_interval=0.5, backoff_factor=2, jitter=False, retry_on=ConnectionError)
+        graph = create_llm_compiler(model, [flaky], tool_retry_policy={"flaky": policy})
+        events: list[Any] = []
+        async for mode, item in graph.astream(QUESTION, stream_mode=["custom", "values"]):
+            events += [item] if mode == "custom" else []
+            final = item
+        return final, events
+
+    final, events = run_virtual(main)
+    timelines = timeline_of(final), timeline_of_events(events)
+    for timeline in timelines:
+        (task,) = timeline.tasks
+        assert task.started is not None
+        assert [round(at - task.started, 2) for at in task.attempts] == [1.0, 2.5]
+        assert task.finished == pytest.approx(task.started + 4.5)
+    page = timelines[0].to_html()
+    assert page.count('<i class="again"') == 2
+    assert "3: those before the last ended at" in page
+    assert [
+        event["args"].get("attempts") for event in timelines[0].to_trace()["traceEvents"] if event["ph"] == "X"
+    ] == [
+        None,
+        None,
+        3,
+    ]
+    assert timelines[0].to_svg().count("<path") > ran("1. wait(1)\n2. join()").to_svg().count("<path")
 
 
 def test_a_trace() -> None:

@@ -182,6 +182,8 @@ class Observation:
     """Whatever the caller that ran the tool wants carried along; a tuple of them if the task fanned out."""
     cached: int = field(default=0, compare=False)
     """How many of its calls were answered from a cache."""
+    attempts: tuple[float, ...] = field(default=(), compare=False)
+    """When each attempt of its call ended that was followed by another, in seconds since the first began."""
     raised: Exception | None = field(default=None, compare=False)
     """What the tool raised, if the caller that ran it noted that."""
 
