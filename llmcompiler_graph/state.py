@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, Literal, NotRequired, Required
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, Required
 
 from langchain_core.messages import AnyMessage, MessageLikeRepresentation
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict, TypeVar
 
 from llmcompiler_graph.core.language.call_syntax import parse_arguments
+from llmcompiler_graph.core.language.conditions import conditions
 from llmcompiler_graph.core.language.guards import read_guard
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import JSON, joined_surrogates
+from llmcompiler_graph.core.language.repetition import read_repetition
 from llmcompiler_graph.core.language.walker import Walker
 
 __all__ = (
@@ -366,26 +368,43 @@ def task_from_record(record: TaskRecord) -> Task:
 
     The line was checked and written by `new_record`: every reference in it is one, whatever else is in the plan.
     """
-    call, after, guard = line_parts(record["text"])
-    when = read_guard(guard, is_task=lambda index: True) if guard else None
-    arguments = parse_arguments(call.partition("(")[2], is_task=lambda index: True)
-    ordered = tuple(int(index) for index in re.findall(r"\$(\d+)", after))
+    parts = line_parts(record["text"])
+    when = read_guard(parts.when, is_task=lambda index: True) if parts.when else None
+    until = read_repetition(parts.until, is_task=lambda index: True) if parts.until else None
+    arguments = parse_arguments(parts.call.partition("(")[2], is_task=lambda index: True)
+    ordered = tuple(int(index) for index in re.findall(r"\$(\d+)", parts.after))
     match arguments.positional:
         case (dict() as named,):  # see `render_call`
-            return Task(record["index"], plan_name(record), named, ordered, when=when)
-    return Task(record["index"], plan_name(record), arguments.named, ordered, when=when)
+            return Task(record["index"], plan_name(record), named, ordered, when=when, until=until)
+    return Task(record["index"], plan_name(record), arguments.named, ordered, when=when, until=until)
 
 
-def line_parts(text: str) -> tuple[str, str, str]:
-    """A line as `new_record` writes it: the call without its last bracket, what it comes after, and its guard."""
+class LineParts(NamedTuple):
+    """A line as `new_record` writes it."""
+
+    call: str
+    """The call, without its last bracket."""
+    after: str
+    """What it comes after."""
+    when: str
+    """Its guard."""
+    until: str
+    """Its repetition."""
+
+
+def line_parts(text: str) -> LineParts:
+    """The parts of a line as `new_record` writes it; empty what it does not have."""
     call, _, behind = text.rpartition(")")
-    if " when " in text:
+    if " when " in text or " until " in text:
         start = text.index("(") + 1
         end, closed = Walker().walk(text, start, final=True)
         if closed:
             call, behind = text[:end], text[end + 1 :]
-    after, _, guard = behind.partition(" when ")
-    return call, after, guard
+    after = re.match(r"(?: after [$\d, ]*\d)?", behind)
+    assert after is not None
+    found = conditions(behind, after.end(), len(behind))
+    when, until = (part[0] if part else "" for part in (found[:2] if found else (None, None)))
+    return LineParts(call, after[0], when, until)
 
 
 def dependencies(record: TaskRecord) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -82,6 +82,7 @@ class _Options(TypedDict, total=False):
     examples: Sequence[PlanExample] | None
     procedures: Sequence[Procedure | str]
     guards: bool
+    repetition: bool
     plan_format: PlanFormat
     brief: bool | None
     select_tools: SelectTools | None
@@ -179,6 +180,7 @@ def create_llm_compiler(
     examples: Sequence[PlanExample] | None = None,
     procedures: Sequence[Procedure | str] = (),
     guards: bool = False,
+    repetition: bool = False,
     plan_format: PlanFormat = "text",
     brief: bool | None = None,
     select_tools: SelectTools | None = None,
@@ -239,6 +241,8 @@ def create_llm_compiler(
             a `Procedure` or its text; checked against the tools.
         guards: Whether the planner is told that a call may have a condition, `when ${1.total} > 100` (see
             `docs/guards.md`); for `plan_format="text"` only. Plans may have some in any case.
+        repetition: Whether the planner is told that a call may be made again until something holds, `until ${2.state}
+            == "done" max 10 every 5` (see `docs/guards.md`). As with `guards`.
         plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
         brief: Whether the models are asked to write no more than it takes: calls without numbers, arguments by
             position, no `join()`, and the answer itself without a thought before it. What they write otherwise is
@@ -334,9 +338,10 @@ def create_llm_compiler(
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
     models = _models(model, planner_model, joiner_model, thinking_tags)
-    if guards and plan_format == "tools":
-        msg = "guards need plan_format='text': native calls have no place for them"
-        raise ConfigurationError(msg)
+    for what, told in (("guards", guards), ("repetition", repetition)):
+        if told and plan_format == "tools":
+            msg = f"{what}=True needs plan_format='text': native calls have no place for that"
+            raise ConfigurationError(msg)
     dialect = dialect_for(plan_format, callable_)
     models.check(dialect, specs)
     approval, interrupt_mode = _approval(hooks, interrupt_on, interrupt_mode, specs)
@@ -360,6 +365,7 @@ def create_llm_compiler(
         numbered_by=dialect.numbered_by,
         answers=answers,
         guards=guards,
+        repetition=repetition,
         brief=brief,
     )
     selection = None

@@ -112,10 +112,11 @@ def plan_table(records: Iterable[TaskRecord], effects: Collection[str]) -> str:
 
 
 def _arguments(record: TaskRecord) -> str:
-    call, _, guard = line_parts(record["text"])
+    call, _, when, until = line_parts(record["text"])
     text = call.partition("(")[2]
     text = f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text
-    return f"{text} when {guard}".lstrip() if guard else text
+    conditions = [f"{word} {written}" for word, written in (("when", when), ("until", until)) if written]
+    return " ".join(filter(None, [text, *conditions]))
 
 
 def _visible(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import copy_context
+from operator import itemgetter
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
@@ -116,7 +117,8 @@ class PlanRun:
             [record for record in self._records if record["round"] == self._round and record["status"] == "planned"]
         )
 
-        self.nests = any("[*]" in record["text"] for record in self.order)
+        self._repeat = {n for n in map(itemgetter("index"), self.order) if self.executor.task(n).until is not None}
+        self.nests = bool(self._repeat) or any("[*]" in record["text"] for record in self.order)
         """Whether a task may call `@task`s inside its own."""
         self.is_inside = bool(self.config.get("max_concurrency")) or (sync and self.nests)
         """Whether the `@task`s need a graph of their own inside the node."""
@@ -193,7 +195,9 @@ class PlanRun:
             records: The tasks.
             following: Those that are called next.
         """
-        if not self._adopted or any(plan_name(record) in self._held for record in records):
+        if not self._adopted or any(
+            plan_name(record) in self._held or record["index"] in self._repeat for record in records
+        ):
             return False
         indices = [record["index"] for record in records]
         return self.finished_early(records) or (

@@ -1,7 +1,8 @@
 """What the LangGraph `@task` of one task of a plan does: adopts its early calls or makes them, and gives the result.
 
 The calls of a task that fans out have `@task`s of their own inside it. Those of more than 1,000 elements have not: what
-a `@task` costs LangGraph grows with their number.
+a `@task` costs LangGraph grows with their number. In the same way each attempt of a call that is repeated has one,
+inside that of its call, with the wait before it: a run that goes on waits for, and asks, nothing twice.
 
 LangGraph gives the answers of humans out in the order in which a `@task` asks. So calls that share a `@task` are made
 sequentially once there are answers, in order of the elements; what the others ask then waits for its turn.
@@ -10,7 +11,7 @@ sequentially once there are answers, in order of the elements; what the others a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.executor import Executor, Suspended
 from llmcompiler_graph.core.schedule.instructions import Start
+from llmcompiler_graph.core.schedule.repeating import repeated
 from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
@@ -142,6 +144,8 @@ class TaskBody:
                 return decided
             if decided.element is not None and self._has_own_tasks():
                 return await self._call_in_own_task(decided.element, decided)
+            if self._repeats:
+                return await self._call_tool(decided)
             with self._resume_values.watched():
                 if decided.element is None:
                     return await self._call_tool(decided)
@@ -149,7 +153,31 @@ class TaskBody:
         except GraphInterrupt as interrupt:
             raise Suspended(interrupt) from interrupt
 
+    @property
+    def _repeats(self) -> bool:
+        return self._executor.task(self._index).until is not None
+
     async def _call_tool(self, start: Start) -> Observation:
+        """Make a call, with all its attempts if it is repeated."""
+        task = self._executor.task(self._index)
+        if (until := task.until) is None:
+            return await self._attempt(start)
+        own = self._may_nest and (start.element is None or self._has_own_tasks())
+
+        async def attempt(n: int) -> Observation:
+            async def body() -> TaskResult:
+                if n:
+                    await asyncio.sleep(until.every)
+                call_id = self._settings.call_id(self._record, start.element)
+                return to_record(await _unless_it_cancels(self._attempt(start)), call_id=call_id)
+
+            made = self._call_own_task(f"{self._record['tool']} {n + 1}", body) if own else body()
+            observation = from_record(await made)
+            return await self._attempt(start) if observation is None else observation  # it was stopped
+
+        return await repeated(task, self._executor.values(self._index), attempt)
+
+    async def _attempt(self, start: Start) -> Observation:
         return await self._settings.call(
             start, self._record, self._state, sync=self._sync, max_concurrency=self._max_concurrency
         )
@@ -202,32 +230,30 @@ class TaskBody:
                 if not start.cancelled():
                     raise
                 raise GraphInterrupt from None  # a cancellation from here would pass for a failure
-            return to_record(None if begun is None else await self._call_cancellable(begun), call_id=call_id)
+            return to_record(
+                None if begun is None else await _unless_it_cancels(self._call_tool(begun)), call_id=call_id
+            )
 
         return _OwnTask(start, self._call_own_task(f"{self._record['tool']}[{n}]", body))
 
-    async def _call_cancellable(self, start: Start) -> Observation:
-        """Make a call; if the tool cancels itself, it has failed: LangGraph would take it for the end of the run."""
-        try:
-            return await self._call_tool(start)
-        except asyncio.CancelledError:
-            if (this := asyncio.current_task()) is None or this.cancelling():
-                raise
-            return Observation("failed", error="the tool's call was cancelled")
-
-    def _call_own_task(self, name: str, body: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
+    def _call_own_task(
+        self, name: str, body: Callable[[], Coroutine[Any, Any, TaskResult]]
+    ) -> asyncio.Future[TaskResult]:
         """Run a coroutine in a `@task` of its own, inside that of the task."""
         if not self._sync:
             called: Any = langgraph_task(name=name)(cast("Any", body))()
-            return cast("asyncio.Future[Any]", called)
+            return cast("asyncio.Future[TaskResult]", called)
 
         loop = asyncio.get_running_loop()
+        inner = _Stoppable(body)
 
         def in_background() -> Any:
-            return run_in_background(body(), loop=loop)
+            return run_in_background(inner.run(), loop=loop)
 
         called = langgraph_task(name=name)(cast("Any", in_background))()
-        return asyncio.wrap_future(called)
+        future = asyncio.wrap_future(called)
+        future.add_done_callback(lambda waited: inner.stop() if waited.cancelled() else None)
+        return future
 
     def _tool_calls(self, start: Start) -> list[ToolCall]:
         """All calls of the task, of which one is to start."""
@@ -244,6 +270,31 @@ class TaskBody:
         ]
 
 
+class _Stoppable:
+    """A coroutine for a `@task` in a thread, which nobody can cancel; if it is stopped, it gives no observation."""
+
+    def __init__(self, body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> None:
+        self._body = body
+        self._running: asyncio.Task[TaskResult] | None = None
+        self._stopped = False
+
+    async def run(self) -> TaskResult:
+        if self._stopped:
+            return to_record(None)
+        self._running = asyncio.ensure_future(self._body())
+        try:
+            return await self._running
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            return to_record(None)  # LangGraph would take a cancellation for the end of the run
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._running is not None:
+            self._running.cancel()
+
+
 @dataclass(frozen=True, slots=True)
 class _OwnTask:
     """The `@task` of one call of a task that fans out."""
@@ -256,6 +307,16 @@ class _OwnTask:
     def let_start(self, start: Start | None) -> None:
         if not self.start.done():
             self.start.set_result(start)
+
+
+async def _unless_it_cancels(call: Awaitable[Observation]) -> Observation:
+    """Wait for a call; if the tool cancels itself, it has failed: LangGraph would take it for the end of the run."""
+    try:
+        return await call
+    except asyncio.CancelledError:
+        if (this := asyncio.current_task()) is None or this.cancelling():
+            raise
+        return Observation("failed", error="the tool's call was cancelled")
 
 
 async def _unless_cancelled(early: asyncio.Future[Observation | None]) -> Observation | None:

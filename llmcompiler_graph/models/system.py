@@ -59,6 +59,9 @@ Calls are shown to you as numbered lines, written as in Python."""
 _GUARDS = """
 - A call followed by `when ${1.total} > 100 and ${2.state} == "open"` runs only if that holds; else it is skipped, and \
 what needs it. Use `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `and`, `or`, `not`, references and constants."""
+_REPETITION = """
+- A call followed by `until ${2.state} == "done" max 10 every 5` (it is call 2 itself) is made again until that holds, \
+10 times at most, 5 seconds apart. Use it to wait for something, with tools that only read."""
 _ANSWER: dict[PlanFormat, tuple[str, str]] = {  # what else a planner writes that does not or does answer by itself
     "text": ("", ", with the answer on the next line: `Finish: …`"),
     "tools": ("say so", "write `Finish: ` and the answer"),
@@ -107,6 +110,7 @@ def system_message(
     tools_last: bool = False,
     answers: bool = False,
     guards: bool = False,
+    repetition: bool = False,
     brief: bool = False,
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
@@ -121,6 +125,7 @@ def system_message(
         tools_last: Whether what does not depend on the tools comes first: then that is the same for every question.
         answers: Whether the planner answers by itself what needs no tool.
         guards: Whether it is told of guards.
+        repetition: Whether it is told of repetition.
         brief: Whether the models are to write no more than it takes.
 
     Raises:
@@ -134,7 +139,8 @@ def system_message(
     decisions = (_BRIEF_DECISIONS if brief else _DECISIONS) + (_REPLAN_WITH_PLAN if fused else "")
     if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")
-        plans = (_BRIEF_TEXT if brief else _TEXT).replace("{answer}", answer) + (_GUARDS if guards else "")
+        plans = (_BRIEF_TEXT if brief else _TEXT).replace("{answer}", answer)
+        plans += (_GUARDS if guards else "") + (_REPETITION if repetition else "")
         sections = [_TASK, listed, plans, decisions]
         if tools_last:
             sections = [_TASK, plans.replace("tools above", "tools below"), decisions, listed]

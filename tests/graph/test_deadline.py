@@ -451,3 +451,23 @@ def test_calls_of_a_fan_out_that_began_early_end_at_the_deadline() -> None:
     final, _ = timed(run)
     assert [(task["status"], task["error"]) for task in final["tasks"]] == [("done", ""), ("failed", RAN)]
     assert final["messages"][-1].text == "ok"
+
+
+def test_calls_of_a_fan_out_end_at_the_deadline_of_a_synchronous_run() -> None:
+    """Those that LangGraph runs in threads, where nobody can cancel them, are not waited for either."""
+    ended: list[str] = []
+
+    @tool
+    async def send(what: str) -> str:
+        """Send something, for ever."""
+        try:
+            await asyncio.sleep(10_000)
+        finally:
+            ended.append(what)
+        return what
+
+    send.metadata = {"destructiveHint": True}
+    model = ScriptedModel(['1. send(["a", "b"][*])', "Finish: ok"])
+    final = create_llm_compiler(model, [send], deadline=0.5).invoke(QUESTION)
+    assert "deadline" in final["tasks"][0]["error"]
+    assert sorted(ended) == ["a", "b"]

@@ -8,7 +8,8 @@
 >>> print(checker.check(Task(2, "square", {"x": Reference(1)}, line=2)).diagnostics[0])
 line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
 
-May know: `errors`, `expressions`, `guard_types`, `guards`, `json_text`, `placeholders`, `plan`, `references`, `schema`.
+May know: `errors`, `expressions`, `guard_types`, `guards`, `json_text`, `placeholders`, `plan`, `references`,
+`repetition`, `schema`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from llmcompiler_graph.core.checking.expressions import arithmetic, spelled
 from llmcompiler_graph.core.checking.guard_types import misfits
@@ -34,7 +35,7 @@ from llmcompiler_graph.core.checking.schema import (
     mismatch,
 )
 from llmcompiler_graph.core.errors import Diagnostic, PlanCheckError
-from llmcompiler_graph.core.language.guards import Guard
+from llmcompiler_graph.core.language.guards import Guard, guard_references
 from llmcompiler_graph.core.language.json_text import MAX_DEPTH, is_too_deep
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import (
@@ -46,6 +47,7 @@ from llmcompiler_graph.core.language.references import (
     references,
     substitute,
 )
+from llmcompiler_graph.core.language.repetition import Repetition
 
 __all__ = ("Checked", "Checker", "check_plan", "collect", "misnumbered")
 
@@ -62,6 +64,8 @@ class Checked(NamedTuple):
 class _Complain(Protocol):
     def __call__(self, code: str, message: str, hint: str = "") -> None: ...
 
+
+_Returns: TypeAlias = Mapping[int, tuple[ToolSpec, Schema]]
 
 _UNKNOWN = ToolSpec("")
 _LISTED = 20  # tools, in a hint
@@ -123,16 +127,30 @@ class Checker:
             return Checked(task, found)
         task = replace(task, arguments=self._bind(task, tool, complain), positional=())
         if task.when is not None:
-            self._check_guard(task.when, complain)
+            self._check_guard(task.when, self._returns, complain)
+        if task.until is not None:
+            self._check_repetition(task, task.until, tool, complain)
         self._remember(task, tool)
         return Checked(task, found)
 
-    def _check_guard(self, guard: Guard, complain: _Complain) -> None:
+    def _check_repetition(self, task: Task, until: Repetition, tool: ToolSpec, complain: _Complain) -> None:
+        if tool.waits_for_plan and not tool.idempotent:
+            message = f"{tool.name!r} may change something with each call, so it is not called until something holds"
+            hint = (
+                "poll a tool that only reads, or say `idempotentHint` in the tool's metadata if more calls do no harm"
+            )
+            complain("repeated-effect", message, hint)
+        if all(reference.index != task.index for reference in guard_references(until.condition)):
+            message = f"`{until.condition}` never changes: it does not refer to `${task.index}`, what the call returns"
+            complain("repetition", message, f"compare `${task.index}` or a field of it, `${{{task.index}.field}}`")
+        self._check_guard(until.condition, {**self._returns, task.index: (tool, tool.returns)}, complain)
+
+    def _check_guard(self, guard: Guard, returns: _Returns, complain: _Complain) -> None:
         found: dict[Reference, tuple[ToolSpec, Schema]] = {}
 
         def source(reference: Reference) -> tuple[Schema, Mapping[str, JSON]]:
             if reference not in found:
-                found[reference] = self._source(reference, complain)
+                found[reference] = self._source(reference, complain, returns)
             producer, schema = found[reference]
             return schema, producer.definitions
 
@@ -250,9 +268,11 @@ class Checker:
         names = dict.fromkeys(n for n, of in fields if fits(of, _NUMBER, source_definitions=producer.definitions))
         return "its numbers are " + ", ".join(f"${{{reference.index}.{name}}}" for name in names) if names else ""
 
-    def _source(self, reference: Reference, complain: _Complain) -> tuple[ToolSpec, Schema]:
+    def _source(
+        self, reference: Reference, complain: _Complain, returns: _Returns | None = None
+    ) -> tuple[ToolSpec, Schema]:
         """The tool a reference's value comes from, and the value's schema."""
-        producer, schema = self._returns.get(reference.index, (_UNKNOWN, None))
+        producer, schema = (returns or self._returns).get(reference.index, (_UNKNOWN, None))
         try:
             return producer, at_path(schema, reference.path, producer.definitions)
         except MissingField as missing:

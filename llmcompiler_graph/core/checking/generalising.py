@@ -20,8 +20,8 @@ from dataclasses import replace
 from llmcompiler_graph.core.checking.schema import Schema, at_path, describe, mismatch
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.annotations import AnnotationError, read_annotation
-from llmcompiler_graph.core.language.guards import Operand, map_guard
-from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
+from llmcompiler_graph.core.language.guards import Operand
+from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec, mapped_conditions
 from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.core.language.references import JSON, Reference, Spread, Template, Value, as_template, as_text
 
@@ -84,8 +84,8 @@ class _Writer:
         arguments = {
             name: self._value(value, tool.parameters.get(name), tool) for name, value in task.arguments.items()
         }
-        when = map_guard(task.when, lambda operand: self._operand(operand, tool)) if task.when is not None else None
-        return replace(task, when=when, arguments=arguments, thought="", line=1, column=1, reserved=())
+        conditions = mapped_conditions(task, lambda operand: self._operand(operand, tool))
+        return replace(task, **conditions, arguments=arguments, thought="", line=1, column=1, reserved=())
 
     def type_of(self, parameter: str) -> str:
         """The type of a parameter: that of all places where it stands, if they agree, else that of its constant."""

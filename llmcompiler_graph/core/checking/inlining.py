@@ -4,7 +4,7 @@ The last of them has the call's index, so that what refers to the call refers to
 fans out, `${2[*].name}`, each task that takes an element fans out in turn: in the plan, the procedure's first task runs
 for all elements, then its second, as their inputs exist. What takes no element runs once.
 
-May know: `errors`, `expressions`, `guards`, `plan`, `references`.
+May know: `errors`, `expressions`, `guards`, `plan`, `references`, `repetition`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from llmcompiler_graph.core.language.references import (
     as_text,
     references,
 )
+from llmcompiler_graph.core.language.repetition import Repetition
 
 __all__ = ("InliningError", "inlined")
 
@@ -70,6 +71,9 @@ def inlined(
     Raises:
         InliningError: They cannot stand in its place.
     """
+    if call.until is not None:
+        message = f"{call.tool!r} is a procedure, so it is not called until something holds"
+        raise InliningError("repeated-procedure", message, "repeat a call inside it")
     values = {-1 - n: call.arguments.get(name, _as_value(d)) for n, (name, d) in enumerate(parameters.items())}
     writer = _Writer(call, body, values, dict(zip((task.index for task in body), (*indices, call.index), strict=True)))
     if writer.elements:
@@ -92,7 +96,7 @@ def _check_elements(call: Task, body: Sequence[Task], elements: set[int], tools:
         message = f"{name!r} returns the same for every element: its last task takes none of the arguments with `[*]`"
         raise InliningError("fan-out-result", message, "call it once, without `[*]`")
     for task in body:
-        if task.when is not None and not elements.isdisjoint(each.index for each in guard_references(task.when)):
+        if not elements.isdisjoint(_decides(task)):
             message = f"{name!r} cannot be run for every element: whether it calls {task.tool!r} depends on the element"
             raise InliningError("fan-out-guard", message, "write its tasks out")
         if task.index in elements and task.fans_out:
@@ -102,6 +106,13 @@ def _check_elements(call: Task, body: Sequence[Task], elements: set[int], tools:
         if task.index not in elements and tool is not None and tool.waits_for_plan:
             message = f"{name!r} cannot be run for every element: its call of {task.tool!r} would be made only once"
             raise InliningError("fan-out-effect", message, "write its tasks out")
+
+
+def _decides(task: Task) -> set[int]:
+    """What decides whether a task runs, or runs again, besides what it returns itself."""
+    conditions = [task.when] if task.when is not None else []
+    conditions += [task.until.condition] if task.until is not None else []
+    return {each.index for guard in conditions for each in guard_references(guard)} - {task.index}
 
 
 class _Writer:
@@ -134,6 +145,7 @@ class _Writer:
             both = tuple(each for each in (self._call.when, when) if each is not None)
             when = All(both) if len(both) > 1 else next(iter(both), None)
         when = self._folded(when) if when is not None else None
+        until = self._repetition(task, task.until) if task.until is not None else None
         thought, self._thought = "\n".join(filter(None, (self._thought, task.thought))), ""
         arguments = {
             name: self._argument(value, expression=tool is not None and _is_expression(name, tool))
@@ -142,6 +154,7 @@ class _Writer:
         return replace(
             task,
             when=when,
+            until=until,
             index=self._renamed[task.index],
             arguments=arguments,
             after=tuple(dict.fromkeys(after)),
@@ -156,6 +169,27 @@ class _Writer:
         except TypeError as error:
             message = f"{self._call.tool!r} takes what is true or false for `{guard}`, not {error}"
             raise InliningError("argument-in-guard", message) from None
+
+    def _repetition(self, task: Task, until: Repetition) -> Repetition:
+        """A repetition, whose own observation is never that of all elements."""
+        own = self._renamed[task.index]
+
+        def operand(value: Operand) -> Operand:
+            if isinstance(value, Reference) and value.index == task.index:
+                return replace(value, index=own)
+            return self._operand(value)
+
+        try:
+            condition = self._folded(map_guard(until.condition, operand))
+        except TypeError as error:
+            message = f"{self._call.tool!r} takes what is true or false for `{until.condition}`, not {error}"
+            raise InliningError("argument-in-guard", message) from None
+        if condition is None or all(each.index != own for each in guard_references(condition)):
+            message = (
+                f"the arguments of {self._call.tool!r} decide `{until.condition}`: what is returned does not matter"
+            )
+            raise InliningError("argument-in-guard", message)
+        return replace(until, condition=condition)
 
     def _folded(self, guard: Guard) -> Guard | None:
         """A guard without what the arguments decide."""

@@ -297,7 +297,12 @@ _DEEPEST = 50
 
 
 def read_guard(
-    text: str, *, is_task: Callable[[int], bool], rename: Callable[[int], int] = lambda index: index
+    text: str,
+    *,
+    is_task: Callable[[int], bool],
+    rename: Callable[[int], int] = lambda index: index,
+    what: str = "guard",
+    hint: str = _HOW,
 ) -> Guard:
     """Read what stands behind `when`.
 
@@ -305,16 +310,21 @@ def read_guard(
         text: It.
         is_task: Whether an index, as written, names a task that may be referred to here.
         rename: The index a written one stands for.
+        what: What it is, as the code of the error.
+        hint: How it is written.
 
     Raises:
         CallSyntaxError: It is no guard; `offset` says where.
     """
-    return _Reader(text, is_task, rename).read()
+    return _Reader(text, is_task, rename, what, hint).read()
 
 
 class _Reader:
-    def __init__(self, text: str, is_task: Callable[[int], bool], rename: Callable[[int], int]) -> None:
+    def __init__(
+        self, text: str, is_task: Callable[[int], bool], rename: Callable[[int], int], what: str, hint: str
+    ) -> None:
         self._is_task, self._rename = is_task, rename
+        self._what, self._hint = what, hint
         self._tokens = [match for match in _TOKEN.finditer(text) if match[0].strip()]
         self._at = 0
         self._end = len(text)
@@ -456,9 +466,11 @@ class _Reader:
         else:
             return reference
         self._at -= 1
-        raise self._error(problem, code="unknown-reference" if "no earlier task" in problem else "guard")
+        raise self._error(problem, code="unknown-reference" if "no earlier task" in problem else "")
 
-    def _error(self, what: str, hint: str = _HOW, code: str = "guard") -> CallSyntaxError:
+    def _error(self, what: str, hint: str = "", code: str = "") -> CallSyntaxError:
         match = self._token if self._at < len(self._tokens) else None
         offset = self._end if match is None else match.end() - len(match[0].lstrip())
-        return CallSyntaxError(code, f"the guard cannot be read: {what}", offset, hint)
+        return CallSyntaxError(
+            code or self._what, f"the {self._what} cannot be read: {what}", offset, hint or self._hint
+        )

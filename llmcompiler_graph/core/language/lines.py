@@ -25,27 +25,20 @@ __all__ = (
     "INDEX",
     "JOIN",
     "LISTED",
-    "LONGEST_GUARD",
     "LONGEST_HEAD",
     "MARKS",
     "NOTHING_ELSE",
     "NUMBERED",
-    "ORDER_BEHIND_GUARD",
     "THOUGHT",
     "TOOL",
     "UNNUMBERED",
-    "WHEN",
     "Waits",
-    "could_guard",
     "could_wait",
-    "end_of_guard",
-    "ends_call",
     "head_at",
     "head_follows",
     "heads_within",
     "next_head",
     "waits_for",
-    "without_comment",
 )
 
 _TASK = (
@@ -199,45 +192,6 @@ _WORDS = (*_ALWAYS, *_ALWAYS_CJK, *_WITH_MARK, *_TASK)
 _HALF_LEADS = ("/", "<", "*", "_")  # that the next character may complete
 _PREFIXES = frozenset((*_HALF_LEADS, *(word[:n] for word in _WORDS for n in range(1, len(word) + 1))))
 _LEADS = re.compile(_LEAD)
-
-
-_BEFORE_WHEN = r"(?:[ \t\u3000,;]|\*\*|__|`){0,40}+"
-WHEN = re.compile(_BEFORE_WHEN + r"when\b[ \t:]{0,40}+", re.IGNORECASE)
-"""What begins a guard behind a call."""
-_COULD_BE_WHEN = re.compile(_BEFORE_WHEN + r"(?:(?:w(?:h(?:e(?:n)?)?)?)?\Z|when\b)", re.IGNORECASE)
-LONGEST_GUARD = 4000
-"""How much of a guard is read, in characters."""
-_HEAD_BEHIND_GUARD = re.compile(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
-_COMMENT_BEHIND_GUARD = re.compile(r"[ \t]+(?:#|//|--|[—–→])(?:[ \t]|\Z)")
-ORDER_BEHIND_GUARD = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
-"""What names the tasks that a call waits for, behind its guard."""
-
-
-def could_guard(text: str, position: int) -> bool:
-    """Whether what stands behind a call may be, or become, a guard."""
-    return len(text) - position < LONGEST_GUARD + LONGEST_HEAD and _COULD_BE_WHEN.match(text, position) is not None
-
-
-def without_comment(guard: str) -> str:
-    """A guard without a comment behind it."""
-    comments = (found.start() for found in _COMMENT_BEHIND_GUARD.finditer(guard))
-    return guard[: next((at for at in comments if guard.count('"', 0, at) % 2 == 0), None)]
-
-
-def ends_call(text: str, position: int) -> bool:
-    """Whether there is nothing more on a line than marks, a comment or a guard."""
-    if NOTHING_ELSE.match(text, position):
-        return True
-    closers = CLOSERS.match(text, position, position + LONGEST_HEAD)
-    return closers is not None and WHEN.match(text, closers.end()) is not None
-
-
-def end_of_guard(text: str, start: int) -> int:
-    """Where a guard ends that begins at a position: at the end of the line, or before the next task on it."""
-    end = text.find("\n", start, start + LONGEST_GUARD)
-    end = min(len(text), start + LONGEST_GUARD) if end < 0 else end
-    heads = (found.start() for found in _HEAD_BEHIND_GUARD.finditer(text, start, end))
-    return next((at for at in heads if text.count('"', start, at) % 2 == 0), end)
 
 
 def could_wait(text: str, position: int) -> bool:

@@ -22,8 +22,8 @@ Calls in other notations (see `notations`) are read by the same states where the
 `height = search("K2")` and `[search("K2"), search("K1")]`. `_in_block` collects those that do not, JSON and tags, and
 turns them into such calls. A block that turns out to be none is read again, line by line.
 
-May know: `errors`, `plan`, `tasks`; `lines`, `window` and `walker` for the text; `heads`, `blocks`, `actions`, `calls`,
-`mentions` and `names` for calls that are written in another way.
+May know: `errors`, `plan`, `tasks`; `lines`, `conditions`, `window` and `walker` for the text; `heads`, `blocks`,
+`actions`, `calls`, `mentions` and `names` for calls that are written in another way.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from typing import TypeAlias
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
+from llmcompiler_graph.core.language.conditions import conditions, could_have_conditions, ends_call
 from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
 from llmcompiler_graph.core.language.notations.heads import Head, other_head, plain_head, plain_head_follows
@@ -314,7 +315,7 @@ class PlanParser:
         arguments = "".join(self._call.walked)
         clause = lines.waits_for(text, start) if lines.could_wait(text, start) else None
         is_call = self._call.tool in self._tools or is_valued(arguments)
-        if not (is_call and lines.ends_call(text, clause.end if clause else start)):
+        if not (is_call and ends_call(text, clause.end if clause else start)):
             return self._give_back()
         call = self._call
         self._call = self._tasks.begin(call.tool, None, call.place)
@@ -353,36 +354,23 @@ class PlanParser:
         waits = lines.could_wait(text, start)
         if not (final or text.find("\n", end) >= 0):  # the rest of the line is still to come
             rest = text[end : end + 6] if end < limit else "…"
-            if expression or waits or rest in _UNDECIDED or lines.could_guard(text, end):
+            if expression or waits or rest in _UNDECIDED or could_have_conditions(text, end):
                 return False
         clause = lines.waits_for(text, start) if waits else None
         if clause is not None:
             end, expression = clause.end, None
         after = self._waited_for(clause) if clause else []
-        guard = self._guard(text, end, after) if not expression else None
-        self._window.position, self._state = guard[2] if guard else end, PlanParser._rest
+        behind = conditions(text, end) if not expression else None
+        if behind is not None:
+            end = behind.end
+            after += [each for clause in behind.after for each in self._waited_for(clause)]
+            self._call.when, self._call.until = (
+                found and (found[0], self._window.place(found[1])) for found in behind[:2]
+            )
         unfinished = text[start : end + 20].split("\n")[0] if expression else None
-        self._build(after, unfinished, guard and guard[:2])
+        self._window.position, self._state = end, PlanParser._rest
+        self._build(after, unfinished)
         return not self.finished
-
-    def _guard(self, text: str, start: int, after: list[tuple[int, int]]) -> tuple[str, int, int] | None:
-        """The guard that stands behind a call, where it stands in the whole, and where it ends; `None` if none does.
-
-        Words behind `when` that refer to no task are a comment.
-        """
-        if (when := lines.WHEN.match(text, start)) is None:
-            return None
-        end = lines.end_of_guard(text, when.end())
-        guard = lines.without_comment(text[when.end() : end]).rstrip("\r `*;,")
-        guard += " …" * (end - when.end() == lines.LONGEST_GUARD)  # what is cut is no guard
-        for order in lines.ORDER_BEHIND_GUARD.finditer(guard):
-            clause = lines.waits_for(text, when.end() + order.start())
-            if clause is not None and guard.count('"', 0, order.start()) % 2 == 0:
-                after += self._waited_for(clause)
-                guard = guard[: order.start()]
-                break
-        is_guard = "$" in guard or guard.lower() in ("false", "true")  # the guard of an inlined call
-        return (guard, self._window.place(when.end()), end) if is_guard else None
 
     def _waited_for(self, clause: lines.Waits) -> list[tuple[int, int]]:
         """The tasks that a call waits for, and where each is named; none if a comment only happens to have numbers."""
@@ -403,10 +391,7 @@ class PlanParser:
         self._state = PlanParser._line
         return True
 
-    def _build(
-        self, after: list[tuple[int, int]], unfinished: str | None = None, guard: tuple[str, int] | None = None
-    ) -> None:
-        self._call.guard = guard
+    def _build(self, after: list[tuple[int, int]], unfinished: str | None = None) -> None:
         self._tasks.build(self._call, after, unfinished)
         if self._tasks.count == MOST_TASKS:
             self._stop_at(f"{MOST_TASKS:,} tasks")

@@ -13,7 +13,7 @@
 >>> plan.tasks[2].dependencies
 (1, 2)
 
-May know: `guards`, `json_text`, `mermaid`, `references`.
+May know: `guards`, `json_text`, `mermaid`, `references`, `repetition`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 from llmcompiler_graph.core.language.guards import Guard, Operand, guard_references, map_guard
 from llmcompiler_graph.core.language.json_text import write_json
@@ -36,6 +36,7 @@ from llmcompiler_graph.core.language.references import (
     map_references,
     references,
 )
+from llmcompiler_graph.core.language.repetition import Repetition
 
 __all__ = (
     "Observation",
@@ -44,6 +45,7 @@ __all__ = (
     "Task",
     "ToolSpec",
     "gathered",
+    "mapped_conditions",
     "render_call",
     "render_value",
     "template_text",
@@ -74,14 +76,20 @@ class Task:
     """Where it stands in its line, 1-based."""
     when: Guard | None = field(default=None, repr=False)
     """What must hold for it to run; if it does not, it is skipped, and so is what needs it."""
+    until: Repetition | None = field(default=None, repr=False)
+    """What must hold for it not to be made again, and how often it is made at most."""
     reserved: tuple[int, ...] = field(default=(), compare=False, repr=False)
     """The indices kept free for the other tasks of a procedure, if it calls one."""
 
     @property
     def references(self) -> list[Reference]:
-        """The references in its arguments and its guard, in order."""
-        guarding = guard_references(self.when) if self.when is not None else ()
-        return [*(r for value in (*self.positional, *self.arguments.values()) for r in references(value)), *guarding]
+        """The references to others in its arguments, its guard and its repetition, in order."""
+        found = [r for value in (*self.positional, *self.arguments.values()) for r in references(value)]
+        if self.when is not None:
+            found += guard_references(self.when)
+        if self.until is not None:
+            found += (r for r in guard_references(self.until.condition) if r.index != self.index)
+        return found
 
     @property
     def reads(self) -> set[int]:
@@ -110,7 +118,7 @@ class Task:
 
         return replace(
             self,
-            when=map_guard(self.when, operand) if self.when is not None else None,
+            **mapped_conditions(self, operand),
             index=numbers.get(self.index, self.index),
             arguments={name: map_references(value, change) for name, value in self.arguments.items()},
             positional=tuple(map_references(value, change) for value in self.positional),
@@ -121,7 +129,26 @@ class Task:
         after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""
         thought = "".join(f"Thought: {line}\n" for line in self.thought.split("\n")) if self.thought else ""
         when = f" when {self.when}" if self.when is not None else ""
-        return f"{thought}{self.index}. {render_call(self.tool, self.arguments, self.positional)}{after}{when}"
+        until = f" {self.until}" if self.until is not None else ""
+        return f"{thought}{self.index}. {render_call(self.tool, self.arguments, self.positional)}{after}{when}{until}"
+
+
+class _Conditions(TypedDict):
+    when: Guard | None
+    until: Repetition | None
+
+
+def mapped_conditions(task: Task, change: Callable[[Operand], Operand]) -> _Conditions:
+    """The guard and the repetition of a task with another reference or constant in place of each.
+
+    Raises:
+        TypeError: What stands alone would be a constant that is neither true nor false.
+    """
+    when, until = task.when, task.until
+    return {
+        "when": map_guard(when, change) if when is not None else None,
+        "until": replace(until, condition=map_guard(until.condition, change)) if until is not None else None,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ from typing import cast
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language.annotations import AnnotationError, read_annotation
-from llmcompiler_graph.core.language.guards import Operand, map_guard
+from llmcompiler_graph.core.language.guards import Operand
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.notations.names import ParameterNames
 from llmcompiler_graph.core.language.parser import PlanParser
-from llmcompiler_graph.core.language.plan import Plan, Task
+from llmcompiler_graph.core.language.plan import Plan, Task, mapped_conditions
 from llmcompiler_graph.core.language.references import JSON, Reference, map_references
 
 __all__ = ("Procedure", "is_procedure_name", "parse_procedure", "parse_procedures")
@@ -308,7 +308,7 @@ def _with_parameters(task: Task, names: ParameterNames) -> Task:
 
     return replace(
         task,
-        when=map_guard(task.when, operand) if task.when is not None else None,
+        **mapped_conditions(task, operand),
         arguments={name: map_references(value, of) for name, value in task.arguments.items()},
         positional=tuple(map_references(value, of) for value in task.positional),
     )

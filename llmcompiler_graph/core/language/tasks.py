@@ -3,15 +3,16 @@
 A line that looks like a task and is none takes its number with it: what refers to it can then be said to lack it. The
 numbers themselves are a matter of `numbering`, the arguments of `call_syntax`.
 
-May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `guards`, `window`; `names` and `mentions` of the
-notations.
+May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `guards`, `repetition`, `window`; of the notations
+`names` and `mentions`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TypeAlias
@@ -24,6 +25,7 @@ from llmcompiler_graph.core.language.notations.mentions import call_key
 from llmcompiler_graph.core.language.notations.names import Names, ParameterNames
 from llmcompiler_graph.core.language.numbering import Numbering
 from llmcompiler_graph.core.language.plan import Task
+from llmcompiler_graph.core.language.repetition import Repetition, read_repetition
 from llmcompiler_graph.core.language.window import Window
 
 __all__ = ("Call", "Event", "Tasks", "shortened")
@@ -59,8 +61,32 @@ class Call:
     """Its arguments so far."""
     mismatched: bool = False
     """Whether its brackets do not match."""
-    guard: tuple[str, int] | None = None
+    when: tuple[str, int] | None = None
     """What stands behind `when`, and where in the text."""
+    until: tuple[str, int] | None = None
+    """What stands behind `until`, and where in the text."""
+
+
+class _ConditionError(Exception):
+    """A guard or a repetition cannot be read, and where."""
+
+    def __init__(self, error: CallSyntaxError, place: int) -> None:
+        self.code, self.hint, self.place = error.code, error.hint, place
+        super().__init__(str(error))
+
+
+@contextmanager
+def _located(written: tuple[str, int]) -> Iterator[None]:
+    """Say where in the whole text a guard or a repetition cannot be read.
+
+    Raises:
+        _ConditionError: It cannot.
+    """
+    text, place = written
+    try:
+        yield
+    except CallSyntaxError as error:
+        raise _ConditionError(error, place + min(error.offset, len(text))) from None
 
 
 class Tasks:
@@ -254,11 +280,9 @@ class Tasks:
             self.drop(call, error.code, f"in the call of {call.tool!r}, {error}", place(error.offset), error.hint)
             return
         try:
-            guard = self._read_guard(call)
-        except CallSyntaxError as error:
-            self.drop(
-                call, error.code, f"in the call of {call.tool!r}, {error}", self._guard_place(call, error), error.hint
-            )
+            when, until = self._read_guard(call), self._read_repetition(call)
+        except _ConditionError as error:
+            self.drop(call, error.code, f"in the call of {call.tool!r}, {error}", error.place, error.hint)
             return
         unknown = [(n, place(offset)) for n, offset in arguments.unknown]
         unknown += [(n, where) for n, where in after if not self.is_task(n, call)]
@@ -276,7 +300,8 @@ class Tasks:
             arguments.positional,
             call.thought,
             *self._window.locate(call.place),
-            guard,
+            when,
+            until,
             reserved,
         )
         self.keys.add(_key(call))
@@ -286,17 +311,31 @@ class Tasks:
         """Read what must hold for a call.
 
         Raises:
-            CallSyntaxError: It is no guard.
+            _ConditionError: It is no guard.
         """
-        if call.guard is None:
+        if call.when is None:
             return None
-        resolved = self.names.resolve(call.guard[0])
-        return read_guard(resolved, is_task=lambda index: self.is_task(index, call), rename=self.numbers.rename)
+        with _located(call.when):
+            resolved = self.names.resolve(call.when[0])
+            return read_guard(resolved, is_task=lambda index: self.is_task(index, call), rename=self.numbers.rename)
 
-    def _guard_place(self, call: Call, error: CallSyntaxError) -> int:
-        assert call.guard is not None
-        text, place = call.guard
-        return place + min(error.offset, len(text))
+    def _read_repetition(self, call: Call) -> Repetition | None:
+        """Read until what holds a call is made again; there, its own number means its last attempt.
+
+        Raises:
+            _ConditionError: It is no bounded repetition.
+        """
+        if call.until is None:
+            return None
+        own = call.written
+        for label in call.labels:
+            self.names.assign(label, own)
+        with _located(call.until):
+            return read_repetition(
+                self.names.resolve(call.until[0]),
+                is_task=lambda index: index == own or self.is_task(index, call),
+                rename=lambda index: self.numbers.index(own) if index == own else self.numbers.rename(index),
+            )
 
     def _add(self, task: Task, written: int, dollars: Iterable[int]) -> None:
         """Count a task that was read; `dollars` are the `N` of each `$N` that it has as text."""

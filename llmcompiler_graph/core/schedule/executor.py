@@ -21,7 +21,7 @@ other call of the task begins. Neither is made again.
 >>> observations[2].value
 3
 
-May know: `instructions`, `plan`, `references`, `unit`.
+May know: `instructions`, `plan`, `references`, `repeating`, `unit`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import Literal, TypeAlias
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Start
+from llmcompiler_graph.core.schedule.repeating import repeated
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 
 __all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
@@ -158,6 +159,10 @@ class Executor:
     def arguments(self, index: int) -> tuple[Mapping[str, JSON], ...]:
         """The resolved arguments of a task's calls, in order of the elements; empty until it is released."""
         return self._unit.arguments.get(index, ())
+
+    def values(self, index: int) -> dict[int, JSON]:
+        """What the tasks have returned that a released task refers to, `{index: value}`."""
+        return {n: self._unit.observations[n].value for n in self._unit.tasks[index].reads}
 
     async def run(self, index: int, call: Call) -> Observation:
         """Run a task from its `@task`: make its calls here, or adopt those under way, and wait for its observation.
@@ -321,6 +326,22 @@ class Executor:
                 outcome.set_exception(error)
 
 
+def _repeating(executor: Executor, task: Task, call: Call) -> Call:
+    """Make all attempts of the calls of a task that repeats."""
+    if (until := task.until) is None:
+        return call
+
+    async def repeat(start: Start) -> Observation:
+        async def attempt(n: int) -> Observation:
+            if n:
+                await asyncio.sleep(until.every)
+            return await call(start)
+
+        return await repeated(task, executor.values(task.index), attempt)
+
+    return repeat
+
+
 async def run_plan(
     plan: Plan,
     call: Call,
@@ -330,13 +351,19 @@ async def run_plan(
 ) -> dict[int, Observation]:
     """Run a whole plan outside of any graph; return every task's observation by index.
 
+    Args:
+        plan: The plan.
+        call: Makes one call; where a task repeats, one attempt.
+        unit: Decides what runs when.
+        on_event: Told of each task's moments as they come.
+
     Raises:
         Exception: What `call` raised; the calls under way are cancelled.
     """
     executor = Executor(unit or TaskFetchingUnit(), on_event=on_event)
     for task in plan:
         executor.add(task)
-    runs = [asyncio.ensure_future(executor.run(task.index, call)) for task in plan]
+    runs = [asyncio.ensure_future(executor.run(task.index, _repeating(executor, task, call))) for task in plan]
     try:
         outcomes = await asyncio.gather(*runs)
     finally:

@@ -20,12 +20,14 @@ The rules, all of them:
 - *Start*: released tasks start at once, all of them; where `max_concurrency` or a tool's own limit leaves no slot, in
   the order of `priority` (critical path first). A task that fans out makes one call per element, each taking a slot of
   its own.
-- *Held* tasks (of tools with effects, or that the caller holds) start only once they are `claim`ed, that is once the
-  plan is complete and their `@task` runs. Tasks with effects also keep plan order among themselves, whatever they read:
-  each is released when all before it are finished, however those ended.
+- *Held* tasks (of tools with effects, or that the caller holds, or that repeat) start only once they are `claim`ed,
+  that is once the plan is complete and their `@task` runs. Tasks with effects also keep plan order among themselves,
+  whatever they read: each is released when all before it are finished, however those ended.
 - *Equal calls* of read-only tools are made once, alone or as one of a fan-out; what the call gives serves all. If the
   task that makes it is rejected, another of them makes it. Once a call with effects has returned, what was read before
   serves no task that is released from then on. Of tools that see the graph's state, every call is made.
+- *Repeated* calls (`until …`) are one call here, in one slot, with all their attempts and the waits between them. They
+  are not shared with equal ones: what was read before may be over.
 - *Suspended* calls (they want a human) give their slot back, and are made again once their task is claimed again and
   there is a slot. They serve nobody meanwhile: the equal ones that waited for them wait for claims of their own.
 - *Abandoned* calls give their slot back and are not made again. Their task can have no observation: it is *stalled*
@@ -152,13 +154,14 @@ class TaskFetchingUnit:
             tool: The tool it called; equal calls of a read-only tool need not be made again.
         """
         calls = self.arguments[index] = tuple(arguments)
+        shared = tool in self._shared and not self._repeats(index)
         if tool in self._effects and observation.status != "skipped":
             self._calls.forget()
         ended: list[Instruction] = [self._finish(index, observation)]
         released = self._calls.of(index)
         fans_out = released[0].element is not None if released else None
         for element, value in values_of_calls(observation, len(calls), fans_out).items():
-            if tool in self._shared:
+            if shared:
                 self._calls.restore(call_key(tool, calls[element or 0]), (index, element))
             ended += self._give((index, element), Observation("done", value))
         self._drop(index)
@@ -261,7 +264,8 @@ class TaskFetchingUnit:
         self.arguments[task.index] = tuple(calls)
         if not calls:
             return [Release(task.index), self._finish(task.index, Observation("done", []))]
-        keys = [call_key(task.tool, given) if task.tool in self._shared else "" for given in calls]
+        shared = task.tool in self._shared and task.until is None
+        keys = [call_key(task.tool, given) if shared else "" for given in calls]
         elements = range(len(calls)) if fans_out else [None]
         self._calls.release(
             [
@@ -276,7 +280,7 @@ class TaskFetchingUnit:
         arrived, self._calls.arrived = self._calls.arrived, []
         wanted: list[ReadyCall] = []
         for call in arrived:
-            if call.tool in self._held and call.index not in self._claimed:
+            if self._is_held(call) and call.index not in self._claimed:
                 self._calls.park(call)
             else:
                 wanted.append(call)
@@ -293,6 +297,13 @@ class TaskFetchingUnit:
                 self._heights.waits_for_another(call.index)
                 instructions += self._stalls.join(call.index, call.same_as[:1]) or self._stalled_if_over(call.index)
         return instructions
+
+    def _is_held(self, call: ReadyCall) -> bool:
+        """Whether a call starts only once its task is claimed."""
+        return call.tool in self._held or self._repeats(call.index)
+
+    def _repeats(self, index: int) -> bool:
+        return index in self.tasks and self.tasks[index].until is not None
 
     def _fill(self) -> list[Instruction]:
         """Start what is ready, as far as there are slots."""
@@ -378,6 +389,6 @@ class TaskFetchingUnit:
         running = self._calls.in_state(CallState.RUNNING)
         waiting = self._calls.in_state(CallState.READY)
         for call in (*running, *waiting):
-            assert call.tool not in self._held or call.index in self._claimed, f"{call.id} is held"
+            assert not self._is_held(call) or call.index in self._claimed, f"{call.id} is held"
         ids = {(call.index, call.element or 0) for call in waiting}
         self._slots.validate(Counter(call.tool for call in running), ids)
