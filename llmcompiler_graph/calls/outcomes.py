@@ -43,6 +43,8 @@ class Call:
     """Whether a wrapper may change the message."""
     arguments: Mapping[str, Any]
     """What the tool is called with."""
+    fresh: bool = False
+    """Whether no earlier call may answer it."""
     kept: Mapping[str, Any] = field(default_factory=dict)
     """Those of its arguments that LangChain is not to see (see `own_arguments`)."""
     output_schema: object = None

@@ -123,7 +123,8 @@ class ToolRunner:
         """Make a call, inside the wrappers; or give what the cache has of an equal one."""
         name, call = request.tool_call["name"], _current.get()
         key = None
-        if self._cache is not None and call is not None and request.tool is self._node.tools_by_name.get(name):
+        known = request.tool is self._node.tools_by_name.get(name)
+        if self._cache is not None and call is not None and known and not call.fresh:
             key = await self._cache.key(name, request.tool_call["args"])
         if key is None or self._cache is None or call is None:
             return await execute(request)
@@ -141,7 +142,15 @@ class ToolRunner:
         return tool in self._given_state
 
     async def call(
-        self, tool: str, arguments: Mapping[str, JSON], call_id: str, state: Any, config: RunnableConfig, *, sync: bool
+        self,
+        tool: str,
+        arguments: Mapping[str, JSON],
+        call_id: str,
+        state: Any,
+        config: RunnableConfig,
+        *,
+        sync: bool,
+        fresh: bool = False,
     ) -> Observation:
         """Call a tool; the observation's `attachment` is the list of messages and commands it gave.
 
@@ -154,6 +163,7 @@ class ToolRunner:
             state: What `InjectedState` and `ToolRuntime.state` give it.
             config: The config of the node or `@task` it is called from.
             sync: Whether the graph was called synchronously: then a tool's synchronous side is preferred.
+            fresh: Whether the cache is left out.
 
         Raises:
             GraphBubbleUp: The tool interrupted the graph.
@@ -166,7 +176,7 @@ class ToolRunner:
             "state": state,
         }
         blocks = not _runs_on_loop(self._tools[tool], sync=sync)
-        noted = Call(sync, blocks, self._wrapped, arguments=request["tool_call"]["args"])
+        noted = Call(sync, blocks, self._wrapped, arguments=request["tool_call"]["args"], fresh=fresh)
         token = _current.set(noted)
         try:
             output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons

@@ -190,7 +190,14 @@ class Settings:
         return task["tool_call_id"] if element is None else f"{task['tool_call_id']}_{element}"
 
     async def call(
-        self, start: Start, task: TaskRecord, state: Any, *, sync: bool, max_concurrency: int | None
+        self,
+        start: Start,
+        task: TaskRecord,
+        state: Any,
+        *,
+        sync: bool,
+        max_concurrency: int | None,
+        fresh: bool = False,
     ) -> Observation:
         """Make one call of a task, in the node or `@task` this runs in.
 
@@ -200,10 +207,12 @@ class Settings:
             state: What the tool sees.
             sync: Whether the graph was called synchronously.
             max_concurrency: That of the run's config, for what the tool runs with its own.
+            fresh: Whether what an earlier call returned may not answer it.
         """
         call_id = self.call_id(task, start.element)
         config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
-        attempt = partial(self.runner.call, task["tool"], start.arguments, call_id, state, config, sync=sync)
+        given = (task["tool"], start.arguments, call_id, state, config)
+        attempt = partial(self.runner.call, *given, sync=sync, fresh=fresh)
         return await self.policy.apply(task["tool"], attempt)
 
 

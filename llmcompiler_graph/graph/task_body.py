@@ -179,7 +179,12 @@ class TaskBody:
 
     async def _attempt(self, start: Start) -> Observation:
         return await self._settings.call(
-            start, self._record, self._state, sync=self._sync, max_concurrency=self._max_concurrency
+            start,
+            self._record,
+            self._state,
+            sync=self._sync,
+            max_concurrency=self._max_concurrency,
+            fresh=self._repeats,
         )
 
     async def _call_sequentially(self, start: Start) -> Observation:
