@@ -207,7 +207,7 @@ class Tasks:
             after: The tasks it waits for, and where each is named.
             unfinished: What shows that it is part of an expression.
         """
-        if not (after or call.guard) and (restated := self._restated(call)) is not None:
+        if not (after or call.when or call.until) and (restated := self._restated(call)) is not None:
             if restated == call.written:
                 del self._counted[restated]
             self.numbers.move(call.written, restated)
@@ -327,14 +327,14 @@ class Tasks:
         """
         if call.until is None:
             return None
-        own = call.written
+        own, index = (call.written, call.moved_from), self.numbers.index(call.written)
         for label in call.labels:
-            self.names.assign(label, own)
+            self.names.assign(label, call.written)
         with _located(call.until):
             return read_repetition(
                 self.names.resolve(call.until[0]),
-                is_task=lambda index: index == own or self.is_task(index, call),
-                rename=lambda index: self.numbers.index(own) if index == own else self.numbers.rename(index),
+                is_task=lambda n: n in own or self.is_task(n, call),
+                rename=lambda n: index if n in own else self.numbers.rename(n),
             )
 
     def _add(self, task: Task, written: int, dollars: Iterable[int]) -> None:

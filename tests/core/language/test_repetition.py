@@ -53,6 +53,12 @@ def test_under_other_numbers() -> None:
     assert str(task.renumbered({3: 7, 2: 5})) == "7. a() until ${7.ok} and $5 max 3"
 
 
+def test_lines_without_numbers() -> None:
+    """Lines that count have the number that they are referred to by, in their own repetition too."""
+    plan = parse_plan('start("a")\nstatus($1) until ${2.ok} max 3\nstatus($2) until ${3.ok} max 3\nnote($3)')
+    assert [str(task.until) for task in plan.tasks[1:3]] == ["until ${2.ok} max 3", "until ${3.ok} max 3"]
+
+
 @pytest.mark.parametrize(
     ("value", "met"), [({"ok": True}, True), ({"ok": False}, False), ({}, False), (None, False), ({"ok": 1}, False)]
 )
