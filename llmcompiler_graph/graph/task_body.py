@@ -281,21 +281,21 @@ class _Stoppable:
     def __init__(self, body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> None:
         self._body = body
         self._running: asyncio.Task[TaskResult] | None = None
-        self._stopped = False
+        self._stopped = asyncio.Event()
 
     async def run(self) -> TaskResult:
-        if self._stopped:
+        if self._stopped.is_set():
             return to_record(None)
         self._running = asyncio.ensure_future(self._body())
         try:
             return await self._running
         except asyncio.CancelledError:
-            if not self._stopped:
+            if not self._stopped.is_set():
                 raise
             return to_record(None)  # LangGraph would take a cancellation for the end of the run
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped.set()
         if self._running is not None:
             self._running.cancel()
 
