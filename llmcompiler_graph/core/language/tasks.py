@@ -67,26 +67,19 @@ class Call:
     """What stands behind `until`, and where in the text."""
 
 
-class _ConditionError(Exception):
-    """A guard or a repetition cannot be read, and where."""
-
-    def __init__(self, error: CallSyntaxError, place: int) -> None:
-        self.code, self.hint, self.place = error.code, error.hint, place
-        super().__init__(str(error))
-
-
 @contextmanager
 def _located(written: tuple[str, int]) -> Iterator[None]:
     """Say where in the whole text a guard or a repetition cannot be read.
 
     Raises:
-        _ConditionError: It cannot.
+        CallSyntaxError: It cannot; `offset` is counted from the start of the whole text.
     """
     text, place = written
     try:
         yield
     except CallSyntaxError as error:
-        raise _ConditionError(error, place + min(error.offset, len(text))) from None
+        error.offset = place + min(error.offset, len(text))
+        raise
 
 
 class Tasks:
@@ -281,8 +274,8 @@ class Tasks:
             return
         try:
             when, until = self._read_guard(call), self._read_repetition(call)
-        except _ConditionError as error:
-            self.drop(call, error.code, f"in the call of {call.tool!r}, {error}", error.place, error.hint)
+        except CallSyntaxError as error:
+            self.drop(call, error.code, f"in the call of {call.tool!r}, {error}", error.offset, error.hint)
             return
         unknown = [(n, place(offset)) for n, offset in arguments.unknown]
         unknown += [(n, where) for n, where in after if not self.is_task(n, call)]
@@ -311,7 +304,7 @@ class Tasks:
         """Read what must hold for a call.
 
         Raises:
-            _ConditionError: It is no guard.
+            CallSyntaxError: It is no guard.
         """
         if call.when is None:
             return None
@@ -323,7 +316,7 @@ class Tasks:
         """Read until what holds a call is made again; there, its own number means its last attempt.
 
         Raises:
-            _ConditionError: It is no bounded repetition.
+            CallSyntaxError: It is no bounded repetition.
         """
         if call.until is None:
             return None
