@@ -37,6 +37,7 @@ from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.conditions import conditions, could_have_conditions, ends_call
 from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
+from llmcompiler_graph.core.language.notations.examples import Examples
 from llmcompiler_graph.core.language.notations.heads import Head, other_head, plain_head, plain_head_follows
 from llmcompiler_graph.core.language.notations.mentions import Mentions, is_valued
 from llmcompiler_graph.core.language.notations.names import ParameterNames
@@ -109,7 +110,7 @@ class PlanParser:
         self._listed = self._code = self._acted = False  # in a list of calls, in code, behind an `Action:`
         self._for = ""  # the tool that the line above names
         self._in_sentence = False  # whether the line above is prose that goes on
-        self._example = False  # whether the line above says that an example follows
+        self._examples = Examples(self._tools)
 
     def feed(self, text: str) -> list[Event]:
         """Take more text; return the tasks and diagnostics it completes, in order."""
@@ -171,7 +172,16 @@ class PlanParser:
 
     def _line(self, final: bool) -> bool:
         text, start = self._window.text, self._window.position
-        if (head := lines.head_at(text, start)) and head["tool"].lower() != "join":
+        if self._examples.follows:
+            end = text.find("\n", start)
+            if end < 0 and not final:
+                return False
+            end = len(text) if end < 0 else end
+            if self._is_shown(text[start:end], self._window.place(start)):
+                self._window.position = min(end + 1, len(text))
+                return True
+        head = lines.head_at(text, start)
+        if head and head["tool"].lower() != "join":
             return self._begin(head["tool"], int(head["index"]), head.start("index"), head.end())
         if head and text[head.end() - 2] not in " \t":  # else the rest of the line tells
             return self._finish()
@@ -187,11 +197,18 @@ class PlanParser:
         self._whole_line(text[start:end].rstrip("\r"), start)
         return not self.finished
 
+    def _is_shown(self, line: str, where: int) -> bool:
+        """Whether a line is a call in an example."""
+        call = self._examples.call(line, self._tasks.numbers.following() if self._tasks.count else 1)
+        if call and call[0]:
+            self._mentions.show(call[0], line, where + call[1])
+        return call is not None
+
     def _whole_line(self, line: str, start: int) -> None:
         where = self._window.place(start)
         named, self._for = self._for, blocks.named_tool(line, self._tools)
-        if line.strip() and not lines.FENCE.match(line):
-            self._example = actions.is_example(line)
+        goes_on = self._examples.follows
+        self._examples.read(line)
         self._in_sentence = False
         if lines.JOIN.match(line):
             self._finish()
@@ -201,7 +218,9 @@ class PlanParser:
             self._code, self._for = fence["of"].lower() in _CODE, named
         elif self._acted and actions.TOLD.match(line):
             self._stop_at_made_up(where)
-        elif not self._block_line(line, start):
+        elif self._block_line(line, start, shown=goes_on):
+            self._examples.follows = goes_on
+        else:
             self._no_block(line, where)
 
     def _think(self, line: str, start: int, where: int) -> None:
@@ -244,6 +263,9 @@ class PlanParser:
             what = f"the call of {mention.tool!r}" if mention.tool else "a call of a tool"
             message = f"{what} is not written as a task: {shortened(mention.text)}"
             hint = "write each call on a line of its own, as `N. tool(argument=…)`"
+            if mention.shown:
+                message = f"{what} is only shown as an example: {shortened(mention.text)}"
+                hint = "write the plan without a line before it that says so"
             self._tasks.complain(NOT_A_TASK, message, mention.where, hint)
 
     def _stop_at_made_up(self, where: int) -> None:
@@ -413,7 +435,7 @@ class PlanParser:
             return False
         if self._window.place(start) < self._tried:
             return None
-        if (plain := plain_head(text, start, self._tools)) and not (self._example or self._in_sentence):
+        if (plain := plain_head(text, start, self._tools)) and not (self._examples.may_follow or self._in_sentence):
             return self._begin_plain(text[start : plain.end], plain)
         return self._open_json(text, start, final) if "{" in beginning or "[" in beginning else None
 
@@ -434,7 +456,7 @@ class PlanParser:
         """Whether a call only says that the plan, or the run, is at its end."""
         return tool.casefold() in ENDS and tool not in self._tools
 
-    def _block_line(self, line: str, start: int) -> bool:
+    def _block_line(self, line: str, start: int, *, shown: bool) -> bool:
         """Begin what a whole line shows: a block of tags, an action, a call in brackets, or one behind prose."""
         where = self._window.place(start)
         count, end = self._within
@@ -442,7 +464,7 @@ class PlanParser:
         if where < self._tried or self._within[0] > _MOST_WITHIN:
             return False
         if bracketed := actions.bracket_call(line, self._tools):
-            self._take([bracketed[1]], where + bracketed[0])
+            self._take_unless(shown, [bracketed[1]], line, where + bracketed[0])
             return True
         if opening := actions.line_opening(line, self._tools):
             at, block = opening
@@ -480,7 +502,16 @@ class PlanParser:
         self._acted = self._acted or isinstance(block, actions.ActionBlock)
         if isinstance(block, blocks.JsonBlock) and block.in_words:
             self._mentions.note(block.in_words, text, where)
-        self._take([] if self._example else calls, where)
+        if isinstance(block, actions.ActionBlock):
+            self._take_unless(self._examples.follows, calls, text, where)
+        else:
+            self._take([] if self._examples.may_follow or self._examples.follows else calls, where)
+
+    def _take_unless(self, shown: bool, calls: Iterable[ForeignCall], text: str, where: int) -> None:
+        """Take calls, unless they are only an example."""
+        self._take([] if shown else calls, where)
+        for call in calls if shown else ():
+            self._mentions.show(call.tool, text, where)
 
     def _take(self, calls: Iterable[ForeignCall], where: int) -> None:
         """Take calls that were read as a whole, all from one place."""

@@ -31,7 +31,7 @@ from llmcompiler_graph.core.language.notations.calls import (
 from llmcompiler_graph.core.language.notations.json_calls import named_call
 from llmcompiler_graph.core.language.notations.tags import TagBlock, closing_tag, typed
 
-__all__ = ("TOLD", "ActionBlock", "bracket_call", "is_example", "later_opening", "line_opening")
+__all__ = ("TOLD", "ActionBlock", "bracket_call", "later_opening", "line_opening")
 
 _ACTION = re.compile(
     r"[\s>*_#-]*(?P<label>action|tool|function|✿function✿)[ \t]*\d*[*_]*[ \t]*[:：][*_\s]*"
@@ -53,24 +53,13 @@ _LATER = re.compile(
     r"<(?:tool_call|function_calls?|tool_use|tool)>|<function=|<(?:\w+:)?invoke\s|<[|｜]tool[^<>\n]*[|｜]>|\[TOOL_CALLS\]"
     r"|<\|python_tag\|>|<\|channel\|>\w*\s*to=|#E\d{1,9}\s*=\s*[^\W\d][\w.\-/]*\s*\("
 )
-_EXAMPLE = re.compile(
-    r"\b(?:examples?|e\.g|looks? like|would (?:be|look)|previously|earlier|already|instead of|not)\b"
-    r"[^:：]*[:：][\s*_]*\Z",
-    re.IGNORECASE,
-)
 _PAIR = re.compile(r"[-*]?\s*[\"']?(?P<key>[^\W\d]\w*)[\"']?\s*:\s*(?P<value>.*?),?")
 _FENCE = re.compile(r"`{1,3}(?:json|text|python)?")
-_SENTENCE = 200  # characters at the end of a line that may say what follows
 _LONGEST = 4_000  # characters of a line that is looked at as a whole
 _TAGS = 20  # looked at in one line
 _BRACKETED = re.compile(
     r"(?:\A|[\s:])#?(?P<label>E\d{1,9})\s*[=:]\s*(?P<tool>[^\W\d][\w.\-/]*)\s*\[(?P<text>.*)\]\W*\Z", re.DOTALL
 )
-
-
-def is_example(line: str) -> bool:
-    """Whether a line says that what follows is only shown."""
-    return bool(_EXAMPLE.search(line, max(0, len(line) - _SENTENCE)))
 
 
 def line_opening(line: str, tools: Tools) -> tuple[int, Block] | None:

@@ -4,13 +4,13 @@ A line is *lost* if it is laid out as a call: `Schritt 2: search("K2")`, `| 1 | 
 `"tool": "search"`. A sentence that announces a call is *meant* as one: `I will call search("K2") first`. That counts
 only where a reply has no task at all. What merely talks about tools is neither:
 
->>> mentions = Mentions(["search"])
+>>> mentions = Mentions({"search": ["query"]})
 >>> for line in ['Schritt 2: search("K2")', 'search("K2") returned 8611 m.', "You can call search(query) for that."]:
 ...     mentions.read(line, 0)
 >>> [(mention.tool, mention.text) for mention in mentions.lost]
 [('search', 'Schritt 2: search("K2")')]
 
-May know: nothing of the package.
+May know: `calls`, `commands`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
+
+from llmcompiler_graph.core.language.notations.calls import Tools
+from llmcompiler_graph.core.language.notations.commands import Command, Commands
 
 __all__ = ("Mention", "Mentions", "call_key", "is_valued")
 
@@ -85,6 +88,8 @@ class Mention(NamedTuple):
     """Where the call stands in the whole text."""
     key: int | None
     """Its `call_key`, to find out if it stands elsewhere as a task; `None` if it is not written out."""
+    shown: bool = False
+    """Whether the words before it say that it is an example."""
 
 
 def call_key(tool: str, arguments: str) -> int:
@@ -122,10 +127,10 @@ class Mentions:
     """Reads the lines of one reply that are no tasks.
 
     Args:
-        tools: The names of the tools; without any, nothing is noticed.
+        tools: The parameters of each tool; without any, nothing is noticed.
     """
 
-    def __init__(self, tools: Collection[str]) -> None:
+    def __init__(self, tools: Tools) -> None:
         self.lost: list[Mention] = []
         """Lines laid out as calls, so far."""
         self.meant: list[Mention] = []
@@ -136,6 +141,7 @@ class Mentions:
         self._named: tuple[int, Mention] | None = None  # `tool: search`, until its arguments follow
         self._head, self._row_before = "", 0  # the first row of the table that is being read, and its last row so far
         self._lines = 0
+        self._commands = Commands(tools)
 
     def read(self, line: str, where: int, *, thought: bool = False) -> None:
         """Take note of a line that became no task.
@@ -148,16 +154,23 @@ class Mentions:
         if not self._patterns or len(line) > _LONGEST_LINE:
             return
         self._lines += 1
+        command = None if thought else self._commands.option(line, where)
         if thought and (laid_out := self._marked(line, where)):
             self._in_thoughts.append(laid_out)
         elif found := self._call(line, where) or self._layout(line, where):
             (self.lost if found.tool and not thought else self.meant).append(found)
+        elif command:
+            self.lost.append(_mention(command))
         elif meant := self._sentence(line, where):
             self.meant.append(meant)
 
     def note(self, tool: str, text: str, where: int) -> None:
         """Take note of a plan that is written in words."""
         self.lost.append(Mention(tool, text.strip(), where, None))
+
+    def show(self, tool: str, text: str, where: int) -> None:
+        """Take note of a call that is only an example."""
+        self.meant.append(Mention(tool, text.strip(), where, None, shown=True))
 
     def is_talk(self, line: str, start: int) -> bool:
         """Whether a line that begins with a call speaks of it; told where its arguments start.
@@ -179,6 +192,9 @@ class Mentions:
                 calls in the text that they also give as native ones.
         """
         found = self.lost + ([] if called else self.meant)
+        if not called:
+            texts = {mention.text for mention in found}
+            found += [_mention(command) for command in self._commands.take() if command.text not in texts]
         left = Counter(called)
         for mention in self._in_thoughts:
             left[mention.tool] -= 1
@@ -260,6 +276,10 @@ class Mentions:
         if _DOUBTS.search(sentence):
             return None
         return Mention(found["tool"], line.strip(), where + found.start("tool"), None)
+
+
+def _mention(command: Command) -> Mention:
+    return Mention(*command, None)
 
 
 def _is_label(text: str) -> bool:
