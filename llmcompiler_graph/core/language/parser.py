@@ -23,7 +23,7 @@ Calls in other notations (see `notations`) are read by the same states where the
 turns them into such calls. A block that turns out to be none is read again, line by line.
 
 May know: `errors`, `plan`, `tasks`; `lines`, `conditions`, `window` and `walker` for the text; `heads`, `blocks`,
-`actions`, `calls`, `mentions` and `names` for calls that are written in another way.
+`actions`, `calls`, `examples`, `mentions` and `names` for calls that are written in another way.
 """
 
 from __future__ import annotations
