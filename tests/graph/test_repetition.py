@@ -77,6 +77,13 @@ def test_until_it_holds() -> None:
     assert next(m.content for m in final["messages"] if m.type == "tool") == '{"state": "done"}'
 
 
+def test_the_timeline_tells_of_the_attempts() -> None:
+    """The record says when each attempt but the last ended, in seconds since the first began."""
+    final, _ = Service().run(POLL)
+    assert [round(at, 3) for at in final["tasks"][0]["attempts"]] == [1.0, 7.0]
+    assert "attempts" not in final["tasks"][1]
+
+
 def test_it_holds_at_once() -> None:
     """One attempt may do, and without `every` the next one begins at once."""
     assert Service(1).run(POLL)[1] == 1

@@ -18,6 +18,7 @@ May know: `json_text`, `plan`, `references`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
@@ -42,12 +43,16 @@ async def repeated(
     """
     until = task.until
     assert until is not None
+    now = asyncio.get_running_loop().time
+    began, ended = now(), list[float]()
     for n in range(until.attempts):
-        observation = await attempt(n)
+        observation = replace(await attempt(n), attempts=tuple(ended))
+        ended.append(now() - began)
         if observation.status != "done":
             return replace(observation, error=f"attempt {n + 1} of {until.attempts} failed: {observation.error}")
         if until.met({**values, task.index: observation.value}):
             return observation
     last = write_json(observation.value)
     kept = last if len(last) <= _KEPT else f"{last[:_KEPT]}… [cut: {_KEPT} of {len(last)} characters]"
-    return Observation("failed", error=f"{until.unmet({**values, task.index: observation.value})}; it returned {kept}")
+    error = f"{until.unmet({**values, task.index: observation.value})}; it returned {kept}"
+    return Observation("failed", error=error, attempts=observation.attempts)
