@@ -139,14 +139,15 @@ class Joiner:
         sync: bool,
         until: float | None,
     ) -> Finish | Replan:
-        """Let the model decide; it is asked once more if its reply cannot be taken."""
+        """Let the model decide; it is asked again if its reply cannot be taken, once for each reason."""
         grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
         decision = await reply.read(asked, prompt, grammar, sync=sync, until=until)
         last = last or self._overdue(state)
-        request = "" if reply.cut else _asked_again(decision, reply, last=last)
-        if request:
+        asked_before: list[str] = []
+        while (request := "" if reply.cut else _asked_again(decision, reply, last=last)) not in ("", *asked_before):
             if last:
                 await reply.drop_plan()
+            asked_before.append(request)
             prompt += [AIMessage(reply.text.strip() or reply.refusal or _NOTHING), HumanMessage(request)]
             grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
             again = await reply.read(asked, prompt, grammar, sync=sync, until=until)
@@ -154,7 +155,7 @@ class Joiner:
         if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none
             decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         finished = isinstance(decision, Finish) and bool(decision.answer)
-        if reply.cut and not (reply.answer_begun or (request and finished)):
+        if reply.cut and not (reply.answer_begun or (asked_before and finished)):
             await reply.drop_plan()
             raise self._too_late()
         return decision
@@ -174,7 +175,7 @@ class Joiner:
         text = decision.answer or reply.refusal
         answer = reply.answer(text)
         if not answer.content:
-            msg = f"the joiner's model said nothing, also when asked again ({reply.stopped_by}): the answer is empty"
+            msg = f"the joiner's model gave no answer, also when asked again ({reply.stopped_by}): the answer is empty"
             warnings.warn(msg, stacklevel=2)
         await reply.answered(text)
         if self._form is None:

@@ -29,6 +29,7 @@ async def shown(graph: Any) -> tuple[str, dict[str, Any]]:
 
 # -- plans for answers -------------------------------------------------------------------------------------------------
 
+REFUSED = AIMessage("", additional_kwargs={"refusal": "I will not."}, response_metadata={"finish_reason": "stop"})
 PLANS = {
     "plan lines": PLAN,
     "a thought and plan lines": f"Thought: K2 is missing.\n{PLAN}",
@@ -93,6 +94,17 @@ async def test_a_plan_where_none_is_possible(second: str) -> None:
     assert "No other plan is possible. Write the answer" in model.calls[2][-1].text
 
 
+@pytest.mark.parametrize("replies", [("", PLAN), (PLAN, ""), (REFUSED, PLAN), ("Thought:", f"```\n{PLAN}\n```")])
+async def test_nothing_and_a_plan_where_none_is_possible(replies: tuple[Any, Any]) -> None:
+    """On the last round, a model that says nothing and then writes a plan, or the other way, is asked again for each."""
+    model = ScriptedModel([FIRST, *replies, "only K1."])
+    text, final = await shown(create_llm_compiler(model, [search], max_replans=0))
+    assert text == final["messages"][-1].text == "only K1."
+    asked = [call[-1].text.partition(". ")[0] for call in model.calls[2:]]
+    assert sorted(asked)[0] == "No other plan is possible"
+    assert len(set(asked)) == 2
+
+
 async def test_a_replan_on_the_line_of_the_thought() -> None:
     """It is one."""
     model = ScriptedModel([FIRST, "Thought: K2 is missing. Replan: look up K2", PLAN, "Finish: both are there"])
@@ -102,7 +114,6 @@ async def test_a_replan_on_the_line_of_the_thought() -> None:
 
 # -- no reply ----------------------------------------------------------------------------------------------------------
 
-REFUSED = AIMessage("", additional_kwargs={"refusal": "I will not."}, response_metadata={"finish_reason": "stop"})
 BLOCKED = AIMessage([{"type": "refusal", "refusal": "I will not."}])
 
 
@@ -133,7 +144,7 @@ async def test_nothing_but_empty_replies() -> None:
     model = ScriptedModel([FIRST, blocked, blocked, "1. join()", "Finish: hello"])
     graph = create_llm_compiler(model, [search], checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
-    with pytest.warns(UserWarning, match=r"said nothing, also when asked again \(content_filter\)"):
+    with pytest.warns(UserWarning, match=r"gave no answer, also when asked again \(content_filter\)"):
         final = await graph.ainvoke(QUESTION, thread)
     assert final["messages"][-1].content == ""
     assert final["messages"][-1].response_metadata == {"finish_reason": "content_filter"}

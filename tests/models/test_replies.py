@@ -158,6 +158,6 @@ async def test_thinking_before_tool_calls() -> None:
 async def test_nothing_but_thinking() -> None:
     """It is no plan and no answer: the joiner is asked once more."""
     model = ScriptedModel(['<think>1. look("never")', "<think>Finish: never", "<think>Finish: never"])
-    with pytest.warns(UserWarning, match="said nothing"):
+    with pytest.warns(UserWarning, match="gave no answer"):
         final = await create_llm_compiler(model, [look], max_repairs=0).ainvoke(QUESTION)
     assert (final["tasks"], final["messages"][-1].content) == ([], "")
