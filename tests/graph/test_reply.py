@@ -96,7 +96,7 @@ async def test_a_plan_where_none_is_possible(second: str) -> None:
 
 @pytest.mark.parametrize("replies", [("", PLAN), (PLAN, ""), (REFUSED, PLAN), ("Thought:", f"```\n{PLAN}\n```")])
 async def test_nothing_and_a_plan_where_none_is_possible(replies: tuple[Any, Any]) -> None:
-    """On the last round, a model that says nothing and then writes a plan, or the other way, is asked again for each."""
+    """On the last round, a model that says nothing and then writes a plan, or the reverse, is asked again for each."""
     model = ScriptedModel([FIRST, *replies, "only K1."])
     text, final = await shown(create_llm_compiler(model, [search], max_replans=0))
     assert text == final["messages"][-1].text == "only K1."
