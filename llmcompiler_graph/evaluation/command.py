@@ -1,10 +1,11 @@
-"""The command line of the evaluation: `run` asks and records, `report` compares, `deterministic` needs no model.
+"""The command line of the evaluation: `run` asks and records, `report` and `compare` say what came of it.
 
     python -m llmcompiler_graph.evaluation run parallelqa -m local --data DIR --out runs/parallelqa.jsonl --limit 20
     python -m llmcompiler_graph.evaluation report runs/*.jsonl --out report
+    python -m llmcompiler_graph.evaluation compare runs/before.jsonl runs/after.jsonl --out report
     python -m llmcompiler_graph.evaluation deterministic --data DIR --out report
 
-A run that was stopped goes on when the same command is given again.
+`deterministic` needs no model. A run that was stopped goes on when the same command is given again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ BENCHMARKS = {
     "hotpotqa_bridge": f"{_HERE}.benchmarks.hotpotqa:HOTPOTQA_BRIDGE",
     "movie": f"{_HERE}.benchmarks.movie:MOVIE",
     "parallelqa": f"{_HERE}.benchmarks.parallelqa:PARALLELQA",
+    "reasoning": f"{_HERE}.benchmarks.reasoning:REASONING",
+    "reasoning_held_out": f"{_HERE}.benchmarks.reasoning:REASONING_HELD_OUT",
     "webshop": f"{_HERE}.benchmarks.webshop:WEBSHOP",
     "webshop_full": f"{_HERE}.benchmarks.webshop:WEBSHOP_FULL",
 }
@@ -334,6 +337,43 @@ def report_command(
             from llmcompiler_graph.evaluation.plots import draw_all
 
             draw_all(tables, records, out)
+    typer.echo(f"written to {out}", err=True)
+
+
+@app.command(name="compare")
+def compare_command(
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="A JSONL file that `run` wrote: before.", exists=True, dir_okay=False)
+    ],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="Another, compared with it: after.", exists=True, dir_okay=False)
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where compare.md and plots go; else the tables are printed."),
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
+) -> None:
+    """Compare two files question by question, in Markdown as a pull request would show it.
+
+    They may be of other systems, options, models or versions, but hold one system each, over the same questions.
+    """
+    from llmcompiler_graph.evaluation import comparison  # numpy, which a run does not need
+
+    with _reported(ValueError):
+        compared = comparison.compare(first, second)
+        text = comparison.markdown(compared)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    with _reported():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "compare.md").write_text(text, encoding="utf-8")
+        if plots:
+            from llmcompiler_graph.evaluation.plots import draw_all
+
+            draw_all(compared.tables, compared.records, out)
     typer.echo(f"written to {out}", err=True)
 
 

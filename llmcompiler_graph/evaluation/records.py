@@ -23,13 +23,16 @@ from langchain_core.tools import BaseTool
 from llmcompiler_graph import Plan, PlanExample
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("Answer", "Benchmark", "Model", "Record", "Sample", "Score", "Setting", "System", "Tier")
+__all__ = ("STOPPED", "Answer", "Benchmark", "Model", "Record", "Sample", "Score", "Setting", "System", "Tier")
 
 Model: TypeAlias = str | BaseChatModel
 """A chat model, or its name as `create_llm_compiler` takes it: `"local"`, `"provider:name"`."""
 
 Tier: TypeAlias = Literal["deterministic", "recorded", "live"]
 """What stands behind a number: no model; a model's recorded replies and latencies; a model asked just now."""
+
+STOPPED = "stopped after "
+"""How the error begins of a system that took the most turns that it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,11 @@ class Record:
     def key(self) -> tuple[Setting, str, str, int]:
         """What a run must not do twice: setting, system, sample and repeat."""
         return self.setting, self.system, self.id, self.repeat
+
+    @property
+    def within_limits(self) -> bool:
+        """Whether there is an answer, and the system was not stopped at the most turns that it may take."""
+        return bool(self.answer.strip()) and not any(error.startswith(STOPPED) for error in self.errors)
 
     def to_json(self) -> str:
         """Write it as one line, without the newline."""

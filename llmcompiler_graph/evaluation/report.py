@@ -11,15 +11,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from statistics import fmean, median
+from typing import Any, NamedTuple
 
 from llmcompiler_graph import ConfigurationError
 from llmcompiler_graph.evaluation.records import Record, Setting
 from llmcompiler_graph.evaluation.runner import read_records
 from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio
 
-__all__ = ("Comparison", "Row", "Table", "latency", "markdown", "read_all", "tables", "write")
+__all__ = ("Comparison", "Medians", "Row", "Table", "latency", "markdown", "read_all", "tables", "write")
 
 _BASELINES = ("react_dagger", "react", "tree_of_thoughts")  # the paper's, in this order
 
@@ -64,6 +64,20 @@ class Row:
     """The share of plans of the right structure, of those where it is known."""
 
 
+class Medians(NamedTuple):
+    """The medians of a system and of the baseline, over the examples that both answered within their limits.
+
+    A system that loops until it is stopped has a mean of its limit rather than of its speed.
+    """
+
+    examples: int
+    """How many these are."""
+    latency_s: tuple[float, float]
+    """Seconds from question to answer."""
+    tokens: tuple[float, float] | None
+    """Tokens, prompt and written; `None` if some calls were not metered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A system against the baseline, over the examples that both answered."""
@@ -86,6 +100,8 @@ class Comparison:
     """The baseline's mean latency over the system's; above 1 the system is faster."""
     tokens: Interval | None
     """The baseline's tokens (prompt and written) over the system's; above 1 the system needs fewer."""
+    medians: Medians | None
+    """The medians over the examples that both answered within their limits; `None` if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +228,23 @@ def _compare(system: str, records: Sequence[Record], baseline: str, others: Sequ
         mcnemar_lenient=test(lambda record: record.lenient),
         speedup=paired_ratio(times[1], times[0]),
         tokens=paired_ratio(tokens[1], tokens[0]) if metered else None,
+        medians=_medians(records, others, metered=metered),
     )
+
+
+def _medians(records: Sequence[Record], others: Sequence[Record], *, metered: bool) -> Medians | None:
+    """The medians over the examples that both answered within their limits."""
+    stopped = {record.id for record in (*records, *others) if not record.within_limits}
+    both = ({record.id for record in records} & {record.id for record in others}) - stopped
+    if not both:
+        return None
+
+    def of(figure: Callable[[Record], float]) -> tuple[float, float]:
+        values = [_per_example((record for record in side if record.id in both), figure) for side in (records, others)]
+        return median(values[0].values()), median(values[1].values())
+
+    tokens = of(lambda record: record.tokens_in + record.tokens_out) if metered else None
+    return Medians(len(both), of(latency), tokens)
 
 
 def markdown(made: Iterable[Table]) -> str:
@@ -244,6 +276,10 @@ def _seconds(given: Interval) -> str:
 
 def _times(given: Interval | None) -> str:
     return "—" if given is None else f"{given.mean:.2f}x [{given.low:.2f}, {given.high:.2f}]"
+
+
+def _both(given: tuple[float, float] | None, form: str) -> str:
+    return "—" if given is None else f"{given[0]:{form}} against {given[1]:{form}}"
 
 
 def _share(given: float | None) -> str:
@@ -297,6 +333,9 @@ _COMPARED: Mapping[str, Callable[[Comparison], str]] = {
     "McNemar p, lenient": lambda each: _chance(each.mcnemar_lenient),
     "speedup": lambda each: _times(each.speedup),
     "tokens saved": lambda each: _times(each.tokens),
+    "within their limits": lambda each: f"{each.medians.examples if each.medians else 0}",
+    "… median latency": lambda each: _both(each.medians and each.medians.latency_s, ".2f"),
+    "… median tokens": lambda each: _both(each.medians and each.medians.tokens, ".0f"),
 }
 
 
@@ -315,7 +354,7 @@ def write(made: Sequence[Table], directory: Path) -> None:
 
 def _plain(value: Any) -> Any:
     match value:
-        case Interval() | Setting():
+        case Interval() | Setting() | Medians():
             return value._asdict()
         case dict():
             return {key: _plain(each) for key, each in value.items()}

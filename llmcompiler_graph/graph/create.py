@@ -91,6 +91,7 @@ class _Options(TypedDict, total=False):
     max_replans: int
     fuse_replan: bool
     max_repairs: int
+    check_answers: bool | Literal["auto"]
     max_tasks: int | None
     max_fan_out: int | None
     max_concurrency: int | None
@@ -188,6 +189,7 @@ def create_llm_compiler(
     max_replans: int = 2,
     fuse_replan: bool = False,
     max_repairs: int = 1,
+    check_answers: bool | Literal["auto"] = "auto",
     max_tasks: int | None = None,
     max_fan_out: int | None = 1000,
     max_concurrency: int | None = None,
@@ -261,6 +263,11 @@ def create_llm_compiler(
             model call per replan instead of two. For `plan_format="text"` only.
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
+        check_answers: Whether plans and answers are checked for what the question asks for: a name, a number, or yes or
+            no, and the numbers that it gives. A last calculation that leaves no choice is completed in code, else the
+            planner is asked for it, as for a repair; an answer that does not say what the last task returned is asked
+            for again, and shown only when it is taken. Only questions in English that say so for certain are checked,
+            and only where a tool calculates (see `docs/answers.md`). `"auto"` checks the embedded model only.
         max_tasks: How many tasks a plan may have. A grammar allows 24 by default, or 16 if its form is not `"lark"`,
             and 64 at most; more are left to a replan.
         max_fan_out: How many calls a task that fans out (`${1[*]}`) may come to; one that would come to more fails,
@@ -389,6 +396,7 @@ def create_llm_compiler(
         max_replans=max_replans,
         fuse_replan=fuse_replan,
         max_repairs=max_repairs,
+        check_answers=_checks_answers(check_answers, models),
         max_tasks=max_tasks,
         max_fan_out=max_fan_out,
         max_concurrency=max_concurrency,
@@ -436,6 +444,14 @@ def create_llm_compiler(
     )
     nodes.planner.graph = compiled
     return compiled.with_config(callbacks=[nodes.shared.inflight])
+
+
+def _checks_answers(check_answers: object, models: _Models) -> bool:
+    if check_answers == "auto":
+        return models.any_local
+    if not isinstance(check_answers, bool):
+        raise refused("check_answers", "True, False or 'auto'", check_answers)
+    return check_answers
 
 
 def _brief(constraint: Constraint | None) -> Constraint | None:

@@ -17,6 +17,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphBubbleUp
 
+from llmcompiler_graph.core.checking.answers import AnswerCheck
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.entities import Entities
 from llmcompiler_graph.core.checking.inlining import InliningError
@@ -33,6 +34,7 @@ from llmcompiler_graph.graph.draft_tasks import Broken, DraftTask, DraftTasks
 from llmcompiler_graph.graph.lost_calls import lost_calls
 from llmcompiler_graph.graph.plan_message import plan_message, tool_call
 from llmcompiler_graph.graph.records import from_record
+from llmcompiler_graph.models.prompts import question_of
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
@@ -87,6 +89,10 @@ class Draft:
         self._ends: dict[int, tuple[int, ...]] = {}  # of the calls of procedures: their tasks that none of them needs
         self._entities, self._placeholders = Entities(), Placeholders()
         self._repairs_left = settings.max_repairs
+        self._answers: AnswerCheck | None = None  # whether the plan gives what is asked for
+        if settings.check_answers and settings.max_repairs and not state["rounds"]:
+            self._answers = AnswerCheck(question_of(state).text, settings.specs)
+        self._added: int | None = None  # a task that is only asked for since the plan stops short of its question
         self._rewriting: frozenset[int] = frozenset()  # tasks that the text writes again; none in the plan itself
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
         self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
@@ -195,6 +201,8 @@ class Draft:
                 asked = [Broken(None, "", lost)]  # nothing could be read: the whole plan is written again
             else:
                 self._number(lost, lines)
+            if not asked:
+                self._doubt_answer()
         entries = sorted(self._tasks.within("broken", "doubted"), key=lambda entry: entry.index)
         asked += [_ask_again(entry, lines) for entry in entries]
         if asked:
@@ -211,7 +219,12 @@ class Draft:
         """Say that nothing is written again: what is broken fails, what is doubted is taken as it stands."""
         self._repairs_left = 0
         self._settled = True
+        self._release()
         for entry in self._tasks.within("broken"):
+            if entry.index == self._added:
+                self._tasks.drop(entry)
+                self._checker.forget([entry.index])
+                continue
             self._fail(entry, entry.problems or (entry.asked.diagnostics if entry.asked else []))
         for entry in self._tasks.within("doubted"):
             self._tasks.wait(entry)
@@ -234,7 +247,49 @@ class Draft:
             else:
                 self._complain(event.index, event)
 
+    def _doubt_answer(self) -> None:
+        """Let the last task be written again, or one be added, if the plan does not give what is asked for."""
+        entries = list(self._tasks)
+        doubt = None
+        if self._answers is not None and all(entry.phase in ("held", "scheduled") for entry in entries):
+            doubt = self._answers.doubt([entry.task for entry in entries if entry.task is not None])
+        if self._answers is None or doubt is None:
+            self._release()
+        elif doubt.line is not None:
+            self._teller.repairing("; ".join(map(str, doubt.problems)))
+            self._complete(doubt.task, doubt.line)
+        elif (known := self._tasks.get(doubt.task)) is not None and known.phase == "held":
+            self._tasks.doubt(known, doubt.problems)
+            assert known.written is not None
+            line = str(replace(known.written, thought=""))
+            known.asked, known.problems = Broken(doubt.task, line, doubt.problems, self._answers.asked), []
+        elif known is None:
+            self._release()
+            self._added = doubt.task
+            added = self._tasks.write(doubt.task)
+            self._tasks.refuse(added, [])
+            added.asked = Broken(doubt.task, "", doubt.problems, self._answers.asked)
+
+    def _complete(self, index: int, line: str) -> None:
+        """Write the last task, which question and plan leave no choice about, as if the planner had."""
+        if (held := self._tasks.get(index)) is not None:
+            self._tasks.doubt(held, [])
+        else:
+            self._release()
+        usable = [entry.index for entry in self._tasks if entry.index != index]
+        again = frozenset([index] if held is not None else [])
+        parser = PlanParser([*self._earlier, *usable], again, self._parameters)
+        self._answers, self._rewriting = None, again
+        self._take([*parser.feed(line), *parser.close()])
+        self._rewriting = frozenset()
+
+    def _release(self) -> None:
+        """Schedule the calculation that might have been the last task."""
+        for entry in self._tasks.within("held"):
+            self._schedule(entry)
+
     def _write(self, written: Task) -> None:
+        self._release()
         known = self._tasks.get(written.index)
         self._written += [] if self._rewriting else [written]
         if written.after:
@@ -327,9 +382,11 @@ class Draft:
         may_doubt = self._repairs_left and not (entry.record and "procedure" in entry.record)
         doubt = self._entities.doubt(entry.task) or self._placeholders.doubt(entry.task) if may_doubt else None
         if doubt is not None:
-            self._tasks.doubt(entry, doubt)
+            self._tasks.doubt(entry, [doubt])
         elif entry.phase == "written" and self._tasks.must_wait(entry):
             self._tasks.wait(entry)
+        elif may_doubt and not self._rewriting and self._answers is not None and self._answers.calculates(entry.task):
+            self._tasks.hold(entry)
         else:
             self._schedule(entry)
 

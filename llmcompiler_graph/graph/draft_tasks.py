@@ -6,16 +6,18 @@ thing than it names, is `doubted`: if it is not written again, it is taken as it
 
     event      from                                          to
     write      nothing, broken, doubted, failed              written
-    doubt      written, waiting                              doubted
+    hold       written                                       held
+    doubt      written, waiting, held                        doubted
     wait       written, doubted                              waiting
-    schedule   written, waiting                              scheduled
+    schedule   written, waiting, held                        scheduled
     refuse     written, broken, doubted, waiting             broken
     fail       written, broken, scheduled, skipped, failed   failed
     skip       scheduled                                     skipped
 
-Every task is `written` for as long as it is being checked. A scheduled task is in the executor's hands; it is skipped
-if it was begun with an observation that turned out to be unusable. Only the unreadable line of a failed task is written
-again: the task itself may follow it.
+Every task is `written` for as long as it is being checked. A calculation that may be the last task is `held` until
+another follows or the plan is whole: it is then scheduled, or doubted if it does not give what is asked for. A
+scheduled task is in the executor's hands; it is skipped if it was begun with an observation that turned out to be
+unusable. Only the unreadable line of a failed task is written again: the task itself may follow it.
 """
 
 from __future__ import annotations
@@ -25,26 +27,28 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from llmcompiler_graph.core.checking.questions import AnswerKind
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.state import TaskRecord
 
 __all__ = ("Broken", "DraftTask", "DraftTasks", "Event", "Phase")
 
-Phase: TypeAlias = Literal["written", "broken", "doubted", "waiting", "scheduled", "failed", "skipped"]
-Event: TypeAlias = Literal["write", "doubt", "wait", "schedule", "refuse", "fail", "skip"]
+Phase: TypeAlias = Literal["written", "broken", "held", "doubted", "waiting", "scheduled", "failed", "skipped"]
+Event: TypeAlias = Literal["write", "hold", "doubt", "wait", "schedule", "refuse", "fail", "skip"]
 
 _TRANSITIONS: dict[Event, tuple[Collection[Phase], Phase]] = {
     "write": (("broken", "doubted", "failed"), "written"),
-    "doubt": (("written", "waiting"), "doubted"),
+    "hold": (["written"], "held"),
+    "doubt": (("written", "waiting", "held"), "doubted"),
     "wait": (("written", "doubted"), "waiting"),
-    "schedule": (("written", "waiting"), "scheduled"),
+    "schedule": (("written", "waiting", "held"), "scheduled"),
     "refuse": (("written", "broken", "doubted", "waiting"), "broken"),
     "fail": (("written", "broken", "scheduled", "skipped", "failed"), "failed"),
     "skip": (["scheduled"], "skipped"),
 }
 _DECIDED: Collection[Phase] = ("scheduled", "failed", "skipped")  # nothing waits for a task in one of these
-_USABLE: Collection[Phase] = ("written", "doubted", "waiting", "scheduled")
+_USABLE: Collection[Phase] = ("written", "held", "doubted", "waiting", "scheduled")
 
 
 class Broken(NamedTuple):
@@ -56,6 +60,8 @@ class Broken(NamedTuple):
     """The line as it was written; empty for the whole plan."""
     diagnostics: list[Diagnostic]
     """What is wrong with it."""
+    gives: AnswerKind | None = None
+    """What kind of answer it is to give, if it is the last of a plan that gives another."""
 
 
 @dataclass(slots=True, eq=False)
@@ -154,10 +160,18 @@ class DraftTasks:
         for n in entry.needs:
             self._dependents.setdefault(n, set()).add(entry.index)
 
-    def doubt(self, entry: DraftTask, doubt: Diagnostic) -> None:
+    def hold(self, entry: DraftTask) -> None:
+        """A task that can be used may be the last."""
+        self._move(entry, "hold")
+
+    def doubt(self, entry: DraftTask, doubts: list[Diagnostic]) -> None:
         """A task that can be used may be written again."""
         self._move(entry, "doubt")
-        entry.problems = [doubt]
+        entry.problems = doubts
+
+    def drop(self, entry: DraftTask) -> None:
+        """A task that was asked for, and is missed by none, was not written."""
+        del self._by_phase[entry.phase][entry.index], self._tasks[entry.index]
 
     def wait(self, entry: DraftTask) -> None:
         """A task that can be used cannot be scheduled yet."""

@@ -114,6 +114,7 @@ def given_plan_settings(
             cache=tool_cache(cache, tool_cache_policy, toolset, specs),
         ),
         system=SystemMessage(""),
+        check_answers=False,
         selection=None,
         plan_format="text",
         brief=False,

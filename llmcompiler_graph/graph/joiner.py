@@ -12,6 +12,8 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.config import get_stream_writer
 
 from llmcompiler_graph.concurrency.giving_up import within
+from llmcompiler_graph.core.checking.answers import answer_of, is_bare, unsaid
+from llmcompiler_graph.core.checking.questions import asked_for, only_asked
 from llmcompiler_graph.core.errors import DeadlineError
 from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.graph.clock import current_clock, turn_clock
@@ -23,6 +25,7 @@ from llmcompiler_graph.graph.reply import Reply
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
+from llmcompiler_graph.models.prompts import question_of
 from llmcompiler_graph.models.replies import WrappedModel
 from llmcompiler_graph.models.structured import AnswerForm, Ask, Formed, plainly
 from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
@@ -105,6 +108,7 @@ class Joiner:
             think_tag=think_tag(rounds),
             begin=begin_plan,
             bare=self._settings.brief,
+            checked=self._last_value(state) is not None,
         )
         decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync, until=until)
         one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
@@ -142,9 +146,12 @@ class Joiner:
         """Let the model decide; it is asked again if its reply cannot be taken, once for each reason."""
         grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
         decision = await reply.read(asked, prompt, grammar, sync=sync, until=until)
+        decision = self._bare(state, decision)
         last = last or self._overdue(state)
         asked_before: list[str] = []
-        while (request := "" if reply.cut else _asked_again(decision, reply, last=last)) not in ("", *asked_before):
+        while (request := self._asked_again(state, decision, reply, last=last)) not in ("", *asked_before):
+            if self._unsaid(state, decision):
+                reply.withdraw()
             if last:
                 await reply.drop_plan()
             asked_before.append(request)
@@ -152,6 +159,8 @@ class Joiner:
             grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
             again = await reply.read(asked, prompt, grammar, sync=sync, until=until)
             decision = decision if reply.cut and not reply.answer_begun else again
+            if known := self._unsaid(state, decision):
+                decision = Finish(known[1])  # twice the model has said something else than what was found
         if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none
             decision = Finish("\n".join(filter(None, [decision.thought, decision.feedback])))
         finished = isinstance(decision, Finish) and bool(decision.answer)
@@ -235,6 +244,50 @@ class Joiner:
             max_tasks=most,
             earlier=earlier,
         )
+
+    def _last_value(self, state: LLMCompilerState) -> tuple[int, Any] | None:
+        """The only task of the turn that no other needs, and what it gave, if answers are checked for that."""
+        if not self._settings.check_answers:
+            return None
+        written = [task for task in state["tasks"] if task["text"]]
+        used = {index for task in written for index in task_from_record(task).dependencies}
+        ends = [task for task in written if task["index"] not in used]
+        if len(ends) != 1 or ends[0]["status"] != "done" or task_from_record(ends[0]).fans_out:
+            return None
+        return ends[0]["index"], ends[0]["value"]
+
+    def _asked_again(self, state: LLMCompilerState, decision: Finish | Replan, reply: Reply, *, last: bool) -> str:
+        """What to ask the model once more, if its reply cannot be taken, or does not say what was found."""
+        if reply.cut:
+            return ""
+        if request := _asked_again(decision, reply, last=last):
+            return request
+        if (known := self._unsaid(state, decision)) is None:
+            return ""
+        return f"Your answer does not say what task {known[0]} returned, {known[1]}. {_NOW if last else _NOW_OR_REPLAN}"
+
+    def _found(self, state: LLMCompilerState) -> tuple[int, str] | None:
+        """The last task, and what it gave in words, if that is what the question asks for."""
+        known = self._last_value(state)
+        said = known and answer_of(asked_for(question_of(state).text), known[1])
+        return (known[0], said) if known and said else None
+
+    def _unsaid(self, state: LLMCompilerState, decision: Finish | Replan) -> tuple[int, str] | None:
+        """The same, if the answer does not say it."""
+        known = self._last_value(state)
+        if known is None or not isinstance(decision, Finish) or not decision.answer:
+            return None
+        asked = asked_for(question_of(state).text)
+        return self._found(state) if unsaid(asked, known[1], decision.answer) else None
+
+    def _bare(self, state: LLMCompilerState, decision: Finish | Replan) -> Finish | Replan:
+        """What the last task gave instead of an answer around it, or of another, if nothing else is asked for."""
+        question = question_of(state).text
+        if not isinstance(decision, Finish) or not decision.answer or not only_asked(question):
+            return decision
+        found = self._found(state)
+        is_right = is_bare(asked_for(question), decision.answer) and self._unsaid(state, decision) is None
+        return decision if found is None or is_right else Finish(found[1])
 
     def _fruitless(self, state: LLMCompilerState) -> bool:
         """Whether the first plan has found out nothing it was made for, and no human has had a say in that.

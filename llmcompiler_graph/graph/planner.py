@@ -16,6 +16,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from llmcompiler_graph.concurrency.giving_up import within
+from llmcompiler_graph.core.checking.answers import calculating
 from llmcompiler_graph.graph.clock import current_clock, new_clock, turn_clock
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
@@ -180,7 +181,12 @@ class Planner:
                     usage = await self._write(written, prompt, state, sync=sync)
                 plan, numbered = written.draft.text, written.draft.numbered
                 while broken := written.draft.mend():
-                    request = repair_request(state, broken, self._settings.plan_format, brief=self._settings.brief)
+                    request = repair_request(
+                        state,
+                        [(each.task, each.line, each.diagnostics) for each in broken],
+                        self._settings.plan_format,
+                        brief=self._settings.brief,
+                    )
                     if repairs or not adopted:
                         prompt.append(AIMessage(plan_or_join(repairs[-1]["plan"] if repairs else numbered)))
                     prompt.append(HumanMessage(request))
@@ -224,9 +230,11 @@ class Planner:
         reader = self._dialect.reader(written.draft.first)
         grammar: dict[str, Any] = {}
         if self._constraint is not None and self._model.takes_grammars:
+            gives = next((each.gives for each in broken if each.gives), None)
             grammar = await asyncio.to_thread(  # a large grammar takes seconds
                 self._constraint.plan,
-                shown,
+                shown if gives is None else calculating(shown, gives),
+                think_again=gives is not None,
                 first=written.draft.first,
                 max_tasks=self._settings.max_tasks,
                 again=[each.task for each in broken if each.task is not None],

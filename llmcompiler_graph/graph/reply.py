@@ -40,6 +40,7 @@ class Reply:
         think_tag: What ends its thoughts if they are known to begin in its prompt.
         begin: Makes the draft of the plan that stands below a replan, told the feedback; `None` to read none.
         bare: Whether the model is asked for the answer itself, without a word before it.
+        checked: Whether the answer is shown only when it is taken, since another may be asked for.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Reply:
         think_tag: str = "",
         begin: Callable[[str], Draft] | None = None,
         bare: bool = False,
+        checked: bool = False,
     ) -> None:
         self.text = ""
         """What the model says."""
@@ -68,8 +70,9 @@ class Reply:
         self._earlier = earlier
         self._begin = begin
         self._bare = bare
+        self._checked = checked
         self.answer_begun = False
-        """Whether some of its answer was shown."""
+        """Whether some of its answer was shown, or would have been."""
         self.cut = False
         """Whether the time was over before it had ended."""
         self._drafted = 0  # where the part of the text begins that the draft has not seen
@@ -179,9 +182,14 @@ class Reply:
 
     async def answered(self, answer: str) -> None:
         """Say that this is the answer; it is shown if it was not while it was written."""
-        if not self.answer_begun:
+        if self._checked or not self.answer_begun:
             self._stream.put(answer)
         await self._stream.aclose(self.usage)
+
+    def withdraw(self) -> None:
+        """Forget an answer that was checked and is not taken."""
+        assert self._checked, "what was shown cannot be taken back"
+        self.answer_begun = False
 
     async def drop_plan(self) -> None:
         """Cancel what was begun of a plan, and read no other."""
@@ -241,7 +249,8 @@ class Reply:
     def _show(self, piece: str) -> None:
         if piece:
             self.answer_begun = True
-            self._stream.put(piece)
+            if not self._checked:
+                self._stream.put(piece)
 
 
 def _feedback(replan: str) -> str:

@@ -48,6 +48,7 @@ def drafted(use: Callable[[Draft], Awaitable[None]], max_repairs: int = 1) -> No
             max_replans=0,
             fuse_replan=False,
             max_repairs=max_repairs,
+            check_answers=False,
             plan_format="text",
             brief=False,
             max_tasks=None,
@@ -128,7 +129,7 @@ def test_only_the_table_s_transitions() -> None:
     tasks.schedule(entry)
     events: list[Callable[[], Any]] = [
         lambda: tasks.refuse(entry, [PROBLEM]),
-        lambda: tasks.doubt(entry, PROBLEM),
+        lambda: tasks.doubt(entry, [PROBLEM]),
         lambda: tasks.wait(entry),
         lambda: tasks.schedule(entry),
         lambda: tasks.write(1),

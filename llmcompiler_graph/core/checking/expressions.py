@@ -21,7 +21,8 @@ def arithmetic(schema: Schema, definitions: Mapping[str, JSON]) -> bool:
 
     A tool says so with the format `arithmetic`. It may add `functions`, an object of names and how many arguments each
     takes at most (`null` for any number), and `selectors`, the names of functions of one dict of numbers by name; a
-    grammar then offers them.
+    grammar then offers them. Where it has `gives`, a grammar offers only what gives a `"name"`, a `"number"` or a
+    `"truth"`.
 
     >>> arithmetic({"type": "string", "format": "arithmetic", "functions": {"abs": 1, "max": None}}, {})
     True

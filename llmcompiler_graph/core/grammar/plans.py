@@ -61,6 +61,7 @@ def plan_grammar(
     first: int = 1,
     max_tasks: int | None = None,
     again: Sequence[int] = (),
+    think_again: bool = False,
     earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     typed: bool = True,
     phased: bool = False,
@@ -75,6 +76,7 @@ def plan_grammar(
             `phased`, the state notes the kinds of the first 64, 32 or 21 of them, with 1, 3 or 7 kinds of tools: only
             to those may others refer.
         again: If given, just the tasks of these indices are written, and no `join()`.
+        think_again: Whether a thought stands before them.
         earlier: What else may be referred to: by index, a task's tool and the schema of what it returns.
         typed: Whether references are typed. If not, any `$n` may stand anywhere.
         phased: Whether tasks of one kind must stand together, so that the grammar can be written without states.
@@ -85,7 +87,9 @@ def plan_grammar(
     known = {index: Typed(schema, tool.definitions) for index, (tool, schema) in (earlier or {}).items()}
     tasks = min(max_tasks or (_PHASED_TASKS if phased else _TASKS), _MOST_TASKS) if listed else 0
     indices = list(again) or [*range(first, first + tasks)]
-    return _Plans(listed, known, typed=typed, brief=brief).rules(indices, first, phased=phased, join=not again)
+    return _Plans(listed, known, typed=typed, brief=brief).rules(
+        indices, first, phased=phased, join=not again, think_again=think_again
+    )
 
 
 class _State(NamedTuple):
@@ -110,7 +114,9 @@ class _Plans:
         self.values = Values(typed=typed)
         self.brief = brief
 
-    def rules(self, indices: Sequence[int], first: int, *, phased: bool, join: bool) -> Rules:
+    def rules(
+        self, indices: Sequence[int], first: int, *, phased: bool, join: bool, think_again: bool = False
+    ) -> Rules:
         calls = self._calls()
         kinds = self._kinds(calls, len(indices), phased=phased)
         width = max(1, len(kinds.profiles).bit_length())
@@ -128,6 +134,8 @@ class _Plans:
         thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
         begin = Use(next(iter(lines)))
         root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not self.brief else begin}
+        if think_again:
+            root["root"] = Seq((thought, begin))
         return {**root, **lines, **{name: body for name, body, _ in calls}, **made}
 
     def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:

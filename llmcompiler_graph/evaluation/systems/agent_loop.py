@@ -22,7 +22,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
-from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample
+from llmcompiler_graph.evaluation.records import STOPPED, Answer, Benchmark, Model, Sample
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, before, read_call, sections
 from llmcompiler_graph.models.lazy import LazyModel, is_local
 from llmcompiler_graph.models.system import listing
@@ -127,7 +127,7 @@ async def agent_turns(
     calls.errors += [m.text for m in final["messages"] if isinstance(m, ToolMessage) and m.status == "error"]
     turns = [message for message in final["messages"] if isinstance(message, AIMessage)]
     if len(turns) > max_steps:  # the last one is the middleware's own
-        calls.failed(f"stopped after {max_steps} turns")
+        calls.failed(f"{STOPPED}{max_steps} turns")
     return turns
 
 

@@ -32,7 +32,7 @@ from pydantic_monty import (
 from llmcompiler_graph import Plan, Task, parse_plan
 from llmcompiler_graph.core.language.references import ALL, Path, Reference, Template, Value
 from llmcompiler_graph.evaluation.plan_metrics import levels
-from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.records import STOPPED, Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.plan_forms import Worked, spread, worked
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
 from llmcompiler_graph.models.system import listing
@@ -83,7 +83,7 @@ def programmatic() -> System:
             # what was written after the program was written without its output
             messages += [AIMessage(reply[: program.end()]), HumanMessage(f"Output:\n{output[:_OUTPUT_CHARS]}")]
         else:
-            calls.failed(f"stopped after {benchmark.max_steps} turns")
+            calls.failed(f"{STOPPED}{benchmark.max_steps} turns")
         return calls.answer(answer_in(reply), width=width, depth=depth, plan=first)
 
     return System("programmatic", answer)

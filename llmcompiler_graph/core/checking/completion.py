@@ -1,0 +1,243 @@
+"""The last step of a plan that stops short of its question, written in code where question and plan leave no choice.
+
+The model has named the things and looked them up; what it was asked for says how to make one answer of them:
+
+>>> terms = [Term("Lhotse", "${1.m} * 0.94"), Term("Makalu", "$2")]
+>>> last_step("If Lhotse were 6% lower, which of the two would be the higher one?", "name", terms)
+"argmax({'Lhotse': ${1.m} * 0.94, 'Makalu': $2})"
+>>> last_step("What is the ratio of the highest to the lowest?", "number", terms)
+'max(${1.m} * 0.94, $2) / min(${1.m} * 0.94, $2)'
+>>> last_step("Which of the two would you choose?", "name", terms) is None
+True
+
+A change that the question tells of one thing, and the plan has left out, is put in in the same way:
+
+>>> number = next(numbers_in("Lhotse shrinks by 6% and Makalu doubles."))
+>>> factor("Lhotse shrinks by 6% and Makalu doubles.", number, ["Lhotse", "Makalu"])
+('Lhotse', '0.94')
+
+May know: `questions`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
+
+__all__ = ("Term", "factor", "in_full", "is_difference", "last_step", "terms_of")
+
+
+class Term(NamedTuple):
+    """A part of a calculation that is about one thing."""
+
+    name: str
+    """The thing."""
+    text: str
+    """How it is calculated."""
+
+
+_UP = (
+    r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|wider|heavier"
+    r"|more|exten\w*|expan\w*|enlarg\w*|lengthen\w*|swell\w*|magnif\w*|improv\w*|enhanc\w*|bigger|greater|boost\w*|up"
+)
+_DOWN = (
+    r"decreas\w*|reduc\w*|shr[iau]nk\w*|los[et]s?|losing|lower\w*|short\w*|smaller|shallower|slow\w*|less|cuts?|cutting"
+    r"|drop\w*|f[ae]ll\w*|declin\w*|contract\w*|down|subtract\w*|fewer|lighter|narrower"
+)
+_BOTH_ALIKE = re.compile(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
+_CLAUSE = re.compile(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
+_ASKING = re.compile(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
+_MOST = re.compile(
+    r"\b(?:(?:tall|larg|long|high|deep|fast|quick|bigg|great|heavi|old|far|farth|furth|wid|warm|hott|strong|rich|dens"
+    r"|expensiv)(?:er|est)|more|most|maximum|highest|biggest)\b",
+    re.I,
+)
+_LEAST = re.compile(
+    r"\b(?:(?:small|short|low|shallow|slow|light|young|near|clos|cheap|narrow|cold|weak|poor|few|tini)(?:er|est)|less"
+    r"|least|minimum)\b",
+    re.I,
+)
+_RATIO = re.compile(r"\b(?:ratio|divide[ds]?|factor|times as|quotient)\b", re.I)
+_DIFFERENCE = re.compile(r"\b(?:difference|how much|how many|than)\b", re.I)
+_AVERAGE = re.compile(r"\b(?:average|mean)\b", re.I)
+_SUM = re.compile(r"\b(?:sum|total|combined|altogether)\b", re.I)
+_MEASURED_APART = re.compile(r"\b(?:percentage|percent|density|densities|per|median|product)\b", re.I)
+
+
+def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combined: bool = False) -> str | None:
+    """The calculation that makes the answer of several terms; `None` if the question leaves a choice.
+
+    Args:
+        question: The question.
+        asked: What it asks for.
+        terms: The terms.
+        combined: Whether each is made of several things: then it is a ratio, a difference or an average already.
+    """
+    begun = _asking(question)
+    most, least = bool(_MOST.search(begun)), bool(_LEAST.search(begun))
+    values = ", ".join(term.text for term in terms)
+    if asked == "name":
+        names = [term.name for term in terms]
+        if most == least or len(set(names)) != len(names) or any(set(name) & set("'\"\\$\n") for name in names):
+            return None
+        pairs = ", ".join(f"'{term.name}': {term.text}" for term in terms)
+        return f"{'argmax' if most else 'argmin'}({{{pairs}}})"
+    if asked != "number" or _MEASURED_APART.search(begun):
+        return None
+    ratio, difference = bool(_RATIO.search(begun)), bool(_DIFFERENCE.search(begun))
+    if combined:
+        return f"{'max' if most else 'min'}({values})" if most != least else None
+    made = [
+        *[f"max({values}) {'/' if ratio else '-'} min({values})"] * (most and least and ratio != difference),
+        *[f"mean({values})"] * bool(_AVERAGE.search(begun) and not (most or least or ratio or difference)),
+        *[f"sum({values})"] * bool(_SUM.search(begun) and not (most or least or ratio or difference)),
+        *[f"{'max' if most else 'min'}({values})"] * (most != least and not (ratio or difference)),
+    ]
+    return made[0] if len(made) == 1 else None
+
+
+def _asking(question: str) -> str:
+    """The part of a question that asks: from its last word that does to the end of the sentence."""
+    sentences = [sentence for sentence in re.split(r"(?<=[.?!])\s+|\n+", question) if sentence.endswith("?")]
+    sentence = sentences[0] if sentences else question
+    asking = [match.start() for match in _ASKING.finditer(sentence)]
+    return sentence[asking[-1] :] if asking else sentence
+
+
+_CALL = re.compile(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
+_OPERATORS = (" - ", " + ", " / ", " > ", " < ")
+_SEPARATING = re.compile(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+/<>] ")
+_LABEL = re.compile(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
+
+
+def terms_of(expression: str) -> list[str]:
+    """The parts that an expression compares or combines, of equal rank; only itself if there are none.
+
+    >>> terms_of("abs(${1.m} * 0.9 - ($2 + 1) * 1.1)"), terms_of("argmin({'a': $1, 'b': $2 / 2})"), terms_of("$1 * 2")
+    (['${1.m} * 0.9', '($2 + 1) * 1.1'], ['$1', '$2 / 2'], ['$1 * 2'])
+    """
+    expression = _bare(expression)
+    call = _CALL.match(expression)
+    if call and _closing(expression, call.end()) == len(expression) - 1:
+        inside = _bare(expression[call.end() :])
+        listed = _split(inside, (",",))
+        parts = listed if len(listed) > 1 else terms_of(inside)
+        return [_LABEL.sub("", part).strip() for part in parts]
+    return [_bare(part) for part in _split(expression, _OPERATORS)]
+
+
+def is_difference(expression: str) -> bool:
+    """Whether an expression subtracts one thing from another, so that its sign depends on their order."""
+    expression = _bare(expression)
+    parts = _split(expression, (" - ",))
+    return len(parts) == 2 and len(terms_of(expression)) == 2 and not parts[0].lstrip().startswith("max(")
+
+
+def _bare(text: str) -> str:
+    """A text without brackets around all of it."""
+    text = text.strip()
+    while text[:1] in ("(", "[", "{") and text and _closing(text, 0) == len(text) - 1:
+        text = text[1:-1].strip()
+    return text
+
+
+def _closing(text: str, start: int) -> int:
+    """Where the bracket closes that opens at a place; -1 if it does not."""
+    depth = 0
+    for match in _SEPARATING.finditer(text, start):
+        depth += (match[0] in ("(", "[", "{")) - (match[0] in (")", "]", "}"))
+        if depth == 0:
+            return match.start()
+    return -1
+
+
+def _split(text: str, separators: Sequence[str]) -> list[str]:
+    """Split a text at separators that stand in no brackets."""
+    depth, start, parts = 0, 0, []
+    for match in _SEPARATING.finditer(text):
+        depth += (match[0] in ("(", "[", "{")) - (match[0] in (")", "]", "}"))
+        if depth == 0 and match[0] in separators:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    return [*parts, text[start:]]
+
+
+def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
+    """Which of the named things a question changes by a number, and by what factor; `None` if that is not certain."""
+    listed = list(dict.fromkeys(names))
+    start = question.find(number.text.rstrip("%"))
+    if start < 0 or number.converts or question.count(number.text) != 1:
+        return None
+    if re.search(r"\brespectively\b", question, re.I):
+        return _respectively(question, number, listed)
+    begin, end = _clause(question, start)
+    clause = question[begin:end]
+    if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1:
+        return None
+    named = (
+        _last_mentioned(question[begin:start], listed)
+        or [name for name in listed if _mentions(question[start:end], name)]
+        or _last_mentioned(_clause_before(question, begin), listed)
+    )
+    by = _by(clause, number)
+    return (named[0], by) if len(named) == 1 and by else None
+
+
+def _respectively(question: str, number: Number, names: Sequence[str]) -> tuple[str, str] | None:
+    """The thing that has the number's place in a list of as many things."""
+    numbers = [each.text for each in numbers_in(question)]
+    in_order = sorted((name for name in names if _places(question, name)), key=lambda name: _places(question, name)[0])
+    by = _by(question[question.find(numbers[0]) :].partition("respectively")[0], number)
+    if len(numbers) != len(in_order) or by is None:
+        return None
+    return in_order[numbers.index(number.text)], by
+
+
+def in_full(question: str, name: str) -> str:
+    """A name as the question has it in full.
+
+    >>> in_full("The Sahara Desert's area doubles.", "Sahara"), in_full("Is K2 higher than Lhotse?", "K2")
+    ('Sahara Desert', 'K2')
+    """
+    found = re.search(rf"(?<!\w){re.escape(name)}(?: [A-Z]\w+){{0,3}}", question)
+    return found[0] if found else name
+
+
+def _by(clause: str, number: Number) -> str | None:
+    if number.percent is None:
+        return number.hint.removeprefix("`* ").removesuffix("`") or None
+    up, down = (re.search(rf"\b(?:{words})\b", clause, re.I) for words in (_UP, _DOWN))
+    if bool(up) == bool(down):
+        return None
+    return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
+
+
+def _clause(text: str, place: int) -> tuple[int, int]:
+    """Where the clause begins and ends that a place is in."""
+    ends = [match for match in _CLAUSE.finditer(text) if match.end() <= place]
+    following = next((match for match in _CLAUSE.finditer(text, place)), None)
+    return ends[-1].end() if ends else 0, following.start() if following else len(text)
+
+
+def _clause_before(text: str, begin: int) -> str:
+    """The clause that ends where another begins."""
+    before = text[: max(begin - 1, 0)].rstrip(" ,;")
+    return before[_clause(before, len(before))[0] :]
+
+
+def _places(text: str, name: str) -> list[int]:
+    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(name)}(?:'s)?(?!\w)", text, re.I)]
+
+
+def _mentions(text: str, name: str) -> bool:
+    return bool(_places(text, name))
+
+
+def _last_mentioned(text: str, names: Sequence[str]) -> list[str]:
+    """The thing that a text names last; of two that are one within the other, the longer."""
+    named = {name: _places(text, name)[-1] + len(name) for name in names if _mentions(text, name)}
+    last = [name for name, place in named.items() if place == max(named.values())]
+    return sorted(last, key=len)[-1:]

@@ -1,0 +1,234 @@
+"""What a question asks for, as far as its English wording says so for certain: a name, a number, or yes or no.
+
+>>> asked_for("If Lhotse were 6% lower, which of the two mountains would be higher?")
+'name'
+>>> asked_for("What is the ratio of their depths?"), asked_for("Would Lhotse still be higher?")
+('number', 'truth')
+>>> asked_for("Which is higher, and by how many metres?") is None
+True
+>>> [str(number) for number in numbers_in("K2 grows by 5%, Lhotse doubles. Answer in millions.")]
+['5%', 'doubles', 'in millions']
+
+Where the wording is not certain, or of another language, nothing is said.
+
+May know: nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = (
+    "AnswerKind",
+    "Number",
+    "asked_for",
+    "asks_for_extreme",
+    "asks_to_calculate",
+    "numbers_in",
+    "only_asked",
+    "unit_number",
+)
+
+AnswerKind: TypeAlias = Literal["name", "number", "truth"]
+"""What an answer is: one name, one number, or yes or no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that a question gives for a calculation."""
+
+    text: str
+    """As it is written."""
+    accepted: frozenset[float]
+    """The constants of which one accounts for it."""
+    hint: str = ""
+    """How it is mostly written."""
+    percent: float | None = None
+    """The percentage, if it is one: that accounts for it only beside a division by 100, or outside calculations."""
+
+    converts: bool = False
+    """Whether it converts the result to the unit that is asked for."""
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return self.text
+
+
+_LONGEST = 4_000  # characters; what is longer is no question of one answer
+_SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
+_SAID: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
+    ("truth", re.compile(r"\banswer (?:with |only )?(?:just )?['\"]?yes['\"]? or ['\"]?no\b", re.I)),
+    ("name", re.compile(r"\banswer (?:with |only )?(?:the )?(?:[\w']+ )?name\b|^name the\b", re.I)),
+    ("number", re.compile(r"\banswer (?:with |only )?(?:the|a) (?:value|number)\b|\banswer in (?!one\b|an?\b)", re.I)),
+)
+_MEASURES = (
+    "ratio|difference|average|mean|median|sum|total|product|quotient|density|percentage|percent|proportion|share|number"
+    "|value|factor|result|height|length|depth|area|size|speed|velocity|population|distance|weight|mass|price|cost"
+    "|temperature|elevation|width|age|surface|volume|amount"
+)
+_DEGREES = (
+    "tall|larg|small|long|short|high|low|deep|shallow|fast|slow|quick|bigg|great|heavi|light|old|young|near|clos|far"
+    "|farth|furth|cheap|expensiv|wid|narrow|warm|cold|hott|strong|weak|rich|poor|dens|tini|lengthi"
+)
+_COMPARED = re.compile(rf"\b(?:(?:{_DEGREES})(?:er|est)|most|least|fewest|more|less|fewer|biggest)\b", re.I)
+_EXTREME = re.compile(rf"\b(?:(?:{_DEGREES})est|biggest|most|least|fewest|maximum|minimum)\b", re.I)
+_SUPERLATIVE = re.compile(
+    rf"\bwhat (?:is|was|are|would be|will be) the (?:{_DEGREES}|bigg)est (?!of\b)(?P<noun>\w+)", re.I
+)
+_HOW_MUCH = re.compile(
+    r"\bhow (?:many|much|long|high|deep|large|fast|tall|far|big|old|heavy|wide)\b|\bby what (?:factor|percentage)\b",
+    re.I,
+)
+_WHAT_MEASURE = re.compile(
+    rf"\bwhat(?:'s| is| are| was| were| would| will)\b(?!.*\b(?:which|who|whose)\b).*\b(?:{_MEASURES})s?\b"
+    r"|\bwhat percentage\b",
+    re.I | re.S,
+)
+_COMPUTE = re.compile(
+    rf"^(?:please )?(?:calculate|compute|determine|identify|find|give|state) (?!which|who|what).*\b(?:{_MEASURES})s?\b",
+    re.I | re.S,
+)
+_WHICH_MEASURE = re.compile(rf"\bwhich (?:of (?:these|the) )?(?:{_MEASURES})s?\b", re.I)
+_WHICH = re.compile(r"\b(?:which|who|whose)\b", re.I)
+_AUXILIARY = re.compile(
+    r"(?:^|[,;:] ?(?:then |and )?)"
+    r"(?:is|are|was|were|does|do|did|would|will|can|could|has|have|had|should)\b(?! (?:the )?which)",
+    re.I,
+)
+_WH = re.compile(r"\b(?:what|which|who|whose|whom|how|when|where|why)\b", re.I)
+_CALCULATED = re.compile(
+    r"\b(?:ratio|difference|average|mean|median|sum|total|combined|together|density|densities|percentage|percent|product"
+    r"|divided?|factor|times as|than|per|add(?:ed)? up)\b|%",
+    re.I,
+)
+
+_ONLY = re.compile(r"\b(?:and|with|but) nothing else\b|\b(?:only|just) (?:the|a|one) (?:name|number|value)\b", re.I)
+
+_FIGURE = re.compile(r"(?<![\w.$,/-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/-]|\.\d|,\d{3})(?P<percent>\s?%|\s+per ?cent\b)?")
+_YEAR = range(1000, 3000)
+_ENUMERATED = re.compile(r"[.):]\s")
+_WORDS: dict[str, tuple[tuple[float, ...], str]] = {
+    r"doubl\w+|twice|twofold": ((2, 200), "* 2"),
+    r"tripl\w+|trebl\w+|thrice|threefold|three times": ((3, 300), "* 3"),
+    r"quadrupl\w+|fourfold|four times": ((4, 400), "* 4"),
+    r"halv\w+|half": ((2, 0.5, 50, 1.5, 150), "* 0.5"),
+}
+_SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
+_UNITS = {
+    "m": ("met(?:re|er)s?", 1.0, "length"),
+    "cm": ("centimet(?:re|er)s?", 0.01, "length"),
+    "km": ("kilomet(?:re|er)s?", 1000.0, "length"),
+    "km_h": ("km/h|kmh|kilomet(?:re|er)s per hour", 1 / 3.6, "speed"),
+    "m_s": ("m/s|met(?:re|er)s per second", 1.0, "speed"),
+    "kg": ("kilograms?|kg", 1.0, "mass"),
+    "t": ("tonnes?|metric tons?", 1000.0, "mass"),
+    "min": ("minutes?", 60.0, "time"),
+    "h": ("hours?", 3600.0, "time"),
+    "s": ("seconds?", 1.0, "time"),
+}  # what fields are in, as their names end: how questions say it, how much it is, and of what
+_ASKED_IN = r"\b(?:in|how many|answer in) (?:{words})\b(?! per|/| squared)"
+_IN_SCALE = re.compile(r"\bin (?P<scale>thousand|million|billion)s?\b", re.I)
+
+
+def asked_for(question: str) -> AnswerKind | None:
+    """What kind of answer a question asks for; `None` where that is not certain."""
+    if len(question) > _LONGEST:
+        return None
+    sentences = [sentence.strip() for sentence in _SENTENCE.split(question) if sentence.strip()]
+    said = {kind for kind, pattern in _SAID for sentence in sentences if pattern.search(sentence)}
+    if said:
+        return said.pop() if len(said) == 1 else None
+    asked = [sentence for sentence in sentences if sentence.endswith("?")]
+    if not asked:
+        return "number" if any(map(_COMPUTE.search, sentences)) else None
+    return _asked_in(asked[0]) if len(asked) == 1 else None
+
+
+def _asked_in(sentence: str) -> AnswerKind | None:
+    kinds: set[AnswerKind] = set()
+    superlative = _SUPERLATIVE.search(sentence)
+    if superlative and not re.fullmatch(rf"(?:{_MEASURES})s?", superlative["noun"], re.I):
+        kinds.add("name")
+    elif _HOW_MUCH.search(sentence) or _WHAT_MEASURE.search(sentence):
+        kinds.add("number")
+    if _WHICH.search(sentence):
+        kinds.add("number" if _WHICH_MEASURE.search(sentence) else "name")
+    if not kinds and _AUXILIARY.search(sentence) and not _WH.search(sentence):
+        return None if re.search(r"\bor\b", sentence, re.I) else "truth"
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def asks_to_calculate(question: str) -> bool:
+    """Whether a question compares or combines several things."""
+    return bool(_COMPARED.search(question) or _CALCULATED.search(question))
+
+
+def only_asked(question: str) -> bool:
+    """Whether a question asks for an answer without a word around it."""
+    return bool(_ONLY.search(question))
+
+
+def asks_for_extreme(question: str) -> bool:
+    """Whether a question has a superlative in it, as the largest and the smallest."""
+    return bool(_EXTREME.search(question))
+
+
+def numbers_in(question: str) -> Iterator[Number]:
+    """The numbers that a calculation must account for; years and the numbers of a list are none."""
+    for match in _FIGURE.finditer(question):
+        digits = match[0].removesuffix(match["percent"] or "").strip()
+        value = float(digits.replace(",", ""))
+        if match["percent"]:
+            share = value / 100
+            hint = f"{digits}% more is `* {_short(1 + share)}`, {digits}% less is `* {_short(1 - share)}`"
+            accepted = {share, 1 + share, 1 - share, 100 + value, 100 - value, 1 / (1 + share)}
+            yield Number(f"{digits}%", _rounded(accepted), hint, percent=round(value, 9))
+        elif not (_ENUMERATED.match(question, match.end()) and match.end() < len(question)) and not _is_year(digits):
+            yield Number(digits, _rounded({value, 1 / value if value else 0, 1 + value}))
+    for words, (accepted_, hint) in _WORDS.items():
+        if match_ := re.search(rf"\b(?:{words})\b", question, re.I):
+            yield Number(match_[0], _rounded(set(accepted_)), f"`{hint}`")
+    if match_ := _IN_SCALE.search(question):
+        scale = _SCALES[match_["scale"].lower()]
+        yield Number(match_[0].lower(), _rounded({scale, 1 / scale}), f"`/ {scale:.0f}`", converts=True)
+
+
+def unit_number(question: str, fields: Iterable[str]) -> Number | None:
+    """The conversion that a question asks for: from the unit that all fields end with to another one.
+
+    >>> unit_number("By how many kilometres is K2 higher?", ["height_m"]).hint
+    '`/ 1000`'
+    """
+    units = {
+        next((u for u in sorted(_UNITS, key=len, reverse=True) if field.endswith(f"_{u}")), "") for field in fields
+    }
+    if len(units) != 1 or not (unit := units.pop()):
+        return None
+    _, size, of = _UNITS[unit]
+    found = [
+        (match[0].lower(), other)
+        for words, other, kind in _UNITS.values()
+        if kind == of and (match := re.search(_ASKED_IN.format(words=words), question, re.I))
+    ]
+    if len(found) != 1 or found[0][1] == size:
+        return None
+    by = size / found[0][1]
+    hint = f"`* {_short(by)}`" if by > 1 else f"`/ {_short(1 / by)}`"
+    return Number(
+        f"in {found[0][0].removeprefix('how many ').removeprefix('in ')}", _rounded({by, 1 / by}), hint, converts=True
+    )
+
+
+def _is_year(digits: str) -> bool:
+    return digits.isdecimal() and int(digits) in _YEAR
+
+
+def _rounded(numbers: set[float]) -> frozenset[float]:
+    return frozenset(round(number, 9) for number in numbers)
+
+
+def _short(number: float) -> str:
+    return f"{number:.6g}"

@@ -1,0 +1,169 @@
+from typing import Any
+
+import pytest
+
+from llmcompiler_graph.calls.specs import tool_specs
+from llmcompiler_graph.core.checking.answers import AnswerCheck, AnswerDoubt, unsaid
+from llmcompiler_graph.core.checking.checker import Checker, collect
+from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
+from llmcompiler_graph.evaluation.records import Sample
+
+TOOLS = tool_specs(PARALLELQA.tools(Sample("1", "", "", {"facts": {}}), "none"))
+LOOKUPS = '1. search(entity="Lake Erie")\n2. search(entity="Lake Onega")\n3. search(entity="Dead Sea")\n'
+
+
+def doubted(question: str, plan: str, tools: Any = TOOLS) -> AnswerDoubt | None:
+    """Doubt a plan, as a draft does once it is whole."""
+    parser = PlanParser(tools={spec.name: tuple(spec.parameters) for spec in tools})
+    events = [*parser.feed(plan), *parser.close()]
+    found, problems = collect(events, Checker(tools))
+    assert not problems
+    return AnswerCheck(question, tools).doubt(list(found))
+
+
+def lookups_for(plan: str) -> str:
+    """The lookups that a calculation refers to."""
+    return "".join(line for line in LOOKUPS.splitlines(keepends=True) if f"${{{line[0]}" in plan)
+
+
+@pytest.mark.parametrize(
+    ("question", "plan", "completed"),
+    [
+        (
+            "Lake Erie grows by 5%, Lake Onega shrinks by 10%. Which lake is smaller then?",
+            'calculate("${1.area_km2} * 1.05 - ${2.area_km2} * 0.9")',
+            "argmin({'Lake Erie': ${1.area_km2} * 1.05, 'Lake Onega': ${2.area_km2} * 0.9})",
+        ),
+        (
+            "What is the area of the largest of the three?",
+            "calculate(\"argmax({'a': ${1.area_km2}, 'b': ${2.area_km2}, 'c': ${3.area_km2}})\")",
+            "max(${1.area_km2}, ${2.area_km2}, ${3.area_km2})",
+        ),
+        (
+            "What is the average area of Lake Erie, Lake Onega and the Dead Sea, in millions of square kilometres?",
+            'calculate("${1.area_km2} + ${2.area_km2} + ${3.area_km2}")',
+            "(mean(${1.area_km2}, ${2.area_km2}, ${3.area_km2})) / 1000000",
+        ),
+        (
+            "What is the ratio of the largest to the smallest of the three?",
+            'calculate("${1.area_km2} / ${2.area_km2} / ${3.area_km2}")',
+            "max(${1.area_km2}, ${2.area_km2}, ${3.area_km2}) / min(${1.area_km2}, ${2.area_km2}, ${3.area_km2})",
+        ),
+        (
+            "If Lake Erie grew by 7% and Lake Onega doubled, how large would all three be together?",
+            'calculate("sum(${1.area_km2}, ${2.area_km2}, ${3.area_km2})")',
+            "sum((${1.area_km2} * 1.07), (${2.area_km2} * 2), ${3.area_km2})",
+        ),
+        (
+            "If Lake Erie grew by 7%, how much larger would it be than Lake Onega?",
+            'calculate("${1.area_km2} * 7 - ${2.area_km2}")',
+            "${1.area_km2} * 1.07 - ${2.area_km2}",
+        ),
+        (
+            "If Lake Erie grew by 7%, how much larger would it be than Lake Onega?",
+            'calculate("${1.area_km2} * 0.07 - ${2.area_km2}")',
+            "${1.area_km2} * 1.07 - ${2.area_km2}",
+        ),
+        (
+            "What is the difference between the areas of Lake Erie and Lake Onega?",
+            'calculate("${2.area_km2} - ${1.area_km2}")',
+            "abs(${2.area_km2} - ${1.area_km2})",
+        ),
+        (
+            "By how many kilometres is Lake Erie deeper than Lake Onega?",
+            'calculate("${1.depth_m} - ${2.depth_m}")',
+            "(${1.depth_m} - ${2.depth_m}) / 1000",
+        ),
+    ],
+)
+def test_one_last_task_is_completed(question: str, plan: str, completed: str) -> None:
+    """A last calculation that gives something else, or leaves out a number, is completed where there is no choice."""
+    doubt = doubted(question, lookups_for(plan) + f"4. {plan}\n5. join()")
+    assert doubt is not None
+    assert (doubt.task, doubt.line) == (4, f'4. calculate(expression="{completed}")')
+
+
+def test_several_ends_are_joined() -> None:
+    """A plan that ends with several numbers is given the step that makes one answer of them."""
+    plan = f'{LOOKUPS}4. calculate("${{1.area_km2}} * 2")\n5. calculate("${{2.area_km2}} * 3")\n6. join()'
+    doubt = doubted("Lake Erie doubles, Lake Onega trebles. Which of the three is the largest lake?", plan)
+    assert doubt is not None
+    assert doubt.line == (
+        "6. calculate(expression=\"argmax({'Dead Sea': ${3.area_km2}, 'Lake Erie': $4, 'Lake Onega': $5})\")"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "plan"),
+    [
+        ("Which lake is larger by far, and which is best for you?", f"{LOOKUPS}4. join()"),
+        ("What is the greater ratio of the areas, of the first to the second or of that to the third?", LOOKUPS),
+        (
+            "If all three grew by 5% each, how large would they be in total?",
+            f'{LOOKUPS}4. calculate("${{1.area_km2}}")',
+        ),
+        ("Is Lake Erie larger than Lake Onega?", f'{LOOKUPS}4. calculate("${{1.area_km2}} - ${{2.area_km2}}")'),
+        ("How many people live per square kilometre there?", '1. search(entity="Bangladesh")'),
+    ],
+)
+def test_where_there_is_a_choice_the_planner_is_asked(question: str, plan: str) -> None:
+    """Nothing is completed where the question leaves a choice: the doubt has no line."""
+    doubt = doubted(question, plan)
+    assert doubt is None or doubt.line is None
+
+
+@pytest.mark.parametrize(
+    ("question", "plan"),
+    [
+        (
+            "Lake Erie grows by 5%. Which is larger then, Lake Erie or Lake Onega?",
+            "4. calculate(\"argmax({'a': ${1.area_km2} * 1.05, 'b': ${2.area_km2}})\")",
+        ),
+        ("What is 30% of Lake Erie's area?", '4. calculate("${1.area_km2} * 30 / 100")'),
+        ("Lake Erie shrinks by a half: how large is it?", '4. calculate("${1.area_km2} / 2")'),
+        (
+            "Lake Erie grows by 5%. How large is it?",
+            '4. calculate("${1.area_km2} + ${1.area_km2} * 0.05")',
+        ),
+        ("By how much do the 5% change Lake Erie?", '4. calculate("${1.area_km2} * 0.05")'),
+        ("Is Lake Erie larger than Lake Onega?", '4. calculate("${1.area_km2} > ${2.area_km2}")'),
+        ("What is the area of Lake Erie?", ""),
+        ("Where is Lake Erie?", '4. calculate("${1.area_km2}")'),
+        (
+            "Which is larger, Lake Erie or the Dead Sea?",
+            "4. calculate(\"'Erie' if ${1.area_km2} > ${3.area_km2} else 'Dead'\")",
+        ),
+        (
+            "What is the average of the three areas?",
+            '4. calculate("(${1.area_km2} + ${2.area_km2} + ${3.area_km2}) / 3")',
+        ),
+    ],
+)
+def test_good_plans_are_not_doubted(question: str, plan: str) -> None:
+    """A plan that gives what is asked for, with every number, is taken as it stands."""
+    assert doubted(question, (lookups_for(plan) or '1. search(entity="Lake Erie")\n') + plan) is None
+
+
+def test_without_a_tool_that_calculates_nothing_is_doubted() -> None:
+    """Plans of tools that do not calculate have no last step that could be wanting."""
+    tools = [spec for spec in TOOLS if spec.name == "search"]
+    assert doubted("Which of the three is the largest lake?", LOOKUPS, tools) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "answer", "is_unsaid"),
+    [
+        (237.86, "237.86 m", False),
+        (237.86, "about 238 metres", False),
+        (1_578_282_800, "1.578 billion", False),
+        (0.25, "25 %", False),
+        (-109.93, "109.93", False),
+        (237.86, "2378.6", True),
+        (237.86, "Everest", True),
+        (True, "3", False),
+    ],
+)
+def test_numbers_of_an_answer(value: float, answer: str, *, is_unsaid: bool) -> None:
+    """A number is said rounded, in thousands and so on, or in percent; ten times as much is another number."""
+    assert unsaid("number", value, answer) is is_unsaid

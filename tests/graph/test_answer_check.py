@@ -1,0 +1,88 @@
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessageChunk
+
+from llmcompiler_graph import ConfigurationError, create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
+from llmcompiler_graph.tools import calculate, lookup
+
+LOOKUPS = '1. lookup("K2")\n2. lookup("Lhotse")\n'
+NUMBER = '3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
+WHICH = "Which mountain is higher, K2 or Lhotse?"
+
+
+def asked(question: str, *replies: str, **options: Any) -> Any:
+    """Run a graph that checks answers."""
+    model = ScriptedModel(list(replies))
+    options = {"check_answers": True, "max_replans": 0, **options}
+    return create_llm_compiler(model, [lookup, calculate], **options).invoke({"messages": [("user", question)]})
+
+
+def test_a_last_task_is_completed() -> None:
+    """The last calculation is put right where question and plan leave no choice, without another call of the model."""
+    final = asked(WHICH, LOOKUPS + NUMBER, "Finish: K2 is higher.")
+    assert [task["value"] for task in final["tasks"]][2:] == ["K2"]
+    assert "argmax({'K2': ${1.height_m}, 'Lhotse': ${2.height_m}})" in final["plan_text"]
+    assert final["messages"][-1].content == "K2 is higher."
+
+
+def test_a_missing_last_task_is_asked_for() -> None:
+    """The step that is missing is asked for once, and runs with the others."""
+    plan, step = LOOKUPS + "3. join()", '3. calculate("max(${1.height_m}, ${2.height_m}) - 8000")'
+    final = asked("How much of the higher of both is above 8000 m?", plan, step, "Finish: 611")
+    (repair,) = final["rounds"][0]["repairs"]
+    assert "nothing is made of $1, $2" in repair["request"]
+    assert "then only task 3" in repair["request"]
+    assert [task["value"] for task in final["tasks"]][2:] == [611]
+
+
+@pytest.mark.parametrize("step", ["I cannot.", '3. calculate("${9} +', "3. unknown()"])
+def test_a_step_that_cannot_be_had_is_no_task(step: str) -> None:
+    """If the step that was asked for is not written, the plan runs as it stands, and nothing has failed."""
+    final = asked("How much of the higher of both is above 8000 m?", LOOKUPS + "3. join()", step, "Finish: 611")
+    assert [task["status"] for task in final["tasks"]] == ["done", "done"]
+    assert final["rounds"][0]["diagnostics"] == []
+
+
+def test_an_answer_that_says_something_else_is_asked_for_again() -> None:
+    """An answer without what the last task gave is not shown, and asked for once more."""
+    model = ScriptedModel([LOOKUPS + NUMBER, "Finish: Lhotse, by far.", "Finish: 95 m"])
+    graph = create_llm_compiler(model, [lookup, calculate], check_answers=True)
+    question: Any = {"messages": [("user", "By how much is K2 higher than Lhotse?")]}
+    shown = [
+        chunk.text for chunk, _ in graph.stream(question, stream_mode="messages") if isinstance(chunk, AIMessageChunk)
+    ]
+    assert "".join(shown) == "95 m"
+
+
+def test_an_answer_that_is_wrong_twice_is_what_was_found() -> None:
+    """Where the model twice says something else, the answer is what the last task gave."""
+    final = asked("By how much is K2 higher than Lhotse?", LOOKUPS + NUMBER, "Finish: Lhotse", "Finish: Everest")
+    assert final["messages"][-1].content == "95"
+
+
+def test_nothing_else_is_nothing_else() -> None:
+    """A question that asks for nothing but the number is answered with nothing else."""
+    question = "By how much is K2 higher than Lhotse? Answer with the number and nothing else."
+    final = asked(question, LOOKUPS + NUMBER, "Finish: K2 is 95 m higher.")
+    assert final["messages"][-1].content == "95"
+
+
+def test_nothing_is_checked_by_default() -> None:
+    """Other models than the embedded one are taken at their word."""
+    final = asked(WHICH, LOOKUPS + NUMBER, "Finish: Everest", check_answers="auto")
+    assert [task["value"] for task in final["tasks"]][2:] == [95]
+    assert final["messages"][-1].content == "Everest"
+
+
+def test_no_repairs_no_doubts() -> None:
+    """Where nothing may be repaired, plans run as they are written."""
+    final = asked(WHICH, LOOKUPS + NUMBER, "Finish: 95", max_repairs=0)
+    assert [task["value"] for task in final["tasks"]][2:] == [95]
+
+
+def test_it_is_true_false_or_auto() -> None:
+    """Anything else is refused, by name."""
+    with pytest.raises(ConfigurationError, match="check_answers must be True, False or 'auto'"):
+        create_llm_compiler(ScriptedModel([]), [calculate], check_answers="yes")  # type: ignore[call-overload]
