@@ -57,7 +57,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     before = written(tmp_path / "before.jsonl", [1], 1)
     several = tmp_path / "several.jsonl"
     several.write_text(before.read_text() + written(tmp_path / "other.jsonl", [1], 1, system="react").read_text())
-    with pytest.raises(ConfigurationError, match=r"records of one system and model .* not of ours, small; react, small"):
+    with pytest.raises(ConfigurationError, match=r"of one system and model .*, not of ours, small; react, small"):
         compare(before, several)
     other = tmp_path / "none.jsonl"
     other.write_text(before.read_text().replace('"id": "0"', '"id": "7"'))
