@@ -74,6 +74,9 @@ class ObservationRecord(TypedDict):
     """The calls that a human changed before they were made, as positions in `arguments`; not given if there is none."""
     cached: NotRequired[int]
     """How many of the calls were answered from the cache (`tool_cache_policy`); not given if none was."""
+    batches: NotRequired[list[str]]
+    """The calls of a batch form that were made in place of its own calls, each with a name that tasks share if they
+    share the call; not given if there was none."""
     attempts: NotRequired[list[float]]
     """When each attempt of its call ended that was followed by another, in seconds since the first began; not given if
     there was one attempt, or the task fanned out."""
@@ -331,6 +334,8 @@ class TaskEvent(TypedDict):
     """What it returned, once done."""
     cached: NotRequired[int]
     """How many of its calls were answered from the cache; not given if none was."""
+    batches: NotRequired[list[str]]
+    """The calls that were made in place of its own and of others."""
     attempts: NotRequired[list[float]]
     """When each attempt of its call ended that was followed by another, in seconds since the first began."""
     error: NotRequired[str]

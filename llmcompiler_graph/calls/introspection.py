@@ -46,6 +46,7 @@ __all__ = (
     "mentions",
     "runs_in_executor",
     "sync_function_of",
+    "with_own_arun",
     "with_readable_typed_dicts",
 )
 
@@ -68,8 +69,17 @@ def has_async_side(tool: BaseTool) -> bool:
 
 
 def runs_in_executor(tool: BaseTool) -> bool:
-    """Whether a tool is one that `remote` has moved: a `_arun` of its own awaits the executor."""
+    """Whether a tool is one that `with_own_arun` made: what runs is elsewhere, and awaited here."""
     return "_arun" in vars(tool)
+
+
+def with_own_arun(tool: BaseTool, arun: Callable[..., Any]) -> BaseTool:
+    """A copy of a tool with another `_arun`, which awaits what runs elsewhere."""
+    # its function stands in for a coroutine, so that LangChain calls `_arun` and still finds what it injects
+    function = getattr(tool, "func", None)
+    copy = tool.model_copy(update={"func": None, "coroutine": function} if function is not None else {})
+    copy.__dict__["_arun"] = arun
+    return copy
 
 
 def function_of(tool: BaseTool) -> Callable[..., Any]:

@@ -43,6 +43,12 @@ class Call:
     """Whether a wrapper may change the message."""
     arguments: Mapping[str, Any]
     """What the tool is called with."""
+    run: object = None
+    """What it is of: calls of one may be made as one."""
+    failed: dict[int, Exception] | None = None
+    """Of a call for many: the exceptions among what it returned, by element; `None` of any other."""
+    batch: str = ""
+    """The call that was made for it and others; empty if it was made by itself."""
     fresh: bool = False
     """Whether no earlier call may answer it."""
     kept: Mapping[str, Any] = field(default_factory=dict)
@@ -65,12 +71,19 @@ class Call:
     def begin(self) -> None:
         """Forget an earlier attempt: a wrapper calls the tool again."""
         self.value = self.content = Unknown
-        self.error, self.refused, self.cached = None, "", False
+        self.error, self.refused, self.cached, self.batch = None, "", False, ""
 
     @property
     def is_noted(self) -> bool:
         """Whether what the tool returned is known, and can be an observation."""
         return self.value is not Unknown and not self.refused
+
+    def without_failures(self, content: Any) -> Any:
+        """What a tool that takes many returned, without the exceptions in it."""
+        if self.failed is None or not isinstance(content, list):
+            return content
+        self.failed.update({n: each for n, each in enumerate(content) if isinstance(each, Exception)})
+        return [None if isinstance(each, Exception) else each for each in content]
 
     def note(self, value: JSON, rest: tuple[Any, ...]) -> Any:
         """Keep what a tool returned; give what it is to return instead."""

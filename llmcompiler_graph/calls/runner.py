@@ -18,15 +18,18 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, cast
+from uuid import uuid4
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, ToolException
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
 
+from llmcompiler_graph.calls.batches import MOMENT, MOMENT_OF_THREADS, BatchForm, Gathering
 from llmcompiler_graph.calls.cache import ToolCache
 from llmcompiler_graph.calls.introspection import (
     has_async_side,
@@ -34,6 +37,7 @@ from llmcompiler_graph.calls.introspection import (
     is_of_function,
     looked_at_once,
     runs_in_executor,
+    with_own_arun,
 )
 from llmcompiler_graph.calls.outcomes import Call, observation_of
 from llmcompiler_graph.calls.own_arguments import own_arguments, passing_on, set_aside
@@ -79,6 +83,7 @@ class ToolRunner:
         handle_tool_errors: As in `ToolNode`; `True` makes every exception an error observation.
         wrappers: What is put around each call, the outermost first.
         cache: Answers calls in place of the tools; the wrappers see these calls as any.
+        batches: What takes many calls of a tool at once, by its name.
     """
 
     def __init__(
@@ -88,8 +93,12 @@ class ToolRunner:
         handle_tool_errors: Any = True,
         wrappers: Sequence[Wrapper] = (),
         cache: ToolCache | None = None,
+        batches: Mapping[str, BatchForm] | None = None,
     ) -> None:
         self._cache = cache
+        batches = batches or {}
+        self._many = ToolRunner([form.tool for form in batches.values()], handle_tool_errors=False) if batches else None
+        tools = [self._gathering(tool, batches[tool.name]) if tool.name in batches else tool for tool in tools]
         self._tools = {tool.name: tool for tool in tools}
         self._wrapped = bool(wrappers)
         self._given_state = {tool.name for tool in tools if wrappers or is_given_state(tool)}
@@ -109,6 +118,30 @@ class ToolRunner:
             # only where there is something to wrap: inside a wrapper `ToolNode` handles every exception or none
             awrap_tool_call=awrap if wrappers or cache else None,
         )
+
+    def _gathering(self, tool: BaseTool, form: BatchForm) -> BaseTool:
+        """A copy of a tool, whose calls are made by its batch form."""
+        gathering = Gathering(form, self._call_many)
+
+        @functools.wraps(tool._run)
+        async def arun(*_: Any, **__: Any) -> Any:
+            call = _current.get()
+            assert call is not None
+            future, call.batch = gathering.add(call.arguments, call.run, MOMENT_OF_THREADS if call.sync else MOMENT)
+            return await future
+
+        return with_own_arun(tool, arun)
+
+    async def _call_many(self, tool: BaseTool, arguments: Mapping[str, JSON]) -> Sequence[Any]:
+        """Call a tool that takes many; give a value or an exception for each, if it returns a list."""
+        assert self._many is not None
+        failed: dict[int, Exception] = {}
+        call_id = f"batch_{uuid4().hex}"
+        observation = await self._many.call(tool.name, arguments, call_id, {}, get_config(), sync=False, failed=failed)
+        if observation.status != "done":
+            raise ToolException(observation.error)
+        value: Any = observation.value
+        return [failed.get(n, each) for n, each in enumerate(value)] if isinstance(value, list) else value
 
     async def _handled(self, error: Exception, request: ToolCallRequest) -> ToolMessage:
         """Let `ToolNode` make a message of what came out of the wrappers, or raise it."""
@@ -151,6 +184,7 @@ class ToolRunner:
         *,
         sync: bool,
         fresh: bool = False,
+        failed: dict[int, Exception] | None = None,
     ) -> Observation:
         """Call a tool; the observation's `attachment` is the list of messages and commands it gave.
 
@@ -164,6 +198,7 @@ class ToolRunner:
             config: The config of the node or `@task` it is called from.
             sync: Whether the graph was called synchronously: then a tool's synchronous side is preferred.
             fresh: Whether the cache is left out.
+            failed: Takes the exceptions among what a call for many returned, by element.
 
         Raises:
             GraphBubbleUp: The tool interrupted the graph.
@@ -176,7 +211,8 @@ class ToolRunner:
             "state": state,
         }
         blocks = not _runs_on_loop(self._tools[tool], sync=sync)
-        noted = Call(sync, blocks, self._wrapped, arguments=request["tool_call"]["args"], fresh=fresh)
+        given = request["tool_call"]["args"]
+        noted = Call(sync, blocks, self._wrapped, arguments=given, run=state, failed=failed, fresh=fresh)
         token = _current.set(noted)
         try:
             output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons
@@ -186,6 +222,8 @@ class ToolRunner:
         observation = await observation_of(output, call_id, noted, config)
         if noted.cached and observation.status == "done":
             observation = replace(observation, cached=1)
+        if noted.batch:
+            observation = replace(observation, batches=(noted.batch,))
         return replace(observation, raised=noted.error) if noted.error is not None else observation
 
 
@@ -254,6 +292,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
             return value
         call.output_schema = (tool.metadata or {}).get("outputSchema")
         content, rest = _content_and_artifact(value, tool)
+        content = call.without_failures(content)
         try:
             return call.note(written(content, call.given_up), rest)
         except ObservationError as error:
@@ -269,6 +308,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
             return value
         call.output_schema = (tool.metadata or {}).get("outputSchema")
         content, rest = _content_and_artifact(value, tool)
+        content = call.without_failures(content)
         try:
             return call.note(await awritten(content), rest)
         except ObservationError as error:

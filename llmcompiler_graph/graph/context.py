@@ -248,6 +248,7 @@ class Teller:
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
             event |= {"cached": observation.cached} if observation.cached else {}
+            event |= {"batches": list(observation.batches)} if observation.batches else {}
             event |= {"attempts": list(observation.attempts)} if observation.attempts else {}
         self._writer(event)
 

@@ -8,7 +8,7 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -28,6 +28,7 @@ from langgraph.typing import ContextT, StateT
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.calls.batches import with_batch_forms
 from llmcompiler_graph.calls.cache import Reuse, tool_cache
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
@@ -337,7 +338,7 @@ def create_llm_compiler(
     """
     # each part checks what it is given: the tools, the prompt, the limits, the models, the schemas
     hooks = Hooks(middleware)
-    toolset = as_tools([*hooks.tools, *(tools or ())])
+    toolset, batches = with_batch_forms(as_tools([*hooks.tools, *(tools or ())]))
     specs = tool_specs(toolset)
     known = checked_procedures(procedures, specs)
     callable_ = [*specs, *(procedure.spec for procedure in known.values())]
@@ -385,6 +386,7 @@ def create_llm_compiler(
             handle_tool_errors=handle_tool_errors,
             wrappers=[*hooks.tool_wrappers, *as_wrappers(wrap_tool_call, awrap_tool_call)],
             cache=tool_cache(cache, tool_cache_policy, toolset, specs),
+            batches=batches,
         ),
         system=write(
             callable_, made_examples(specs, brief=brief and plan_format == "text") if examples is None else examples
@@ -404,7 +406,9 @@ def create_llm_compiler(
         max_history_chars=models.history if max_history_chars == "auto" else max_history_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
-        held=_held(specs, approval, interrupt_before, interrupt_after, every=hooks.holds or approving_plans.possible),
+        held=_held(
+            specs, approval, batches, interrupt_before, interrupt_after, every=hooks.holds or approving_plans.possible
+        ),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),
         approval=approval,
@@ -629,16 +633,19 @@ def _check_pauses(what: str, given: object) -> None:
 def _held(
     specs: Iterable[ToolSpec],
     approval: Approval,
+    batches: Container[str],
     before: Iterable[str] | None,
     after: Iterable[str] | None,
     *,
     every: bool,
 ) -> frozenset[str]:
-    """The tools that are not called before the plan is complete.
+    """The tools that are not called before the plan is complete, such as those whose calls are made as one.
 
     All of them, if runs pause between planning and fetching: who asks for that wants to see the plan first.
     """
     pauses = {"task_fetching_unit", "*"}.intersection(before or ()) or {"planner", "*"}.intersection(after or ())
     return frozenset(
-        spec.name for spec in specs if every or pauses or spec.waits_for_plan or spec.called in approval.tools
+        spec.name
+        for spec in specs
+        if every or pauses or spec.waits_for_plan or spec.called in approval.tools or spec.called in batches
     )

@@ -21,6 +21,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
+from llmcompiler_graph.calls.batches import with_batch_forms
 from llmcompiler_graph.calls.cache import Reuse, tool_cache
 from llmcompiler_graph.calls.policy import Retry, Timeout, ToolPolicy
 from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
@@ -101,7 +102,7 @@ def given_plan_settings(
     Raises:
         ConfigurationError: An argument cannot be used.
     """
-    toolset = as_tools(tools)
+    toolset, batches = with_batch_forms(as_tools(tools))
     specs = tool_specs(toolset)
     approval = Approval(interrupt_on or {}, [spec.called for spec in specs])
     return Settings(
@@ -112,6 +113,7 @@ def given_plan_settings(
             handle_tool_errors=handle_tool_errors,
             wrappers=as_wrappers(wrap_tool_call, awrap_tool_call),
             cache=tool_cache(cache, tool_cache_policy, toolset, specs),
+            batches=batches,
         ),
         system=SystemMessage(""),
         check_answers=False,

@@ -86,6 +86,8 @@ def to_record(
         record["text"] = text
     if observation and observation.cached:
         record["cached"] = observation.cached
+    if observation and observation.batches:
+        record["batches"] = list(observation.batches)
     if observation and observation.attempts:
         record["attempts"] = list(observation.attempts)
     return record
@@ -104,6 +106,7 @@ def from_record(record: ObservationRecord) -> Observation | None:
         record["error"],
         attachment=attached or None,
         cached=record.get("cached", 0),
+        batches=tuple(record.get("batches", ())),
         attempts=tuple(record.get("attempts", ())),
     )
 
@@ -143,6 +146,8 @@ def finished(task: TaskRecord, result: TaskResult) -> TaskRecord:
         record["edited"] = result["edited"]
     if "cached" in result:
         record["cached"] = result["cached"]
+    if "batches" in result:
+        record["batches"] = result["batches"]
     if "attempts" in result:
         record["attempts"] = result["attempts"]
     return record

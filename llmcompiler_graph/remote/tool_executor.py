@@ -52,6 +52,7 @@ from llmcompiler_graph.calls.introspection import (
     is_of_function,
     mentions,
     sync_function_of,
+    with_own_arun,
 )
 from llmcompiler_graph.core.arguments import check_names
 from llmcompiler_graph.core.errors import ConfigurationError
@@ -106,10 +107,7 @@ def _moved(tool: BaseTool, executor: Any, *, repeatable: bool) -> BaseTool:
     async def arun(*args: Any, **kwargs: Any) -> Any:
         return await call(*args, **kwargs)
 
-    # its function stands in for a coroutine, so that LangChain calls `_arun` and still finds what it injects
-    copy = tool.model_copy(update={"func": None, "coroutine": function} if function is not None else {})
-    copy.__dict__["_arun"] = arun
-    return copy
+    return with_own_arun(tool, arun)
 
 
 def _in_threads(tool: BaseTool, executor: Executor) -> Callable[..., Awaitable[Any]]:

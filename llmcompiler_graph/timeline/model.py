@@ -92,6 +92,8 @@ class TaskBar:
     """The call of a procedure that it comes from, as plan text."""
     cached: int = 0
     """How many of its calls were answered from the cache."""
+    batches: tuple[str, ...] = ()
+    """The calls that were made in place of its own and of others, by name."""
     attempts: tuple[float, ...] = ()
     """When each attempt of its call ended that was followed by another."""
 
@@ -253,6 +255,7 @@ def timeline_of(
                 error=_shown(show("error", record["error"])),
                 procedure=_shown(show("plan", record.get("procedure", ""))),
                 cached=record.get("cached", 0),
+                batches=tuple(record.get("batches", ())),
                 attempts=_attempts(record, entry and entry["started"]),
             )
         )
@@ -313,7 +316,7 @@ def timeline_of_events(events: Iterable[TaskEvent], *, redact: Redact | None = N
         else:
             value, error = show("observation", event.get("value")), _shown(show("error", event.get("error", "")))
             bar = replace(bar, finished=at, status=kind, observation=value, error=error, cached=event.get("cached", 0))
-            bar = replace(bar, attempts=_attempts(event, bar.started))
+            bar = replace(bar, attempts=_attempts(event, bar.started), batches=tuple(event.get("batches", ())))
         bars[index] = bar
     return _completed(Timeline("", "", tuple(phases), tuple(bars.values()), 0.0, None, False, note, redact))
 

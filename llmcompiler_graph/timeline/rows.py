@@ -6,6 +6,7 @@ Its summary is the label and the bar; opened, it shows arguments, observation, a
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -84,6 +85,16 @@ class _Rows:
         bar = self._bar(f"bar {phase.kind}", phase.started, stop)
         return self._row(phase_name(phase), bar, written_seconds(stop - phase.started), facts, ' class="model"')
 
+    def _batches(self, task: TaskBar) -> str:
+        """The calls that were made in place of a task's own, and the tasks that share them."""
+        if not task.batches:
+            return ""
+        names = Counter(batch.rpartition(" ")[0] for batch in task.batches)
+        shared = [other.index for other in self._timeline.tasks if not set(other.batches).isdisjoint(task.batches)]
+        calls = ", ".join(f"{count} call{'s' * (count > 1)} of {escape(name)}" for name, count in names.items())
+        others = ", ".join(str(index) for index in shared if index != task.index)
+        return f"{calls}, with those of task{'s' * (', ' in others)} {others}" if others else calls
+
     def task(self, task: TaskBar) -> str:
         """Draw a task."""
         stop = self._timeline.end if task.finished is None else task.finished
@@ -95,6 +106,7 @@ class _Rows:
             ("status", ", ".join(filter(None, [_STATUS.get(told[0], told[0]), *told[1:]]))),
             ("call", self._pre(task.text)),
             ("from procedure", self._pre(task.procedure)),
+            ("made as one", self._batches(task)),
             ("times", _times(task)),
             ("attempts", _attempts(task)),
             ("arguments", self._pre(_arguments(task.arguments))),

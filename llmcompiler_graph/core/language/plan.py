@@ -209,6 +209,8 @@ class Observation:
     """Whatever the caller that ran the tool wants carried along; a tuple of them if the task fanned out."""
     cached: int = field(default=0, compare=False)
     """How many of its calls were answered from a cache."""
+    batches: tuple[str, ...] = field(default=(), compare=False)
+    """The calls that were made in place of its own and of others."""
     attempts: tuple[float, ...] = field(default=(), compare=False)
     """When each attempt of its call ended that was followed by another, in seconds since the first began."""
     raised: Exception | None = field(default=None, compare=False)
@@ -228,12 +230,14 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     failures = [(n, result.error) for n, result in enumerate(ordered) if result.status != "done"]
     values = [result.value if result.status == "done" else None for result in ordered]
     cached = sum(result.cached for result in ordered)
+    batches = tuple(dict.fromkeys(batch for result in ordered for batch in result.batches))
     if not failures:
-        return Observation("done", values, attachment=attachments, cached=cached)
+        return Observation("done", values, attachment=attachments, cached=cached, batches=batches)
     n, error = failures[0]
     kept = _cut(write_json(values))
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
-    return Observation("failed", values if len(failures) < len(values) else None, text, attachments, cached)
+    kept_values = values if len(failures) < len(values) else None
+    return Observation("failed", kept_values, text, attachments, cached, batches)
 
 
 def _cut(text: str) -> str:
