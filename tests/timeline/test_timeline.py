@@ -351,3 +351,12 @@ def test_notebooks_show_it() -> None:
     assert re.findall(r"t\d \S+ t\d", shown["text/vnd.mermaid"]) == ["t1 --> t2", "t2 -.-> t3"]
     assert 't2[["' in shown["text/vnd.mermaid"]
     assert "<table>" in shown["text/html"]
+
+
+def test_conditions_of_plans_are_drawn() -> None:
+    """A guard and a repetition stand below their call, with an arrow of their own from what only they read."""
+    plan = parse_plan('1. a()\n2. b()\n3. c("$1") when ${2.n} > 3 and $1 until ${3.ok} max 2')
+    shown = plan._repr_mimebundle_()
+    assert re.findall(r"t\d .+ t\d", shown["text/vnd.mermaid"]) == ["t1 --> t3", "t2 -- if --> t3"]
+    assert "<br/>when $#123;2.n#125; #62; 3 and $1<br/>until $#123;3.ok#125; max 2" in shown["text/vnd.mermaid"]
+    assert "<br><code>when ${2.n} &gt; 3 and $1</code><br>" in shown["text/html"]

@@ -25,7 +25,7 @@ from typing import Literal, TypeAlias, TypedDict
 
 from llmcompiler_graph.core.language.guards import Guard, Operand, guard_references, map_guard
 from llmcompiler_graph.core.language.json_text import write_json
-from llmcompiler_graph.core.language.mermaid import Arrow, Box, flowchart
+from llmcompiler_graph.core.language.mermaid import Arrow, Box, Kind, flowchart
 from llmcompiler_graph.core.language.references import (
     IDENTIFIER,
     JSON,
@@ -125,12 +125,21 @@ class Task:
             after=tuple(numbers.get(n, n) for n in self.after),
         )
 
+    @property
+    def parts(self) -> list[str]:
+        """Its call, its guard and its repetition, as plan text, as far as it has them."""
+        written = [render_call(self.tool, self.arguments, self.positional)]
+        if self.when is not None:
+            written.append(f"when {self.when}")
+        if self.until is not None:
+            written.append(str(self.until))
+        return written
+
     def __str__(self) -> str:
-        after = " after " + ", ".join(f"${index}" for index in self.after) if self.after else ""
+        after = ["after " + ", ".join(f"${index}" for index in self.after)] if self.after else []
         thought = "".join(f"Thought: {line}\n" for line in self.thought.split("\n")) if self.thought else ""
-        when = f" when {self.when}" if self.when is not None else ""
-        until = f" {self.until}" if self.until is not None else ""
-        return f"{thought}{self.index}. {render_call(self.tool, self.arguments, self.positional)}{after}{when}{until}"
+        call, *conditions = self.parts
+        return f"{thought}{self.index}. {' '.join([call, *after, *conditions])}"
 
 
 class _Conditions(TypedDict):
@@ -165,22 +174,26 @@ class Plan:
         return len(self.tasks)
 
     def to_mermaid(self) -> str:
-        """Draw it as a Mermaid flowchart: arrows for data, dotted ones for order, double borders for fan-outs."""
+        """Draw it as a Mermaid flowchart: arrows for data, dotted ones for order, double borders for fan-outs.
+
+        A guard and a repetition stand below the call; what only they read has an arrow that says `if`.
+        """
         boxes, arrows = [], []
         for task in self.tasks:
-            data = sorted(task.reads)
-            boxes.append(Box(task.index, render_call(task.tool, task.arguments, task.positional), task.fans_out))
-            arrows += [Arrow(n, task.index, ordered=False) for n in data]
-            arrows += [Arrow(n, task.index, ordered=True) for n in task.after if n not in data]
+            boxes.append(Box(task.index, task.parts, task.fans_out))
+            data = {r.index for value in (*task.positional, *task.arguments.values()) for r in references(value)}
+            kinds = dict.fromkeys(task.after, Kind.ORDER) | dict.fromkeys(task.reads, Kind.CONDITION)
+            kinds |= dict.fromkeys(data, Kind.DATA)
+            arrows += [Arrow(n, task.index, kinds[n]) for n in sorted(kinds)]
         return flowchart(boxes, arrows)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show it in a notebook: as a chart where Mermaid is known, else as a table."""
         rows = "".join(
-            f"<tr><td>{task.index}</td><td style='text-align:left'><code>{escape(call)}</code></td>"
+            f"<tr><td>{task.index}</td><td style='text-align:left'>{'<br>'.join(code)}</td>"
             f"<td>{', '.join(map(str, task.dependencies)) or '-'}</td></tr>"
             for task in self.tasks
-            for call in [render_call(task.tool, task.arguments, task.positional)]
+            for code in [[f"<code>{escape(part)}</code>" for part in task.parts]]
         )
         head = "<tr><th>task</th><th style='text-align:left'>call</th><th>waits for</th></tr>"
         table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
