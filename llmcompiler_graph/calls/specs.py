@@ -15,6 +15,7 @@ there, else in the return annotation.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -35,6 +36,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from llmcompiler_graph.calls.finite_schemas import with_finite_values
 from llmcompiler_graph.calls.hints import hints, named_like_an_action
 from llmcompiler_graph.calls.introspection import (
     argument_annotations,
@@ -116,6 +118,13 @@ def tool_spec(tool: BaseTool, name: str = "") -> ToolSpec:
         arguments, read = own, read_arguments(_written_with_aliases(own, tool.name))
     else:
         read = read_arguments(_written(arguments, tool.name))
+    read, left_out = with_finite_values(read)
+    if left_out:
+        what = " and ".join(dict.fromkeys(left_out[:3]))
+        msg = (
+            f"in the arguments of the tool {tool.name!r}, {what} would have to hold itself: it may be left out, since "
+        )
+        warnings.warn(f"{msg}no finite value fits it", stacklevel=2)
     returns, definitions = _returns(tool, metadata)
     return ToolSpec(
         name=name or tool.name,

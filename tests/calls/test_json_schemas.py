@@ -223,6 +223,7 @@ BOMBS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("schema", BOMBS.values(), ids=BOMBS)
 @pytest.mark.timeout(30)
+@pytest.mark.filterwarnings("ignore:in the arguments of the tool .* would have to hold itself")
 def test_a_schema_that_multiplies(schema: dict[str, Any]) -> None:
     """However many ways lead to its parts, it is read, described and checked in no time, also as what is returned."""
     tool = served(schema, metadata={"outputSchema": schema})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -283,15 +284,15 @@ def make_grammar(random: Random) -> Any:
         schemas.random_tool(random, name)
         for name in random.sample(["f", "g", "search", "mcp__a-b.c"], random.randint(1, 2))
     ]
-    text = json.dumps(tools).replace('"#"', '"#/$defs/Point"').replace('"#/properties/x"', '"#/$defs/Point"')
-    finite = json.loads(text)  # else one may have no value at all
-    return {"tools": finite, "form": random.choice(["lark", "lark", "gbnf"]), "seed": random.getrandbits(32)}
+    return {"tools": tools, "form": random.choice(["lark", "lark", "gbnf"]), "seed": random.getrandbits(32)}
 
 
 def run_grammar(case: Any) -> int:
     """Whatever a grammar lets a model write, for any tools, is read and fits them."""
     try:
-        specs = [schemas.spec_of(tool) for tool in case["tools"]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            specs = [schemas.spec_of(tool) for tool in case["tools"]]
     except ConfigurationError:
         return 0
     form: Form = case["form"]

@@ -22,15 +22,15 @@ def arithmetic(schema: Schema, definitions: Mapping[str, JSON]) -> bool:
     A tool says so with the format `arithmetic`. It may add `functions`, an object of names and how many arguments each
     takes at most (`null` for any number), and `selectors`, the names of functions of one dict of numbers by name; a
     grammar then offers them. Where it has `gives`, a grammar offers only what gives a `"name"`, a `"number"` or a
-    `"truth"`.
+    `"truth"`. Where other text may stand there too, none of it has to be arithmetic.
 
     >>> arithmetic({"type": "string", "format": "arithmetic", "functions": {"abs": 1, "max": None}}, {})
     True
+    >>> arithmetic({"anyOf": [{"type": "string", "format": "arithmetic"}, {"type": "string"}]}, {})
+    False
     """
-    return any(
-        option["type"] == "string" and option.get("format") == "arithmetic"
-        for option in alternatives(schema, definitions)
-    )
+    texts = [option for option in alternatives(schema, definitions) if option["type"] == "string"]
+    return bool(texts) and all(option.get("format") == "arithmetic" for option in texts)
 
 
 def grouped(value: Value, schema: Schema, definitions: Mapping[str, JSON]) -> Value:

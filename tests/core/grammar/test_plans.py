@@ -542,6 +542,30 @@ def test_tasks_written_again() -> None:
     assert not accepts(again, "lark", '2. look(name="b")\n4. add(a=1, b=1)\n5. join()')
 
 
+OTHER_TEXTS: list[JSON] = [
+    STRING,
+    {"type": "string", "format": "date"},
+    {"type": "string", "maxLength": 4},
+    {"const": "$5 or less"},
+    {"type": ["string", "null"]},
+]
+
+
+@pytest.mark.parametrize("other", OTHER_TEXTS, ids=repr)
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+def test_arithmetic_or_other_text(form: Form, other: JSON) -> None:
+    """Where arithmetic or other text may stand, what the grammar allows is what the checker does."""
+    either: JSON = {"anyOf": [{"type": "string", "format": "arithmetic"}, other]}
+    spec = ToolSpec("f", {"x": either, "y": STRING}, frozenset({"x"}), STRING)
+    checker = Checker([spec])
+    for seed in range(20):
+        parser = PlanParser()
+        text = sentence(grammar([spec], form, max_tasks=3), form, Random(seed))
+        for task in [*parser.feed(text), *parser.close()]:
+            assert isinstance(task, Task), (text, task)
+            assert not checker.check(task).diagnostics, text
+
+
 def test_untyped() -> None:
     """Without types, any reference may stand anywhere; names and literals are still held to the tools."""
     untyped = grammar([LOOK, ADD], "gbnf", typed=False)
