@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmcompiler_graph.core.errors import (
+        BudgetError,
         ConfigurationError,
         DeadlineError,
         Diagnostic,
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
     from llmcompiler_graph.core.language.parser import parse_plan
     from llmcompiler_graph.core.language.plan import Observation, Plan, Task
     from llmcompiler_graph.graph.create import create_llm_compiler
+    from llmcompiler_graph.models.budget import Budget
     from llmcompiler_graph.models.constraints import Constraint
     from llmcompiler_graph.procedures import Procedure, procedure_from
     from llmcompiler_graph.state import LLMCompilerState
 
 __all__ = (
+    "Budget",
+    "BudgetError",
     "ConfigurationError",
     "Constraint",
     "DeadlineError",
@@ -56,6 +60,8 @@ __all__ = (
 )
 
 _DEFINED_IN = {
+    "Budget": "models.budget",
+    "BudgetError": "core.errors",
     "ConfigurationError": "core.errors",
     "Constraint": "models.constraints",
     "DeadlineError": "core.errors",

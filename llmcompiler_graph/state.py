@@ -219,6 +219,10 @@ class Round(TypedDict):
     """The joiner's reply, as the model wrote it; empty until it has replied. Or the answer, if the planner gave it."""
     usage: dict[str, Any]
     """Tokens used, by `planner` and `joiner` (LangChain's `UsageMetadata`)."""
+    estimated: NotRequired[dict[str, Any]]
+    """Tokens used, in the same form, that the models have not reported; only where there is a `budget`."""
+    cut: NotRequired[str]
+    """Why the plan was cut short, if the turn's `budget` was spent while it was written: no task begins any more."""
     structured_error: NotRequired[str]
     """Why there is no `structured_response`, if the answer could not be had in the form asked for."""
     think_tag: NotRequired[str]

@@ -8,6 +8,7 @@ LLMCompilerError
 ├── FanOutError(ValueError)            a task would make more calls than it may
 ├── ObservationError(ValueError)       what a tool or a human gave cannot be an observation
 ├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
+├── BudgetError(RuntimeError)          a turn's budget does not do for an answer
 ├── DeadlineError(TimeoutError)        the joiner has no answer, long after the turn's deadline
 ├── ToolTransferError(TypeError)       what a tool takes, gives or raises cannot be carried to its executor or back
 ├── WorkerLostError(ConnectionError)   the executor's worker died, or the executor was closed, during a call
@@ -27,6 +28,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = (
+    "BudgetError",
     "ConfigurationError",
     "DeadlineError",
     "Diagnostic",
@@ -99,6 +101,13 @@ class PlanCheckError(PlanError):
 
 class ObservationPathError(LLMCompilerError, LookupError):
     """A reference's path leads nowhere in the observation it points into."""
+
+
+class BudgetError(LLMCompilerError, RuntimeError):
+    """A turn's budget does not do: for its first prompt, or what was kept back of it for an answer.
+
+    What the tasks gave is kept by the checkpointer: a run that goes on from there asks the joiner again.
+    """
 
 
 class DeadlineError(LLMCompilerError, TimeoutError):

@@ -26,10 +26,11 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from llmcompiler_graph import ConfigurationError, LLMCompilerError, create_llm_compiler
 from llmcompiler_graph.evaluation.cassettes import Cassette, recording, replaying
-from llmcompiler_graph.evaluation.prices import PRICES, read_prices
+from llmcompiler_graph.evaluation.prices import read_prices
 from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, Sample, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
 from llmcompiler_graph.models.lazy import LazyModel, is_local
+from llmcompiler_graph.models.prices import PRICES
 
 __all__ = ("BENCHMARKS", "SYSTEMS", "app", "main")
 

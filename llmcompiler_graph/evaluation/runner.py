@@ -24,9 +24,9 @@ from typing import IO
 
 from llmcompiler_graph import ConfigurationError, LLMCompilerError
 from llmcompiler_graph.evaluation.failures import RETRIED, failed_answer, provider_status
-from llmcompiler_graph.evaluation.prices import PRICES, Price, cost, price_of
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Record, Sample, Score, Setting, System, Tier
 from llmcompiler_graph.evaluation.usage import Usage, measured
+from llmcompiler_graph.models.prices import PRICES, Price, cost, price_of
 
 __all__ = ("ProviderError", "Run", "read_records", "run", "selected")
 

@@ -26,6 +26,7 @@ from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.clock import TurnClock
 from llmcompiler_graph.graph.inflight import InFlight
 from llmcompiler_graph.graph.plan_approval import PlanApproval
+from llmcompiler_graph.models.budget import Account, Meter
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult
@@ -78,6 +79,8 @@ class Settings:
     """How long a turn may run before its tasks are ended, in seconds."""
     deadline_grace: float
     """How long the joiner may take after that, in seconds; a turn that goes on after a pause has as long at least."""
+    budget: Meter | None
+    """What a turn's model calls may use."""
     held: frozenset[str]
     """Tools never called before the plan is complete, besides those with effects."""
     tool_concurrency: Mapping[str, int]
@@ -145,16 +148,21 @@ class Settings:
         )
 
     def conversation(
-        self, state: LLMCompilerState, *, last: bool = False, system: SystemMessage | None = None
+        self,
+        state: LLMCompilerState,
+        *,
+        last: bool = False,
+        system: SystemMessage | None = None,
+        max_observation_chars: int | None = None,
     ) -> list[BaseMessage]:
-        """Write the prompt for whichever model call is next; `system` is the graph's own if not given."""
+        """Write the prompt for whichever model call is next; what is not given is as in the settings."""
         selected = state.get("selected", []) if self.selection else []
         return conversation(
             system or (self.selection.system(selected[0]) if self.selection and selected else self.system),
             state,
             last=last,
             fused=self.fuse_replan,
-            max_observation_chars=self.max_observation_chars,
+            max_observation_chars=max_observation_chars or self.max_observation_chars,
             max_history_chars=self.max_history_chars,
             plan_format=self.plan_format,
             brief=self.brief,
@@ -178,6 +186,10 @@ class Settings:
     def patience(self) -> float:
         """How long a synchronous run waits for an event loop that is blocked, in seconds."""
         return PATIENCE if self.deadline is None else min(PATIENCE, self.deadline_grace)
+
+    def account(self, state: LLMCompilerState) -> Account | None:
+        """What the turn has used of its budget; `None` if it has none."""
+        return None if self.budget is None else Account(self.budget, state["rounds"])
 
     def time_left(self, now: TurnClock) -> float | None:
         """Seconds until the turn's deadline, 0 if it has passed; `None` if there is none."""

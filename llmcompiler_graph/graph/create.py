@@ -51,6 +51,7 @@ from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.procedures import checked_procedures
 from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
+from llmcompiler_graph.models.budget import Budget, budget_meter
 from llmcompiler_graph.models.constraints import Constrain, Constraint, constraint_for
 from llmcompiler_graph.models.dialects import Dialect, dialect_for
 from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local
@@ -102,6 +103,7 @@ class _Options(TypedDict, total=False):
     tool_cache_policy: Reuse | None
     deadline: float | timedelta | None
     deadline_grace: float | timedelta
+    budget: int | Budget | None
     tool_executor: ToolExecutor | None
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None
     interrupt_mode: InterruptMode
@@ -200,6 +202,7 @@ def create_llm_compiler(
     tool_cache_policy: Reuse | None = None,
     deadline: float | timedelta | None = None,
     deadline_grace: float | timedelta = 30,
+    budget: int | Budget | None = None,
     tool_executor: ToolExecutor | None = None,
     interrupt_on: Mapping[str, bool | InterruptOnConfig] | None = None,
     interrupt_mode: InterruptMode = "batched",
@@ -287,6 +290,9 @@ def create_llm_compiler(
         deadline_grace: How long the joiner may take once the deadline has passed, in seconds or a timedelta: then what
             it has written of its answer counts, and if that is nothing, `DeadlineError` is raised. A turn that goes on
             after a pause has as long at least for its tasks, so that what a human has approved is done.
+        budget: How many tokens the models may use in a turn, or a `Budget` of tokens, money or both. When the rest of
+            it is needed for the answer, planning is cut short, no task begins any more, and the joiner answers with what
+            there is (see `docs/how-to/budgets.md`).
         tool_executor: Where synchronous tools run: any `concurrent.futures.Executor`, such as a `ProcessPoolExecutor`
             or Dask's `client.get_executor()`, or executors by tool name (see `llmcompiler_graph.remote.tool_executor`).
         interrupt_on: Tools that a human must approve, as in LangChain's human-in-the-loop middleware (see
@@ -406,6 +412,7 @@ def create_llm_compiler(
         max_history_chars=models.history if max_history_chars == "auto" else max_history_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
+        budget=budget_meter(budget, models.planner, models.joiner),
         held=_held(
             specs, approval, batches, interrupt_before, interrupt_after, every=hooks.holds or approving_plans.possible
         ),

@@ -97,6 +97,7 @@ class Draft:
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
         self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
         self._settled = False
+        self._halted = ""
         self._calls: list[ToolCall] | None = None  # of the plan's message so far; `None` if they are to be made anew
         self.now = turn_clock(state)
         """Tells the seconds since the turn began."""
@@ -230,6 +231,15 @@ class Draft:
             self._tasks.wait(entry)
         for entry in self._tasks.within("waiting"):
             self._schedule(entry)
+
+    def halt(self, what: str) -> None:
+        """Begin nothing more of it: tasks of which no call has begun fail; calls under way go on.
+
+        Args:
+            what: Why, for the tasks' errors.
+        """
+        self._halted = what
+        self.executor.halt(what)
 
     def cancel(self) -> None:
         """Cancel its calls under way."""
@@ -396,6 +406,8 @@ class Draft:
             self._unnumbered.append(replace(doubt, index=None))
         self._tasks.schedule(entry)
         self.executor.add(entry.task)
+        if self._halted:
+            self.executor.halt(self._halted)
 
     def _resume(self) -> None:
         """Begin what waited for a task that was written again; it is checked again, now that its inputs are known."""

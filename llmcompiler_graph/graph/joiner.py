@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -22,6 +23,7 @@ from llmcompiler_graph.graph.draft import Draft, referable
 from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.graph.model_calls import ModelCalls
 from llmcompiler_graph.graph.reply import Reply
+from llmcompiler_graph.graph.spending import Spending
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
@@ -39,6 +41,7 @@ _NOW = "Write the answer to the question now, from what is known."
 _NOW_OR_REPLAN = "Finish with the answer, or replan."
 _NO_MORE_PLANS = f"No other plan is possible. {_NOW}"
 _EMPTY = "Your reply was empty."
+_LEAST_OBSERVED = 200  # characters of an observation that the model is shown in any case
 _REFUSED = "You refused to reply."
 
 
@@ -85,12 +88,14 @@ class Joiner:
         until = self._time_limit(state)
         model = await self._in_time(self._model.aget(), until)
         rounds = state["rounds"]
-        last = len(rounds) > self._settings.max_replans or self._overdue(state)
+        spending = Spending("joiner", self._settings.account(state))
+        last = len(rounds) > self._settings.max_replans or self._overdue(state) or "cut" in rounds[-1]
+        last = last or not spending.affords_replan(partial(self._settings.conversation, state))
         bind, wrapped = self._dialect.bind_without_calling, None
         if self._calls is not None:
             wrapped = self._calls.around(model, self._model, state, bind, sync=sync, last=last)
         asked = wrapped or bind(model, self._settings.shown(state))
-        prompt = self._settings.conversation(state, last=last)
+        prompt = self._prompt(state, spending, last=last)
         now = turn_clock(state)
         began, teller = now(), Teller(get_stream_writer(), now)
 
@@ -109,9 +114,11 @@ class Joiner:
             begin=begin_plan,
             bare=self._settings.brief,
             checked=self._last_value(state) is not None,
+            spending=spending,
         )
         decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync, until=until)
-        one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], reply.usage)}
+        one: Round = {**rounds[-1], "reply": reply.text, "usage": _counted(rounds[-1], spending.usage)}
+        one |= {"estimated": {**one.get("estimated", {}), "joiner": spending.estimated}} if spending.estimated else {}
         one |= {"think_tag": reply.think_tag} if reply.think_tag else {}
         update: dict[str, Any] = {"rounds": [*rounds[:-1], one], "clock": now.noted()}
         if state is not given:
@@ -166,8 +173,16 @@ class Joiner:
         finished = isinstance(decision, Finish) and bool(decision.answer)
         if reply.cut and not (reply.answer_begun or (asked_before and finished)):
             await reply.drop_plan()
-            raise self._too_late()
+            raise reply.spending.no_answer() if reply.stopped_by == "budget" else self._too_late()
         return decision
+
+    def _prompt(self, state: LLMCompilerState, spending: Spending, *, last: bool) -> list[BaseMessage]:
+        """Write the prompt: with less of the observations, if the budget does not do for them and an answer."""
+        prompt, most = self._settings.conversation(state, last=last), self._settings.max_observation_chars
+        while not spending.may_answer(prompt) and most > _LEAST_OBSERVED:
+            most = max(most // 2, _LEAST_OBSERVED)
+            prompt = self._settings.conversation(state, last=last, max_observation_chars=most)
+        return prompt
 
     async def _finish(
         self,
@@ -190,15 +205,19 @@ class Joiner:
         if self._form is None:
             return {"messages": [answer]}
         written = [*prompt, AIMessage(answer.text or _NOTHING)]
-        try:
-            formed = await self._in_time(self._form.ask(model, written, self._model, ask), until)
-        except DeadlineError:
-            formed = Formed(None, "the turn's deadline and deadline_grace have passed", None, [])
+        if not reply.spending.may_answer(written):
+            formed = Formed(None, f"{self._settings.budget} was spent", None, [])
+        else:
+            try:
+                formed = await self._in_time(self._form.ask(model, written, self._model, ask), until)
+            except DeadlineError:
+                formed = Formed(None, "the turn's deadline and deadline_grace have passed", None, [])
         if formed.error:
             one["structured_error"] = formed.error
             told = f"the answer has no structured response: {formed.error}"
             warnings.warn_explicit(told, UserWarning, __file__, 1, __name__)  # `warn` would keep every text for ever
-        one["usage"] = _counted(one, add_usage(reply.usage, formed.usage) if formed.usage else reply.usage)
+        used = reply.spending.usage
+        one["usage"] = _counted(one, add_usage(used, formed.usage) if formed.usage else used)
         return {"messages": [*formed.messages, answer], "structured_response": formed.value}
 
     def _time_limit(self, state: LLMCompilerState) -> float | None:

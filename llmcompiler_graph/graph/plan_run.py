@@ -113,6 +113,8 @@ class PlanRun:
         # after a pause the tasks have time for what a human has approved
         self._not_before = self.loop.time() + settings.deadline_grace if self._resumed else 0.0
         self._set_expiry()
+        if why := state["rounds"][-1].get("cut", "") if state["rounds"] else "":
+            self.executor.halt(why)
         self.order = self._ordered(
             [record for record in self._records if record["round"] == self._round and record["status"] == "planned"]
         )

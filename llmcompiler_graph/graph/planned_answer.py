@@ -88,16 +88,21 @@ class PlannedAnswer:
             self._show(piece)
 
     @property
+    def begun(self) -> bool:
+        """Whether some of it was read."""
+        return self._begun
+
+    @property
     def may_come(self) -> bool:
         """Whether the reply is to be read on for it, although its `join()` was read."""
         return self._begun or self._size < _LATEST
 
-    async def message(self, usage: UsageMetadata | None, *, cut: bool) -> AIMessage | None:
+    async def message(self, usage: UsageMetadata | None, *, cut: str) -> AIMessage | None:
         """Make the message of the answer, once the reply is complete; `None` if there is none.
 
         Args:
             usage: The tokens of the reply.
-            cut: Whether the time was over before it was.
+            cut: Why it is not, if it was cut short: the `deadline` or the `budget`.
         """
         decision, rest = self._parser.close()
         if self._behind_join or not isinstance(decision, Finish) or not self._is_answer(decision.answer):
@@ -116,7 +121,7 @@ class PlannedAnswer:
             id=self._stream.message_id,
             name=self._name,
             usage_metadata=usage,
-            response_metadata={**metadata, **({"finish_reason": "deadline"} if cut else {})},
+            response_metadata={**metadata, **({"finish_reason": cut} if cut else {})},
             additional_kwargs=answer_extras(reply),
         )
 

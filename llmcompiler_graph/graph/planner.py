@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
-from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.ai import UsageMetadata
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from llmcompiler_graph.concurrency.giving_up import within
@@ -24,7 +24,9 @@ from llmcompiler_graph.graph.draft_tasks import Broken
 from llmcompiler_graph.graph.edited_results import with_edited_results
 from llmcompiler_graph.graph.model_calls import ModelCalls, WrappedCall
 from llmcompiler_graph.graph.planned_answer import PlannedAnswer
+from llmcompiler_graph.graph.spending import Spending
 from llmcompiler_graph.graph.unanswered import with_answers
+from llmcompiler_graph.models.budget import ModelCall
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
@@ -103,14 +105,15 @@ class Planner:
         state = {**state, **update, "clock": clock}  # type: ignore[typeddict-item]
         begun = inflight.take_over(state["rounds"][-1]) if state["rounds"] else None
         make = partial(Draft, self._settings, self._shared, state, sync=sync)
-        written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]))
+        spending = Spending("planner", self._settings.account(state))
+        written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]), spending)
         if self.answers and not state["rounds"]:
             written.may_answer(self._new_answer)
         adopted = state.get("next_plan", "")
         began = written.draft.now()
         try:
-            plan, repairs, usage = await self._plan_and_mend(written, state, adopted, sync=sync)
-            ended = written.draft.now()
+            plan, repairs = await self._plan_and_mend(written, state, adopted, sync=sync)
+            usage, ended = spending.usage, written.draft.now()
             written.draft.settle()
             answer = await written.answered(usage)
         except BaseException:
@@ -131,6 +134,8 @@ class Planner:
             one["planning"] = Span(started=began, finished=repairing)
         one |= {"think_tag": written.think_tag} if written.think_tag else {}
         one["usage"] |= {"planner": usage} if usage is not None else {}
+        one |= {"estimated": {"planner": spending.estimated}} if spending.estimated is not None else {}
+        one |= {"cut": spending.why} if written.halted else {}
         update |= {
             "clock": turn_clock(state).noted(),
             "messages": messages,
@@ -166,10 +171,10 @@ class Planner:
 
     async def _plan_and_mend(
         self, written: _Written, state: LLMCompilerState, adopted: str, *, sync: bool
-    ) -> tuple[str, list[Repair], UsageMetadata | None]:
-        """Fill a draft, until the deadline at most: what is written by then counts."""
+    ) -> tuple[str, list[Repair]]:
+        """Fill a draft, until the deadline or the end of the budget at most: what is written by then counts."""
         prompt = self._settings.conversation(state)
-        plan, usage = "", cast("UsageMetadata | None", None)
+        plan = ""
         repairs: list[Repair] = []
         timer = asyncio.timeout(self._settings.time_left(turn_clock(state)))
         try:
@@ -177,10 +182,12 @@ class Planner:
                 if adopted and not written.draft.text:  # else it was begun while the joiner wrote it
                     written.draft.feed(adopted)
                     written.draft.close()
+                if adopted and not written.spending.has_room(prompt, answers=True):
+                    written.halt()
                 elif not adopted:
-                    usage = await self._write(written, prompt, state, sync=sync)
+                    await self._write(written, prompt, state, sync=sync)
                 plan, numbered = written.draft.text, written.draft.numbered
-                while broken := written.draft.mend():
+                while written.may_mend(prompt) and (broken := written.draft.mend()):
                     request = repair_request(
                         state,
                         [(each.task, each.line, each.diagnostics) for each in broken],
@@ -193,21 +200,20 @@ class Planner:
                     told = [recorded(each) for one in broken for each in one.diagnostics]
                     span = Span(started=written.draft.now(), finished=written.draft.now())
                     repairs.append(Repair(request=request, diagnostics=told, plan="", writing=span))
-                    more = await self._write(written, prompt, state, broken, sync=sync)
-                    usage = add_usage(usage, more) if usage or more else None
+                    await self._write(written, prompt, state, broken, sync=sync)
                     repairs[-1]["plan"] = written.draft.text
                     span["finished"] = written.draft.now()
         except TimeoutError:
             if not timer.expired():
                 raise
             written.draft.close()
-            written.cut = True
+            written.cut = "deadline"
             if repairs:
                 repairs[-1]["plan"] = written.draft.text
                 repairs[-1]["writing"]["finished"] = written.draft.now()
             else:
                 plan = written.draft.text
-        return plan, repairs, usage
+        return plan, repairs
 
     async def _write(
         self,
@@ -217,8 +223,8 @@ class Planner:
         broken: Sequence[Broken] = (),
         *,
         sync: bool,
-    ) -> UsageMetadata | None:
-        """Let the model write a plan, or its broken tasks again; return the tokens used, if they are counted."""
+    ) -> None:
+        """Let the model write a plan, or its broken tasks again."""
         shown = self._settings.shown(state)
         bare, bind = await self._model.aget(), self._dialect.bind
         model: ChatModel | WrappedModel
@@ -240,32 +246,39 @@ class Planner:
                 again=[each.task for each in broken if each.task is not None],
                 earlier=written.draft.referable,
             )
-        usage: UsageMetadata | None = None
+        call = written.spending.call(prompt, model)
+        if not state["rounds"] and not broken:
+            written.spending.check_first(call)
+        if not written.spending.has_room(call.read):
+            return written.halt()
         may_answer = not broken
         left = _CHUNKS_AFTER_JOIN
         pieces = reply_stream(
             model, prompt, sync=sync, grammar=grammar, source=self._model, think_tag=written.think_tag
         )
-        async with aclosing(pieces):  # type: ignore[type-var]
-            async for piece in pieces:
-                message = piece.message
-                if piece.restart or piece.unopened is not None:
-                    written.think_tag = piece.think_tag or written.think_tag
-                    if not broken:  # else the draft has more than this reply
-                        await written.begin_anew()
-                    reader, left = self._dialect.reader(written.draft.first), _CHUNKS_AFTER_JOIN
-                usage = add_usage(usage, message.usage_metadata) if message.usage_metadata else usage
-                written.draft.feed(reader.feed(message))
-                if may_answer:
-                    may_answer = written.take(message.text, piece.given)
-                left -= written.draft.finished
-                if left < 0 and not (may_answer and written.answer_may_come):
-                    if not isinstance(model, WrappedModel):
-                        break
-                    model.enough = True
+        with written.spending.counted(call):
+            async with aclosing(pieces):  # type: ignore[type-var]
+                async for piece in pieces:
+                    message = piece.message
+                    if piece.restart or piece.unopened is not None:
+                        written.think_tag = piece.think_tag or written.think_tag
+                        if not broken:  # else the draft has more than this reply
+                            await written.begin_anew()
+                        reader, left = self._dialect.reader(written.draft.first), _CHUNKS_AFTER_JOIN
+                    if piece.given is not None or piece.restart:
+                        call.take(piece.given or message)
+                    written.draft.feed(reader.feed(message))
+                    if may_answer:
+                        may_answer = written.take(message.text, piece.given)
+                    left -= written.draft.finished
+                    enough = left < 0 and not (may_answer and written.answer_may_come)
+                    if enough or not written.goes_on(call, again=bool(broken)):
+                        call.cut = True
+                        if not isinstance(model, WrappedModel):
+                            break
+                        model.enough = True
         written.draft.feed(reader.close())
         written.draft.close(cut=reader.cut)
-        return usage
 
 
 class _Written:
@@ -275,13 +288,17 @@ class _Written:
         draft: The one to begin with.
         make: Makes another.
         think_tag: What ends the model's thoughts if they are known to begin in its prompt.
+        spending: Counts what the model uses.
     """
 
-    def __init__(self, draft: Draft, make: Callable[[], Draft], think_tag: str) -> None:
+    def __init__(self, draft: Draft, make: Callable[[], Draft], think_tag: str, spending: Spending) -> None:
         self.draft = draft
         self.think_tag = think_tag
-        self.cut = False
-        """Whether the time was over before it was complete."""
+        self.spending = spending
+        self.cut: Literal["", "deadline", "budget"] = ""
+        """What was over before it was complete."""
+        self.halted = False
+        """Whether nothing more of it is begun, because the budget was spent before it was complete."""
         self._make = make
         self._new_answer: Callable[[], PlannedAnswer] | None = None
         self._answer: PlannedAnswer | None = None
@@ -300,6 +317,34 @@ class _Written:
         await self.draft.executor.aclose()
         if self._answer is not None:
             await self._answer.abandon()
+
+    # -- within the budget ------------------------------------------------------------------------------------------
+
+    def goes_on(self, call: ModelCall, *, again: bool) -> bool:
+        """Whether more of a reply is read; if the budget does not allow it, nothing more is begun of a plan.
+
+        Args:
+            call: The call.
+            again: Whether it writes broken tasks again.
+        """
+        answers = self._answer is not None and self._answer.begun and self.draft.calls_nothing
+        if self.draft.finished and not answers:
+            return True
+        if self.spending.has_room(call.read, call.written, answers=answers):
+            return True
+        self.cut = "budget"
+        if not (again or answers):
+            self.halt()
+        return False
+
+    def may_mend(self, prompt: list[BaseMessage]) -> bool:
+        """Whether the budget allows that broken tasks are asked for again."""
+        return not self.halted and self.spending.has_room([*prompt, AIMessage(self.draft.text)])
+
+    def halt(self) -> None:
+        """Begin nothing more of it."""
+        self.halted = True
+        self.draft.halt(self.spending.why)
 
     # -- an answer in its place ---------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from llmcompiler_graph.core.language.decision import Finish, Replan, is_decided, parse_decision, unlabelled
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
@@ -18,7 +17,9 @@ from llmcompiler_graph.core.language.notations.heads import plain_head
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.graph.draft import Draft
+from llmcompiler_graph.graph.spending import Spending
 from llmcompiler_graph.models.answers import answer_content, answer_extras, merged, refusal
+from llmcompiler_graph.models.budget import ModelCall
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.replies import WrappedModel, reply_stream
 from llmcompiler_graph.models.streaming import AnswerStream
@@ -41,6 +42,7 @@ class Reply:
         begin: Makes the draft of the plan that stands below a replan, told the feedback; `None` to read none.
         bare: Whether the model is asked for the answer itself, without a word before it.
         checked: Whether the answer is shown only when it is taken, since another may be asked for.
+        spending: Counts what the model uses.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Reply:
         begin: Callable[[str], Draft] | None = None,
         bare: bool = False,
         checked: bool = False,
+        spending: Spending,
     ) -> None:
         self.text = ""
         """What the model says."""
-        self.usage: UsageMetadata | None = None
-        """The tokens of all replies."""
+        self.spending = spending
+        """What all replies have used."""
         self.draft: Draft | None = None
         """The plan in it."""
         self.think_tag = think_tag
@@ -74,7 +77,7 @@ class Reply:
         self.answer_begun = False
         """Whether some of its answer was shown, or would have been."""
         self.cut = False
-        """Whether the time was over before it had ended."""
+        """Whether the time was over, or the budget spent, before it had ended."""
         self._drafted = 0  # where the part of the text begins that the draft has not seen
         self._parser = self._new_parser()
         self._pieces: list[AIMessage] = []  # the reply as it came
@@ -104,7 +107,9 @@ class Reply:
         try:
             try:
                 async with timer:
-                    await self._read(model, prompt, grammar, sync=sync)
+                    call = self.spending.call(prompt, model)
+                    with self.spending.counted(call):
+                        await self._read(call, model, prompt, grammar, sync=sync)
             except TimeoutError:
                 if not timer.expired():
                     raise
@@ -121,13 +126,19 @@ class Reply:
             await self.drop_plan()
             await self._stream.abandon()
             raise
-        self._count()
+        self._given = merged(self._pieces)
         if self.answer_begun or not self.cut:
             self._show(rest)
         return decision
 
     async def _read(
-        self, model: ChatModel | WrappedModel, prompt: list[BaseMessage], grammar: Mapping[str, Any], *, sync: bool
+        self,
+        call: ModelCall,
+        model: ChatModel | WrappedModel,
+        prompt: list[BaseMessage],
+        grammar: Mapping[str, Any],
+        *,
+        sync: bool,
     ) -> None:
         pieces = reply_stream(
             model,
@@ -141,11 +152,12 @@ class Reply:
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:
                 if piece.restart:
-                    self._count()
+                    call.take(piece.message)
                     await self._restart()
                     continue
                 if piece.given is not None:
                     self._pieces.append(piece.given)
+                    call.take(piece.given)
                     self._metadata |= piece.given.response_metadata
                 text = str(piece.message.text)
                 if piece.unopened is not None:
@@ -158,6 +170,23 @@ class Reply:
                         await self._leave_shown()
                         self.text, self._parser = "", self._new_parser()
                 self._take(text)
+                if not self._goes_on(call):
+                    call.cut = True
+                    if not isinstance(model, WrappedModel):
+                        break
+                    model.enough = True
+
+    def _goes_on(self, call: ModelCall) -> bool:
+        """Whether the budget allows that more is read; if it does not, nothing more of a plan is begun."""
+        if self.draft is None:
+            if self.spending.may_write(call.read, call.written):
+                return True
+            self.cut, self._metadata["finish_reason"] = True, "budget"
+            return False
+        if self.draft.finished or self.spending.has_room(call.read, call.written):
+            return True
+        self.draft.halt(self.spending.why)
+        return False
 
     def answer(self, text: str) -> AIMessage:
         """Make the message of the answer."""
@@ -165,7 +194,7 @@ class Reply:
             answer_content(self._given, text),
             id=self._stream.message_id,
             name=self._name,
-            usage_metadata=self.usage,
+            usage_metadata=self.spending.usage,
             response_metadata=self._metadata,
             additional_kwargs=answer_extras(self._given),
         )
@@ -184,7 +213,7 @@ class Reply:
         """Say that this is the answer; it is shown if it was not while it was written."""
         if self._checked or not self.answer_begun:
             self._stream.put(answer)
-        await self._stream.aclose(self.usage)
+        await self._stream.aclose(self.spending.usage)
 
     def withdraw(self) -> None:
         """Forget an answer that was checked and is not taken."""
@@ -201,12 +230,6 @@ class Reply:
         if self.draft is not None:
             await self.draft.executor.aclose()
             self.draft = None
-
-    def _count(self) -> None:
-        """Note a reply as it came, and the tokens it took."""
-        self._given = merged(self._pieces)
-        if (usage := self._given.usage_metadata) is not None:
-            self.usage = add_usage(self.usage, usage)
 
     async def _restart(self) -> None:
         """Forget a reply that does not count; what was shown of it is left as a message of its own in the streams."""

@@ -140,7 +140,7 @@ class _Plan:
     def unless_asked(self, revision: Revision | None) -> Revision | None:
         """Give what a human has changed in the state, if anything; or if the plan needs one, the question about it."""
         state = revision.state if revision is not None else self._state
-        if "approval" in state["rounds"][-1]:
+        if not {"approval", "cut"}.isdisjoint(state["rounds"][-1]):  # of what was cut, nothing more is begun
             return revision
         last = len(state["rounds"]) - 1
         records = [record for record in settled(state)[0]["tasks"] if record["round"] == last]
@@ -159,7 +159,7 @@ class _Plan:
             reply="",
             usage=before["usage"],
         )
-        round_ |= cast("Round", {key: before[key] for key in ("planning", "think_tag") if key in before})
+        round_ |= cast("Round", {key: before[key] for key in ("planning", "think_tag", "estimated") if key in before})
         old = next((m for m in self._state["messages"] if isinstance(m, AIMessage) and m.id == self.id), None)
         messages: list[AnyMessage | RemoveMessage] = []
         if any(record["text"] for record in draft.records):

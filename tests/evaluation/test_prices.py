@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from llmcompiler_graph.evaluation.data import DataError
-from llmcompiler_graph.evaluation.prices import PRICES, cost, read_prices
+from llmcompiler_graph.evaluation.prices import read_prices
+from llmcompiler_graph.models.prices import PRICES, cost
 
 
 @pytest.mark.parametrize(

@@ -200,11 +200,25 @@ class Executor:
             what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
         """
         unfinished = [index for index in self._unit.tasks if index not in self._unit.observations]
-        ran = {index for index in unfinished if (timing := self.timings.get(index)) and timing.started is not None}
+        ran = set(filter(self._has_begun, unfinished))
         passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
         self._apply(self._unit.expire(passed))
         for call in self._calls:
             call.cancel()
+
+    def halt(self, what: str) -> None:
+        """Begin nothing more: tasks of which no call has begun fail, and those that are added; calls under way go on.
+
+        Args:
+            what: Why, for the tasks' errors.
+        """
+        self._detached = None
+        waiting = [n for n in self._unit.tasks if n not in self._unit.observations and not self._has_begun(n)]
+        self._apply(self._unit.expire(dict.fromkeys(waiting, what)))
+
+    def _has_begun(self, index: int) -> bool:
+        timing = self.timings.get(index)
+        return timing is not None and timing.started is not None
 
     async def aclose(self) -> None:
         """Cancel the calls under way and wait until they have ended."""
