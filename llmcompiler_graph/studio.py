@@ -45,6 +45,7 @@ _OFFERED_TOOLS = list(dict.fromkeys([*BUILT_IN, *_OPERATOR_TOOLS]))
 _MOST_REPLANS = 10
 _MOST_AT_A_TIME = 100  # tool calls
 _LONGEST_TURN = 3600.0  # seconds
+_MOST_TOKENS = 1_000_000  # of a turn
 _LONGEST_PROMPT = 100_000  # characters
 
 _RESERVED_KEYS = ("thread_id", "checkpoint_", "langgraph_", "__")  # LangGraph's, in `configurable`
@@ -100,6 +101,14 @@ class Context(BaseModel, extra="forbid"):
         description="Seconds a turn may take; then the joiner answers with what there is. "
         f"Empty for {_LONGEST_TURN:g}, which is the most.",
         json_schema_extra=_shown_at("planner", "task_fetching_unit"),
+    )
+    budget: int | None = Field(
+        None,
+        ge=1,
+        le=_MOST_TOKENS,
+        description="Tokens that the models may use in a turn; then the joiner answers with what there is. "
+        f"Empty for {_MOST_TOKENS:,}, which is the most.",
+        json_schema_extra=_shown_at("planner", "joiner"),
     )
     approve_plans: bool = Field(
         False,
@@ -174,6 +183,7 @@ def _build(context: Context) -> CompiledStateGraph[Any, Context, Any, Any]:
         max_replans=context.max_replans,
         max_concurrency=context.max_concurrency or _MOST_AT_A_TIME,
         deadline=context.deadline or _LONGEST_TURN,
+        budget=context.budget or _MOST_TOKENS,
         system_prompt=context.system_prompt,
         approve_plans=context.approve_plans,
         context_schema=Context,

@@ -166,6 +166,8 @@ async def test_a_run_configured_the_old_way_is_understood(studio: Studio, client
         ({"max_replans": 11}, "ValidationError", "less than or equal to 10"),
         ({"max_concurrency": 101}, "ValidationError", "less than or equal to 100"),
         ({"deadline": 3601}, "ValidationError", "less than or equal to 3600"),
+        ({"budget": 1_000_001}, "ValidationError", "less than or equal to 1000000"),
+        ({"budget": 0}, "ValidationError", "greater than or equal to 1"),
         ({"deadline": "inf"}, "ValidationError", "less than or equal to 3600"),
         ({"tools": ["lookup"] * 100}, "ValidationError", "at most"),
         ({"system_prompt": "x" * 100_001}, "ValidationError", "at most 100000 characters"),
@@ -224,6 +226,7 @@ async def test_the_schema_has_what_a_form_needs(studio: Studio, client: LangGrap
         "max_replans": 2,
         "max_concurrency": None,
         "deadline": None,
+        "budget": None,
         "approve_plans": False,
         "system_prompt": "",
     }

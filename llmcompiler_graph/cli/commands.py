@@ -165,6 +165,12 @@ def ask(
             min=0.001, metavar="SECONDS", help="Then answer with what there is by that time.", show_default="no limit"
         ),
     ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="TOKENS", help="Answer with what there is before more are used.", show_default="no limit"
+        ),
+    ] = None,
     tool_latency: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Make every tool call take this long at least, as over a network."),
@@ -208,6 +214,7 @@ def ask(
                 max_replans=max_replans,
                 max_concurrency=max_concurrency,
                 deadline=deadline,
+                budget=budget,
             )
         )
         if as_json:

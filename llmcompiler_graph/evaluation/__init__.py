@@ -5,7 +5,7 @@ rivals plan too, it may also use, of the other folders:
 
 - `core`: what a plan is made of (`language.plan`, `language.references`), how it is read (`language.parser`,
   `language.decision`, `checking.checker`), `examples.shown_tasks` and `schedule.resolving.resolved`;
-- `calls.specs.tool_spec`, `models.lazy` and `models.system.listing`;
+- `calls.specs.tool_spec`, `models.lazy`, `models.prices` and `models.system.listing`;
 - `tools`: `facts`, `lookup.find`, `arithmetic.evaluate` and `exact.CalculationError`.
 
 Others use `command` only.

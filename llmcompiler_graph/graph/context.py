@@ -79,8 +79,6 @@ class Settings:
     """How long a turn may run before its tasks are ended, in seconds."""
     deadline_grace: float
     """How long the joiner may take after that, in seconds; a turn that goes on after a pause has as long at least."""
-    budget: Meter | None
-    """What a turn's model calls may use."""
     held: frozenset[str]
     """Tools never called before the plan is complete, besides those with effects."""
     tool_concurrency: Mapping[str, int]
@@ -91,6 +89,8 @@ class Settings:
     """Picks the tools and examples of each question; `None` to show all."""
     on_result: Callable[[TaskResult], None] | None = None
     """Told of the result of each `@task`, also of one that is not run again, before any that waits for it starts."""
+    budget: Meter | None = None
+    """What a turn's model calls may use."""
     procedures: Mapping[str, CheckedProcedure] = field(default_factory=dict)
     """The procedures that plans may call, by name."""
 

@@ -290,8 +290,8 @@ def create_llm_compiler(
         deadline_grace: How long the joiner may take once the deadline has passed, in seconds or a timedelta: then what
             it has written of its answer counts, and if that is nothing, `DeadlineError` is raised. A turn that goes on
             after a pause has as long at least for its tasks, so that what a human has approved is done.
-        budget: How many tokens the models may use in a turn, or a `Budget` of tokens, money or both. When the rest of
-            it is needed for the answer, planning is cut short, no task begins any more, and the joiner answers with what
+        budget: How many tokens the models may use in a turn, or a `Budget` of tokens, money or both. When the rest is
+            needed for the answer, planning is cut short, no task begins any more, and the joiner answers with what
             there is (see `docs/how-to/budgets.md`).
         tool_executor: Where synchronous tools run: any `concurrent.futures.Executor`, such as a `ProcessPoolExecutor`
             or Dask's `client.get_executor()`, or executors by tool name (see `llmcompiler_graph.remote.tool_executor`).

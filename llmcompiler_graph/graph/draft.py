@@ -97,7 +97,8 @@ class Draft:
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
         self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
         self._settled = False
-        self._halted = ""
+        self.halted = ""
+        """Why nothing more of it is begun; empty if anything may be."""
         self._calls: list[ToolCall] | None = None  # of the plan's message so far; `None` if they are to be made anew
         self.now = turn_clock(state)
         """Tells the seconds since the turn began."""
@@ -140,6 +141,11 @@ class Draft:
     def finished(self) -> bool:
         """Whether `join()` was read: what follows is ignored."""
         return self._parser.finished
+
+    @property
+    def size(self) -> int:
+        """How many tasks it has so far."""
+        return len(self._tasks)
 
     @property
     def calls_nothing(self) -> bool:
@@ -238,7 +244,7 @@ class Draft:
         Args:
             what: Why, for the tasks' errors.
         """
-        self._halted = what
+        self.halted = what
         self.executor.halt(what)
 
     def cancel(self) -> None:
@@ -406,8 +412,8 @@ class Draft:
             self._unnumbered.append(replace(doubt, index=None))
         self._tasks.schedule(entry)
         self.executor.add(entry.task)
-        if self._halted:
-            self.executor.halt(self._halted)
+        if self.halted:
+            self.executor.halt(self.halted)
 
     def _resume(self) -> None:
         """Begin what waited for a task that was written again; it is checked again, now that its inputs are known."""

@@ -130,7 +130,6 @@ def given_plan_settings(
         max_history_chars=None,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
-        budget=None,
         held=frozenset(spec.name for spec in specs if spec.waits_for_plan or spec.called in approval.tools),
         tool_concurrency=tool_concurrency or {},
         policy=ToolPolicy(specs, tool_retry_policy, tool_timeout),

@@ -107,6 +107,7 @@ class Planner:
         make = partial(Draft, self._settings, self._shared, state, sync=sync)
         spending = Spending("planner", self._settings.account(state))
         written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]), spending)
+        written.taken_over = isinstance(begun, Draft)
         if self.answers and not state["rounds"]:
             written.may_answer(self._new_answer)
         adopted = state.get("next_plan", "")
@@ -182,7 +183,7 @@ class Planner:
                 if adopted and not written.draft.text:  # else it was begun while the joiner wrote it
                     written.draft.feed(adopted)
                     written.draft.close()
-                if adopted and not written.spending.has_room(prompt, answers=True):
+                if adopted and written.was_halted(prompt):
                     written.halt()
                 elif not adopted:
                     await self._write(written, prompt, state, sync=sync)
@@ -297,6 +298,8 @@ class _Written:
         self.spending = spending
         self.cut: Literal["", "deadline", "budget"] = ""
         """What was over before it was complete."""
+        self.taken_over = False
+        """Whether the joiner has begun it."""
         self.halted = False
         """Whether nothing more of it is begun, because the budget was spent before it was complete."""
         self._make = make
@@ -330,12 +333,20 @@ class _Written:
         answers = self._answer is not None and self._answer.begun and self.draft.calls_nothing
         if self.draft.finished and not answers:
             return True
-        if self.spending.has_room(call.read, call.written, answers=answers):
+        if self.spending.has_room(call.read, call.written, tasks=self.draft.size, answers=answers):
             return True
         self.cut = "budget"
         if not (again or answers):
             self.halt()
         return False
+
+    def was_halted(self, prompt: list[BaseMessage]) -> bool:
+        """Whether the budget did not do for all of a plan that the joiner wrote; estimated, if it did so elsewhere.
+
+        Args:
+            prompt: What was asked and replied so far.
+        """
+        return bool(self.draft.halted) or not (self.taken_over or self.spending.has_room(prompt, tasks=self.draft.size))
 
     def may_mend(self, prompt: list[BaseMessage]) -> bool:
         """Whether the budget allows that broken tasks are asked for again."""

@@ -183,7 +183,7 @@ class Reply:
                 return True
             self.cut, self._metadata["finish_reason"] = True, "budget"
             return False
-        if self.draft.finished or self.spending.has_room(call.read, call.written):
+        if self.draft.finished or self.spending.has_room(call.read, call.written, tasks=self.draft.size):
             return True
         self.draft.halt(self.spending.why)
         return False

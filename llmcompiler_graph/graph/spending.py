@@ -13,6 +13,8 @@ from llmcompiler_graph.models.budget import Account, ModelCall, Role, estimated
 
 __all__ = ("Spending",)
 
+_OF_A_TASK = 40  # tokens that the joiner reads of a task besides its call, at least
+
 
 class Spending:
     """Counts the calls of one model.
@@ -60,18 +62,23 @@ class Spending:
                 self._account.add(self._role, call.usage)
                 self._account.add(self._role, more)
 
-    def has_room(self, prompt: int | Sequence[BaseMessage], written: int = 0, *, answers: bool = False) -> bool:
+    def has_room(
+        self, prompt: int | Sequence[BaseMessage], written: int = 0, *, tasks: int = 0, answers: bool = False
+    ) -> bool:
         """Whether the model may read and write so much.
 
         Args:
             prompt: What it reads, or how many tokens that is.
             written: Tokens it writes.
-            answers: Whether it answers. If not, as much is left as the joiner takes to read the same and answer.
+            tasks: How many tasks of a plan that makes.
+            answers: Whether it answers. If not, as much is left as the joiner takes to read the plan and its tasks with
+                it, and to answer.
         """
         if self._account is None:
             return True
         read = prompt if isinstance(prompt, int) else estimated(prompt)
-        joiner: tuple[Role, int, int] = ("joiner", read + written, self._account.reserve)
+        shown = read + 2 * written + _OF_A_TASK * tasks
+        joiner: tuple[Role, int, int] = ("joiner", shown, self._account.reserve)
         return self._account.has_room((self._role, read, written), *([] if answers else [joiner]))
 
     def affords_replan(self, prompt: Callable[[], Sequence[BaseMessage]]) -> bool:
