@@ -127,16 +127,18 @@ class Planner:
         else:
             await draft.executor.aclose()
         said = answer.text if answer is not None else ""
-        one = Round(plan=plan, diagnostics=[recorded(each) for each in draft.diagnostics], reply=said, usage={})
+        one = Round(
+            plan=plan,
+            diagnostics=[recorded(each) for each in draft.diagnostics],
+            reply=said,
+            usage={} if usage is None else {"planner": usage},
+        )
         one |= {"adopted": True} if adopted else {}
         one |= {"repairs": repairs} if repairs else {}
         if not adopted:
             repairing = next((each["writing"]["started"] for each in repairs), ended)
             one["planning"] = Span(started=began, finished=repairing)
-        one |= {"think_tag": written.think_tag} if written.think_tag else {}
-        one["usage"] |= {"planner": usage} if usage is not None else {}
-        one |= {"estimated": {"planner": spending.estimated}} if spending.estimated is not None else {}
-        one |= {"cut": spending.why} if written.halted else {}
+        one |= written.noted()  # type: ignore[typeddict-item]
         update |= {
             "clock": turn_clock(state).noted(),
             "messages": messages,
@@ -307,6 +309,13 @@ class _Written:
         self._answer: PlannedAnswer | None = None
         self.wrapped: list[WrappedCall] = []
         """The calls with middleware around them."""
+
+    def noted(self) -> dict[str, Any]:
+        """What the plan's round says of how it was written."""
+        noted: dict[str, Any] = {"think_tag": self.think_tag} if self.think_tag else {}
+        estimated = self.spending.estimated
+        noted |= {"estimated": {"planner": estimated}} if estimated is not None else {}
+        return noted | ({"cut": self.spending.why} if self.halted else {})
 
     async def begin_anew(self) -> None:
         """Give up what was written: it was a thought."""
