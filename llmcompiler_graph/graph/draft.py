@@ -269,22 +269,24 @@ class Draft:
         doubt = None
         if self._answers is not None and all(entry.phase in ("held", "scheduled") for entry in entries):
             doubt = self._answers.doubt([entry.task for entry in entries if entry.task is not None])
-        if self._answers is None or doubt is None:
+        known = self._tasks.get(doubt.task) if doubt is not None else None
+        is_full = self._settings.max_tasks is not None and len(entries) >= self._settings.max_tasks
+        if self._answers is None or doubt is None or (known is None and is_full):
             self._release()
         elif doubt.line is not None:
             self._teller.repairing("; ".join(map(str, doubt.problems)))
             self._complete(doubt.task, doubt.line)
-        elif (known := self._tasks.get(doubt.task)) is not None and known.phase == "held":
-            self._tasks.doubt(known, doubt.problems)
-            assert known.written is not None
-            line = str(replace(known.written, thought=""))
-            known.asked, known.problems = Broken(doubt.task, line, doubt.problems, self._answers.asked), []
         elif known is None:
             self._release()
             self._added = doubt.task
             added = self._tasks.write(doubt.task)
             self._tasks.refuse(added, [])
             added.asked = Broken(doubt.task, "", doubt.problems, self._answers.asked)
+        elif known.phase == "held":
+            assert known.written is not None
+            self._tasks.doubt(known, [])
+            line = str(replace(known.written, thought=""))
+            known.asked = Broken(doubt.task, line, doubt.problems, self._answers.asked)
 
     def _complete(self, index: int, line: str) -> None:
         """Write the last task, which question and plan leave no choice about, as if the planner had."""

@@ -13,7 +13,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.config import get_stream_writer
 
 from llmcompiler_graph.concurrency.giving_up import within
-from llmcompiler_graph.core.checking.answers import answer_of, is_bare, unsaid
+from llmcompiler_graph.core.checking.answers import answer_of, calculating, is_bare, unsaid
 from llmcompiler_graph.core.checking.questions import asked_for, only_asked
 from llmcompiler_graph.core.errors import DeadlineError
 from llmcompiler_graph.core.language.decision import Finish, Replan
@@ -30,7 +30,7 @@ from llmcompiler_graph.models.lazy import ChatModel, LazyModel
 from llmcompiler_graph.models.prompts import question_of
 from llmcompiler_graph.models.replies import WrappedModel
 from llmcompiler_graph.models.structured import AnswerForm, Ask, Formed, plainly
-from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
+from llmcompiler_graph.state import LLMCompilerState, Round, Span, plan_name, task_from_record, think_tag
 
 __all__ = ("Joiner",)
 
@@ -80,6 +80,7 @@ class Joiner:
         self._dialect = dialect or TextDialect()
         self._calls = calls
         self._tools = {spec.name: tuple(spec.parameters) for spec in settings.callable}
+        self._calculating = {spec.name for spec in calculating(settings.specs)} if settings.check_answers else set()
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
@@ -265,13 +266,15 @@ class Joiner:
         )
 
     def _last_value(self, state: LLMCompilerState) -> tuple[int, Any] | None:
-        """The only task of the turn that no other needs, and what it gave, if answers are checked for that."""
-        if not self._settings.check_answers:
+        """The only task that no other needs, and what it gave, if it calculates and answers are checked for that."""
+        if not self._calculating:
             return None
         written = [task for task in state["tasks"] if task["text"]]
         used = {index for task in written for index in task_from_record(task).dependencies}
         ends = [task for task in written if task["index"] not in used]
         if len(ends) != 1 or ends[0]["status"] != "done" or task_from_record(ends[0]).fans_out:
+            return None
+        if plan_name(ends[0]) not in self._calculating:  # what others return may be a text around the answer
             return None
         return ends[0]["index"], ends[0]["value"]
 

@@ -69,6 +69,32 @@ def test_nothing_else_is_nothing_else() -> None:
     assert final["messages"][-1].content == "95"
 
 
+def test_what_other_tools_return_is_no_answer() -> None:
+    """Only what was calculated must be said: other tools return texts that the answer is to be taken from."""
+
+    def search(query: str) -> str:
+        """Search."""
+        return "Ada Lovelace wrote the first program."
+
+    model = ScriptedModel(['1. search("who")', "Finish: Lovelace"])
+    graph = create_llm_compiler(model, [search, calculate], check_answers=True)
+    final = graph.invoke({"messages": [("user", "Who wrote the first program?")]})
+    assert final["messages"][-1].content == "Lovelace"
+
+
+def test_a_full_plan_has_no_room_for_a_last_step() -> None:
+    """Where a plan has as many tasks as it may, none is added."""
+    final = asked(WHICH, LOOKUPS + "3. join()", "Finish: K2", max_tasks=2)
+    assert [task["status"] for task in final["tasks"]] == ["done", "done"]
+
+
+def test_large_numbers() -> None:
+    """A number that is too large to be written is not looked for in the answer."""
+    plan = '1. calculate("2 ** 2000")'
+    final = asked("What is the product of all?", plan, "Finish: a lot")
+    assert final["messages"][-1].content == "a lot"
+
+
 def test_nothing_is_checked_by_default() -> None:
     """Other models than the embedded one are taken at their word."""
     final = asked(WHICH, LOOKUPS + NUMBER, "Finish: Everest", check_answers="auto")

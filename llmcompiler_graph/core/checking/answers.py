@@ -421,12 +421,12 @@ def _plain_numbers(value: Value) -> Iterator[float]:
                 yield from _plain_numbers(each)
 
 
-def calculating(tools: Iterable[ToolSpec], gives: AnswerKind) -> list[ToolSpec]:
+def calculating(tools: Iterable[ToolSpec], gives: AnswerKind | None = None) -> list[ToolSpec]:
     """The tools that calculate, as a grammar may offer them where the result must be of one kind."""
     found = []
     for tool in tools:
         narrowed = {
-            name: {**schema, "gives": gives}
+            name: schema if gives is None else {**schema, "gives": gives}
             for name, schema in tool.parameters.items()
             if isinstance(schema, dict) and schema.get("format") == "arithmetic"
         }
@@ -435,6 +435,7 @@ def calculating(tools: Iterable[ToolSpec], gives: AnswerKind) -> list[ToolSpec]:
     return found
 
 
+_TOO_LARGE = 10**300  # no float, or no number that anyone would write
 _ANSWERED = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?", re.I)
 _SHOWN_AS = (1.0, 1e-3, 1e-6, 1e-9, 100.0)  # thousands, millions, billions, percent
 
@@ -469,7 +470,7 @@ def answer_of(asked: AnswerKind | None, value: JSON) -> str | None:
     match asked, value:
         case "truth", bool():
             return "yes" if value else "no"
-        case "number", int() | float() if not isinstance(value, bool):
+        case "number", int() | float() if not isinstance(value, bool) and abs(value) < _TOO_LARGE:
             return str(value)
         case "name", str() if value.strip():
             return value.strip()
