@@ -1,0 +1,114 @@
+"""A process that is killed while a human thinks: what was approved is done all the same, once, and nothing else."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+
+from tests.graph.test_approved_is_done import PLANS, QUESTION, Shop, ask
+from tests.graph.test_durability import saver_at
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.graph.test_killed_while_asking import WrittenShop, asked
+
+async def main():
+    store, log, plan, limit, sync, answer = sys.argv[1:]
+    shop = WrittenShop(Path(log))
+    state = await asked(shop, store, plan, int(limit), sync=sync == "sync", answers=answer == "answer")
+    if "__interrupt__" in state:
+        os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed, nothing says good-bye
+
+asyncio.run(main())
+"""
+
+
+class WrittenShop(Shop):
+    """A shop that notes in a file what is done."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self.log = log
+        done = sum(note[0] == "price" for note in self.notes())
+        for _ in range(done):
+            next(self.prices)
+
+    def notes(self) -> list[Any]:
+        """What was done so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def note(self, *what: Any) -> None:
+        """Note it."""
+        with self.log.open("a") as file:
+            file.write(json.dumps(what) + "\n")
+
+    def tools(self) -> list[Any]:
+        """The tools, each of which notes its calls."""
+
+        @tool
+        def quote(what: str) -> int:
+            """The price now."""
+            self.note("price")
+            return next(self.prices)
+
+        @tool
+        def quotes(n: int) -> list[int]:
+            """Some prices, other ones each time."""
+            for _ in range(n):
+                self.note("price")
+            return [next(self.prices) for _ in range(n)]
+
+        @tool
+        def send(text: str) -> str:
+            """Send a message."""
+            self.note("sent", text)
+            return "sent"
+
+        @tool
+        def pay(amount: int) -> str:
+            """Pay."""
+            self.note("paid", amount)
+            return f"paid {amount}"
+
+        send.metadata = pay.metadata = {"destructiveHint": True, "readOnlyHint": False}
+        return [quote, quotes, send, pay]
+
+
+async def asked(shop: WrittenShop, store: str, plan: str, limit: int, *, sync: bool, answers: bool) -> Any:
+    """Ask the question, or answer what was asked in a process that is gone; approve all, and note what was shown."""
+    config: Any = {"configurable": {"thread_id": "1"}} | ({"max_concurrency": limit} if limit else {})
+    async with saver_at(store, sync=sync) as saver:
+        graph = shop.graph(saver, *(["Finish: done"] * 2 if answers else [PLANS[plan]]))
+        given: Any = QUESTION
+        if answers:
+            paused = await (asyncio.to_thread(graph.get_state, config) if sync else graph.aget_state(config))
+            given = shop.answer({"__interrupt__": paused.interrupts})
+            for amount in shop.approved:
+                shop.note("approved", amount)
+        return await ask(graph, given, config, sync=sync, batch=False)
+
+
+@pytest.mark.parametrize(("plan", "limit"), [("chain", 0), ("fan-out", 1)])
+@pytest.mark.parametrize("way", ["async", "sync"])
+async def test_killed_between_question_and_answer(store: str, tmp_path: Path, way: str, plan: str, limit: int) -> None:
+    """Each process is killed as soon as it has asked; the last does what was approved, and no call is made twice."""
+    shop = WrittenShop(tmp_path / "log")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = [sys.executable, "-c", KILLED, store, str(shop.log), plan, str(limit), way]
+    for step in ["ask", "answer"][: 2 if plan == "chain" else 1]:
+        run = await asyncio.to_thread(subprocess.run, [*program, step], capture_output=True, text=True, env=env)
+        assert (run.returncode, run.stderr) == (-signal.SIGKILL, "")
+    final = await asked(WrittenShop(shop.log), store, plan, limit, sync=way == "sync", answers=True)
+    assert final["messages"][-1].text == "done"
+    notes = shop.notes()
+    paid, approved = ([note[1] for note in notes if note[0] == kind] for kind in ("paid", "approved"))
+    assert sorted(paid) == sorted(approved) == [100, 200]
+    assert notes.count(["sent", "hello"]) == 1
