@@ -1,8 +1,10 @@
 """What the LangGraph `@task` of one task of a plan does: adopts its early calls or makes them, and gives the result.
 
-The calls of a task that fans out have `@task`s of their own inside it. Those of more than 1,000 elements have not: what
-a `@task` costs LangGraph grows with their number. In the same way each attempt of a call that is repeated has one,
-inside that of its call, with the wait before it: a run that goes on waits for, and asks, nothing twice.
+The calls of a task that fans out have `@task`s of their own inside it; more than `IN_ONE_GROUP` of them in groups (see
+`element_tasks`). They are called in order of the elements. A group whose calls return before it is called is cheaper:
+so it is waited a moment for them, but no longer than a second in vain. In the same way each attempt of a call that is
+repeated has one, inside that of its call, with the wait before it: a run that goes on waits for, and asks, nothing
+twice.
 
 LangGraph gives the answers of humans out in the order in which a `@task` asks. So calls that share a `@task` are made
 sequentially once there are answers, in order of the elements; what the others ask then waits for its turn.
@@ -11,9 +13,10 @@ sequentially once there are answers, in order of the elements; what the others a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import ToolCall
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -27,14 +30,18 @@ from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.repeating import repeated
 from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.context import Settings
+from llmcompiler_graph.graph.element_tasks import call_group
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
+from llmcompiler_graph.graph.inner_graph import IN_ONE_GROUP
 from llmcompiler_graph.graph.records import finished, from_record, to_record, tool_message
 from llmcompiler_graph.graph.task_approval import TaskApproval, with_edit
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("TaskBody",)
 
-_MOST_OWN_TASKS = 1000  # of the calls of one task
+_A_MOMENT, _MOST_MOMENTS = 0.25, 4  # seconds to wait for a group, and how often in vain
+_Early: TypeAlias = "asyncio.Future[Observation | None]"
+"""A detached call; it gives no observation if it was suspended, or raised."""
 
 
 class TaskBody:
@@ -87,9 +94,8 @@ class TaskBody:
             GraphInterrupt: Calls want a human.
             Exception: What a tool raised that is not handled.
         """
-        begun = self._executor.begun(self._index)
-        if begun and self._has_own_tasks():  # all at first: LangGraph tells a task's `@task`s apart by their order
-            self._own_tasks.update((n, self._own_task(n, early)) for n, early in begun.items())
+        if self._may_nest:
+            await self._adopt()
         try:
             observation = await self._executor.run(self._index, self._call)
         except (Suspended, GraphBubbleUp) as error:
@@ -142,7 +148,7 @@ class TaskBody:
             decided = self._approval.decided(start, lambda: self._tool_calls(start))
             if isinstance(decided, Observation):
                 return decided
-            if decided.element is not None and self._has_own_tasks():
+            if decided.element is not None and self._may_nest:
                 return await self._call_in_own_task(decided.element, decided)
             if self._repeats:
                 return await self._call_tool(decided)
@@ -162,7 +168,6 @@ class TaskBody:
         task = self._executor.task(self._index)
         if (until := task.until) is None:
             return await self._attempt(start)
-        own = self._may_nest and (start.element is None or self._has_own_tasks())
 
         async def attempt(n: int) -> Observation:
             async def body() -> TaskResult:
@@ -171,7 +176,7 @@ class TaskBody:
                 call_id = self._settings.call_id(self._record, start.element)
                 return to_record(await _unless_it_cancels(self._attempt(start)), call_id=call_id)
 
-            made = self._call_own_task(f"{self._record['tool']} {n + 1}", body) if own else body()
+            made = self._call_own_task(f"{self._record['tool']} {n + 1}", body) if self._may_nest else body()
             observation = from_record(await made)
             return await self._attempt(start) if observation is None else observation  # it was stopped
 
@@ -203,43 +208,79 @@ class TaskBody:
     async def _call_in_own_task(self, element: int, start: Start) -> Observation:
         """Make a call of a task that fans out in a `@task` of its own."""
         if element not in self._own_tasks:
-            self._own_tasks[element] = self._own_task(element)
+            self._open(element, {})
         own_task = self._own_tasks[element]
         own_task.let_start(start)
         observation = from_record(await own_task.result)
         return await self._call_tool(start) if observation is None else observation  # a run that failed did not make it
 
-    # -- a `@task` for one call ---------------------------------------------------------------------------------
+    # -- `@task`s for the calls of a task that fans out -----------------------------------------------------------
 
-    def _has_own_tasks(self) -> bool:
-        """Whether calls have `@task`s of their own."""
-        return self._may_nest and len(self._executor.arguments(self._index)) <= _MOST_OWN_TASKS
+    async def _adopt(self) -> None:
+        """Call the `@task`s of those that have begun, all at first: LangGraph tells them apart by their order."""
+        count, moments = len(self._executor.arguments(self._index)), _MOST_MOMENTS
+        for first in range(0, count, IN_ONE_GROUP if count > IN_ONE_GROUP else 1):
+            elements = self._together_with(first)
+            returned = len(elements) > 1 and moments > 0 and await self._return_soon(elements)
+            moments -= not returned
+            begun = self._executor.begun(self._index)
+            if not begun.keys().isdisjoint(elements):
+                self._open(first, begun, returned=returned)
 
-    def _own_task(self, n: int, early: asyncio.Future[Observation | None] | None = None) -> _OwnTask:
-        """Make the `@task` of one call of a task that fans out, inside that of the task.
+    async def _return_soon(self, elements: Sequence[int]) -> bool:
+        """Wait a moment for calls to return; say whether they have."""
+        begun = self._executor.begun(self._index)
+        early = [begun[n] for n in elements if n in begun]
+        pending = (await asyncio.wait(early, timeout=_A_MOMENT))[1] if early else ()
+        return len(early) == len(elements) and not pending and all(map(_gave, early))
+
+    def _together_with(self, element: int) -> range:
+        """The elements whose calls have a `@task` together with an element's: those of its group, or itself."""
+        count = len(self._executor.arguments(self._index))
+        if count <= IN_ONE_GROUP:
+            return range(element, element + 1)
+        first = element // IN_ONE_GROUP * IN_ONE_GROUP
+        return range(first, min(first + IN_ONE_GROUP, count))
+
+    def _open(self, element: int, begun: Mapping[int, _Early], *, returned: bool = False) -> None:
+        """Call the `@task` of a call, or of its group.
+
+        Args:
+            element: The element.
+            begun: The detached calls, by element.
+            returned: Whether all of the group have returned.
+        """
+        loop, name = asyncio.get_running_loop(), self._record["tool"]
+        elements = self._together_with(element)
+        starts: dict[int, asyncio.Future[Start | None]] = {n: loop.create_future() for n in elements}
+        bodies = {n: partial(self._run_element, n, begun.get(n), start) for n, start in starts.items()}
+        if len(elements) > 1:
+            named = self._record["tool_call_id"]
+            results = call_group(name, named, bodies, returned=returned, sync=self._sync)
+        else:
+            results = {element: self._call_own_task(f"{name}[{element}]", bodies[element])}
+        self._own_tasks.update((n, _OwnTask(starts[n], results[n])) for n in elements)
+
+    async def _run_element(self, n: int, early: _Early | None, start: asyncio.Future[Start | None]) -> TaskResult:
+        """What the `@task` of a call does.
 
         Args:
             n: The element.
             early: The detached call of it, if there was one: it is adopted if it gives anything.
+            start: Lets it begin.
         """
-        start: asyncio.Future[Start | None] = asyncio.get_running_loop().create_future()
-
-        async def body() -> TaskResult:
-            call_id = self._settings.call_id(self._record, n)
-            made = await _unless_cancelled(early) if early is not None else None
-            if made is not None:
-                return to_record(made, call_id=call_id)
-            try:
-                begun = await asyncio.shield(start)
-            except asyncio.CancelledError:
-                if not start.cancelled():
-                    raise
-                raise GraphInterrupt from None  # a cancellation from here would pass for a failure
-            return to_record(
-                None if begun is None else await _unless_it_cancels(self._call_tool(begun)), call_id=call_id
-            )
-
-        return _OwnTask(start, self._call_own_task(f"{self._record['tool']}[{n}]", body))
+        call_id = self._settings.call_id(self._record, n)
+        made = await _unless_cancelled(early) if early is not None else None
+        if made is not None:
+            return to_record(made, call_id=call_id)
+        try:
+            begun = await asyncio.shield(start)
+        except asyncio.CancelledError:
+            if not start.cancelled():
+                raise
+            raise GraphInterrupt from None  # a cancellation from here would pass for a failure
+        made = None if begun is None else await _unless_it_cancels(self._call_tool(begun))
+        return to_record(made, call_id=call_id)
 
     def _call_own_task(
         self, name: str, body: Callable[[], Coroutine[Any, Any, TaskResult]]
@@ -324,7 +365,12 @@ async def _unless_it_cancels(call: Awaitable[Observation]) -> Observation:
         return Observation("failed", error="the tool's call was cancelled")
 
 
-async def _unless_cancelled(early: asyncio.Future[Observation | None]) -> Observation | None:
+def _gave(early: _Early) -> bool:
+    """Whether an early call that has ended gave an observation."""
+    return not early.cancelled() and early.exception() is None and early.result() is not None
+
+
+async def _unless_cancelled(early: _Early) -> Observation | None:
     """Wait for an early call; give nothing if it is cancelled itself."""
     try:
         return await asyncio.shield(early)

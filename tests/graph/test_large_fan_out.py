@@ -1,0 +1,243 @@
+"""Tasks that fan out to so many calls that these are made in groups: each is persisted by itself all the same."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.graph.test_durability import QUESTION, THREAD, both_ways, do, saver_at
+from tests.graph.test_large_plans import asking
+
+N = 75
+PLAN = "1. numbers(count={n})\n2. {name}(n=${{1[*]}})\n3. join()"
+
+
+@tool
+async def numbers(count: int) -> list[int]:
+    """Count from 1."""
+    return list(range(1, count + 1))
+
+
+def plan(name: str, n: int = N) -> str:
+    """A tool called for each of some numbers."""
+    return PLAN.format(name=name, n=n)
+
+
+async def returned(saver: Any, *, sync: bool = False) -> list[Any]:
+    """What the `@task`s in the checkpoints of the thread gave."""
+    everywhere: Any = {"configurable": {"thread_id": "1"}}
+    if sync:
+        steps = await asyncio.to_thread(lambda: list(saver.list(everywhere)))
+    else:
+        steps = [each async for each in saver.alist(everywhere)]
+    written = [value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"]
+    return [value for value in written if isinstance(value, dict)]
+
+
+async def kept(saver: Any, *, sync: bool) -> set[int]:
+    """The numbers of the calls whose results are persisted."""
+    results = [each for value in await returned(saver, sync=sync) for each in value.get("results", [value])]
+    done = [result["tool_call_id"] for result in results if result["status"] == "done"]
+    return {int(found[1]) + 1 for call in done if (found := re.search(r"_2_(\d+)$", call))}
+
+
+KILLED = """
+import asyncio, os, sys, threading, time
+from collections import Counter
+from langchain_core.tools import tool
+from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.testing import ScriptedModel
+from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
+from tests.graph.test_large_fan_out import N, kept, numbers, plan
+
+store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
+begun, lock = Counter(), threading.Lock()
+
+def note(n):
+    with lock:
+        print("ran", n, flush=True)
+        begun[n] += 1
+
+if sync:
+    @tool
+    def work(n: int) -> int:
+        '''Work.'''
+        note(n)
+        time.sleep(0.005)
+        return n + 1
+else:
+    @tool
+    async def work(n: int) -> int:
+        '''Work.'''
+        note(n)
+        await asyncio.sleep(0.005)
+        return n + 1
+
+async def main():
+    async with saver_at(store, sync=sync) as saver:
+        model = ScriptedModel([plan("work")] if first else ["Finish: ok"])
+        graph = create_llm_compiler(
+            model, [work, numbers], checkpointer=saver, interrupt_before=["task_fetching_unit"], max_concurrency=4
+        )
+        if first:
+            await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+            run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
+            while begun.total() < 50:
+                await asyncio.sleep(0.002)
+            print("kept", *sorted(await kept(saver, sync=sync)), flush=True)
+            os._exit(7)
+        final = await do(graph, "invoke", None, THREAD, sync=sync)
+        print("values", *final["tasks"][1]["value"])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("way", ["async", "sync"])
+def test_a_process_that_dies(store: str, way: str) -> None:
+    """No call whose result is persisted is made again, though the process died within several groups."""
+    program = [sys.executable, "-W", "error", "-c", KILLED, store, way]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    first, second = (
+        subprocess.run([*program, which], capture_output=True, text=True, check=False, env=env)
+        for which in ("first", "second")
+    )
+    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (7, "", 0, "")
+    known = {int(n) for n in re.findall(r"\d+", first.stdout.partition("kept")[2].partition("\n")[0])}
+    assert len(known) > 20
+    ran = Counter(int(n) for n in re.findall(r"ran (\d+)", second.stdout))
+    assert ran <= Counter(n for n in range(1, N + 1) if n not in known)  # more was persisted while it died
+    assert [int(n) for n in re.findall(r"\d+", second.stdout.partition("values")[2])] == list(range(2, N + 2))
+
+
+@both_ways
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+async def test_tools_that_ask(store: str, sync: bool, together: bool) -> None:
+    """Calls in several groups ask: all questions come at once, each is answered once, no other call is made again."""
+    ran: Counter[int] = Counter()
+    async with saver_at(store, sync=sync) as saver:
+        model = ScriptedModel([plan("look"), "Finish: done"])
+        graph = create_llm_compiler(model, [*asking(ran, 5, 6, 70), numbers], checkpointer=saver)
+        final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+        assert sorted(each.value for each in final["__interrupt__"]) == [5, 6, 70]
+        while questions := final.get("__interrupt__"):
+            answers = {each.id: f"yes {each.value}" for each in (questions if together else questions[:1])}
+            final = await do(graph, "invoke", Command(resume=answers), THREAD, sync=sync)
+    asked = {5: "5: yes 5", 6: "6: yes 6", 70: "70: yes 70"}
+    assert final["tasks"][1]["value"] == [asked.get(n, str(n)) for n in range(1, N + 1)]
+    assert ran == dict.fromkeys(range(1, N + 1), 1)
+
+
+@both_ways
+async def test_an_answer_without_an_id(sync: bool) -> None:
+    """The one question of many calls is answered without the interrupt's id."""
+    ran: Counter[int] = Counter()
+    model = ScriptedModel([plan("look"), "Finish: done"])
+    graph = create_llm_compiler(model, [*asking(ran, 40), numbers], checkpointer=InMemorySaver())
+    await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+    final = await do(graph, "invoke", Command(resume="yes"), THREAD, sync=sync)
+    assert final["tasks"][1]["value"][39] == "40: yes"
+    assert ran == dict.fromkeys(range(1, N + 1), 1)
+
+
+@both_ways
+async def test_errors_that_are_not_handled(sync: bool) -> None:
+    """What a call raises ends the run; what was done stays done."""
+    ran: Counter[int] = Counter()
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        ran[n] += 1
+        await asyncio.sleep(0.6 if n == 50 else 0)
+        if n == 50 and ran[n] == 1:
+            raise OSError(n)
+        return n
+
+    model = ScriptedModel([plan("look"), "Finish: done"])
+    graph = create_llm_compiler(model, [look, numbers], checkpointer=InMemorySaver(), handle_tool_errors=False)
+    with pytest.raises(OSError, match="50"):
+        await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+    final = await do(graph, "invoke", None, THREAD, sync=sync)
+    assert final["tasks"][1]["value"] == list(range(1, N + 1))
+    assert {n for n in ran if ran[n] > 1} == {50}
+
+
+@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "in a large plan"])
+@pytest.mark.parametrize("n", [31, 32, 33, 64, 65, 200])
+async def test_each_element_once(n: int, nested: bool, sync: bool) -> None:
+    """Any number of calls is made, each once, and their results are in order."""
+    ran: Counter[int] = Counter()
+
+    @tool
+    def look(n: int) -> int:
+        """Look."""
+        ran[n] += 1
+        time.sleep(0)
+        return -n
+
+    more = "".join(f"\n{k}. numbers(count={k})" for k in range(3, 43)) if nested else ""
+    model = ScriptedModel([f"1. numbers(count={n})\n2. look(n=${{1[*]}}){more}", "Finish: done"])
+    graph = create_llm_compiler(model, [look, numbers], checkpointer=InMemorySaver())
+    final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+    assert final["tasks"][1]["value"] == [-k for k in range(1, n + 1)]
+    assert ran == dict.fromkeys(range(1, n + 1), 1)
+
+
+def slow(seconds: dict[int, float], otherwise: float) -> list[BaseTool]:
+    """A tool that takes its time, and one that counts."""
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        await asyncio.sleep(seconds.get(n, otherwise))
+        return n
+
+    return [look, numbers]
+
+
+def persisted(tools: list[BaseTool], after: float, **given: Any) -> list[Any]:
+    """What `@task`s have returned by then."""
+
+    async def main() -> list[Any]:
+        saver = InMemorySaver()
+        graph = create_llm_compiler(ScriptedModel([plan("look")]), tools, checkpointer=saver, **given)
+        run = asyncio.create_task(graph.ainvoke(QUESTION, THREAD))
+        await asyncio.sleep(after)
+        found = await returned(saver)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        return found
+
+    return run_virtual(main)
+
+
+def numbers_in(values: list[Any]) -> set[int]:
+    """The numbers of the calls that are done."""
+    results = [each for value in values for each in value.get("results", [value])]
+    return {int(each["tool_call_id"].rpartition("_")[2]) + 1 for each in results if each["status"] == "done"} - {2}
+
+
+def test_what_is_waited_for_is_persisted_soon() -> None:
+    """A slow call keeps no result of others from being persisted for more than a second."""
+    found = numbers_in(persisted(slow({40: 99}, 0.1), after=1.2))
+    assert found | {2} == {*range(1, N + 1)} - {40}
+
+
+def test_quick_calls_are_persisted_in_groups() -> None:
+    """Calls that have returned when their plan is complete need no `@task`s of their own."""
+    found = persisted(slow({75: 99}, 0.001), after=1.5)
+    assert [len(value["results"]) for value in found if len(value.get("results", [])) > 1] == [32, 32]
