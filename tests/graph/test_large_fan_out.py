@@ -61,12 +61,16 @@ from llmcompiler_graph.testing import ScriptedModel
 from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
 from tests.graph.test_large_fan_out import N, kept, numbers, plan
 
+def say(*what):  # in one piece: other threads say something too
+    sys.stdout.write(" ".join(map(str, what)) + "\\n")
+    sys.stdout.flush()
+
 store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
 begun, lock = Counter(), threading.Lock()
 
 def note(n):
     with lock:
-        print("ran", n, flush=True)
+        say("ran", n)
         begun[n] += 1
 
 if sync:
@@ -95,7 +99,7 @@ async def main():
             run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
             while begun.total() < 50:
                 await asyncio.sleep(0.002)
-            print("kept", *sorted(await kept(saver, sync=sync)), flush=True)
+            say("kept", *sorted(await kept(saver, sync=sync)))
             os._exit(7)
         final = await do(graph, "invoke", None, THREAD, sync=sync)
         print("values", *final["tasks"][1]["value"])

@@ -29,13 +29,17 @@ from llmcompiler_graph.testing import ScriptedModel
 from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
 from tests.graph.test_large_plans import N, kept, plan
 
+def say(*what):  # in one piece: other threads say something too
+    sys.stdout.write(" ".join(map(str, what)) + "\\n")
+    sys.stdout.flush()
+
 store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
 begun = Counter()
 
 @tool
 async def work(n: int) -> int:
     '''Work.'''
-    print("ran", n, flush=True)
+    say("ran", n)
     begun[n] += 1
     await asyncio.sleep(0.005)
     return n + 1
@@ -49,7 +53,7 @@ async def main():
             run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
             while begun.total() < 50:
                 await asyncio.sleep(0.002)
-            print("kept", *sorted(await kept(saver, sync=sync)), flush=True)
+            say("kept", *sorted(await kept(saver, sync=sync)))
             os._exit(7)
         final = await do(graph, "invoke", None, THREAD, sync=sync)
         print("values", *[task["value"] for task in final["tasks"]])
