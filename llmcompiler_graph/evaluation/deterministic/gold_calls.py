@@ -24,7 +24,7 @@ from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES, json_lines_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 
-__all__ = ("GoldCalls", "Refused", "read_bfcl", "read_nestools", "refused", "rows")
+__all__ = ("GoldCalls", "Refused", "chosen_arguments", "json_schema", "read_bfcl", "read_nestools", "refused", "rows")
 
 _TYPES = {
     "str": "string",
@@ -70,11 +70,11 @@ def _nested(raw: Mapping[str, Any]) -> GoldCalls:
     tools = [
         ToolSpec(
             each["api_name"],
-            {name: _schema(schema) for name, schema in each["parameters"].items()},
+            {name: json_schema(schema) for name, schema in each["parameters"].items()},
             frozenset(each["required"]),
             {
                 "type": "object",
-                "properties": {name: _schema(schema) for name, schema in each["responses"].items()},
+                "properties": {name: json_schema(schema) for name, schema in each["responses"].items()},
                 "required": list(each["responses"]),
             },
         )
@@ -119,18 +119,18 @@ def read_bfcl(directory: Path) -> list[GoldCalls]:
         for raw in json_lines_of(directory / f"question_{category}.jsonl"):
             tools = [_bfcl_tool(each) for each in raw["function"]]
             calls = [call for each in gold[raw["id"]] for call in each.items()]
-            tasks = (Task(index, name, _chosen(given)) for index, (name, given) in enumerate(calls, 1))
+            tasks = (Task(index, name, chosen_arguments(given)) for index, (name, given) in enumerate(calls, 1))
             found.append(GoldCalls(raw["id"], tools, Plan(tuple(tasks)), frozenset()))
     return found
 
 
 def _bfcl_tool(raw: Mapping[str, Any]) -> ToolSpec:
     parameters = raw["parameters"]
-    schemas = {name: _schema(schema) for name, schema in parameters.get("properties", {}).items()}
+    schemas = {name: json_schema(schema) for name, schema in parameters.get("properties", {}).items()}
     return ToolSpec(raw["name"], schemas, frozenset(parameters.get("required", ())))
 
 
-def _chosen(allowed: Mapping[str, Any]) -> dict[str, Value]:
+def chosen_arguments(allowed: Mapping[str, Any]) -> dict[str, Value]:
     """The first value allowed for each argument; `""` stands for leaving it out, done for want of another value."""
     found: dict[str, Value] = {}
     for name, given in allowed.items():
@@ -143,11 +143,11 @@ def _chosen(allowed: Mapping[str, Any]) -> dict[str, Value]:
 
 def _chosen_inside(value: Any) -> Value:
     if isinstance(value, dict):
-        return dict(_chosen(value))
+        return dict(chosen_arguments(value))
     return [_chosen_inside(each) for each in value] if isinstance(value, list) else value
 
 
-def _schema(raw: Any) -> JSON:
+def json_schema(raw: Any) -> JSON:
     """JSON Schema of a schema in these datasets' own words: `dict`, `float`, `any`, …."""
     if not isinstance(raw, dict):
         return None
@@ -156,9 +156,9 @@ def _schema(raw: Any) -> JSON:
     if isinstance(kind, str) and kind != "any":
         found["type"] = _TYPES.get(kind, kind)
     if isinstance(raw.get("properties"), dict):
-        found["properties"] = {name: _schema(each) for name, each in raw["properties"].items()}
+        found["properties"] = {name: json_schema(each) for name, each in raw["properties"].items()}
     if "items" in raw:
-        found["items"] = _schema(raw["items"])
+        found["items"] = json_schema(raw["items"])
     if isinstance(raw.get("enum"), list):
         found["enum"] = raw["enum"]
     if isinstance(raw.get("required"), list):

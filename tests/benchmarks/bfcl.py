@@ -1,0 +1,260 @@
+"""BFCL's parallel categories by its official, unmodified checker: plans against native tool calls of the same model.
+
+    python tests/benchmarks/bfcl.py ask plan --data BFCL_DATA --per-category 10 --seed 7 --out runs/bfcl-plan.jsonl
+    python tests/benchmarks/bfcl.py ask native --data BFCL_DATA --per-category 10 --seed 7 --out runs/bfcl-native.jsonl
+    BFCL_PYTHON tests/benchmarks/bfcl.py score runs/bfcl-plan.jsonl runs/bfcl-native.jsonl
+
+`BFCL_PYTHON` is the Python of an environment of its own with `pip install --no-deps bfcl-eval==2026.3.23`, `BFCL_DATA`
+the folder `bfcl_eval/data` in it. `ask` needs this package, `score` nothing but that one: the checker is as it was
+published, and what it imports of the clients of all providers, none of which it calls, is stood in for. No tool is run:
+the calls of the first plan are what is judged. `ask gold` writes BFCL's own answers as plan text and reads them back,
+which needs no model. The same `ask` goes on where it was stopped.
+
+Tools are shown with `_` for the `.` in their names, as BFCL does for models that refuse it, and named with `.` again
+for the checker.
+"""
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import json
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+CATEGORIES = ("parallel", "parallel_multiple", "live_parallel", "live_parallel_multiple")
+CHECKED_AS = "gorilla-openfunctions-v2"  # a model whose names the checker takes as they are
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Read JSONL."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def chosen(data: Path, per_category: int | None, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Choose samples at random, the categories in turn."""
+    found = []
+    for category in CATEGORIES:
+        samples = lines_of(data / f"BFCL_v4_{category}.json")
+        random.Random(seed).shuffle(samples)
+        found += [(place, category, sample) for place, sample in enumerate(samples[:per_category])]
+    for _, category, sample in sorted(found, key=lambda each: (each[0], CATEGORIES.index(each[1]))):
+        yield category, sample
+
+
+# -- asking: needs llmcompiler_graph ------------------------------------------------------------------------------
+
+
+def shown_name(name: str) -> str:
+    """A tool's name as models are shown it."""
+    return name.replace(".", "_")
+
+
+def tools_of(sample: dict[str, Any]) -> list[Any]:
+    """The sample's tools; they are never called."""
+    from langchain_core.tools import StructuredTool
+
+    from llmcompiler_graph.evaluation.deterministic.gold_calls import json_schema
+
+    def call(**_: Any) -> None:
+        """Never called."""
+
+    return [
+        StructuredTool(
+            name=shown_name(each["name"]),
+            description=each["description"],
+            args_schema={"required": [], **cast("dict[str, Any]", json_schema(each["parameters"])), "type": "object"},
+            func=call,
+        )
+        for each in sample["function"]
+    ]
+
+
+def planned(system: str, model: Any, sample: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of the model's first plan, by the tools' own names."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    from llmcompiler_graph import create_llm_compiler
+    from llmcompiler_graph.state import task_from_record
+
+    graph = create_llm_compiler(
+        model,
+        tools_of(sample),
+        plan_format="tools" if system == "native" else "text",
+        constrain=None if system in ("native", "free") else "auto",
+        interrupt_after=["planner"],
+        checkpointer=InMemorySaver(),
+    )
+    messages = [(each["role"], each["content"]) for each in sample["question"][0]]
+    final = graph.invoke({"messages": messages}, {"configurable": {"thread_id": "bfcl"}})
+    names = {shown_name(each["name"]): each["name"] for each in sample["function"]}
+    tasks = [task_from_record(record) for record in final["tasks"] if record["text"]]
+    return [{names.get(task.tool, task.tool): as_json(task.arguments)} for task in tasks]
+
+
+def as_json(value: Any) -> Any:
+    """Arguments as they are; what refers to another call, as its text."""
+    match value:
+        case dict():
+            return {name: as_json(each) for name, each in value.items()}
+        case list():
+            return [as_json(each) for each in value]
+        case bool() | int() | float() | str() | None:
+            return value
+        case _:
+            return str(value)
+
+
+def written_back(sample: dict[str, Any], gold: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """BFCL's own answer as plan text, read back."""
+    from llmcompiler_graph import Plan, Task, parse_plan
+    from llmcompiler_graph.evaluation.deterministic.gold_calls import chosen_arguments
+
+    calls = [(name, arguments) for each in gold for name, arguments in each.items()]
+    plan = Plan(tuple(Task(n, name, chosen_arguments(given)) for n, (name, given) in enumerate(calls, 1)))
+    return [{task.tool: as_json(task.arguments)} for task in parse_plan(str(plan))]
+
+
+def ask(given: argparse.Namespace) -> None:
+    """Ask for the samples that the file does not have."""
+    known = {each["id"] for each in lines_of(given.out)} if given.out.exists() else set()
+    answers = {
+        each["id"]: each["ground_truth"]
+        for category in CATEGORIES
+        for each in lines_of(given.data / "possible_answer" / f"BFCL_v4_{category}.json")
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    with given.out.open("a", encoding="utf-8") as out:
+        for category, sample in chosen(given.data, given.per_category, given.seed):
+            if sample["id"] in known:
+                continue
+            if given.system == "gold":
+                calls = written_back(sample, answers[sample["id"]])
+            else:
+                calls = planned(given.system, given.model, sample)
+            record = {
+                "id": sample["id"],
+                "category": category,
+                "system": given.system,
+                "calls": calls,
+                "function": sample["function"],
+                "possible_answer": answers[sample["id"]],
+            }
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+            out.flush()
+
+
+# -- scoring: needs bfcl-eval -------------------------------------------------------------------------------------
+
+
+class StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds what is not installed, as modules in which every name is a class without anything in it."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """Find any module but those of the checker."""
+        if name.partition(".")[0] in ("bfcl_eval", "org", *sys.stdlib_module_names):
+            return None  # `copy` looks for Jython's `org`
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """Make the module."""
+        return Empty(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing."""
+
+
+class Empty(ModuleType):
+    """A module of a package that is not installed."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Anything of that name."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Anything
+
+
+class AnyClass(type):
+    """A class with every attribute."""
+
+    def __getattr__(cls, name: str) -> Any:
+        """Anything of that name."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Anything
+
+
+class Anything(metaclass=AnyClass):
+    """Can be inherited from, called, and used to decorate."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Take anything."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Give anything."""
+        return Anything()
+
+    def __getattr__(self, name: str) -> Any:
+        """Anything of that name."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Anything()
+
+    def __or__(self, _: Any) -> Any:
+        """Be either."""
+        return self
+
+    def __class_getitem__(cls, _: Any) -> Any:
+        """Take any type."""
+        return cls
+
+
+def score(given: argparse.Namespace) -> None:
+    """Print a table: right by the official checker, of how many, by category."""
+    sys.meta_path.append(StandIn())
+    from bfcl_eval.constants.enums import Language  # type: ignore[import-not-found, unused-ignore]
+    from bfcl_eval.eval_checker.ast_eval.ast_checker import (  # type: ignore[import-not-found, unused-ignore]
+        ast_checker,
+    )
+
+    print(f"| system | {' | '.join(CATEGORIES)} | all |\n|{' --- |' * (len(CATEGORIES) + 2)}")
+    for path in given.files:
+        right: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
+        records = lines_of(path)
+        for each in records:
+            said = ast_checker(
+                each["function"],
+                each["calls"],
+                each["possible_answer"],
+                Language.PYTHON,
+                each["category"],
+                CHECKED_AS,
+            )
+            right[each["category"]].append(bool(said["valid"]))
+            if given.why and not said["valid"]:
+                print(each["id"], said["error_type"], said["error"][:1])
+        cells = [f"{sum(valid)} of {len(valid)}" for valid in right.values()]
+        whole = [valid for each in right.values() for valid in each]
+        print(f"| {records[0]['system']} | {' | '.join(cells)} | {sum(whole)} of {len(whole)} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    asking = commands.add_parser("ask")
+    asking.add_argument("system", choices=("plan", "free", "native", "gold"))
+    asking.add_argument("--data", type=Path, required=True)
+    asking.add_argument("--out", type=Path, required=True)
+    asking.add_argument("--per-category", type=int)
+    asking.add_argument("--seed", type=int, default=7)
+    asking.add_argument("--model", default="local")
+    asking.set_defaults(do=ask)
+    scoring = commands.add_parser("score")
+    scoring.add_argument("files", nargs="+", type=Path)
+    scoring.add_argument("--why", action="store_true", help="what is wrong with each that is")
+    scoring.set_defaults(do=score)
+    arguments = parser.parse_args()
+    arguments.do(arguments)
