@@ -4,7 +4,7 @@ python -m tests.benchmarks.local_procedures [--model MODEL] [--out FILE]
 
 Each question is asked both ways, one after the other, in alternating order. Answers are appended to the file as they
 come; those that are there are not asked for again. The table has means over the questions, and paired ratios with
-bootstrap intervals (with procedures ÷ without). The procedures were written before the model was asked; no wording was changed after.
+bootstrap intervals (with procedures ÷ without). Questions and procedures were written before the model was asked.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def expected(question: Question) -> float:
     """The right answer, computed from the facts."""
     facts = [lookup.invoke({"entity": entity}) for entity in question.entities]
     values = [fact[question.key] for fact in facts]
-    return float(eval(question.how.format(*values, area=facts[0].get("area_km2"))))  # noqa: S307 (written above)
+    return float(eval(question.how.format(*values, area=facts[0].get("area_km2"))))
 
 
 async def ask(graph: Any, question: Question) -> dict[str, Any]:
