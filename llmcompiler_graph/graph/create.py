@@ -42,7 +42,7 @@ from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_direct_fetching, after_fetching
-from llmcompiler_graph.graph.hook_nodes import after_joining, after_planning, leading, wire_hooks
+from llmcompiler_graph.graph.hook_nodes import Leads, after_joining, after_planning, leading, wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
@@ -587,7 +587,7 @@ def _wired(
         schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
     )
 
-    leads: dict[str, tuple[Callable[[Any], str], dict[Hashable, str]]] = {}  # by node: which way, and where to
+    leads: Leads = {}
 
     def add_node(name: str, run: Callable[[Any], Any], arun: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
         def invoke(state: Any) -> Any:
@@ -611,7 +611,7 @@ def _wired(
     if hooks.nodes:
         planner.turn_is_begun = True
         add_node("turn", *both_ways(planner.begin, fetching.patience))
-        to_joiner, end = wire_hooks(graph, hooks, schemas.checked, answers=planner.answers)
+        to_joiner, end = wire_hooks(graph, hooks, schemas.checked, leads, answers=planner.answers)
     else:
         graph.add_edge(START, "planner")
         if planner.answers:

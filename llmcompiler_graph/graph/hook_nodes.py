@@ -12,7 +12,7 @@ A turn is begun by a node of its own: hooks may change the conversation between 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
@@ -24,7 +24,7 @@ from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.graph.hooks import Hook, Hooks
 from llmcompiler_graph.graph.node import Node, path
 
-__all__ = ("after_joining", "after_planning", "leading", "wire_hooks")
+__all__ = ("Leads", "after_joining", "after_planning", "leading", "wire_hooks")
 
 
 def after_planning(state: Any) -> str:
@@ -52,6 +52,10 @@ def leading(given: Any, state: Any, pick: Callable[[Any], str], ends: Mapping[Ha
     return given if following == END else [*updates, Command(goto=following)]
 
 
+Leads: TypeAlias = dict[str, tuple[Callable[[Any], str], dict[Hashable, str]]]
+"""By the name of a node that leads to several others: what says which way, given the state, and where each leads."""
+
+
 class _Branch(NamedTuple):
     """Where a chain of hooks leads."""
 
@@ -62,7 +66,7 @@ class _Branch(NamedTuple):
 
 
 def wire_hooks(
-    graph: StateGraph[Any, Any, Any, Any], hooks: Hooks, read: Callable[[Any], Any], *, answers: bool
+    graph: StateGraph[Any, Any, Any, Any], hooks: Hooks, read: Callable[[Any], Any], leads: Leads, *, answers: bool
 ) -> tuple[str, str]:
     """Add the nodes of hooks, and the edges between them; return where the task fetching unit leads, and the end.
 
@@ -70,9 +74,10 @@ def wire_hooks(
         graph: It has the node `turn`, besides its three.
         hooks: The hooks there are.
         read: Reads the state before a hook is called.
+        leads: Where nodes lead, to be added to.
         answers: Whether the planner may answer by itself.
     """
-    wiring = _Wiring(graph, read)
+    wiring = _Wiring(graph, read, leads)
     after_agent = wiring.chain(hooks.after_agent, END, END)
     joiner = wiring.chain(hooks.before_model, "joiner", after_agent, ".joiner")
     planner = wiring.chain(hooks.before_model, "planner", after_agent)
@@ -85,9 +90,9 @@ def wire_hooks(
         following = planned if answers else "task_fetching_unit"
         graph.add_edge("planner", wiring.chain(hooks.after_model, following, after_agent))
     else:
-        graph.add_conditional_edges("joiner", path(after_joining), joined.leads)
+        wiring.branch("joiner", *joined)
         if answers:
-            graph.add_conditional_edges("planner", path(after_planning), planned.leads)
+            wiring.branch("planner", *planned)
         else:
             graph.add_edge("planner", "task_fetching_unit")
     return str(joiner), str(after_agent)
@@ -96,9 +101,15 @@ def wire_hooks(
 class _Wiring:
     """Adds chains of hooks to a graph."""
 
-    def __init__(self, graph: StateGraph[Any, Any, Any, Any], read: Callable[[Any], Any]) -> None:
+    def __init__(self, graph: StateGraph[Any, Any, Any, Any], read: Callable[[Any], Any], leads: Leads) -> None:
         self._graph = graph
         self._read = read
+        self._leads = leads
+
+    def branch(self, name: str, pick: Callable[[Any], str], leads: dict[Hashable, str]) -> None:
+        """Let a node lead to one of several."""
+        self._graph.add_conditional_edges(name, path(pick), leads)
+        self._leads[name] = pick, leads
 
     def chain(
         self,
@@ -121,7 +132,7 @@ class _Wiring:
             return into
         names = [f"{hook.name}{suffix}" for hook in hooks]
         for hook, name, following in zip(hooks, names, [*names[1:], into], strict=True):
-            self._graph.add_node(name, _node(hook, lambda state: see(self._read(state)), name))
+            self._graph.add_node(name, _node(hook, lambda state: see(self._read(state)), name, self._leads))
             self._lead(name, following, end, jumps=hook.may_end)
         return names[0]
 
@@ -137,23 +148,32 @@ class _Wiring:
                 return "jump"
             return "on" if isinstance(following, str) else following.pick(state)
 
-        self._graph.add_conditional_edges(name, path(lead), leads)
+        self.branch(name, lead, leads)
 
 
-def _node(hook: Hook, see: Callable[[Any], Any], name: str) -> Node:
+def _node(hook: Hook, see: Callable[[Any], Any], name: str, leads: Leads) -> Node:
     """Make a node of a hook that is synchronous, asynchronous, or both."""
 
-    def invoke(state: Any) -> Any:
+    def led(given: Any, state: Any) -> Any:
+        return leading(given, state, *leads[name]) if name in leads else given
+
+    def call(state: Any) -> Any:
         if hook.call is not None:
             return hook.call(see(state), get_runtime())
         assert hook.acall is not None
         return run_in_background(_awaited(hook.acall, see(state)))
 
-    async def ainvoke(state: Any) -> Any:
+    async def acall(state: Any) -> Any:
         if hook.acall is not None:
             return await hook.acall(see(state), get_runtime())
         assert hook.call is not None
         return await in_thread(name, hook.call, see(state), get_runtime())
+
+    def invoke(state: Any) -> Any:
+        return led(call(state), state)
+
+    async def ainvoke(state: Any) -> Any:
+        return led(await acall(state), state)
 
     return Node(name, invoke, ainvoke)
 

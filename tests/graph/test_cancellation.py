@@ -3,8 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import BaseMessage
+from langchain.agents.middleware import AgentMiddleware, hook_config
+from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llmcompiler_graph import create_llm_compiler
@@ -21,8 +23,47 @@ def test_cancelled_runs_leave_nothing_behind() -> None:
     assert found.resumed_right == 20
 
 
+class Hooked(AgentMiddleware[Any, Any]):
+    """Has hooks of every kind, of which one may end the turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Note it."""
+        self.called.append("before_agent")
+        return None
+
+    @hook_config(can_jump_to=["end"])
+    def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Note it."""
+        self.called.append("before_model")
+        return None
+
+    @hook_config(can_jump_to=["end"])
+    def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Note it."""
+        self.called.append("after_model")
+        return None
+
+    def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Note it."""
+        self.called.append("after_agent")
+        return None
+
+
+class Brief(AgentMiddleware[Any, Any]):
+    """Has one hook, that leads to one node."""
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Do nothing."""
+        return None
+
+
+@pytest.mark.parametrize("hooks", [(), (Hooked,), (Brief,)], ids=["no hooks", "hooks", "one hook"])
 @pytest.mark.parametrize("events", range(16))
-async def test_a_stream_that_is_left_at_any_event(events: int, tmp_path: Path) -> None:
+async def test_a_stream_that_is_left_at_any_event(events: int, hooks: tuple[Any, ...], tmp_path: Path) -> None:
     """Whenever a stream is left, the turn goes on from its checkpoint to its answer, or may be asked for anew."""
 
     @tool
@@ -36,7 +77,8 @@ async def test_a_stream_that_is_left_at_any_event(events: int, tmp_path: Path) -
         return "Finish: done" if seen else '1. look("a")\n2. look("$1")\n3. join()'
 
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints")) as saver:
-        graph = create_llm_compiler(ScriptedModel([reply] * 6, chunk_size=16), [look], checkpointer=saver)
+        model, middleware = ScriptedModel([reply] * 6, chunk_size=16), [kind() for kind in hooks]
+        graph = create_llm_compiler(model, [look], middleware=middleware, checkpointer=saver)
         config: Any = {"configurable": {"thread_id": "1"}}
         left: Any = graph.astream({"messages": [("user", "?")]}, config, stream_mode=["custom", "updates"])
         for _ in range(events):
@@ -46,3 +88,50 @@ async def test_a_stream_that_is_left_at_any_event(events: int, tmp_path: Path) -
         final = await graph.ainvoke(None if kept else {"messages": [("user", "?")]}, config)
         await closing
     assert final["messages"][-1].text == "done"
+
+
+class Jumps(AgentMiddleware[Any, Any]):
+    """Has hooks that change the state, and of which some may end the turn."""
+
+    @hook_config(can_jump_to=["end"])
+    def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Say something."""
+        return {"messages": [SystemMessage("be brief")]}
+
+    @hook_config(can_jump_to=["end"])
+    def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """End the turn once there is an answer."""
+        ends = state["messages"][-1].text == "done"
+        return {"jump_to": "end"} if ends else {"messages": [SystemMessage("go on")]}
+
+
+class Written(InMemorySaver):
+    """Notes what is written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[set[str]] = []
+
+    async def aput_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        """Note the channels of one write."""
+        self.written.append({channel for channel, _ in writes})
+        await super().aput_writes(config, writes, task_id, task_path)
+
+
+@pytest.mark.parametrize("hooks", [(), (Jumps,), (Brief,)], ids=["no hooks", "hooks", "one hook"])
+async def test_where_a_node_leads_is_written_with_what_it_gives(hooks: tuple[Any, ...]) -> None:
+    """A run that is cancelled between the two would otherwise be at its end."""
+
+    @tool
+    async def look(what: str) -> str:
+        """Look."""
+        return f"saw {what}"
+
+    saver, middleware = Written(), [kind() for kind in hooks]
+    model = ScriptedModel(['1. look("a")\n2. join()', "Replan: more", '1. look("b")\n2. join()', "Finish: done"])
+    graph = create_llm_compiler(model, [look], middleware=middleware, checkpointer=saver)
+    final = await graph.ainvoke({"messages": [("user", "?")]}, {"configurable": {"thread_id": "1"}})
+    assert final["messages"][-1].text == "done"
+    leads_on = [any(name.startswith("branch:to:") for name in names) for names in saver.written if "messages" in names]
+    assert len(leads_on) > 4
+    assert leads_on.count(False) <= 1  # the last one leads to the end
