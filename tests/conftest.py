@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,13 @@ from tests.postgres import absence, new_database, running_server
 # how long this machine takes over an example says nothing about the code
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """No test is named by an address in memory: `-n auto` needs the same names in every process."""
+    if named := [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]", item.nodeid)]:
+        msg = f"name the parameters of {named[0]} (ids=…)"
+        raise pytest.UsageError(msg)
 
 
 @pytest.fixture(scope="session")

@@ -449,7 +449,10 @@ def test_what_comes_back_is_what_was_given(given: Any) -> None:
     assert cached(second) == [1 if first["tasks"][0]["status"] == "done" else 0]
 
 
-@pytest.mark.parametrize("artifact", [{"a": 1}, {1: 2}, (1, 2), object(), float("nan")], ids=repr)
+ARTIFACTS = {"object": {"a": 1}, "numbered": {1: 2}, "tuple": (1, 2), "no JSON": object(), "nan": float("nan")}
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS.values(), ids=ARTIFACTS)
 def test_artifacts(artifact: Any) -> None:
     """An artifact comes back as it was; a result is not kept if JSON cannot say all of it."""
     calls: list[int] = []
