@@ -44,7 +44,8 @@ class Budget:
     """How many tokens are kept back for the joiner to write, besides its prompt."""
     prices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """US dollars per million tokens that a model reads and writes, and if it has one, the price of those that it reads
-    from a cache: `{"gpt-5-mini": (0.25, 2.0, 0.025)}`. Others are those of `llmcompiler_graph.models.prices`."""
+    from a cache: `{"gpt-5-mini": (0.25, 2.0, 0.025)}`; by its name, or as `"planner"` or `"joiner"`. Others are those of
+    `llmcompiler_graph.models.prices`."""
 
     def __post_init__(self) -> None:
         """Refuse what is no budget.
@@ -126,17 +127,20 @@ def budget_meter(budget: int | Budget | None, planner: ModelLike, joiner: ModelL
     free: dict[Role, _Rates] = {"planner": _Rates(), "joiner": _Rates()}
     limits = [_Limit(given.tokens, free)] if given.tokens is not None else []
     if given.dollars is not None:
-        priced: dict[Role, _Rates] = {"planner": _rates(planner, given), "joiner": _rates(joiner, given)}
+        priced: dict[Role, _Rates] = {
+            "planner": _rates("planner", planner, given),
+            "joiner": _rates("joiner", joiner, given),
+        }
         limits.append(_Limit(given.dollars, priced))
     return Meter(given, tuple(limits))
 
 
-def _rates(model: ModelLike, budget: Budget) -> _Rates:
+def _rates(role: Role, model: ModelLike, budget: Budget) -> _Rates:
     name = _name(model)
     own = {known: Price(each[0], each[1], each[2] if len(each) > 2 else None) for known, each in budget.prices.items()}
-    if (price := price_of(name, {**PRICES, **own})) is None:
-        what = f"of the model {name!r}" if name else "of a model that does not say its name"
-        advice = f"give it by Budget(…, prices={{{name or 'its name'!r}: (…, …)}}), per million tokens read and written"
+    if (price := own.get(role) or price_of(name, {**PRICES, **own})) is None:
+        what = f"of the model {name!r}" if name else f"of the {role}'s model, which does not say its name"
+        advice = f"give it by Budget(…, prices={{{name or role!r}: (…, …)}}), per million tokens read and written"
         msg = f"a budget in dollars needs the price {what}: {advice}"
         raise ConfigurationError(msg)
     cached = price.input if price.cached is None else price.cached

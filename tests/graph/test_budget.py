@@ -276,6 +276,16 @@ def test_money() -> None:
     assert not account.has_room(("joiner", 500_002, 100_000))
 
 
+def test_models_without_a_name() -> None:
+    """The price of a model that does not say its name is given by what it does."""
+    model = ScriptedModel([])
+    with pytest.raises(ConfigurationError, match=r"price of the planner's model, .* prices=\{'planner': \(…, …\)\}"):
+        budget_meter(Budget(dollars=1), model, model)
+    meter = budget_meter(Budget(dollars=1, prices={"planner": (1, 2), "joiner": (1, 2)}), model, model)
+    assert meter is not None
+    assert Account(meter, []).has_room(("planner", 500_000, 250_000))
+
+
 def test_both() -> None:
     """With tokens and money the tighter one holds."""
     for budget in (Budget(tokens=100, dollars=1e6), Budget(tokens=10**9, dollars=0.000_1)):
