@@ -44,8 +44,8 @@ class Budget:
     """How many tokens are kept back for the joiner to write, besides its prompt."""
     prices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """US dollars per million tokens that a model reads and writes, and if it has one, the price of those that it reads
-    from a cache: `{"gpt-5-mini": (0.25, 2.0, 0.025)}`; by its name, or as `"planner"` or `"joiner"`. Others are those of
-    `llmcompiler_graph.models.prices`."""
+    from a cache: `{"gpt-5-mini": (0.25, 2.0, 0.025)}`; by its name, or as `"planner"` or `"joiner"`. Others are those
+    of `llmcompiler_graph.models.prices`."""
 
     def __post_init__(self) -> None:
         """Refuse what is no budget.

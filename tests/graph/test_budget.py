@@ -327,7 +327,7 @@ def test_budgets_that_cannot_be(budget: Any, message: str) -> None:
 async def test_over_http(sync: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a server that streams and counts tokens, a plan that is too long is cut, and the rest answers."""
     budget = 2 * await asyncio.to_thread(prompt_size) + 1000 + 1500
-    with ScriptedServer([LONG, "Finish: ok"], seconds_per_reply=0.5, chunk_size=40) as server:
+    with ScriptedServer([LONG, "Finish: ok"], seconds_per_reply=0.2, chunk_size=400) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         graph = create_llm_compiler("openai:scripted", [wait], budget=budget)
