@@ -93,6 +93,7 @@ class Draft:
         if settings.check_answers and settings.max_repairs and not state["rounds"]:
             self._answers = AnswerCheck(question_of(state).text, settings.specs)
         self._added: int | None = None  # a task that is only asked for since the plan stops short of its question
+        self._last: int | None = None  # the task that is to give the answer, if it is asked for
         self._rewriting: frozenset[int] = frozenset()  # tasks that the text writes again; none in the plan itself
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
         self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
@@ -278,12 +279,13 @@ class Draft:
             self._complete(doubt.task, doubt.line)
         elif known is None:
             self._release()
-            self._added = doubt.task
+            self._added = self._last = doubt.task
             added = self._tasks.write(doubt.task)
             self._tasks.refuse(added, [])
             added.asked = Broken(doubt.task, "", doubt.problems, self._answers.asked)
         elif known.phase == "held":
             assert known.written is not None
+            self._last = doubt.task
             self._tasks.doubt(known, [])
             line = str(replace(known.written, thought=""))
             known.asked = Broken(doubt.task, line, doubt.problems, self._answers.asked)
@@ -317,6 +319,9 @@ class Draft:
             message = f"task {task.index} refers to task {needed}, which waits for it"
             hint = "references point only to earlier tasks"
             problems = [Diagnostic("forward-reference", message, task.line, task.column, hint, task.index)]
+        if not problems and self._rewriting and task.index == self._last and not task.dependencies:
+            message = f"task {task.index} calculates with nothing that another task returns"
+            problems = [Diagnostic("unfounded", message, task.line, task.column, "", task.index)]
         if problems and known is not None and known.phase == "doubted" and known.task is not None:
             self._checker.check(known.task)  # it was better as it stood
             return

@@ -37,7 +37,7 @@ def test_a_missing_last_task_is_asked_for() -> None:
     assert [task["value"] for task in final["tasks"]][2:] == [611]
 
 
-@pytest.mark.parametrize("step", ["I cannot.", '3. calculate("${9} +', "3. unknown()"])
+@pytest.mark.parametrize("step", ["I cannot.", '3. calculate("8611 - 8000")', '3. calculate("${9} +', "3. unknown()"])
 def test_a_step_that_cannot_be_had_is_no_task(step: str) -> None:
     """If the step that was asked for is not written, the plan runs as it stands, and nothing has failed."""
     final = asked("How much of the higher of both is above 8000 m?", LOOKUPS + "3. join()", step, "Finish: 611")

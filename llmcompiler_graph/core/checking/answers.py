@@ -30,7 +30,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from llmcompiler_graph.core.checking.completion import Term, factor, in_full, is_difference, last_step, terms_of
+from llmcompiler_graph.core.checking.completion import (
+    Term,
+    factor,
+    in_full,
+    is_difference,
+    is_turned,
+    last_step,
+    terms_of,
+    terms_of_extreme,
+)
 from llmcompiler_graph.core.checking.expressions import arithmetic
 from llmcompiler_graph.core.checking.questions import (
     AnswerKind,
@@ -68,6 +77,7 @@ _NUMBERS = {"number", "integer"}
 _DIFFERENCE = re.compile(r"\bdifference\b", re.I)
 _BY_HUNDRED = re.compile(r"\b100\b")
 _PERCENTAGE = re.compile(r"\b(?:what|by how many|how many) (?:percentage|percent|per cent)\b", re.I)
+_AVERAGED = re.compile(r"/ ?\(?\d|\b(?:mean|median)\b")
 _CHOSEN = re.compile(r"(?:max|min)\(| if ")
 _PAIR = 2  # of two things one may know which is the larger
 _AVERAGE = re.compile(r"\b(?:average|mean|on average)\b", re.I)
@@ -200,12 +210,14 @@ class AnswerCheck:
     def _uncombined(self, tasks: Sequence[Task]) -> Iterator[_Wanting]:
         """That an average or an extreme is asked for, and nothing in the plan makes one."""
         expressions = self._expressions(tasks)
-        if self.asked == "number" and _AVERAGE.search(self._question) and not re.search(r"/|\bmean\b", expressions):
+        if self.asked == "number" and _AVERAGE.search(self._question) and not _AVERAGED.search(expressions):
             message = "the question asks for an average, but no task divides or calls `mean`"
             yield _Wanting(message, "the average of `a` and `b` is `mean(a, b)`")
         text = _written(tasks[-1], self._calculating.get(tasks[-1].tool))
         if self.asked == "number" and _DIFFERENCE.search(self._question) and is_difference(text):
             yield _Wanting("a difference has no sign, but the calculation may", "write `abs(a - b)`", "abs({})")
+        if self.asked == "number" and is_turned(self._question, text):
+            yield _Wanting("the question asks for the other extreme", "`min` is the smallest, `max` the largest")
         if self.asked == "number" and _PERCENTAGE.search(self._question) and not _BY_HUNDRED.search(expressions):
             yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "`* 100`", "({}) * 100")
         several = sum(task.tool not in self._calculating for task in tasks) > _PAIR
@@ -275,6 +287,9 @@ class AnswerCheck:
         for end in ends:
             if end.tool in self._calculating:
                 mended = _FACTOR.sub(changed, written[end.index])
+                if parts := terms_of_extreme(mended):  # of some, while others were left out
+                    texts += parts
+                    continue
                 texts.append(f"${end.index}" if mended == written[end.index] else f"({mended})")
             elif len(fields) == 1:
                 texts.append(_FACTOR.sub(changed, f"${{{end.index}{min(fields)}}}"))

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
 
-__all__ = ("Term", "factor", "in_full", "is_difference", "last_step", "terms_of")
+__all__ = ("Term", "factor", "in_full", "is_difference", "is_turned", "last_step", "terms_of", "terms_of_extreme")
 
 
 class Term(NamedTuple):
@@ -87,7 +87,8 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
         return f"{'argmax' if most else 'argmin'}({{{pairs}}})"
     if asked != "number" or _MEASURED_APART.search(begun):
         return None
-    ratio, difference = bool(_RATIO.search(begun)), bool(_DIFFERENCE.search(begun))
+    ratio = bool(_RATIO.search(begun))
+    difference = not ratio and bool(_DIFFERENCE.search(begun))
     if combined:
         return f"{'max' if most else 'min'}({values})" if most != least else None
     made = [
@@ -99,6 +100,28 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
     return made[0] if len(made) == 1 else None
 
 
+def terms_of_extreme(expression: str) -> list[str]:
+    """The parts of which an expression takes the largest or the smallest; none if it does not.
+
+    >>> terms_of_extreme("max($1, $2 * 2) / min($1, $2 * 2)"), terms_of_extreme("$1 / $2")
+    (['$1', '$2 * 2'], [])
+    """
+    expression = _bare(expression)
+    called = _EXTREME_CALL.match(expression)
+    end = _closing(expression, called.end()) if called else -1
+    return terms_of(expression[: end + 1]) if end > 0 else []
+
+
+def is_turned(question: str, expression: str) -> bool:
+    """Whether an expression takes the largest where a question asks for the smallest alone, or the other way round."""
+    begun, called = _asking(question), _EXTREME_CALL.match(expression.strip())
+    if called is None or _closing(expression.strip(), called.end()) != len(expression.strip()) - 1:
+        return False
+    wanted = _LEAST if called[0] == "max" else _MOST
+    other = _MOST if called[0] == "max" else _LEAST
+    return bool(wanted.search(begun)) and not other.search(begun)
+
+
 def _asking(question: str) -> str:
     """The part of a question that asks: from its last word that does to the end of the sentence."""
     sentences = [sentence for sentence in re.split(r"(?<=[.?!])\s+|\n+", question) if sentence.endswith("?")]
@@ -107,6 +130,7 @@ def _asking(question: str) -> str:
     return sentence[asking[-1] :] if asking else sentence
 
 
+_EXTREME_CALL = re.compile(r"(?:max|min)(?=\()")
 _CALL = re.compile(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
 _OPERATORS = (" - ", " + ", " / ", " > ", " < ")
 _SEPARATING = re.compile(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+/<>] ")
@@ -182,7 +206,7 @@ def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, st
         or [name for name in listed if _mentions(question[start:end], name)]
         or _last_mentioned(_clause_before(question, begin), listed)
     )
-    by = _by(clause, number)
+    by = _by(clause, number) or _by_as_before(question[:begin], clause, number)
     return (named[0], by) if len(named) == 1 and by else None
 
 
@@ -213,6 +237,15 @@ def _by(clause: str, number: Number) -> str | None:
     if bool(up) == bool(down):
         return None
     return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
+
+
+def _by_as_before(before: str, clause: str, number: Number) -> str | None:
+    """The factor where the clause leaves out its verb, as in `A grew by 3%, B by 4%`."""
+    said = re.compile(rf"\b(?:(?P<up>{_UP})|(?P<down>{_DOWN}))\b", re.I)
+    if said.search(clause) or not re.search(r"\bby\b", clause, re.I):
+        return None
+    verbs = list(said.finditer(before))
+    return _by(verbs[-1][0], number) if verbs else None
 
 
 def _clause(text: str, place: int) -> tuple[int, int]:

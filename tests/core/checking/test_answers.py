@@ -66,6 +66,26 @@ def lookups_for(plan: str) -> str:
             "${1.area_km2} * 1.07 - ${2.area_km2}",
         ),
         (
+            "What is the mean of the areas of Lake Erie and Lake Onega?",
+            'calculate("${1.area_km2} / ${2.area_km2}")',
+            "mean(${1.area_km2}, ${2.area_km2})",
+        ),
+        (
+            "How deep is the shallowest of the three?",
+            'calculate("max(${1.depth_m}, ${2.depth_m}, ${3.depth_m})")',
+            "min(${1.depth_m}, ${2.depth_m}, ${3.depth_m})",
+        ),
+        (
+            "Lake Erie grows by 30%, Lake Onega by 100%, the Dead Sea shrinks by 40%. What is the area of the largest?",
+            'calculate("max(${1.area_km2}, ${2.area_km2}, ${3.area_km2})")',
+            "max((${1.area_km2} * 1.3), (${2.area_km2} * 2), (${3.area_km2} * 0.6))",
+        ),
+        (
+            "How many times as large as the smallest is the largest of the three?",
+            "calculate(\"argmax({'a': ${1.area_km2}, 'b': ${2.area_km2}, 'c': ${3.area_km2}})\")",
+            "max(${1.area_km2}, ${2.area_km2}, ${3.area_km2}) / min(${1.area_km2}, ${2.area_km2}, ${3.area_km2})",
+        ),
+        (
             "What is the difference between the areas of Lake Erie and Lake Onega?",
             'calculate("${2.area_km2} - ${1.area_km2}")',
             "abs(${2.area_km2} - ${1.area_km2})",
@@ -92,6 +112,18 @@ def test_several_ends_are_joined() -> None:
     assert doubt.line == (
         "6. calculate(expression=\"argmax({'Dead Sea': ${3.area_km2}, 'Lake Erie': $4, 'Lake Onega': $5})\")"
     )
+
+
+def test_what_an_extreme_leaves_out_is_put_in() -> None:
+    """What was looked up, and is not among those of which the largest and the smallest are taken, is put in."""
+    plan = (
+        f'{LOOKUPS}4. calculate("max(${{1.area_km2}} * 0.9, ${{2.area_km2}}) / min(${{1.area_km2}}, ${{2.area_km2}})")'
+    )
+    doubt = doubted("Lake Erie shrinks by 10%. What is the ratio of the largest to the smallest of the three?", plan)
+    assert doubt is not None
+    assert doubt.line is not None
+    terms = "${3.area_km2}, ${1.area_km2} * 0.9, ${2.area_km2}"
+    assert f"max({terms}) / min({terms})" in doubt.line
 
 
 @pytest.mark.parametrize(
