@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 from langchain.agents.middleware import AgentMiddleware, hook_config
-from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llmcompiler_graph import create_llm_compiler
@@ -88,50 +87,3 @@ async def test_a_stream_that_is_left_at_any_event(events: int, hooks: tuple[Any,
         final = await graph.ainvoke(None if kept else {"messages": [("user", "?")]}, config)
         await closing
     assert final["messages"][-1].text == "done"
-
-
-class Jumps(AgentMiddleware[Any, Any]):
-    """Has hooks that change the state, and of which some may end the turn."""
-
-    @hook_config(can_jump_to=["end"])
-    def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """Say something."""
-        return {"messages": [SystemMessage("be brief")]}
-
-    @hook_config(can_jump_to=["end"])
-    def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """End the turn once there is an answer."""
-        ends = state["messages"][-1].text == "done"
-        return {"jump_to": "end"} if ends else {"messages": [SystemMessage("go on")]}
-
-
-class Written(InMemorySaver):
-    """Notes what is written at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[set[str]] = []
-
-    async def aput_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
-        """Note the channels of one write."""
-        self.written.append({channel for channel, _ in writes})
-        await super().aput_writes(config, writes, task_id, task_path)
-
-
-@pytest.mark.parametrize("hooks", [(), (Jumps,), (Brief,)], ids=["no hooks", "hooks", "one hook"])
-async def test_where_a_node_leads_is_written_with_what_it_gives(hooks: tuple[Any, ...]) -> None:
-    """A run that is cancelled between the two would otherwise be at its end."""
-
-    @tool
-    async def look(what: str) -> str:
-        """Look."""
-        return f"saw {what}"
-
-    saver, middleware = Written(), [kind() for kind in hooks]
-    model = ScriptedModel(['1. look("a")\n2. join()', "Replan: more", '1. look("b")\n2. join()', "Finish: done"])
-    graph = create_llm_compiler(model, [look], middleware=middleware, checkpointer=saver)
-    final = await graph.ainvoke({"messages": [("user", "?")]}, {"configurable": {"thread_id": "1"}})
-    assert final["messages"][-1].text == "done"
-    leads_on = [any(name.startswith("branch:to:") for name in names) for names in saver.written if "messages" in names]
-    assert len(leads_on) > 4
-    assert leads_on.count(False) <= 1  # the last one leads to the end
