@@ -59,8 +59,8 @@ class Settings:
     """Whether the joiner writes the next plan when it decides to replan."""
     max_repairs: int
     """How often the tasks of a plan that cannot be used are asked for again."""
-    check_answers: bool
-    """Whether plans, and the joiner's answers, are checked for what the question asks for."""
+    check_answers: bool | Literal["complete"]
+    """Whether plans and answers are checked for what the question asks for; `"complete"`: the planner is not asked."""
     plan_format: PlanFormat
     """How the planner model writes plans."""
     brief: bool
