@@ -369,8 +369,8 @@ def create_llm_compiler(
     answers = form is None and constraint is None and models.joining is models.planning
     constraints = constraint, constraint_for(constrain, models.joiner)
     brief = not (any(constraints) or models.any_local) if brief is None else brief
-    if brief:
-        constraints = _brief(constraints[0]), _brief(constraints[1])
+    writes = {"brief": brief, "guards": guards, "repetition": repetition}
+    constraints = _writing(constraints[0], writes), _writing(constraints[1], writes)
     schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
     write = partial(
         system_message,
@@ -466,8 +466,10 @@ def _checks_answers(check_answers: object, models: _Models) -> bool | Literal["c
     return check_answers
 
 
-def _brief(constraint: Constraint | None) -> Constraint | None:
-    return constraint and replace(constraint, brief=True)
+def _writing(constraint: Constraint | None, writes: Mapping[str, bool]) -> Constraint | None:
+    """A constraint that takes what the prompt asks for, besides what it takes already."""
+    on: dict[str, Any] = {name: True for name, is_on in writes.items() if is_on}
+    return replace(constraint, **on) if constraint and on else constraint
 
 
 class _Models(NamedTuple):

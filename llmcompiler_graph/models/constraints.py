@@ -52,6 +52,10 @@ class Constraint:
     """Whether the joiner's answer is one line of at most 4,000 characters: a small model may not end otherwise."""
     brief: bool = False
     """Whether plans are nothing but calls, and the joiner writes the answer itself: as `brief` models are asked to."""
+    guards: bool = False
+    """Whether calls may have guards; `create_llm_compiler(…, guards=True)` turns it on."""
+    repetition: bool = False
+    """Whether calls may be made again until something holds; `create_llm_compiler(…, repetition=True)` turns it on."""
     _written: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -102,7 +106,8 @@ class Constraint:
         key = repr((tools, whole, about))
         with _writing:
             if key not in self._written:
-                rules = plan_grammar(tools, typed=self.typed, phased=self.form != "lark", brief=self.brief, **about)
+                about |= {"brief": self.brief, "guards": self.guards, "repetition": self.repetition}
+                rules = plan_grammar(tools, typed=self.typed, phased=self.form != "lark", **about)
                 if len(self._written) >= _KEPT:
                     self._written.clear()
                 self._written[key] = self._settings(whole(rules))

@@ -348,5 +348,10 @@ def test_prompts() -> None:
     assert before + behind.partition("with tools that only read.")[2] == off.model.calls[0][0].content
     assert "until" not in str(off.model.calls[0][0].content)
     assert all(word in str(both.model.calls[0][0].content) for word in ("by `when ${1.total}", "by `until ${2.state}"))
+    for on, words in (({}, []), ({"repetition": True}, [" until "]), ({"guards": True}, [" when "])):
+        held = Service()
+        held.run(POLL, constrain="llama.cpp", **on)
+        grammar = str(held.model.settings[0])
+        assert [word for word in (" until ", " when ") if word in grammar] == words
     with pytest.raises(ConfigurationError, match="repetition=True needs plan_format='text'"):
         create_llm_compiler(ScriptedModel(), off.tools(), repetition=True, plan_format="tools")

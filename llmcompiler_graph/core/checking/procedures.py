@@ -276,6 +276,7 @@ class _Checks:
             destructive=True if any(tool.destructive for tool in called) else None,
             acts=any(tool.acts for tool in called),
             sees_state=any(tool.sees_state for tool in called),
+            is_procedure=True,
         )
 
 

@@ -17,19 +17,21 @@ the most similar count as one, and a reference fits what some of them return. Th
   times and UUIDs; whether a date and time needs a time zone; keys that are numbers;
 - a `maxLength` over 32. Texts and numbers may be as long as they are, since what cuts them short writes a wrong plan.
 
-Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`.
+Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`. Guards and
+repetition are offered where they are turned on.
 
-May know: `expressions`, `kinds`, `literals`, `plan`, `references`, `rules`, `schema`, `values`.
+May know: `conditions`, `expressions`, `kinds`, `literals`, `plan`, `references`, `rules`, `schema`, `values`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import comb
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
 from llmcompiler_graph.core.checking.schema import Schema, fits
+from llmcompiler_graph.core.grammar.conditions import comparable, guard, until
 from llmcompiler_graph.core.grammar.kinds import Key, Kinds, Profile, Typed, paths
 from llmcompiler_graph.core.grammar.literals import literal_text, members, separated
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
@@ -66,6 +68,8 @@ def plan_grammar(
     typed: bool = True,
     phased: bool = False,
     brief: bool = False,
+    guards: bool = False,
+    repetition: bool = False,
 ) -> Rules:
     """Make the grammar of plans.
 
@@ -82,14 +86,16 @@ def plan_grammar(
         phased: Whether tasks of one kind must stand together, so that the grammar can be written without states.
         brief: Whether plans are nothing but calls, without numbers, thoughts and `join()`; numbers are kept for tasks
             that are written again.
+        guards: Whether a call may have a guard: comparisons of references with constants, joined by `and` and `or`.
+        repetition: Whether a call of a tool that only reads may be made again until such comparisons of what it returns
+            hold.
     """
     listed = list(tools)
     known = {index: Typed(schema, tool.definitions) for index, (tool, schema) in (earlier or {}).items()}
     tasks = min(max_tasks or (_PHASED_TASKS if phased else _TASKS), _MOST_TASKS) if listed else 0
     indices = list(again) or [*range(first, first + tasks)]
-    return _Plans(listed, known, typed=typed, brief=brief).rules(
-        indices, first, phased=phased, join=not again, think_again=think_again
-    )
+    plans = _Plans(listed, known, typed=typed, brief=brief, guards=guards, repetition=repetition)
+    return plans.rules(indices, first, phased=phased, join=not again, think_again=think_again)
 
 
 class _State(NamedTuple):
@@ -107,12 +113,21 @@ class _State(NamedTuple):
 
 class _Plans:
     def __init__(
-        self, tools: Sequence[ToolSpec], earlier: Mapping[int, Typed], *, typed: bool, brief: bool = False
+        self,
+        tools: Sequence[ToolSpec],
+        earlier: Mapping[int, Typed],
+        *,
+        typed: bool,
+        brief: bool,
+        guards: bool,
+        repetition: bool,
     ) -> None:
         self.tools = tools
         self.earlier = earlier
         self.values = Values(typed=typed)
         self.brief = brief
+        self.guards = guards
+        self.repetition = repetition
 
     def rules(
         self, indices: Sequence[int], first: int, *, phased: bool, join: bool, think_again: bool = False
@@ -126,17 +141,31 @@ class _Plans:
             made[name] = self._references(key, kinds, indices[: state.noted], width)
         for number in range(len(kinds.profiles)):
             made[f"kind-{number}"] = Alt(tuple(Use(call) for call in kinds.members[number]))
+        returns = {name: kind for name, _, kind in calls}
+        guards = self._guards(kinds, returns, indices[: state.noted], width) if self.guards else {}
+        polls: dict[str, Node] = {}
+
+        def called(line: int, kind: int) -> Node:
+            """What a line may be of a kind: a call, with a guard, or one that is made again."""
+            guarded = (optional(Use("guard")),) if guards else ()
+            call: Node = Seq((Use(f"kind-{kind}"), *guarded)) if guards else Use(f"kind-{kind}")
+            poll = self._poll(kinds, returns, indices[line], kind) if self.repetition else None
+            if poll is None:
+                return call
+            polls[f"poll-{line}-{kind}"] = Seq((poll[0], *guarded, poll[1]))
+            return Alt((call, Use(f"poll-{line}-{kind}")))
+
         if self.brief and join:
-            lines = _brief_lines(len(kinds.profiles), indices, state, phased=phased)
+            lines = _brief_lines(len(kinds.profiles), indices, state, called, phased=phased)
         else:
             end = max([first - 1, *indices]) + 1
-            lines = _lines(len(kinds.profiles), indices, state, phased=phased, join=join, end=end)
+            lines = _lines(len(kinds.profiles), indices, state, called, phased=phased, join=join, end=end)
         thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
         begin = Use(next(iter(lines)))
         root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not self.brief else begin}
         if think_again:
             root["root"] = Seq((thought, begin))
-        return {**root, **lines, **{name: body for name, body, _ in calls}, **made}
+        return {**root, **lines, **guards, **polls, **{name: body for name, body, _ in calls}, **made}
 
     def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:
         """Tell the calls apart, as far as the grammar may."""
@@ -200,6 +229,37 @@ class _Plans:
         named = {name: Seq((f"{name}=", value)) for name, value in values.items() if IDENTIFIER.fullmatch(name)}
         return Seq((f"{tool.name}(", *_members(named, needed), ")"))
 
+    # -- conditions -----------------------------------------------------------------------------------------------
+
+    def _guards(
+        self, kinds: Kinds, returns: Mapping[str, Typed], indices: Sequence[int], width: int
+    ) -> dict[str, Node]:
+        """The rules of guards: there is one where there is anything to compare."""
+        earlier = {index: comparable([kind]) for index, kind in self.earlier.items()}
+        of_kinds = [comparable([returns[name] for name in members]) for members in kinds.members]
+        rules: dict[str, Node] = {}
+        for name in comparable(()):
+            found = [self._reference(index, ends[name], "") for index, ends in earlier.items()]
+            for line, index in enumerate(indices):
+                for number, ends in enumerate(of_kinds, 1):
+                    if (node := self._reference(index, ends[name], "")) is not None:
+                        found.append(When(line * width, width, frozenset({number}), node))
+            rules[f"compared-{name}"] = Alt(tuple(node for node in found if node is not None))
+        whole = guard({name: Use(f"compared-{name}") for name in comparable(())})
+        known = frozenset(n for n, ends in enumerate(of_kinds, 1) if any(ends.values()))
+        if any(any(ends.values()) for ends in earlier.values()):
+            return {"guard": whole, **rules}
+        lines = tuple(When(line * width, width, known, whole) for line in range(len(indices)))
+        return {"guard": Alt(lines if known else ()), **rules}
+
+    def _poll(self, kinds: Kinds, returns: Mapping[str, Typed], index: int, kind: int) -> tuple[Node, Node] | None:
+        """The calls of a kind that may be made again, and until what; `None` if there are none."""
+        reading = {f"call-{n}" for n, tool in enumerate(self.tools) if _may_repeat(tool)}
+        calls = [name for name in kinds.members[kind] if name in reading]
+        ends = comparable([returns[name] for name in calls])
+        own = {name: node for name in ends if (node := self._reference(index, ends[name], "")) is not None}
+        return (Alt(tuple(map(Use, calls))), until(own)) if own else None
+
     # -- references -----------------------------------------------------------------------------------------------
 
     def _profile(self, kind: Typed) -> Profile:
@@ -245,6 +305,11 @@ def _as_dict(tool: ToolSpec) -> bool:
     return not all(map(IDENTIFIER.fullmatch, tool.required.intersection(tool.parameters)))
 
 
+def _may_repeat(tool: ToolSpec) -> bool:
+    """Whether a call may be made again until something holds."""
+    return (not tool.waits_for_plan or tool.idempotent is True) and not tool.is_procedure
+
+
 def _needed(tool: ToolSpec) -> list[str]:
     """The arguments that every call of a tool has."""
     needed = [name for name in tool.parameters if name in tool.required]
@@ -268,7 +333,13 @@ def _consumes(tool: ToolSpec) -> bool:
     )
 
 
-def _lines(kinds: int, indices: Sequence[int], state: _State, *, phased: bool, join: bool, end: int) -> dict[str, Node]:
+_Called: TypeAlias = Callable[[int, int], Node]
+"""Gives what a line may be of a kind."""
+
+
+def _lines(
+    kinds: int, indices: Sequence[int], state: _State, called: _Called, *, phased: bool, join: bool, end: int
+) -> dict[str, Node]:
     """The numbered lines; the first ones note their kinds in the state."""
 
     def name(line: int, kind: int) -> str:
@@ -287,14 +358,16 @@ def _lines(kinds: int, indices: Sequence[int], state: _State, *, phased: bool, j
     for line, index in enumerate(indices):
         joins = (f"{index}. join()",) if join else ()
         for least in states(line):
-            calls = (Seq((f"{index}. ", Use(f"kind-{n}"), *following(line, n))) for n in range(least, kinds))
+            calls = (Seq((f"{index}. ", called(line, n), *following(line, n))) for n in range(least, kinds))
             found[name(line, least)] = Alt((*calls, *joins))
     if join:
         found |= {name(len(indices), least): f"{end}. join()" for least in states(len(indices))}
     return found
 
 
-def _brief_lines(kinds: int, indices: Sequence[int], state: _State, *, phased: bool) -> dict[str, Node]:
+def _brief_lines(
+    kinds: int, indices: Sequence[int], state: _State, called: _Called, *, phased: bool
+) -> dict[str, Node]:
     """The same lines without numbers: the plan may end behind each, or is `join()` alone."""
     found: dict[str, Node] = {}
     for line in range(len(indices)):
@@ -303,7 +376,7 @@ def _brief_lines(kinds: int, indices: Sequence[int], state: _State, *, phased: b
             for kind in range(least, kinds):
                 following = Use(f"line-{line + 1}-{kind}" if phased else f"line-{line + 1}", state.after(line, kind))
                 more = [optional(Seq(("\n", following)))] if line + 1 < len(indices) else []
-                calls.append(Seq((Use(f"kind-{kind}"), *more)))
+                calls.append(Seq((called(line, kind), *more)))
             joins = () if line else ("join()",)
             found[f"line-{line}-{least}" if phased else f"line-{line}"] = Alt((*calls, *joins))
     return found or {"line-0": "join()"}

@@ -285,6 +285,8 @@ class ToolSpec:
     """Whether its name says that it changes something, and no hint that a second call does no harm."""
     sees_state: bool = False
     """Whether it is given the graph's state besides its arguments: equal calls may then return different things."""
+    is_procedure: bool = False
+    """Whether it is a procedure: tasks stand in place of a call."""
     own_name: str = ""
     """Its name everywhere else, if plans cannot write that."""
     validate: Callable[[str, JSON], str | None] | None = field(default=None, compare=False)

@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -17,6 +18,7 @@ from typing_extensions import TypedDict
 
 from llmcompiler_graph.calls.specs import tool_spec
 from llmcompiler_graph.core.checking.checker import Checker
+from llmcompiler_graph.core.checking.procedures import check_procedures
 from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.grammar.forms import write
@@ -24,6 +26,7 @@ from llmcompiler_graph.core.grammar.plans import plan_grammar
 from llmcompiler_graph.core.grammar.rules import Form
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
+from llmcompiler_graph.core.language.procedures import parse_procedure
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.tools import calculate, lookup
 from tests.grammar_engine import accepts, sentence
@@ -217,6 +220,76 @@ def test_what_the_gbnf_accepts_is_right(tools: list[ToolSpec], seed: int, brief:
     text = sentence(grammar(tools, "gbnf", max_tasks=3, brief=brief), "gbnf", Random(seed))
     assert diagnostics(text, tools) == []
     assert accepts(grammar(tools, max_tasks=3, brief=brief), "lark", text)
+
+
+@given(toolsets, seeds, st.booleans(), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_guards_and_repetition_in_lark(tools: list[ToolSpec], seed: int, brief: bool, guards: bool) -> None:
+    """With guards, or repetition, or both, every sentence parses and type-checks too."""
+    written = grammar(tools, max_tasks=4, brief=brief, guards=guards, repetition=True)
+    assert diagnostics(sentence(written, "lark", Random(seed)), tools) == []
+
+
+@given(few, seeds, st.booleans(), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_guards_and_repetition_in_gbnf(tools: list[ToolSpec], seed: int, brief: bool, repetition: bool) -> None:
+    """The same in GBNF; each of its plans is one of the Lark grammar's, too."""
+    on: Any = {"max_tasks": 3, "brief": brief, "guards": True, "repetition": repetition}
+    text = sentence(grammar(tools, "gbnf", **on), "gbnf", Random(seed))
+    assert diagnostics(text, tools) == []
+    assert accepts(grammar(tools, **on), "lark", text)
+
+
+PAY = ToolSpec("pay", {"x": NUMBER}, frozenset({"x"}), {"type": "boolean"}, destructive=True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("calls", "accepted"),
+    [
+        (['look(name="a")', "pay(x=1) when ${1.height_m} > 8000.5"], True),
+        (['look(name="a")', 'pay(x=1) when ${1.name} == "b" and ${1.height_m} <= -3 or ${1.name} != ""'], True),
+        (["pay(x=1)", "pay(x=2) when $1"], True),
+        (['look(name="a") until ${1.name} == "done" max 10 every 5'], True),
+        (['look(name="a")', 'look(name="b") when ${1.height_m} > 1 until ${2.name} == ${1.name} max 3'], False),
+        (['look(name="a")', 'look(name="b") when ${1.height_m} > 1 until ${2.name} != "" max 3'], True),
+        (["pay(x=1) until $1 max 3"], False),
+        (['look(name="a") until ${1.name} == "done"'], False),
+        (['look(name="a") until ${1.name} == "done" max 0'], False),
+        (["pay(x=1) when $1"], False),
+        (['look(name="a")', "pay(x=1) when $1"], False),
+        (['look(name="a")', 'pay(x=1) when ${1.height_m} == "high"'], False),
+    ],
+)
+def test_conditions(calls: list[str], accepted: bool, form: Form) -> None:
+    """What is compared is there, and of a type; only calls that read are repeated; all of it only where it is on."""
+    text = plan(*calls)
+    on = grammar([LOOK, PAY], form, max_tasks=3, guards=True, repetition=True)
+    assert accepts(on, form, text) is accepted
+    assert not accepts(grammar([LOOK, PAY], form, max_tasks=3), form, text)
+
+
+def test_the_grammar_of_who_turns_nothing_on() -> None:
+    """It has no rule more than before."""
+    assert "when" not in grammar([LOOK, ADD]) + grammar([LOOK, ADD], "gbnf")
+    assert "until" not in grammar([LOOK, ADD], guards=True)
+    assert " when " not in grammar([LOOK, ADD], repetition=True)
+
+
+def test_procedures_are_called_like_tools() -> None:
+    """The signature of a procedure is that of one more tool: every sentence with calls of it is right."""
+    text = "difference(first: str, second: str):\n  1. lookup(${first})\n  2. lookup(${second})\n"
+    text += '  3. calculate("${1.height_m} - ${2.height_m}")'
+    (known,) = check_procedures([parse_procedure(text)], TOOLS).values()
+    tools = [*TOOLS, known.spec]
+    written = grammar(tools, max_tasks=4, guards=True, repetition=True)
+    found = [sentence(written, "lark", Random(seed)) for seed in range(40)]
+    assert any("difference(" in each for each in found)
+    for each in found:
+        assert diagnostics(each, tools) == []
+        assert not re.search(r"difference\(.*\) (?:when .*)?until", each)
+    assert not accepts(written, "lark", plan('difference(first="a", second="b") until $1 > 3 max 2'))
+    assert accepts(written, "lark", plan('difference(first="a", second="b")', 'lookup(entity="a")'))
 
 
 @pytest.mark.parametrize(
