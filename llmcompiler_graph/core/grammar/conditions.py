@@ -8,14 +8,14 @@ May know: `kinds`, `references`, `rules`, `schema`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from llmcompiler_graph.core.checking.schema import Schema, alternatives
 from llmcompiler_graph.core.grammar.kinds import Typed, paths
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Seq, optional
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("comparable", "guard", "until")
+__all__ = ("TYPES", "comparable", "guard", "until")
 
 _DIGIT = Chars("0-9")
 _NUMBER = Seq(
@@ -35,10 +35,13 @@ _BEHIND: Mapping[str, Node] = {
 """What follows a reference to a value of a type."""
 
 
-def comparable(kinds: Iterable[Typed]) -> dict[str, frozenset[Node]]:
-    """The paths that lead to a value of a type in each of several observations, by type."""
-    found = [{name: _leading(kind, name) for name in _BEHIND} for kind in kinds]
-    return {name: frozenset.intersection(*(each[name] for each in found)) if found else frozenset() for name in _BEHIND}
+TYPES = tuple(_BEHIND)
+"""The types of what may be compared."""
+
+
+def comparable(kind: Typed) -> dict[str, frozenset[Node]]:
+    """The paths that lead to a value of a type in an observation, by type."""
+    return {name: _leading(kind, name) for name in TYPES}
 
 
 def _leading(kind: Typed, name: str) -> frozenset[Node]:

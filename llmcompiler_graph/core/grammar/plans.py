@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeAlias
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
 from llmcompiler_graph.core.checking.schema import Schema, fits
-from llmcompiler_graph.core.grammar.conditions import comparable, guard, until
+from llmcompiler_graph.core.grammar.conditions import TYPES, comparable, guard, until
 from llmcompiler_graph.core.grammar.kinds import Key, Kinds, Profile, Typed, paths
 from llmcompiler_graph.core.grammar.literals import literal_text, members, separated
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
@@ -141,18 +141,22 @@ class _Plans:
             made[name] = self._references(key, kinds, indices[: state.noted], width)
         for number in range(len(kinds.profiles)):
             made[f"kind-{number}"] = Alt(tuple(Use(call) for call in kinds.members[number]))
+        guards = self._guards(kinds, indices[: state.noted], width) if self.guards else {}
         returns = {name: kind for name, _, kind in calls}
-        guards = self._guards(kinds, returns, indices[: state.noted], width) if self.guards else {}
         polls: dict[str, Node] = {}
 
         def called(line: int, kind: int) -> Node:
             """What a line may be of a kind: a call, with a guard, or one that is made again."""
             guarded = (optional(Use("guard")),) if guards else ()
             call: Node = Seq((Use(f"kind-{kind}"), *guarded)) if guards else Use(f"kind-{kind}")
-            poll = self._poll(kinds, returns, indices[line], kind) if self.repetition else None
-            if poll is None:
+            again = [
+                Seq((Use(name), *guarded, until(own)))
+                for name in (kinds.members[kind] if self.repetition else ())
+                if (own := self._own(name, returns[name], indices[line]))
+            ]
+            if not again:
                 return call
-            polls[f"poll-{line}-{kind}"] = Seq((poll[0], *guarded, poll[1]))
+            polls[f"poll-{line}-{kind}"] = Alt(tuple(again))
             return Alt((call, Use(f"poll-{line}-{kind}")))
 
         if self.brief and join:
@@ -171,6 +175,9 @@ class _Plans:
         """Tell the calls apart, as far as the grammar may."""
         offered = {kind.key: kind for _, _, kind in calls}
         profiles = {key: self._profile(kind) for key, kind in offered.items()}
+        if self.guards:
+            for key, kind in offered.items():
+                profiles[key] |= {_compared(name): ends for name, ends in comparable(kind).items()}
         kinds = Kinds({name: profiles[kind.key] for name, _, kind in calls})
         kinds.merge(self._most_kinds(tasks, phased=phased))
         if self.values.typed and phased:
@@ -231,34 +238,31 @@ class _Plans:
 
     # -- conditions -----------------------------------------------------------------------------------------------
 
-    def _guards(
-        self, kinds: Kinds, returns: Mapping[str, Typed], indices: Sequence[int], width: int
-    ) -> dict[str, Node]:
+    def _guards(self, kinds: Kinds, indices: Sequence[int], width: int) -> dict[str, Node]:
         """The rules of guards: there is one where there is anything to compare."""
-        earlier = {index: comparable([kind]) for index, kind in self.earlier.items()}
-        of_kinds = [comparable([returns[name] for name in members]) for members in kinds.members]
+        earlier = {index: comparable(kind) for index, kind in self.earlier.items()}
+        of_kinds = [{name: profile[_compared(name)] for name in TYPES} for profile in kinds.profiles]
         rules: dict[str, Node] = {}
-        for name in comparable(()):
+        for name in TYPES:
             found = [self._reference(index, ends[name], "") for index, ends in earlier.items()]
             for line, index in enumerate(indices):
                 for number, ends in enumerate(of_kinds, 1):
                     if (node := self._reference(index, ends[name], "")) is not None:
                         found.append(When(line * width, width, frozenset({number}), node))
             rules[f"compared-{name}"] = Alt(tuple(node for node in found if node is not None))
-        whole = guard({name: Use(f"compared-{name}") for name in comparable(())})
+        whole = guard({name: Use(f"compared-{name}") for name in TYPES})
         known = frozenset(n for n, ends in enumerate(of_kinds, 1) if any(ends.values()))
         if any(any(ends.values()) for ends in earlier.values()):
             return {"guard": whole, **rules}
         lines = tuple(When(line * width, width, known, whole) for line in range(len(indices)))
         return {"guard": Alt(lines if known else ()), **rules}
 
-    def _poll(self, kinds: Kinds, returns: Mapping[str, Typed], index: int, kind: int) -> tuple[Node, Node] | None:
-        """The calls of a kind that may be made again, and until what; `None` if there are none."""
-        reading = {f"call-{n}" for n, tool in enumerate(self.tools) if _may_repeat(tool)}
-        calls = [name for name in kinds.members[kind] if name in reading]
-        ends = comparable([returns[name] for name in calls])
-        own = {name: node for name in ends if (node := self._reference(index, ends[name], "")) is not None}
-        return (Alt(tuple(map(Use, calls))), until(own)) if own else None
+    def _own(self, call: str, returns: Typed, index: int) -> dict[str, Node]:
+        """What a task may compare of its own observation, by type; nothing if its call is not to be made again."""
+        if call not in {f"call-{n}" for n, tool in enumerate(self.tools) if _may_repeat(tool)}:
+            return {}
+        found = {name: self._reference(index, ends, "") for name, ends in comparable(returns).items()}
+        return {name: node for name, node in found.items() if node is not None}
 
     # -- references -----------------------------------------------------------------------------------------------
 
@@ -303,6 +307,11 @@ class _Plans:
 def _as_dict(tool: ToolSpec) -> bool:
     """Whether plan text cannot name all that a tool needs; then a call gives one dict of all arguments."""
     return not all(map(IDENTIFIER.fullmatch, tool.required.intersection(tool.parameters)))
+
+
+def _compared(name: str) -> Key:
+    """The place of a reference to a value of a type in a guard."""
+    return f"compared {name}", False
 
 
 def _may_repeat(tool: ToolSpec) -> bool:
