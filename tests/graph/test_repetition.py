@@ -348,9 +348,14 @@ def test_prompts() -> None:
     assert before + behind.partition("with tools that only read.")[2] == off.model.calls[0][0].content
     assert "until" not in str(off.model.calls[0][0].content)
     assert all(word in str(both.model.calls[0][0].content) for word in ("by `when ${1.total}", "by `until ${2.state}"))
-    for on, words in (({}, []), ({"repetition": True}, [" until "]), ({"guards": True}, [" when "])):
+    options: list[tuple[dict[str, bool], list[str]]] = [
+        ({}, []),
+        ({"repetition": True}, [" until "]),
+        ({"guards": True}, [" when "]),
+    ]
+    for turned_on, words in options:
         held = Service()
-        held.run(POLL, constrain="llama.cpp", **on)
+        held.run(POLL, constrain="llama.cpp", **turned_on)
         grammar = str(held.model.settings[0])
         assert [word for word in (" until ", " when ") if word in grammar] == words
     with pytest.raises(ConfigurationError, match="repetition=True needs plan_format='text'"):
