@@ -123,8 +123,9 @@ class DraftTasks:
 
     def within(self, *phases: Phase) -> list[DraftTask]:
         """Those in some phases, in order."""
-        self._restore_order()
-        tasks = (other for phase in phases for other in self._by_phase[phase].values())
+        tasks = [other for phase in phases for other in self._by_phase[phase].values()]
+        if tasks:
+            self._restore_order()
         return sorted(tasks, key=lambda other: other.place)
 
     @property

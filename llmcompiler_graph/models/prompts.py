@@ -224,7 +224,7 @@ def repair_request(
         listed = "\n".join(f"- line {problem.line}: {problem.message}" for problem in problems)
         how = how_to_plan(plan_format, brief=brief)
         return f"No task could be read in this reply:\n{listed}\n\n{question}{ASK[plan_format]}{how}"
-    if all(problem.code == UNANSWERED for *_, diagnostics in broken for problem in diagnostics):
+    if {problem.code for *_, diagnostics in broken for problem in diagnostics} == {UNANSWERED}:
         index, _, diagnostics = broken[0]
         listed = "\n".join(_complaint(problem) for problem in diagnostics)
         return (
