@@ -121,9 +121,7 @@ class AnswerCheck:
 
     def doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """Say what is wanting in a whole plan; the last task is written again if it calculates, else one is added."""
-        if self.asked is None or not 0 < len(tasks) <= _MOST_TASKS:
-            return None
-        if any(task.when is not None or task.fans_out or len(str(task)) > _LONGEST for task in tasks):
+        if self.asked is None or not _is_checked(tasks):
             return None
         last, used = tasks[-1], {index for task in tasks for index in task.dependencies}
         ends = [task for task in tasks if task.index not in used]
@@ -134,9 +132,7 @@ class AnswerCheck:
             index, problems = last.index, [*self._misfit(last)] if self.calculates(last) else []
         if not (problems or (self.calculates(last) and not several)):
             return None
-        unused = self._unused(tasks)
-        if not unused:
-            unused = self._misused(tasks)
+        unused = self._unused(tasks) or self._misused(tasks)
         problems += map(_left_out, unused)
         if not several:
             problems += self._uncombined(tasks)
@@ -209,19 +205,21 @@ class AnswerCheck:
 
     def _uncombined(self, tasks: Sequence[Task]) -> Iterator[_Wanting]:
         """That an average or an extreme is asked for, and nothing in the plan makes one."""
+        if self.asked != "number":
+            return
         expressions = self._expressions(tasks)
-        if self.asked == "number" and _AVERAGE.search(self._question) and not _AVERAGED.search(expressions):
+        if _AVERAGE.search(self._question) and not _AVERAGED.search(expressions):
             message = "the question asks for an average, but no task divides or calls `mean`"
             yield _Wanting(message, "the average of `a` and `b` is `mean(a, b)`")
         text = _written(tasks[-1], self._calculating.get(tasks[-1].tool))
-        if self.asked == "number" and _DIFFERENCE.search(self._question) and is_difference(text):
+        if _DIFFERENCE.search(self._question) and is_difference(text):
             yield _Wanting("a difference has no sign, but the calculation may", "write `abs(a - b)`", "abs({})")
-        if self.asked == "number" and is_turned(self._question, text):
+        if is_turned(self._question, text):
             yield _Wanting("the question asks for the other extreme", "`min` is the smallest, `max` the largest")
-        if self.asked == "number" and _PERCENTAGE.search(self._question) and not _BY_HUNDRED.search(expressions):
+        if _PERCENTAGE.search(self._question) and not _BY_HUNDRED.search(expressions):
             yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "`* 100`", "({}) * 100")
         several = sum(task.tool not in self._calculating for task in tasks) > _PAIR
-        if self.asked == "number" and several and asks_for_extreme(self._question) and not _CHOSEN.search(expressions):
+        if several and asks_for_extreme(self._question) and not _CHOSEN.search(expressions):
             message = "the question asks for the largest or smallest of several, but no task calls `max` or `min`"
             yield _Wanting(message, "`max(a, b, c) / min(a, b, c)` is the ratio of the extremes")
 
@@ -242,6 +240,16 @@ class AnswerCheck:
             last_is_whole: Whether the last task is right but for these.
         """
         roots, names = _roots(tasks), self._names(tasks)
+        changes = self._changes(unused, names)
+        texts = None if changes is None else self._ends_in_text(tasks, ends, roots, changes)
+        if texts is None:
+            return None
+        if last_is_whole:
+            return texts[0] if len(texts) == 1 else None
+        return self._last_step(texts if len(texts) > 1 else terms_of(texts[0]), roots, names)
+
+    def _changes(self, unused: Sequence[Number], names: Mapping[int, str]) -> dict[int, _Change] | None:
+        """What the question changes by the numbers that no task has, by task; `None` if that is not certain."""
         changes: dict[int, _Change] = {}
         for number in unused:
             found = factor(self._question, number, names.values())
@@ -250,15 +258,15 @@ class AnswerCheck:
                 return None
             wrong = () if number.percent is None else (number.percent, round(number.percent / 100, 9))
             changes[index] = _Change(found[1], wrong)
-        texts = self._ends_in_text(tasks, ends, roots, changes)
-        if texts is None or self.asked is None:
-            return None
-        if last_is_whole:
-            return texts[0] if len(texts) == 1 else None
-        parts = texts if len(texts) > 1 else terms_of(texts[0])
+        return changes
+
+    def _last_step(self, parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> str | None:
+        """The calculation that makes the answer of the parts of an expression, if the question leaves no choice."""
         rooted = [{index for each in _REFERENCE.findall(part) for index in roots.get(int(each), ())} for part in parts]
         combined = {len(each) > 1 for each in rooted}
-        if len(parts) == 1 or not all(rooted) or len(combined) > 1 or (self.asked == "name" and True in combined):
+        if self.asked is None or len(parts) == 1 or not all(rooted) or len(combined) > 1:
+            return None
+        if self.asked == "name" and True in combined:
             return None
         terms = [Term(names.get(min(each), ""), part) for each, part in zip(rooted, parts, strict=True)]
         if self.asked == "name" and not all(term.name for term in terms):
@@ -382,6 +390,13 @@ def _is_numeric(option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> 
         return True
     fields = (kind for schema in fields_of(option).values() for kind in alternatives(schema, definitions))
     return option["type"] == "object" and any(kind["type"] in _NUMBERS for kind in fields)
+
+
+def _is_checked(tasks: Sequence[Task]) -> bool:
+    """Whether a plan is one that can be understood: not too large, and without conditions and fan-outs."""
+    if any(task.when is not None or task.fans_out or len(str(task)) > _LONGEST for task in tasks):
+        return False
+    return 0 < len(tasks) <= _MOST_TASKS
 
 
 def _roots(tasks: Iterable[Task]) -> dict[int, set[int]]:

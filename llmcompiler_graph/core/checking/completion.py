@@ -77,27 +77,47 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
         combined: Whether each is made of several things: then it is a ratio, a difference or an average already.
     """
     begun = _asking(question)
-    most, least = bool(_MOST.search(begun)), bool(_LEAST.search(begun))
-    values = ", ".join(term.text for term in terms)
     if asked == "name":
-        names = [term.name for term in terms]
-        if most == least or len(set(names)) != len(names) or any(set(name) & set("'\"\\$\n") for name in names):
-            return None
-        pairs = ", ".join(f"'{term.name}': {term.text}" for term in terms)
-        return f"{'argmax' if most else 'argmin'}({{{pairs}}})"
+        return _choice(begun, terms)
     if asked != "number" or _MEASURED_APART.search(begun):
         return None
-    ratio = bool(_RATIO.search(begun))
-    difference = not ratio and bool(_DIFFERENCE.search(begun))
-    if combined:
-        return f"{'max' if most else 'min'}({values})" if most != least else None
-    made = [
-        *[f"max({values}) {'/' if ratio else '-'} min({values})"] * (most and least and ratio != difference),
-        *[f"mean({values})"] * bool(_AVERAGE.search(begun) and not (most or least or ratio or difference)),
-        *[f"sum({values})"] * bool(_SUM.search(begun) and not (most or least or ratio or difference)),
-        *[f"{'max' if most else 'min'}({values})"] * (most != least and not (ratio or difference)),
-    ]
-    return made[0] if len(made) == 1 else None
+    values = ", ".join(term.text for term in terms)
+    return _extreme(begun, values) if combined else _reduction(begun, values)
+
+
+def _choice(asking: str, terms: Sequence[Term]) -> str | None:
+    """The name of the thing that has the most or the least."""
+    most, least = _extremes(asking)
+    names = [term.name for term in terms]
+    if most == least or len(set(names)) != len(names) or any(set(name) & set("'\"\\$\n") for name in names):
+        return None
+    pairs = ", ".join(f"'{term.name}': {term.text}" for term in terms)
+    return f"{'argmax' if most else 'argmin'}({{{pairs}}})"
+
+
+def _reduction(asking: str, values: str) -> str | None:
+    """The number that is made of several."""
+    most, least = _extremes(asking)
+    ratio = bool(_RATIO.search(asking))
+    difference = not ratio and bool(_DIFFERENCE.search(asking))
+    if most and least and ratio != difference:
+        return f"max({values}) {'/' if ratio else '-'} min({values})"
+    if ratio or difference:
+        return None
+    if most or least:
+        return _extreme(asking, values)
+    wanted = [name for name, pattern in (("mean", _AVERAGE), ("sum", _SUM)) if pattern.search(asking)]
+    return f"{wanted[0]}({values})" if len(wanted) == 1 else None
+
+
+def _extreme(asking: str, values: str) -> str | None:
+    most, least = _extremes(asking)
+    return f"{'max' if most else 'min'}({values})" if most != least else None
+
+
+def _extremes(asking: str) -> tuple[bool, bool]:
+    """Whether a question asks for the largest, and whether for the smallest."""
+    return bool(_MOST.search(asking)), bool(_LEAST.search(asking))
 
 
 def terms_of_extreme(expression: str) -> list[str]:
