@@ -44,6 +44,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.graph.plan_run import PlanRun
 from llmcompiler_graph.testing import ScriptedModel
 from tests.postgres import new_database, running_server
 
@@ -298,7 +299,11 @@ class Load:
         else:
             loop = asyncio.get_running_loop()
             await asyncio.gather(*(loop.run_in_executor(self._pool, self._thread, name) for name in names))
-        await asyncio.sleep(1)  # what was given up cleans up
+        for _ in range(10):  # what was given up cleans up
+            await asyncio.sleep(1)
+            gc.collect()
+            if not any(isinstance(each, PlanRun) for each in gc.get_objects()):
+                break
         self._measure()
 
     def close(self) -> None:
