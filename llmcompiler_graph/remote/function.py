@@ -192,7 +192,10 @@ async def awaited(
         await asyncio.wait((made,))
     except asyncio.CancelledError:
         made.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks for it any more
-        loop.run_in_executor(None, take_back, future)  # Dask's waits for its scheduler
+        if _is_dask(executor):
+            loop.run_in_executor(None, take_back, future)  # it waits for its scheduler
+        else:  # at once: in a thread of its own it could come too late, and the call begin
+            take_back(future)
         raise
     if end is not None:
         end()

@@ -227,7 +227,7 @@ async def test_calls_that_have_not_begun_are_taken_back(processes: Executor, tmp
     assert errors == ["TimeoutError: no result within 0.3 s"] * 6
     (tmp_path / "go").touch()
     assert await outcomes("1. plus(1, 2)", [tools.plus], tool_executor=processes) == [3]
-    assert 1 <= len(noted(tmp_path)) < 6  # one runs, some are in the process's pipe
+    assert 1 <= len(noted(tmp_path)) <= 3  # one runs, two are in the process's pipe
 
 
 @pytest.mark.filterwarnings("ignore:tool_retry_policy is for no tool")
