@@ -30,7 +30,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from llmcompiler_graph.core.errors import ObservationError, described
-from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, MAX_DEPTH
+from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, MAX_DEPTH, cut
 from llmcompiler_graph.core.language.references import joined_surrogates
 from llmcompiler_graph.state import storable
 
@@ -96,8 +96,7 @@ async def _gathered(values: AsyncIterator[Any]) -> list[Any]:
 
 def shortened(text: str) -> str:
     """An error's text, of a length that can be kept, as text that can be stored."""
-    cut = f"{text[:MAX_ERROR]}… [cut: {MAX_ERROR} of {len(text)} characters]" if len(text) > MAX_ERROR else text
-    return str(storable(cut))
+    return str(storable(cut(text, MAX_ERROR)))
 
 
 class _Elsewhere(Exception):

@@ -18,7 +18,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from llmcompiler_graph.core.language.json_text import write_json
+from llmcompiler_graph.core.language.json_text import cut, write_json
 from llmcompiler_graph.models.lazy import innermost
 
 __all__ = ("Images", "has_images", "shown", "takes_images", "without_images")
@@ -68,9 +68,7 @@ def shown(value: Any, limit: int, images: Images | None = None) -> str:
     text = write_json(value)
     if '"type": "' in text or _LONG.search(text):
         text = write_json(_named(value, images or Images(0)))
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… [cut: {limit} of {len(text)} characters]"
+    return cut(text, limit)
 
 
 def _named(value: Any, images: Images) -> Any:

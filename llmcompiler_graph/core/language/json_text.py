@@ -15,7 +15,7 @@ import json
 import re
 from typing import TypeAlias
 
-__all__ = ("JSON", "MAX_CHARACTERS", "MAX_DEPTH", "is_too_deep", "read_json", "write_json")
+__all__ = ("JSON", "MAX_CHARACTERS", "MAX_DEPTH", "cut", "is_too_deep", "read_json", "write_json")
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """A JSON value: what observations and resolved arguments are."""
@@ -76,3 +76,12 @@ def is_too_deep(value: JSON) -> bool:
         if not level:
             return False
     return True
+
+
+def cut(text: str, most: int) -> str:
+    """Cut a text that is longer than so many characters, and say so.
+
+    >>> cut("abc", 3), cut("abcd", 3)
+    ('abc', 'abc… [cut: 3 of 4 characters]')
+    """
+    return text if len(text) <= most else f"{text[:most]}… [cut: {most} of {len(text)} characters]"

@@ -24,7 +24,7 @@ from html import escape
 from typing import Literal, TypeAlias, TypedDict
 
 from llmcompiler_graph.core.language.guards import Guard, Operand, guard_references, map_guard
-from llmcompiler_graph.core.language.json_text import write_json
+from llmcompiler_graph.core.language.json_text import cut, write_json
 from llmcompiler_graph.core.language.mermaid import Arrow, Box, Kind, flowchart
 from llmcompiler_graph.core.language.references import (
     IDENTIFIER,
@@ -247,14 +247,10 @@ def gathered(results: Mapping[int, Observation]) -> Observation:
     if not failures:
         return Observation("done", values, attachment=attachments, cached=cached, batches=batches)
     n, error = failures[0]
-    kept = _cut(write_json(values))
+    kept = cut(write_json(values), _KEPT)
     text = f"{len(failures)} of {len(ordered)} calls failed, the first on element {n}: {error}; results: {kept}"
     kept_values = values if len(failures) < len(values) else None
     return Observation("failed", kept_values, text, attachments, cached, batches)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _KEPT else f"{text[:_KEPT]}… [cut: {_KEPT} of {len(text)} characters]"
 
 
 @dataclass(frozen=True, slots=True)

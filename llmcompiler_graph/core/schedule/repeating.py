@@ -22,7 +22,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from llmcompiler_graph.core.language.json_text import write_json
+from llmcompiler_graph.core.language.json_text import cut, write_json
 from llmcompiler_graph.core.language.plan import Observation, Task
 from llmcompiler_graph.core.language.references import JSON
 
@@ -52,7 +52,6 @@ async def repeated(
             return replace(observation, error=f"attempt {n + 1} of {until.attempts} failed: {observation.error}")
         if until.met({**values, task.index: observation.value}):
             return observation
-    last = write_json(observation.value)
-    kept = last if len(last) <= _KEPT else f"{last[:_KEPT]}… [cut: {_KEPT} of {len(last)} characters]"
+    kept = cut(write_json(observation.value), _KEPT)
     error = f"{until.unmet({**values, task.index: observation.value})}; it returned {kept}"
     return Observation("failed", error=error, attempts=observation.attempts)
