@@ -135,6 +135,7 @@ class Tools:
     """The tools, and what was called."""
 
     def __init__(self) -> None:
+        self.begun = 0
         self.calls: list[str] = []
         self.effects: list[str] = []
         self.polls = 0
@@ -143,6 +144,7 @@ class Tools:
         self.on_call: Callable[[], None] = lambda: None
 
     async def _called(self, what: str) -> None:
+        self.begun += 1
         await asyncio.sleep(1)
         self.calls.append(what)
         self.on_call()
@@ -201,11 +203,8 @@ class Ended(NamedTuple):
     """What became of a run."""
 
     calls: int
-    effects: list[str]
-    pauses: int
-    """How often a human was asked."""
     before: int
-    """Calls made by the time that something wrong was found."""
+    """Calls begun by the time that something wrong was found."""
     kept: int
     """Results that reach the model that answers."""
     right: bool
@@ -218,7 +217,7 @@ class State(TypedDict, total=False):
     output: str
 
 
-def as_plan(task: Task, tools: Tools, plan: str, *, approve: bool = False) -> Any:
+def as_plan(tools: Tools, plan: str, *, approve: bool = False) -> Any:
     """A graph that runs the plan."""
     effects: Any = {"refund": True, "note": True} if approve else None
     model = ScriptedModel([plan, "Finish: done"])
@@ -260,16 +259,26 @@ def as_program(task: Task, tools: Tools, program: str, *, approve: bool = False)
 CONFIG: Any = {"configurable": {"thread_id": "1"}}
 
 
-async def run(graph: Any, given: Any) -> tuple[Any, int]:
-    """Run a graph to its end, approving all it asks for; give the final state and how often it paused."""
-    final, pauses = await graph.ainvoke(given, CONFIG), 0
+async def run(graph: Any, given: Any) -> Any:
+    """Run a graph to its end, approving all it asks for; give the final state."""
+    final = await graph.ainvoke(given, CONFIG)
     while waiting := final.get("__interrupt__"):
-        pauses += 1
         value = waiting[0].value
         size = len(value["action_requests"]) if isinstance(value, dict) else 1
         answer: Any = {"decisions": [{"type": "approve"}] * size} if isinstance(value, dict) else True
         final = await graph.ainvoke(Command(resume=answer), CONFIG)
-    return final, pauses
+    return final
+
+
+async def watched(graph: Any, given: Any, tools: Tools) -> tuple[Any, int]:
+    """Run a graph that asks nobody; give the final state, and how many calls had begun when something failed."""
+    before: int | None = None
+    async for mode, item in graph.astream(given, CONFIG, stream_mode=["custom", "values"]):
+        if mode == "values":
+            final = item
+        elif before is None and item["event"] == "failed":
+            before = tools.begun
+    return final, tools.begun if before is None else before
 
 
 def ended(task: Task, way: str, disturbance: str) -> Ended:
@@ -285,13 +294,17 @@ def ended(task: Task, way: str, disturbance: str) -> Ended:
         text = text.replace(target, new, 1)
     if disturbance == "failure":
         tools.fails = 3 if "order(3)" in task.plan or "pay_" in task.plan else (2 if "ids()" in task.plan else 1)
-    made = as_plan if way == "plan" else as_program
     question: Any = {"messages": [("user", task.title)]} if way == "plan" else {"output": ""}
 
     async def main() -> tuple[Any, int]:
-        graph = made(task, tools, text, approve=disturbance == "approval")
+        approve = disturbance == "approval"
+        graph = (
+            as_plan(tools, text, approve=approve) if way == "plan" else as_program(task, tools, text, approve=approve)
+        )
+        if disturbance == "type":
+            return await watched(graph, question, tools)
         if disturbance != "crash":
-            return await run(graph, question)
+            return await run(graph, question), 0
         going = asyncio.ensure_future(run(graph, question))
         half = max(1, len(_expected(task)) // 2)
 
@@ -301,20 +314,17 @@ def ended(task: Task, way: str, disturbance: str) -> Ended:
 
         tools.on_call = kill
         with suppress(asyncio.CancelledError):
-            return await going
-        return await run(graph, None)
+            return await going, 0
+        return await run(graph, None), 0
 
-    final, pauses = run_virtual(main)
+    final, before = run_virtual(main)
     if way == "plan":
         tasks = final["tasks"]
         values = [each["value"] if isinstance(each["value"], list) else [each["value"]] for each in tasks]
         kept = sum(value is not None for each in values for value in each)
-        found = any(one["diagnostics"] for one in final["rounds"])
-        before = 0 if found else len(tools.calls)
-    else:
+    else:  # it prints at its end, or its error is all that there is
         kept = 0 if "error" in final["output"] or "Error" in final["output"] else len(tools.calls)
-        before = len(tools.calls)
-    return Ended(len(tools.calls), tools.effects, pauses, before, kept, sorted(tools.effects) == _effects(task))
+    return Ended(len(tools.calls), before, kept, sorted(tools.effects) == _effects(task))
 
 
 _known: dict[str, tuple[list[str], list[str]]] = {}
@@ -326,7 +336,7 @@ def _expected(task: Task) -> list[str]:
         tools = Tools()
 
         async def main() -> None:
-            await run(as_plan(task, tools, task.plan), {"messages": [("user", task.title)]})
+            await run(as_plan(tools, task.plan), {"messages": [("user", task.title)]})
 
         run_virtual(main)
         _known[task.title] = tools.calls, sorted(tools.effects)
@@ -370,7 +380,7 @@ def table() -> list[tuple[str, str, str]]:
             "wrong type: found before any call",
             lambda way: f"{sum(e.before == 0 for e in wrong(way))} of {len(wrong(way))}",
         ),
-        ("wrong type: calls made by then", lambda way: total(each.before for each in wrong(way))),
+        ("wrong type: calls begun by then", lambda way: total(each.before for each in wrong(way))),
         ("a failing look-up: results that reach the answer", lambda way: total(e.kept for e in runs[way, "failure"])),
     ]
     return [(name, measure("plan"), measure("program")) for name, measure in rows]

@@ -9,7 +9,6 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs" / "coming-from" / "code-mode.md"
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_plans_and_programs() -> None:
     """Every figure of the table in the documents is measured again."""
     pytest.importorskip("pydantic_monty")

@@ -299,7 +299,7 @@ class Load:
         else:
             loop = asyncio.get_running_loop()
             await asyncio.gather(*(loop.run_in_executor(self._pool, self._thread, name) for name in names))
-        for _ in range(10):  # what was given up cleans up
+        for _ in range(5):  # what was given up has a second to clean up, and this machine may be late
             await asyncio.sleep(1)
             gc.collect()
             if not any(isinstance(each, PlanRun) for each in gc.get_objects()):
