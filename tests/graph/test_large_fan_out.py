@@ -78,14 +78,14 @@ if sync:
     def work(n: int) -> int:
         '''Work.'''
         note(n)
-        time.sleep(0.005)
+        time.sleep(0.005 if not first or begun.total() <= 50 else 99)
         return n + 1
 else:
     @tool
     async def work(n: int) -> int:
         '''Work.'''
         note(n)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005 if not first or begun.total() <= 50 else 99)
         return n + 1
 
 async def main():

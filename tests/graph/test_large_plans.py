@@ -41,7 +41,7 @@ async def work(n: int) -> int:
     '''Work.'''
     say("ran", n)
     begun[n] += 1
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.005 if not first or begun.total() <= 50 else 99)
     return n + 1
 
 async def main():
