@@ -95,7 +95,6 @@ class ToolRunner:
         cache: ToolCache | None = None,
         batches: Mapping[str, BatchForm] | None = None,
     ) -> None:
-        self._cache = cache
         batches = batches or {}
         self._many = ToolRunner([form.tool for form in batches.values()], handle_tool_errors=False) if batches else None
         tools = [self._gathering(tool, batches[tool.name]) if tool.name in batches else tool for tool in tools]
@@ -106,7 +105,8 @@ class ToolRunner:
 
         async def awrap(request: ToolCallRequest, execute: _Execute) -> Any:
             try:
-                return await _wrapped(wrappers, request, partial(self._made_or_kept, execute))
+                makes = execute if cache is None else partial(self._made_or_kept, cache, execute)
+                return await _wrapped(wrappers, request, makes)
             except GraphBubbleUp:
                 raise
             except Exception as error:
@@ -152,22 +152,21 @@ class ToolRunner:
         (message,) = output["messages"]
         return cast("ToolMessage", message)
 
-    async def _made_or_kept(self, execute: _Execute, request: ToolCallRequest) -> Any:
+    async def _made_or_kept(self, cache: ToolCache, execute: _Execute, request: ToolCallRequest) -> Any:
         """Make a call, inside the wrappers; or give what the cache has of an equal one."""
         name, call = request.tool_call["name"], _current.get()
-        key = None
+        assert call is not None
         known = request.tool is self._node.tools_by_name.get(name)
-        if self._cache is not None and call is not None and known and not call.fresh:
-            key = await self._cache.key(name, request.tool_call["args"])
-        if key is None or self._cache is None or call is None:
+        key = await cache.key(name, request.tool_call["args"]) if known and not call.fresh else None
+        if key is None:
             return await execute(request)
-        if (kept := await self._cache.find(key)) is not None:
+        if (kept := await cache.find(key)) is not None:
             call.value, call.cached = kept.value, True
             call.output_schema = (self._tools[name].metadata or {}).get("outputSchema")
             return ToolMessage(kept.content, artifact=kept.artifact, name=name, tool_call_id=request.tool_call["id"])
         made = await execute(request)
         if isinstance(made, ToolMessage) and made.status != "error" and call.is_noted:
-            await self._cache.keep(key, call.value, made)
+            await cache.keep(key, call.value, made)
         return made
 
     def shows_state(self, tool: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
@@ -26,6 +26,7 @@ from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.clock import TurnClock
 from llmcompiler_graph.graph.inflight import InFlight
 from llmcompiler_graph.graph.plan_approval import PlanApproval
+from llmcompiler_graph.graph.records import how_made
 from llmcompiler_graph.models.budget import Account, Meter
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.wording import PlanFormat
@@ -259,9 +260,7 @@ class Teller:
         event = self._event(moment, record)
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
-            event |= {"cached": observation.cached} if observation.cached else {}
-            event |= {"batches": list(observation.batches)} if observation.batches else {}
-            event |= {"attempts": list(observation.attempts)} if observation.attempts else {}
+            event |= cast("TaskEvent", how_made(observation))
         self._writer(event)
 
     def repairing(self, complaints: str) -> None:

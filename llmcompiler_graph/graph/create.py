@@ -42,11 +42,11 @@ from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.fetching import Fetching, after_direct_fetching, after_fetching
-from llmcompiler_graph.graph.hook_nodes import Leads, after_joining, after_planning, leading, wire_hooks
+from llmcompiler_graph.graph.hook_nodes import Leads, after_joining, after_planning, branch, leading, wire_hooks
 from llmcompiler_graph.graph.hooks import Hooks
 from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
-from llmcompiler_graph.graph.node import Node, both_ways, path
+from llmcompiler_graph.graph.node import Node, both_ways
 from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
 from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.procedures import checked_procedures
@@ -595,17 +595,13 @@ def _wired(
     def add_node(name: str, run: Callable[[Any], Any], arun: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
         def invoke(state: Any) -> Any:
             state = schemas.checked(state)
-            return leading(run(state), state, *leads[name]) if name in leads else run(state)
+            return leading(run(state), state, leads, name)
 
         async def ainvoke(state: Any) -> Any:
             state = schemas.checked(state)
-            return leading(await arun(state), state, *leads[name]) if name in leads else await arun(state)
+            return leading(await arun(state), state, leads, name)
 
         graph.add_node(name, Node(name, invoke, ainvoke))
-
-    def lead(name: str, pick: Callable[[Any], str], ends: dict[Hashable, str]) -> None:
-        graph.add_conditional_edges(name, path(pick), ends)
-        leads[name] = pick, ends
 
     add_node("planner", *both_ways(planner.plan, fetching.patience))
     add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
@@ -618,16 +614,16 @@ def _wired(
     else:
         graph.add_edge(START, "planner")
         if planner.answers:
-            lead("planner", after_planning, {"plan": "task_fetching_unit", "finish": END})
+            branch(graph, leads, "planner", after_planning, {"plan": "task_fetching_unit", "finish": END})
         else:
             graph.add_edge("planner", "task_fetching_unit")
-        lead("joiner", after_joining, {"replan": "planner", "finish": END})
+        branch(graph, leads, "joiner", after_joining, {"replan": "planner", "finish": END})
     ways: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
     if direct:
         after = partial(after_direct_fetching, direct=direct)
-        lead("task_fetching_unit", after, {**ways, "direct": end})
+        branch(graph, leads, "task_fetching_unit", after, {**ways, "direct": end})
     elif approves:
-        lead("task_fetching_unit", after_fetching, ways)
+        branch(graph, leads, "task_fetching_unit", after_fetching, ways)
     else:
         graph.add_edge("task_fetching_unit", to_joiner)
     return graph

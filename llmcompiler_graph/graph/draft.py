@@ -266,14 +266,16 @@ class Draft:
 
     def _doubt_answer(self) -> None:
         """Let the last task be written again, or one be added, if the plan does not give what is asked for."""
+        if self._answers is None:
+            return
         entries = list(self._tasks)
         doubt = None
-        if self._answers is not None and all(entry.phase in ("held", "scheduled") for entry in entries):
+        if all(entry.phase in ("held", "scheduled") for entry in entries):
             doubt = self._answers.doubt([entry.task for entry in entries if entry.task is not None])
         known = self._tasks.get(doubt.task) if doubt is not None else None
         may_mend = doubt is not None and (doubt.line is not None or self._settings.check_answers is True)
         is_full = self._settings.max_tasks is not None and len(entries) >= self._settings.max_tasks
-        if self._answers is None or doubt is None or (known is None and is_full) or not may_mend:
+        if doubt is None or (known is None and is_full) or not may_mend:
             self._release()
         elif doubt.line is not None:
             self._teller.repairing("; ".join(map(str, doubt.problems)))

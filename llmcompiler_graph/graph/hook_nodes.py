@@ -11,7 +11,7 @@ A turn is begun by a node of its own: hooks may change the conversation between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.messages import AIMessage
@@ -24,7 +24,7 @@ from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.graph.hooks import Hook, Hooks
 from llmcompiler_graph.graph.node import Node, path
 
-__all__ = ("Leads", "after_joining", "after_planning", "leading", "wire_hooks")
+__all__ = ("Leads", "after_joining", "after_planning", "branch", "leading", "wire_hooks")
 
 
 def after_planning(state: Any) -> str:
@@ -37,12 +37,19 @@ def after_joining(state: Any) -> str:  # an annotation would be a second schema 
     return str(state.get("decision", "finish"))
 
 
-def leading(given: Any, state: Any, pick: Callable[[Any], str], ends: Mapping[Hashable, str]) -> Any:
-    """What a node gives, and where it leads, in one write.
+Leads: TypeAlias = dict[str, tuple[Callable[[Any], str], dict[Hashable, str]]]
+"""By the name of a node that leads to several others: what says which way, given the state, and where each leads."""
+
+
+def leading(given: Any, state: Any, leads: Leads, name: str) -> Any:
+    """What a node gives, and where it leads if it leads to several others, in one write.
 
     LangGraph writes what a node gives in one step and follows its conditional edges in the next. A run that is
     cancelled between the two would be at its end: what is kept of the node would not lead anywhere.
     """
+    if name not in leads:
+        return given
+    pick, ends = leads[name]
     updates = given if isinstance(given, list) else [given] if given else []
     merged = dict(state)
     for update in updates:
@@ -52,8 +59,16 @@ def leading(given: Any, state: Any, pick: Callable[[Any], str], ends: Mapping[Ha
     return given if following == END else [*updates, Command(goto=following)]
 
 
-Leads: TypeAlias = dict[str, tuple[Callable[[Any], str], dict[Hashable, str]]]
-"""By the name of a node that leads to several others: what says which way, given the state, and where each leads."""
+def branch(
+    graph: StateGraph[Any, Any, Any, Any],
+    leads: Leads,
+    name: str,
+    pick: Callable[[Any], str],
+    ends: dict[Hashable, str],
+) -> None:
+    """Let a node lead to one of several."""
+    graph.add_conditional_edges(name, path(pick), ends)
+    leads[name] = pick, ends
 
 
 class _Branch(NamedTuple):
@@ -90,9 +105,9 @@ def wire_hooks(
         following = planned if answers else "task_fetching_unit"
         graph.add_edge("planner", wiring.chain(hooks.after_model, following, after_agent))
     else:
-        wiring.branch("joiner", *joined)
+        branch(graph, leads, "joiner", *joined)
         if answers:
-            wiring.branch("planner", *planned)
+            branch(graph, leads, "planner", *planned)
         else:
             graph.add_edge("planner", "task_fetching_unit")
     return str(joiner), str(after_agent)
@@ -105,11 +120,6 @@ class _Wiring:
         self._graph = graph
         self._read = read
         self._leads = leads
-
-    def branch(self, name: str, pick: Callable[[Any], str], leads: dict[Hashable, str]) -> None:
-        """Let a node lead to one of several."""
-        self._graph.add_conditional_edges(name, path(pick), leads)
-        self._leads[name] = pick, leads
 
     def chain(
         self,
@@ -148,14 +158,11 @@ class _Wiring:
                 return "jump"
             return "on" if isinstance(following, str) else following.pick(state)
 
-        self.branch(name, lead, leads)
+        branch(self._graph, self._leads, name, lead, leads)
 
 
 def _node(hook: Hook, see: Callable[[Any], Any], name: str, leads: Leads) -> Node:
     """Make a node of a hook that is synchronous, asynchronous, or both."""
-
-    def led(given: Any, state: Any) -> Any:
-        return leading(given, state, *leads[name]) if name in leads else given
 
     def call(state: Any) -> Any:
         if hook.call is not None:
@@ -170,10 +177,10 @@ def _node(hook: Hook, see: Callable[[Any], Any], name: str, leads: Leads) -> Nod
         return await in_thread(name, hook.call, see(state), get_runtime())
 
     def invoke(state: Any) -> Any:
-        return led(call(state), state)
+        return leading(call(state), state, leads, name)
 
     async def ainvoke(state: Any) -> Any:
-        return led(await acall(state), state)
+        return leading(await acall(state), state, leads, name)
 
     return Node(name, invoke, ainvoke)
 

@@ -304,8 +304,10 @@ class Joiner:
 
     def _bare(self, state: LLMCompilerState, decision: Finish | Replan) -> Finish | Replan:
         """What the last task gave instead of an answer around it, or of another, if nothing else is asked for."""
+        if not self._calculating or not isinstance(decision, Finish) or not decision.answer:
+            return decision
         question = question_of(state).text
-        if not isinstance(decision, Finish) or not decision.answer or not only_asked(question):
+        if not only_asked(question):
             return decision
         found = self._found(state)
         is_right = is_bare(asked_for(question), decision.answer) and self._unsaid(state, decision) is None

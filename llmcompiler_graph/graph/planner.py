@@ -355,11 +355,13 @@ class _Written:
         Args:
             prompt: What was asked and replied so far.
         """
-        return bool(self.draft.halted) or not (self.taken_over or self.spending.has_room(prompt, tasks=self.draft.size))
+        return bool(self.draft.halted) or not (
+            self.taken_over or self.spending.has_room(lambda: prompt, tasks=self.draft.size)
+        )
 
     def may_mend(self, prompt: list[BaseMessage]) -> bool:
         """Whether the budget allows that broken tasks are asked for again."""
-        return not self.halted and self.spending.has_room([*prompt, AIMessage(self.draft.text)])
+        return not self.halted and self.spending.has_room(lambda: [*prompt, AIMessage(self.draft.text)])
 
     def halt(self) -> None:
         """Begin nothing more of it."""

@@ -38,6 +38,7 @@ __all__ = (
     "finished",
     "from_record",
     "grouped",
+    "how_made",
     "timeline_entry",
     "timing_of",
     "to_record",
@@ -84,13 +85,19 @@ def to_record(
         record["edited"] = positions
     if text:
         record["text"] = text
-    if observation and observation.cached:
-        record["cached"] = observation.cached
-    if observation and observation.batches:
-        record["batches"] = list(observation.batches)
-    if observation and observation.attempts:
-        record["attempts"] = list(observation.attempts)
+    if observation:
+        record |= cast("TaskResult", how_made(observation))
     return record
+
+
+def how_made(observation: Observation) -> dict[str, Any]:
+    """What a record and an event say of how the calls were made, where there is anything to say."""
+    told = {
+        "cached": observation.cached,
+        "batches": list(observation.batches),
+        "attempts": list(observation.attempts),
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def from_record(record: ObservationRecord) -> Observation | None:
@@ -142,15 +149,8 @@ def finished(task: TaskRecord, result: TaskResult) -> TaskRecord:
         "error": result["error"],
         "text": result.get("text", task["text"]),
     }
-    if "edited" in result:
-        record["edited"] = result["edited"]
-    if "cached" in result:
-        record["cached"] = result["cached"]
-    if "batches" in result:
-        record["batches"] = result["batches"]
-    if "attempts" in result:
-        record["attempts"] = result["attempts"]
-    return record
+    kept = ("edited", "cached", "batches", "attempts")
+    return cast("TaskRecord", record | {key: value for key, value in result.items() if key in kept})
 
 
 def timeline_entry(task: TaskRecord, result: TaskResult | None) -> TimelineEntry:

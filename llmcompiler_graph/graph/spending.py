@@ -63,12 +63,17 @@ class Spending:
                 self._account.add(self._role, more)
 
     def has_room(
-        self, prompt: int | Sequence[BaseMessage], written: int = 0, *, tasks: int = 0, answers: bool = False
+        self,
+        prompt: int | Callable[[], Sequence[BaseMessage]],
+        written: int = 0,
+        *,
+        tasks: int = 0,
+        answers: bool = False,
     ) -> bool:
         """Whether the model may read and write so much.
 
         Args:
-            prompt: What it reads, or how many tokens that is.
+            prompt: Makes what it reads; or how many tokens that is.
             written: Tokens it writes.
             tasks: How many tasks of a plan that makes.
             answers: Whether it answers. If not, as much is left as the joiner takes to read the plan and its tasks with
@@ -76,7 +81,7 @@ class Spending:
         """
         if self._account is None:
             return True
-        read = prompt if isinstance(prompt, int) else estimated(prompt)
+        read = prompt if isinstance(prompt, int) else estimated(prompt())
         shown = read + 2 * written + _OF_A_TASK * tasks
         joiner: tuple[Role, int, int] = ("joiner", shown, self._account.reserve)
         return self._account.has_room((self._role, read, written), *([] if answers else [joiner]))
@@ -91,7 +96,7 @@ class Spending:
 
     def may_answer(self, prompt: Sequence[BaseMessage]) -> bool:
         """Whether the joiner may read a prompt and write what is kept back for it."""
-        return self._account is None or self.has_room(prompt, self._account.reserve, answers=True)
+        return self._account is None or self.has_room(lambda: prompt, self._account.reserve, answers=True)
 
     def may_write(self, read: int, written: int) -> bool:
         """Whether the joiner may write more of an answer: up to the end of the budget, and what is kept back anyway."""

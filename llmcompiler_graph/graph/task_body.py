@@ -16,11 +16,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from langchain_core.messages import ToolCall
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
-from langgraph.func import task as langgraph_task
 
 from llmcompiler_graph.concurrency.background import run_in_background
 from llmcompiler_graph.core.language.plan import Observation
@@ -32,7 +31,7 @@ from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.element_tasks import call_group
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
-from llmcompiler_graph.graph.inner_graph import IN_ONE_GROUP
+from llmcompiler_graph.graph.inner_graph import IN_ONE_GROUP, called
 from llmcompiler_graph.graph.records import finished, from_record, to_record, tool_message
 from llmcompiler_graph.graph.task_approval import TaskApproval, with_edit
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
@@ -223,14 +222,12 @@ class TaskBody:
             elements = self._together_with(first)
             returned = len(elements) > 1 and moments > 0 and await self._return_soon(elements)
             moments -= not returned
-            begun = self._executor.begun(self._index)
-            if not begun.keys().isdisjoint(elements):
+            if begun := self._executor.begun(self._index, elements):
                 self._open(first, begun, returned=returned)
 
     async def _return_soon(self, elements: Sequence[int]) -> bool:
         """Wait a moment for calls to return; say whether they have."""
-        begun = self._executor.begun(self._index)
-        early = [begun[n] for n in elements if n in begun]
+        early = list(self._executor.begun(self._index, elements).values())
         pending = (await asyncio.wait(early, timeout=_A_MOMENT))[1] if early else ()
         return len(early) == len(elements) and not pending and all(map(_gave, early))
 
@@ -287,8 +284,8 @@ class TaskBody:
     ) -> asyncio.Future[TaskResult]:
         """Run a coroutine in a `@task` of its own, inside that of the task."""
         if not self._sync:
-            called: Any = langgraph_task(name=name)(cast("Any", body))()
-            return cast("asyncio.Future[TaskResult]", called)
+            own: asyncio.Future[TaskResult] = called(name, body)
+            return own
 
         loop = asyncio.get_running_loop()
         inner = _Stoppable(body)
@@ -296,8 +293,7 @@ class TaskBody:
         def in_background() -> Any:
             return run_in_background(inner.run(), loop=loop)
 
-        called = langgraph_task(name=name)(cast("Any", in_background))()
-        future = asyncio.wrap_future(called)
+        future = asyncio.wrap_future(called(name, in_background))
         future.add_done_callback(lambda waited: inner.stop() if waited.cancelled() else None)
         return future
 

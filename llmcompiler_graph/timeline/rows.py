@@ -90,7 +90,8 @@ class _Rows:
         if not task.batches:
             return ""
         names = Counter(batch.rpartition(" ")[0] for batch in task.batches)
-        shared = [other.index for other in self._timeline.tasks if not set(other.batches).isdisjoint(task.batches)]
+        own = set(task.batches)
+        shared = [other.index for other in self._timeline.tasks if not own.isdisjoint(other.batches)]
         calls = ", ".join(f"{count} call{'s' * (count > 1)} of {escape(name)}" for name, count in names.items())
         others = ", ".join(str(index) for index in shared if index != task.index)
         return f"{calls}, with those of task{'s' * (', ' in others)} {others}" if others else calls
@@ -197,10 +198,10 @@ def _arguments(arguments: Any) -> str:
 
 
 def _from_cache(task: TaskBar) -> str:
+    if not task.cached:
+        return ""
     calls = len(task.arguments) if isinstance(task.arguments, list) else 1
-    if not task.cached or (calls <= 1 or task.cached >= calls):
-        return "from the cache" if task.cached else ""
-    return f"{task.cached} of {calls} calls from the cache"
+    return f"{task.cached} of {calls} calls from the cache" if task.cached < calls else "from the cache"
 
 
 def _attempts(task: TaskBar) -> str:

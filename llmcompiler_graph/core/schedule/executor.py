@@ -186,12 +186,13 @@ class Executor:
             await asyncio.wait(pending, timeout=seconds)
         return all(index in self._unit.observations for index in indices)
 
-    def begun(self, index: int) -> dict[int, asyncio.Task[Observation | None]]:
-        """The detached calls of an unfinished task that fans out, by element, in order.
+    def begun(self, index: int, elements: Iterable[int]) -> dict[int, asyncio.Task[Observation | None]]:
+        """The detached calls of some elements of an unfinished task that fans out, by element.
 
         They give an observation, or `None` if there is none: the call was suspended, or raised.
         """
-        return {} if index in self._unit.observations else dict(sorted(self._begun.get(index, {}).items()))
+        calls = {} if index in self._unit.observations else self._begun.get(index, {})
+        return {n: calls[n] for n in elements if n in calls}
 
     def expire(self, what: str) -> None:
         """Say that the time is over: every unfinished task fails, and the calls under way are cancelled.

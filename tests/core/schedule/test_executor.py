@@ -751,12 +751,12 @@ def test_the_early_calls_of_a_fan_out_are_known() -> None:
         executor.restore_earlier(1, Observation("done", [2, 1]))
         executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
         executor.add(sleep_task(3, 1))
-        begun = executor.begun(2)
+        begun = executor.begun(2, range(2))
         assert list(begun) == [0, 1]
-        assert executor.begun(3) == {}
+        assert executor.begun(3, range(1)) == {}
         assert [await call for call in begun.values()] == [Observation("done", 2), Observation("done", 1)]
         assert await executor.run(2, sleep) == Observation("done", [2, 1], attachment=(None, None))
-        assert executor.begun(2) == {}
+        assert executor.begun(2, range(2)) == {}
         await executor.aclose()
 
     run_virtual(main)
