@@ -25,7 +25,9 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -160,18 +162,30 @@ def persisted(store: str) -> set[str]:
 
 def counted(counts: Path) -> Counter[str]:
     """How often each call has been made so far."""
+    if not counts.exists():
+        return Counter()
     with closing(sqlite3.connect(counts, timeout=30)) as db:
         if not db.execute("select 1 from sqlite_master where name = 'calls'").fetchone():
             return Counter()
         return Counter(what for (what,) in db.execute("select what from calls"))
 
 
-def drive(store: str, counts: Path, moment: float | None, tasks: int | None) -> str | None:
-    """Start a process that runs the thread; kill it after some seconds; return its answer, or `None` if it was."""
+async def resumed(store: str, counts: Path, tasks: int | None) -> str:
+    """Run the thread to its end, in a process that opens all it uses itself."""
+    return await Driver(str(counts), tasks).run(store)
+
+
+def drive(run: Callable[[], Coroutine[Any, Any, str]], moment: float | None) -> str | None:
+    """Start a process that runs a thread; kill it after some seconds; return its answer, or `None` if it was.
+
+    Args:
+        run: Runs the thread to its end, from wherever it stands; gives its answer.
+        moment: When the process is killed, in seconds; `None` for never.
+    """
     answer, told = os.pipe()
     if (process := os.fork()) == 0:
         try:
-            os.write(told, asyncio.run(Driver(str(counts), tasks).run(store)).encode())
+            os.write(told, asyncio.run(run()).encode())
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -204,7 +218,7 @@ def one_run(store: str, counts: Path, rng: random.Random, longest: float, tasks:
     known: set[str] = set()
     before: Counter[str] = Counter()
     while True:
-        answer = drive(store, counts, rng.uniform(0, longest) if kills < most else None, tasks)
+        answer = drive(partial(resumed, store, counts, tasks), rng.uniform(0, longest) if kills < most else None)
         ran = counted(counts)
         repeated += sum(ran[what] - before[what] for what in known)
         if answer is not None:
@@ -245,7 +259,7 @@ def main() -> None:
         for _ in range(1 if given.tasks else 5):
             store, counts = places()
             began = time.perf_counter()
-            assert drive(store, counts, None, given.tasks) == ANSWER
+            assert drive(partial(resumed, store, counts, given.tasks), None) == ANSWER
             unkilled.append(time.perf_counter() - began)
         longest = statistics.median(unkilled)
         print(f"a run that is not killed takes {longest:.2f} s", flush=True)

@@ -16,14 +16,11 @@ import argparse
 import asyncio
 import os
 import random
-import select
-import signal
 import sqlite3
 import tempfile
 import time
-import traceback
 from collections import Counter
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +32,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
+from tests.benchmarks.crash_resume import counted, drive
 
 ATTEMPTS, ELEMENTS, WORK = 6, 30, 0.05
 PLAN = f"""\
@@ -48,13 +46,13 @@ EXPECTED = Counter(
 THREAD: Any = {"configurable": {"thread_id": "kill"}}
 
 
-async def run(folder: Path) -> None:
-    """Run the thread to its end, from wherever it stands."""
-    notes = sqlite3.connect(folder / "notes", timeout=30, isolation_level=None)
-    notes.execute("create table if not exists notes (what text)")
+async def run(folder: Path) -> str:
+    """Run the thread to its end, from wherever it stands; give its answer."""
+    calls = sqlite3.connect(folder / "calls", timeout=30, isolation_level=None)
+    calls.execute("create table if not exists calls (what text)")
 
     def note(what: str) -> None:
-        notes.execute("insert into notes values (?)", (what,))
+        calls.execute("insert into calls values (?)", (what,))
 
     @tool
     async def status(id: str) -> str:
@@ -91,36 +89,7 @@ async def run(folder: Path) -> None:
         assert f"after {ATTEMPTS} attempts" in first["error"], first
         assert "3 of 3 calls failed" in second["error"], second
         assert third["value"] == [f"E{n}" for n in range(ELEMENTS)], third
-
-
-def drive(folder: Path, moment: float | None) -> bool:
-    """Run the thread in a process; kill it after some seconds; say whether it was."""
-    answer, told = os.pipe()
-    if (process := os.fork()) == 0:
-        try:
-            asyncio.run(run(folder))
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    os.close(told)
-    with open(answer, "rb") as stream:
-        if not select.select([stream], [], [], moment)[0]:
-            os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    killed = os.WIFSIGNALED(status)
-    assert killed or status == 0, "the run itself broke down: see above"
-    return killed
-
-
-def noted(folder: Path) -> Counter[str]:
-    """How often each attempt and each element has begun so far."""
-    if not (folder / "notes").exists():
-        return Counter()
-    with closing(sqlite3.connect(folder / "notes", timeout=30)) as db:
-        if not db.execute("select 1 from sqlite_master where name = 'notes'").fetchone():
-            return Counter()
-        return Counter(what for (what,) in db.execute("select what from notes"))
+        return str(final["messages"][-1].content)
 
 
 def persisted(folder: Path) -> Counter[str]:
@@ -158,16 +127,16 @@ def one_run(folder: Path, rng: random.Random, longest: float) -> Outcome:
     known = Counter[str]()
     before = Counter[str]()
     while True:
-        killed = drive(folder, rng.uniform(0, longest) if kills < most else None)
-        begun = noted(folder) - before
+        answer = drive(partial(run, folder), rng.uniform(0, longest) if kills < most else None)
+        begun = counted(folder / "calls") - before
         repeated += sum(max(0, begun[what] + n - EXPECTED[what]) for what, n in known.items())
-        if not killed:
+        if answer is not None:
             break
         kills += 1
-        known, before = persisted(folder), noted(folder)
+        known, before = persisted(folder), counted(folder / "calls")
         total += known.total()
-    assert noted(folder).keys() == EXPECTED.keys()
-    return Outcome(kills, total, repeated, noted(folder).total() - EXPECTED.total() - repeated)
+    assert counted(folder / "calls").keys() == EXPECTED.keys()
+    return Outcome(kills, total, repeated, counted(folder / "calls").total() - EXPECTED.total() - repeated)
 
 
 def main() -> None:
@@ -185,7 +154,7 @@ def main() -> None:
             return made
 
         began = time.perf_counter()
-        assert not drive(place(0), None)
+        assert drive(partial(run, place(0)), None) is not None
         longest = time.perf_counter() - began
         print(f"a run that is not killed takes {longest:.2f} s", flush=True)
         outcomes: list[Outcome] = []

@@ -183,21 +183,20 @@ class AnswerCheck:
 
     def _misused(self, tasks: Sequence[Task]) -> list[Number]:
         """The percentages that a thing is changed by, if all that is told of in that way are taken as shares of it."""
-        names = self._names(tasks)
-        changed = [(each, found) for each in self._numbers if (found := factor(self._question, each, names.values()))]
-        return [each for each, found in changed if self._is_share(each, found[0], tasks)]
+        roots, names, expressions = _roots(tasks), self._names(tasks), self._expressions(tasks)
 
-    def _is_share(self, number: Number, name: str, tasks: Sequence[Task]) -> bool:
-        """Whether a thing is multiplied by a percentage as a share, where it is changed by it."""
-        if number.percent is None:
+        def is_share(number: Number, name: str) -> bool:
+            """Whether a thing is multiplied by a percentage as a share, where it is changed by it."""
+            if number.percent is None:
+                return False
+            for match in _FACTOR.finditer(expressions):
+                of = {names.get(root) for root in roots.get(int(match["index"] or match["bare"]), ())}
+                if of == {name} and float(match["by"] or 0) == round(number.percent / 100, 9):
+                    return not match["added"]
             return False
-        roots, names = _roots(tasks), self._names(tasks)
-        wrong = {round(number.percent / 100, 9)}
-        for match in _FACTOR.finditer(self._expressions(tasks)):
-            index = int(match["index"] or match["bare"])
-            if {names.get(root) for root in roots.get(index, ())} == {name} and float(match["by"] or 0) in wrong:
-                return not match["added"]
-        return False
+
+        changed = [(each, found) for each in self._numbers if (found := factor(self._question, each, names.values()))]
+        return [each for each, found in changed if is_share(each, found[0])]
 
     def _names(self, tasks: Iterable[Task]) -> dict[int, str]:
         """What the tasks without references were called with, as the question has it."""

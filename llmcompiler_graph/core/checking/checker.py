@@ -134,7 +134,7 @@ class Checker:
         return Checked(task, found)
 
     def _check_repetition(self, task: Task, until: Repetition, tool: ToolSpec, complain: _Complain) -> None:
-        if tool.waits_for_plan and not tool.idempotent:
+        if not tool.pollable:
             message = f"{tool.name!r} may change something with each call, so it is not called until something holds"
             hint = (
                 "poll a tool that only reads, or say `idempotentHint` in the tool's metadata if more calls do no harm"

@@ -47,6 +47,7 @@ _DOWN = (
     r"decreas\w*|reduc\w*|shr[iau]nk\w*|los[et]s?|losing|lower\w*|short\w*|smaller|shallower|slow\w*|less|cuts?|cutting"
     r"|drop\w*|f[ae]ll\w*|declin\w*|contract\w*|down|subtract\w*|fewer|lighter|narrower"
 )
+_CHANGES = re.compile(rf"\b(?:{_UP}|{_DOWN})\b", re.I)
 _BOTH_ALIKE = re.compile(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
 _CLAUSE = re.compile(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
 _ASKING = re.compile(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
@@ -261,17 +262,16 @@ def _by(clause: str, number: Number) -> str | None:
 
 def _by_as_before(before: str, clause: str, number: Number) -> str | None:
     """The factor where the clause leaves out its verb, as in `A grew by 3%, B by 4%`."""
-    said = re.compile(rf"\b(?:(?P<up>{_UP})|(?P<down>{_DOWN}))\b", re.I)
-    if said.search(clause) or not re.search(r"\bby\b", clause, re.I):
+    if _CHANGES.search(clause) or not re.search(r"\bby\b", clause, re.I):
         return None
-    verbs = list(said.finditer(before))
+    verbs = list(_CHANGES.finditer(before))
     return _by(verbs[-1][0], number) if verbs else None
 
 
 def _clause(text: str, place: int) -> tuple[int, int]:
     """Where the clause begins and ends that a place is in."""
     ends = [match for match in _CLAUSE.finditer(text) if match.end() <= place]
-    following = next((match for match in _CLAUSE.finditer(text, place)), None)
+    following = _CLAUSE.search(text, place)
     return ends[-1].end() if ends else 0, following.start() if following else len(text)
 
 

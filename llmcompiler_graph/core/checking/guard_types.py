@@ -12,7 +12,7 @@ from llmcompiler_graph.core.language.guards import All, AnyOf, Comparison, Guard
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.references import JSON, Reference
 
-__all__ = ("misfits",)
+__all__ = ("compared_types", "misfits")
 
 Source = Callable[[Reference], tuple[Schema, Mapping[str, JSON]]]
 """Gives the schema of a reference's value, and its definitions."""
@@ -54,8 +54,14 @@ def _kinds(operand: Operand, source: Source) -> tuple[set[str], str]:
     """What an operand may be, in JSON's words, and how to say that; nothing if anything."""
     if isinstance(operand, Reference):
         schema, definitions = source(operand)
-        kinds = {str(option["type"]) for option in alternatives(schema, definitions)}
-        said = describe(schema, definitions)
-    else:
-        kinds, said = {type_of(operand)}, write_json(operand)
-    return {"number" if kind == "integer" else kind for kind in kinds}, said
+        return compared_types(schema, definitions), describe(schema, definitions)
+    return _numbered({type_of(operand)}), write_json(operand)
+
+
+def compared_types(schema: Schema, definitions: Mapping[str, JSON]) -> set[str]:
+    """What values of a schema may be where they are compared, in JSON's words; nothing if anything."""
+    return _numbered({str(option["type"]) for option in alternatives(schema, definitions)})
+
+
+def _numbered(kinds: set[str]) -> set[str]:
+    return {"number" if kind == "integer" else kind for kind in kinds}

@@ -163,27 +163,22 @@ class _Writer:
             column=self._call.column,
         )
 
-    def _guard(self, guard: Guard) -> Guard:
+    def _guard(self, guard: Guard, own: int | None = None) -> Guard:
+        """A guard in other words; `own` is the task whose own observation it is about, never that of all elements."""
+
+        def operand(value: Operand) -> Operand:
+            if own is not None and isinstance(value, Reference) and value.index == own:
+                return replace(value, index=self._renamed[own])
+            return self._operand(value)
+
         try:
-            return map_guard(guard, self._operand)
+            return map_guard(guard, operand)
         except TypeError as error:
             message = f"{self._call.tool!r} takes what is true or false for `{guard}`, not {error}"
             raise InliningError("argument-in-guard", message) from None
 
     def _repetition(self, task: Task, until: Repetition) -> Repetition:
-        """A repetition, whose own observation is never that of all elements."""
-        own = self._renamed[task.index]
-
-        def operand(value: Operand) -> Operand:
-            if isinstance(value, Reference) and value.index == task.index:
-                return replace(value, index=own)
-            return self._operand(value)
-
-        try:
-            condition = self._folded(map_guard(until.condition, operand))
-        except TypeError as error:
-            message = f"{self._call.tool!r} takes what is true or false for `{until.condition}`, not {error}"
-            raise InliningError("argument-in-guard", message) from None
+        condition, own = self._folded(self._guard(until.condition, task.index)), self._renamed[task.index]
         if condition is None or all(each.index != own for each in guard_references(condition)):
             message = (
                 f"the arguments of {self._call.tool!r} decide `{until.condition}`: what is returned does not matter"

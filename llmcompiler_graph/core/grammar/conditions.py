@@ -3,17 +3,16 @@
 Numbers have an order, texts are equal or not, truth values stand alone. Comparisons are joined by `and` and `or`, a few
 of them at most. What may be referred to in each place is decided where it is known which tasks there are.
 
-May know: `kinds`, `references`, `rules`, `schema`.
+May know: `guard_types`, `kinds`, `rules`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmcompiler_graph.core.checking.schema import Schema, alternatives
+from llmcompiler_graph.core.checking.guard_types import compared_types
 from llmcompiler_graph.core.grammar.kinds import Typed, paths
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Seq, optional
-from llmcompiler_graph.core.language.references import JSON
 
 __all__ = ("TYPES", "comparable", "guard", "until")
 
@@ -45,13 +44,7 @@ def comparable(kind: Typed) -> dict[str, frozenset[Node]]:
 
 
 def _leading(kind: Typed, name: str) -> frozenset[Node]:
-    return frozenset(path for path, schema in paths(kind) if _types(schema, kind.definitions) <= {name})
-
-
-def _types(schema: Schema, definitions: Mapping[str, JSON]) -> set[str]:
-    """What values may be, in JSON's words; nothing if anything: an argument that takes text takes numbers too."""
-    found = {str(option["type"]) for option in alternatives(schema, definitions)}
-    return {"number" if name == "integer" else name for name in found}
+    return frozenset(path for path, schema in paths(kind) if compared_types(schema, kind.definitions) <= {name})
 
 
 def guard(references: Mapping[str, Node]) -> Node:

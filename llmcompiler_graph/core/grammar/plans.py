@@ -259,7 +259,7 @@ class _Plans:
 
     def _own(self, call: str, returns: Typed, index: int) -> dict[str, Node]:
         """What a task may compare of its own observation, by type; nothing if its call is not to be made again."""
-        if call not in {f"call-{n}" for n, tool in enumerate(self.tools) if _may_repeat(tool)}:
+        if call not in {f"call-{n}" for n, tool in enumerate(self.tools) if tool.pollable and not tool.is_procedure}:
             return {}
         found = {name: self._reference(index, ends, "") for name, ends in comparable(returns).items()}
         return {name: node for name, node in found.items() if node is not None}
@@ -312,11 +312,6 @@ def _as_dict(tool: ToolSpec) -> bool:
 def _compared(name: str) -> Key:
     """The place of a reference to a value of a type in a guard."""
     return f"compared {name}", False
-
-
-def _may_repeat(tool: ToolSpec) -> bool:
-    """Whether a call may be made again until something holds."""
-    return (not tool.waits_for_plan or tool.idempotent is True) and not tool.is_procedure
 
 
 def _needed(tool: ToolSpec) -> list[str]:

@@ -29,7 +29,7 @@ _LONGEST = 4000  # characters that are read of both
 _HEAD = re.compile(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
 _COMMENT = re.compile(r"[ \t]+(?:#|//|--|[—–→])(?:[ \t]|\Z)")
 _ORDER = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
-_STRING = re.compile(r"""(?:"(?:\\.|[^"\\])*"|(?<!\w)'(?:\\.|[^'\\])*'|[“„][^“”„"\\]*[“”])""")
+_STRING = re.compile(lines.QUOTED)
 _WORD = re.compile(r"(?<![\w.$])(?P<word>when|until)\b[ \t:]{0,40}+", re.IGNORECASE)
 _CONSTANTS = ("false", "true")  # the guard of an inlined call may be one
 

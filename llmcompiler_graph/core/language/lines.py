@@ -29,6 +29,7 @@ __all__ = (
     "MARKS",
     "NOTHING_ELSE",
     "NUMBERED",
+    "QUOTED",
     "THOUGHT",
     "TOOL",
     "UNNUMBERED",
@@ -80,6 +81,8 @@ THOUGHT = re.compile(
 FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<of>\w*)[ \t]*\Z")
 """The line above or below a block of code."""
 
+QUOTED = r"""(?:"(?:\\.|[^"\\])*"|(?<!\w)'(?:\\.|[^'\\])*'|[“„][^“”„"\\]*[“”])"""
+"""A text constant, wherever it stands: what is in it is no word of the language."""
 NOTHING_ELSE = re.compile(r"(?:[ \t\r\u3000`;,；，、]|\*\*|__)*(?:#[^\n]*)?$", re.MULTILINE)
 """The rest of a line that has at most marks and a comment."""
 CLOSERS = re.compile(r"(?:[ \t\u3000`;,；，、]|\*\*|__)*")

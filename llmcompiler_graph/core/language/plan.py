@@ -304,6 +304,11 @@ class ToolSpec:
         return self.has_effects or self.acts
 
     @property
+    def pollable(self) -> bool:
+        """Whether it may be called until something holds: more calls do no harm."""
+        return not self.waits_for_plan or bool(self.idempotent)
+
+    @property
     def repeatable(self) -> bool:
         """Whether two equal calls are as good as one."""
         return self.read_only is True and not self.has_effects

@@ -9,7 +9,7 @@ False
 The condition is a guard that may also refer to the task's own observation: to that of the last attempt. So a plan polls
 without a model call, and it is known before it runs how often at most.
 
-May know: `call_syntax`, `errors`, `guards`, `references`.
+May know: `call_syntax`, `errors`, `guards`, `lines`, `references`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from llmcompiler_graph.core.errors import ObservationPathError
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError
 from llmcompiler_graph.core.language.guards import Guard, holds, read_guard, unmet
+from llmcompiler_graph.core.language.lines import QUOTED
 from llmcompiler_graph.core.language.references import JSON
 
-__all__ = ("LONGEST_WAIT", "MOST_ATTEMPTS", "Repetition", "read_repetition")
+__all__ = ("Repetition", "read_repetition")
 
-MOST_ATTEMPTS = 1000
-"""How many attempts a repetition may have."""
-LONGEST_WAIT = 86_400
-"""How long it may wait between two of them, in seconds."""
+_MOST_ATTEMPTS = 1000
+_LONGEST_WAIT = 86_400  # seconds, between two of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,11 @@ class Repetition:
         Raises:
             ValueError: One of them is out of its range.
         """
-        if not 1 <= self.attempts <= MOST_ATTEMPTS:
-            msg = f"`max` is a number from 1 to {MOST_ATTEMPTS:,}, not {self.attempts}"
+        if not 1 <= self.attempts <= _MOST_ATTEMPTS:
+            msg = f"`max` is a number from 1 to {_MOST_ATTEMPTS:,}, not {self.attempts}"
             raise ValueError(msg)
-        if not 0 <= self.every <= LONGEST_WAIT:
-            msg = f"`every` is a number of seconds from 0 to {LONGEST_WAIT:,}, not {self.every:g}"
+        if not 0 <= self.every <= _LONGEST_WAIT:
+            msg = f"`every` is a number of seconds from 0 to {_LONGEST_WAIT:,}, not {self.every:g}"
             raise ValueError(msg)
 
     def __str__(self) -> str:
@@ -75,10 +74,7 @@ class Repetition:
         return f"after {self.attempts} attempt{'s' * (self.attempts > 1)}, {why}"
 
 
-_BOUND = re.compile(
-    r"""(?P<text>"(?:\\.|[^"\\])*"|(?<!\w)'(?:\\.|[^'\\])*'|[“„][^“”„"\\]*[“”])|(?<![\w.$])(?:max|every)\b""",
-    re.IGNORECASE,
-)
+_BOUND = re.compile(rf"(?P<text>{QUOTED})|(?<![\w.$])(?:max|every)\b", re.IGNORECASE)
 _BOUNDS = re.compile(
     r"""[ \t,;]*+(?:
       max[ \t:=]*+(?P<max>[0-9]{1,9})(?![\w.])(?:[ \t]*+(?:times|attempts?|tries|x)\b)?

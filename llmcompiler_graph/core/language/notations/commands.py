@@ -156,8 +156,9 @@ class Commands:
         if named and not _DESCRIBES.match(line.strip()) and not _TELLS.search(line):
             self._found.append(named)
             return
-        around = _CLOSING.match(line) or (not self._found and _OPENING.match(line) and not _DOUBTED.search(line))
-        self._only = self._only and bool(around)
+        if self._only:
+            around = _CLOSING.match(line) or (not self._found and _OPENING.match(line) and not _DOUBTED.search(line))
+            self._only = bool(around)
 
     def _read_command(self, command: Command, head: re.Match[str], rest: str) -> None:
         """Read a line that begins with a tool."""
