@@ -12,37 +12,19 @@ from typing import Any
 import pytest
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
-from tests.graph.test_durability import QUESTION, THREAD, both_ways, do, saver_at
-from tests.graph.test_large_plans import asking
+from tests.graph.test_durability import QUESTION, THREAD, do
+from tests.graph.test_large_plans import numbers, returned
 
 N = 75
 PLAN = "1. numbers(count={n})\n2. {name}(n=${{1[*]}})\n3. join()"
 
 
-@tool
-async def numbers(count: int) -> list[int]:
-    """Count from 1."""
-    return list(range(1, count + 1))
-
-
 def plan(name: str, n: int = N) -> str:
     """A tool called for each of some numbers."""
     return PLAN.format(name=name, n=n)
-
-
-async def returned(saver: Any, *, sync: bool = False) -> list[Any]:
-    """What the `@task`s in the checkpoints of the thread gave."""
-    everywhere: Any = {"configurable": {"thread_id": "1"}}
-    if sync:
-        steps = await asyncio.to_thread(lambda: list(saver.list(everywhere)))
-    else:
-        steps = [each async for each in saver.alist(everywhere)]
-    written = [value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"]
-    return [value for value in written if isinstance(value, dict)]
 
 
 async def kept(saver: Any, *, sync: bool) -> set[int]:
@@ -125,59 +107,6 @@ def test_a_process_that_dies(store: str, way: str) -> None:
     ran = Counter(int(n) for n in re.findall(r"ran (\d+)", second.stdout))
     assert ran <= Counter(n for n in range(1, N + 1) if n not in known)  # more was persisted while it died
     assert [int(n) for n in re.findall(r"\d+", second.stdout.partition("values")[2])] == list(range(2, N + 2))
-
-
-@both_ways
-@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
-async def test_tools_that_ask(store: str, sync: bool, together: bool) -> None:
-    """Calls in several groups ask: all questions come at once, each is answered once, no other call is made again."""
-    ran: Counter[int] = Counter()
-    async with saver_at(store, sync=sync) as saver:
-        model = ScriptedModel([plan("look"), "Finish: done"])
-        graph = create_llm_compiler(model, [*asking(ran, 5, 6, 70), numbers], checkpointer=saver)
-        final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
-        assert sorted(each.value for each in final["__interrupt__"]) == [5, 6, 70]
-        while questions := final.get("__interrupt__"):
-            answers = {each.id: f"yes {each.value}" for each in (questions if together else questions[:1])}
-            final = await do(graph, "invoke", Command(resume=answers), THREAD, sync=sync)
-    asked = {5: "5: yes 5", 6: "6: yes 6", 70: "70: yes 70"}
-    assert final["tasks"][1]["value"] == [asked.get(n, str(n)) for n in range(1, N + 1)]
-    assert ran == dict.fromkeys(range(1, N + 1), 1)
-
-
-@both_ways
-async def test_an_answer_without_an_id(sync: bool) -> None:
-    """The one question of many calls is answered without the interrupt's id."""
-    ran: Counter[int] = Counter()
-    model = ScriptedModel([plan("look"), "Finish: done"])
-    graph = create_llm_compiler(model, [*asking(ran, 40), numbers], checkpointer=InMemorySaver())
-    await do(graph, "invoke", QUESTION, THREAD, sync=sync)
-    final = await do(graph, "invoke", Command(resume="yes"), THREAD, sync=sync)
-    assert final["tasks"][1]["value"][39] == "40: yes"
-    assert ran == dict.fromkeys(range(1, N + 1), 1)
-
-
-@both_ways
-async def test_errors_that_are_not_handled(sync: bool) -> None:
-    """What a call raises ends the run; what was done stays done."""
-    ran: Counter[int] = Counter()
-
-    @tool
-    async def look(n: int) -> int:
-        """Look."""
-        ran[n] += 1
-        await asyncio.sleep(0.6 if n == 50 else 0)
-        if n == 50 and ran[n] == 1:
-            raise OSError(n)
-        return n
-
-    model = ScriptedModel([plan("look"), "Finish: done"])
-    graph = create_llm_compiler(model, [look, numbers], checkpointer=InMemorySaver(), handle_tool_errors=False)
-    with pytest.raises(OSError, match="50"):
-        await do(graph, "invoke", QUESTION, THREAD, sync=sync)
-    final = await do(graph, "invoke", None, THREAD, sync=sync)
-    assert final["tasks"][1]["value"] == list(range(1, N + 1))
-    assert {n for n in ran if ran[n] > 1} == {50}
 
 
 @pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])

@@ -69,16 +69,20 @@ def plan(name: str) -> str:
     return "\n".join(f"{n}. {name}(n={f'${n - 8}' if n > 8 else n})" for n in range(1, N + 1))
 
 
-async def kept(saver: Any, *, sync: bool) -> set[int]:
-    """The arguments of the finished tasks in the checkpoints of the thread."""
+async def returned(saver: Any, *, sync: bool = False) -> list[Any]:
+    """What the `@task`s in the checkpoints of the thread gave."""
     everywhere: Any = {"configurable": {"thread_id": "1"}}
     if sync:
         steps = await asyncio.to_thread(lambda: list(saver.list(everywhere)))
     else:
         steps = [each async for each in saver.alist(everywhere)]
-    written = [value for step in steps for _, channel, value in step.pending_writes if channel == "__return__"]
-    given = [value for value in written if isinstance(value, dict)]
-    results = [result for value in given for result in value.get("results", [value])]
+    written = [value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"]
+    return [value for value in written if isinstance(value, dict)]
+
+
+async def kept(saver: Any, *, sync: bool) -> set[int]:
+    """The numbers of the finished tasks in the checkpoints of the thread."""
+    results = [result for value in await returned(saver, sync=sync) for result in value.get("results", [value])]
     return {int(result["tool_call_id"].rpartition("_")[2]) for result in results if result["status"] == "done"}
 
 
@@ -118,59 +122,78 @@ def asking(ran: Counter[int], *about: int) -> list[BaseTool]:
     return [look]
 
 
+TEXTS = {
+    "plan": "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1)),
+    "fan-out": f"1. numbers(count={N})\n2. look(n=${{1[*]}})\n3. join()",
+}
+shapes = pytest.mark.parametrize("shape", TEXTS)
+
+
+@tool
+async def numbers(count: int) -> list[int]:
+    """Count from 1."""
+    return list(range(1, count + 1))
+
+
+def values(final: Any, shape: str) -> list[Any]:
+    """What all calls gave, in order."""
+    return final["tasks"][1]["value"] if shape == "fan-out" else [task["value"] for task in final["tasks"]]
+
+
 @both_ways
+@shapes
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
-async def test_tools_that_ask(store: str, sync: bool, together: bool) -> None:
-    """Tools in several groups ask: all questions come at once, each is answered once, and no other task runs again."""
+async def test_tools_that_ask(store: str, shape: str, sync: bool, together: bool) -> None:
+    """Calls in several groups ask: all questions come at once, each is answered once, and no other call runs again."""
     ran: Counter[int] = Counter()
-    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
     async with saver_at(store, sync=sync) as saver:
-        model = ScriptedModel([text, "Finish: done"])
-        graph = create_llm_compiler(model, asking(ran, 5, 6, 70), checkpointer=saver)
+        model = ScriptedModel([TEXTS[shape], "Finish: done"])
+        graph = create_llm_compiler(model, [*asking(ran, 5, 6, 70), numbers], checkpointer=saver)
         final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
         assert sorted(each.value for each in final["__interrupt__"]) == [5, 6, 70]
         while questions := final.get("__interrupt__"):
             answers = {each.id: f"yes {each.value}" for each in (questions if together else questions[:1])}
             final = await do(graph, "invoke", Command(resume=answers), THREAD, sync=sync)
     asked = {5: "5: yes 5", 6: "6: yes 6", 70: "70: yes 70"}
-    assert [task["value"] for task in final["tasks"]] == [asked.get(n, str(n)) for n in range(1, N + 1)]
+    assert values(final, shape) == [asked.get(n, str(n)) for n in range(1, N + 1)]
     assert ran == dict.fromkeys(range(1, N + 1), 1)
 
 
 @both_ways
-async def test_an_answer_without_an_id(sync: bool) -> None:
-    """The one question of a large plan is answered without the interrupt's id."""
+@shapes
+async def test_an_answer_without_an_id(shape: str, sync: bool) -> None:
+    """The one question of a large plan, or of many calls, is answered without the interrupt's id."""
     ran: Counter[int] = Counter()
-    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
-    model = ScriptedModel([text, "Finish: done"])
-    graph = create_llm_compiler(model, asking(ran, 40), checkpointer=InMemorySaver())
+    model = ScriptedModel([TEXTS[shape], "Finish: done"])
+    graph = create_llm_compiler(model, [*asking(ran, 40), numbers], checkpointer=InMemorySaver())
     await do(graph, "invoke", QUESTION, THREAD, sync=sync)
     final = await do(graph, "invoke", Command(resume="yes"), THREAD, sync=sync)
-    assert final["tasks"][39]["value"] == "40: yes"
+    assert values(final, shape)[39] == "40: yes"
     assert ran == dict.fromkeys(range(1, N + 1), 1)
 
 
 @both_ways
-async def test_errors_that_are_not_handled(sync: bool) -> None:
-    """What a tool raises ends the run, wherever in a large plan it stands; what was done stays done."""
+@shapes
+async def test_errors_that_are_not_handled(shape: str, sync: bool) -> None:
+    """What a call raises ends the run, wherever in a large plan it stands; what was done stays done."""
     ran: Counter[int] = Counter()
+    seconds = {"plan": 0.02, "fan-out": 0.6}[shape]
 
     @tool
     async def look(n: int) -> int:
         """Look."""
         ran[n] += 1
-        await asyncio.sleep(0.02 if n == 50 else 0)
+        await asyncio.sleep(seconds if n == 50 else 0)
         if n == 50 and ran[n] == 1:
             raise OSError(n)
         return n
 
-    text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
-    model = ScriptedModel([text, "Finish: done"])
-    graph = create_llm_compiler(model, [look], checkpointer=InMemorySaver(), handle_tool_errors=False)
+    model = ScriptedModel([TEXTS[shape], "Finish: done"])
+    graph = create_llm_compiler(model, [look, numbers], checkpointer=InMemorySaver(), handle_tool_errors=False)
     with pytest.raises(OSError, match="50"):
         await do(graph, "invoke", QUESTION, THREAD, sync=sync)
     final = await do(graph, "invoke", None, THREAD, sync=sync)
-    assert [task["value"] for task in final["tasks"]] == list(range(1, N + 1))
+    assert values(final, shape) == list(range(1, N + 1))
     assert {n for n in ran if ran[n] > 1} == {50}
 
 
@@ -187,9 +210,7 @@ async def test_what_finished_early_is_persisted_in_groups() -> None:
     graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
     final = await graph.ainvoke(QUESTION, THREAD)
     assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
-    steps = [each async for each in saver.alist(THREAD)]
-    returned = [value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"]
-    assert [len(value["results"]) for value in returned] == [32, 32, 32, 4]
+    assert [len(value["results"]) for value in await returned(saver)] == [32, 32, 32, 4]
 
 
 def test_quick_tasks_are_waited_for() -> None:
@@ -207,11 +228,7 @@ def test_quick_tasks_are_waited_for() -> None:
         graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
         final = await graph.ainvoke(QUESTION, THREAD)
         assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
-        steps = [each async for each in saver.alist(THREAD)]
-        written = [
-            value for step in steps for _, channel, value in step.pending_writes or () if channel == "__return__"
-        ]
-        return [len(value["results"]) for value in written]
+        return [len(value["results"]) for value in await returned(saver)]
 
     assert run_virtual(main) == [32, 32, 32, 4]
 
