@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, ToolCall
@@ -17,7 +18,6 @@ from langchain_core.messages.ai import UsageMetadata
 from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphBubbleUp
 
-from llmcompiler_graph.core.checking.answers import AnswerCheck
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.entities import Entities
 from llmcompiler_graph.core.checking.inlining import InliningError
@@ -43,6 +43,9 @@ from llmcompiler_graph.state import (
     plan_name,
     task_from_record,
 )
+
+if TYPE_CHECKING:
+    from llmcompiler_graph.core.checking.answers import AnswerCheck
 
 __all__ = ("Draft", "recorded", "referable")
 
@@ -91,6 +94,8 @@ class Draft:
         self._repairs_left = settings.max_repairs
         self._answers: AnswerCheck | None = None  # whether the plan gives what is asked for
         if settings.check_answers and settings.max_repairs and not state["rounds"]:
+            from llmcompiler_graph.core.checking.answers import AnswerCheck  # else it need not be loaded
+
             self._answers = AnswerCheck(question_of(state).text, settings.specs)
         self._added: int | None = None  # a task that is only asked for since the plan stops short of its question
         self._last: int | None = None  # the task that is to give the answer, if it is asked for

@@ -25,12 +25,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-from llmcompiler_graph.core.checking.questions import AnswerKind
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.state import TaskRecord
+
+if TYPE_CHECKING:
+    from llmcompiler_graph.core.checking.questions import AnswerKind
 
 __all__ = ("Broken", "DraftTask", "DraftTasks", "Event", "Phase")
 

@@ -6,15 +6,13 @@ import asyncio
 import warnings
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.config import get_stream_writer
 
 from llmcompiler_graph.concurrency.giving_up import within
-from llmcompiler_graph.core.checking.answers import answer_of, calculating, is_bare, unsaid
-from llmcompiler_graph.core.checking.questions import asked_for, only_asked
 from llmcompiler_graph.core.errors import DeadlineError
 from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.graph.clock import current_clock, turn_clock
@@ -27,10 +25,12 @@ from llmcompiler_graph.graph.spending import Spending
 from llmcompiler_graph.models.constraints import Constraint
 from llmcompiler_graph.models.dialects import Dialect, TextDialect
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel
-from llmcompiler_graph.models.prompts import question_of
 from llmcompiler_graph.models.replies import WrappedModel
 from llmcompiler_graph.models.structured import AnswerForm, Ask, Formed, plainly
-from llmcompiler_graph.state import LLMCompilerState, Round, Span, plan_name, task_from_record, think_tag
+from llmcompiler_graph.state import LLMCompilerState, Round, Span, task_from_record, think_tag
+
+if TYPE_CHECKING:
+    from llmcompiler_graph.graph.found_answer import FoundAnswer
 
 __all__ = ("Joiner",)
 
@@ -80,7 +80,11 @@ class Joiner:
         self._dialect = dialect or TextDialect()
         self._calls = calls
         self._tools = {spec.name: tuple(spec.parameters) for spec in settings.callable}
-        self._calculating = {spec.name for spec in calculating(settings.specs)} if settings.check_answers else set()
+        self._check: FoundAnswer | None = None
+        if settings.check_answers:  # else it need not be loaded
+            from llmcompiler_graph.graph.found_answer import FoundAnswer
+
+            self._check = FoundAnswer(settings.specs)
 
     async def join(self, state: LLMCompilerState, *, sync: bool) -> Any:
         """Run the node; return the state's update."""
@@ -114,7 +118,7 @@ class Joiner:
             think_tag=think_tag(rounds),
             begin=begin_plan,
             bare=self._settings.brief,
-            checked=self._last_value(state) is not None,
+            checked=self._check is not None and self._check.last_value(state) is not None,
             spending=spending,
         )
         decision = await self._decide(state, reply, asked, prompt, last=last, sync=sync, until=until)
@@ -154,7 +158,7 @@ class Joiner:
         """Let the model decide; it is asked again if its reply cannot be taken, once for each reason."""
         grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
         decision = await reply.read(asked, prompt, grammar, sync=sync, until=until)
-        decision = self._bare(state, decision)
+        decision = self._check.bare(state, decision) if self._check is not None else decision
         last = last or self._overdue(state)
         asked_before: list[str] = []
         while (request := self._asked_again(state, decision, reply, last=last)) not in ("", *asked_before):
@@ -265,19 +269,6 @@ class Joiner:
             earlier=earlier,
         )
 
-    def _last_value(self, state: LLMCompilerState) -> tuple[int, Any] | None:
-        """The only task that no other needs, and what it gave, if it calculates and answers are checked for that."""
-        if not self._calculating:
-            return None
-        written = [task for task in state["tasks"] if task["text"]]
-        used = {index for task in written for index in task_from_record(task).dependencies}
-        ends = [task for task in written if task["index"] not in used]
-        if len(ends) != 1 or ends[0]["status"] != "done" or task_from_record(ends[0]).fans_out:
-            return None
-        if plan_name(ends[0]) not in self._calculating:  # what others return may be a text around the answer
-            return None
-        return ends[0]["index"], ends[0]["value"]
-
     def _asked_again(self, state: LLMCompilerState, decision: Finish | Replan, reply: Reply, *, last: bool) -> str:
         """What to ask the model once more, if its reply cannot be taken, or does not say what was found."""
         if reply.cut:
@@ -288,30 +279,9 @@ class Joiner:
             return ""
         return f"Your answer does not say what task {known[0]} returned, {known[1]}. {_NOW if last else _NOW_OR_REPLAN}"
 
-    def _found(self, state: LLMCompilerState) -> tuple[int, str] | None:
-        """The last task, and what it gave in words, if that is what the question asks for."""
-        known = self._last_value(state)
-        said = known and answer_of(asked_for(question_of(state).text), known[1])
-        return (known[0], said) if known and said else None
-
     def _unsaid(self, state: LLMCompilerState, decision: Finish | Replan) -> tuple[int, str] | None:
-        """The same, if the answer does not say it."""
-        known = self._last_value(state)
-        if known is None or not isinstance(decision, Finish) or not decision.answer:
-            return None
-        asked = asked_for(question_of(state).text)
-        return self._found(state) if unsaid(asked, known[1], decision.answer) else None
-
-    def _bare(self, state: LLMCompilerState, decision: Finish | Replan) -> Finish | Replan:
-        """What the last task gave instead of an answer around it, or of another, if nothing else is asked for."""
-        if not self._calculating or not isinstance(decision, Finish) or not decision.answer:
-            return decision
-        question = question_of(state).text
-        if not only_asked(question):
-            return decision
-        found = self._found(state)
-        is_right = is_bare(asked_for(question), decision.answer) and self._unsaid(state, decision) is None
-        return decision if found is None or is_right else Finish(found[1])
+        """The last task and what it gave in words, if answers are checked for that and this one does not say it."""
+        return self._check.unsaid(state, decision) if self._check is not None else None
 
     def _fruitless(self, state: LLMCompilerState) -> bool:
         """Whether the first plan has found out nothing it was made for, and no human has had a say in that.

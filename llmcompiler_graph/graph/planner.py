@@ -16,7 +16,6 @@ from langchain_core.messages.ai import UsageMetadata
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from llmcompiler_graph.concurrency.giving_up import within
-from llmcompiler_graph.core.checking.answers import calculating
 from llmcompiler_graph.graph.clock import current_clock, new_clock, turn_clock
 from llmcompiler_graph.graph.context import Settings, Shared
 from llmcompiler_graph.graph.draft import Draft, recorded
@@ -240,9 +239,13 @@ class Planner:
         grammar: dict[str, Any] = {}
         if self._constraint is not None and self._model.takes_grammars:
             gives = next((each.gives for each in broken if each.gives), None)
+            if gives is not None:
+                from llmcompiler_graph.core.checking.answers import calculating
+
+                shown = calculating(shown, gives)
             grammar = await asyncio.to_thread(  # a large grammar takes seconds
                 self._constraint.plan,
-                shown if gives is None else calculating(shown, gives),
+                shown,
                 think_again=gives is not None,
                 first=written.draft.first,
                 max_tasks=self._settings.max_tasks,

@@ -23,8 +23,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from llmcompiler_graph.core.checking.answers import UNANSWERED
-from llmcompiler_graph.core.errors import Diagnostic
+from llmcompiler_graph.core.errors import UNANSWERED, Diagnostic
 from llmcompiler_graph.core.language.plan import render_call
 from llmcompiler_graph.core.language.references import joined_surrogates
 from llmcompiler_graph.models.earlier_turns import earlier_turns, latest_turns, with_text

@@ -51,14 +51,12 @@ from llmcompiler_graph.core.checking.questions import (
     unit_number,
 )
 from llmcompiler_graph.core.checking.schema import alternatives, fields_of
-from llmcompiler_graph.core.errors import Diagnostic
+from llmcompiler_graph.core.errors import UNANSWERED, Diagnostic
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, leaves
 
-__all__ = ("UNANSWERED", "AnswerCheck", "AnswerDoubt", "answer_of", "calculating", "is_bare", "unsaid")
+__all__ = ("AnswerCheck", "AnswerDoubt", "answer_of", "calculating", "is_bare", "unsaid")
 
-UNANSWERED = "unanswered"
-"""The code of the diagnostics of a plan that does not give what is asked for."""
 _WORDS: dict[AnswerKind, str] = {"name": "a name", "number": "a number", "truth": "yes or no"}
 _LABEL_CHOICE = re.compile(r"['\"][^'\"]*['\"] if .* else ")
 _COMPARISON = re.compile(r"[<>]|[=!]=")
