@@ -28,7 +28,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = (
-    "UNANSWERED",
     "BudgetError",
     "ConfigurationError",
     "DeadlineError",
@@ -45,10 +44,6 @@ __all__ = (
     "WorkerLostError",
     "described",
 )
-
-
-UNANSWERED = "unanswered"
-"""The code of the diagnostics of a plan that does not give what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

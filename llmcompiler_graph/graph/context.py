@@ -60,8 +60,8 @@ class Settings:
     """Whether the joiner writes the next plan when it decides to replan."""
     max_repairs: int
     """How often the tasks of a plan that cannot be used are asked for again."""
-    check_answers: bool | Literal["complete"]
-    """Whether plans and answers are checked for what the question asks for; `"complete"`: the planner is not asked."""
+    check_answers: bool
+    """Whether plans and answers are checked for what the question asks for."""
     plan_format: PlanFormat
     """How the planner model writes plans."""
     brief: bool
@@ -264,7 +264,7 @@ class Teller:
         self._writer(event)
 
     def repairing(self, complaints: str) -> None:
-        """The planner is asked for some tasks again."""
+        """The planner is asked for some tasks again, or its last task is completed."""
         self._writer(TaskEvent(event="repairing", at=self._now(), error=complaints))
 
     def replanning(self, feedback: str) -> None:

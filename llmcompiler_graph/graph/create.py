@@ -268,11 +268,10 @@ def create_llm_compiler(
         max_repairs: How often the tasks of a plan that cannot be used are asked for again, while the rest runs; 0 for
             never.
         check_answers: Whether plans and answers are checked for what the question asks for: a name, a number, or yes or
-            no, and the numbers that it gives. A last calculation that leaves no choice is completed in code, else the
-            planner is asked for it, as for a repair; an answer that does not say what the last task returned is asked
-            for again, and shown only when it is taken. Only questions in English that say so for certain are checked,
-            and only where a tool calculates (see `docs/configure.md`). `"auto"` checks the embedded model only,
-            and never asks its planner, which writes no better then.
+            no, and the numbers that it gives. A last calculation that is wanting is completed in code where question
+            and plan leave no choice; an answer that does not say what the last task returned is asked for again, and
+            shown only when it is taken. Only questions in English that say so for certain are checked, and only where
+            a tool calculates (see `docs/configure.md`). `"auto"` checks the embedded model only.
         max_tasks: How many tasks a plan may have. A grammar allows 24 by default, or 16 if its form is not `"lark"`,
             and 64 at most; more are left to a replan.
         max_fan_out: How many calls a task that fans out (`${1[*]}`) may come to; one that would come to more fails,
@@ -458,9 +457,9 @@ def create_llm_compiler(
     return compiled.with_config(callbacks=[nodes.shared.inflight])
 
 
-def _checks_answers(check_answers: object, models: _Models) -> bool | Literal["complete"]:
+def _checks_answers(check_answers: object, models: _Models) -> bool:
     if check_answers == "auto":
-        return "complete" if models.any_local else False
+        return models.any_local
     if not isinstance(check_answers, bool):
         raise refused("check_answers", "True, False or 'auto'", check_answers)
     return check_answers

@@ -97,8 +97,6 @@ class Draft:
             from llmcompiler_graph.core.checking.answers import AnswerCheck  # else it need not be loaded
 
             self._answers = AnswerCheck(question_of(state).text, settings.specs)
-        self._added: int | None = None  # a task that is only asked for since the plan stops short of its question
-        self._last: int | None = None  # the task that is to give the answer, if it is asked for
         self._rewriting: frozenset[int] = frozenset()  # tasks that the text writes again; none in the plan itself
         self._tasks = DraftTasks({spec.name for spec in settings.specs if spec.has_effects})
         self._unnumbered: list[Diagnostic] = []  # what is wrong with lines that are no task's
@@ -234,10 +232,6 @@ class Draft:
         self._settled = True
         self._release()
         for entry in self._tasks.within("broken"):
-            if entry.index == self._added:
-                self._tasks.drop(entry)
-                self._checker.forget([entry.index])
-                continue
             self._fail(entry, entry.problems or (entry.asked.diagnostics if entry.asked else []))
         for entry in self._tasks.within("doubted"):
             self._tasks.wait(entry)
@@ -270,33 +264,19 @@ class Draft:
                 self._complain(event.index, event)
 
     def _doubt_answer(self) -> None:
-        """Let the last task be written again, or one be added, if the plan does not give what is asked for."""
+        """Complete the plan if it does not give what the question asks for, and there is no choice."""
         if self._answers is None:
             return
         entries = list(self._tasks)
         doubt = None
         if all(entry.phase in ("held", "scheduled") for entry in entries):
             doubt = self._answers.doubt([entry.task for entry in entries if entry.task is not None])
-        known = self._tasks.get(doubt.task) if doubt is not None else None
-        may_mend = doubt is not None and (doubt.line is not None or self._settings.check_answers is True)
         is_full = self._settings.max_tasks is not None and len(entries) >= self._settings.max_tasks
-        if doubt is None or (known is None and is_full) or not may_mend:
+        if doubt is None or (is_full and self._tasks.get(doubt.task) is None):
             self._release()
-        elif doubt.line is not None:
-            self._teller.repairing("; ".join(map(str, doubt.problems)))
+        else:
+            self._teller.repairing("; ".join(doubt.problems))
             self._complete(doubt.task, doubt.line)
-        elif known is None:
-            self._release()
-            self._added = self._last = doubt.task
-            added = self._tasks.write(doubt.task)
-            self._tasks.refuse(added, [])
-            added.asked = Broken(doubt.task, "", doubt.problems, self._answers.asked)
-        elif known.phase == "held":
-            assert known.written is not None
-            self._last = doubt.task
-            self._tasks.doubt(known, [])
-            line = str(replace(known.written, thought=""))
-            known.asked = Broken(doubt.task, line, doubt.problems, self._answers.asked)
 
     def _complete(self, index: int, line: str) -> None:
         """Write the last task, which question and plan leave no choice about, as if the planner had."""
@@ -327,9 +307,6 @@ class Draft:
             message = f"task {task.index} refers to task {needed}, which waits for it"
             hint = "references point only to earlier tasks"
             problems = [Diagnostic("forward-reference", message, task.line, task.column, hint, task.index)]
-        if not problems and self._rewriting and task.index == self._last and not task.dependencies:
-            message = f"task {task.index} calculates with nothing that another task returns"
-            problems = [Diagnostic("unfounded", message, task.line, task.column, "", task.index)]
         if problems and known is not None and known.phase == "doubted" and known.task is not None:
             self._checker.check(known.task)  # it was better as it stood
             return

@@ -25,14 +25,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.state import TaskRecord
-
-if TYPE_CHECKING:
-    from llmcompiler_graph.core.checking.questions import AnswerKind
 
 __all__ = ("Broken", "DraftTask", "DraftTasks", "Event", "Phase")
 
@@ -62,8 +59,6 @@ class Broken(NamedTuple):
     """The line as it was written; empty for the whole plan."""
     diagnostics: list[Diagnostic]
     """What is wrong with it."""
-    gives: AnswerKind | None = None
-    """What kind of answer it is to give, if it is the last of a plan that gives another."""
 
 
 @dataclass(slots=True, eq=False)
@@ -171,10 +166,6 @@ class DraftTasks:
         """A task that can be used may be written again."""
         self._move(entry, "doubt")
         entry.problems = doubts
-
-    def drop(self, entry: DraftTask) -> None:
-        """A task that was asked for, and is missed by none, was not written."""
-        del self._by_phase[entry.phase][entry.index], self._tasks[entry.index]
 
     def wait(self, entry: DraftTask) -> None:
         """A task that can be used cannot be scheduled yet."""

@@ -24,7 +24,7 @@ class FoundAnswer:
     """
 
     def __init__(self, tools: Iterable[ToolSpec]) -> None:
-        self._calculating = {spec.name for spec in calculating(tools)}
+        self._calculating = calculating(tools)
 
     def last_value(self, state: LLMCompilerState) -> tuple[int, Any] | None:
         """The only task that no other needs, and what it gave, if it calculates."""

@@ -238,15 +238,9 @@ class Planner:
         reader = self._dialect.reader(written.draft.first)
         grammar: dict[str, Any] = {}
         if self._constraint is not None and self._model.takes_grammars:
-            gives = next((each.gives for each in broken if each.gives), None)
-            if gives is not None:
-                from llmcompiler_graph.core.checking.answers import calculating
-
-                shown = calculating(shown, gives)
             grammar = await asyncio.to_thread(  # a large grammar takes seconds
                 self._constraint.plan,
                 shown,
-                think_again=gives is not None,
                 first=written.draft.first,
                 max_tasks=self._settings.max_tasks,
                 again=[each.task for each in broken if each.task is not None],

@@ -72,7 +72,6 @@ class Constraint:
         first: int = 1,
         max_tasks: int | None = None,
         again: Sequence[int] = (),
-        think_again: bool = False,
         earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     ) -> dict[str, Any]:
         """Hold a reply to the plan language; the arguments are those of `plan_grammar`.
@@ -80,9 +79,7 @@ class Constraint:
         A grammar without states can take seconds for many tools; in a coroutine, call this through `asyncio.to_thread`.
         The last ones are kept.
         """
-        return self._fitting(
-            list(tools), first=first, max_tasks=max_tasks, again=again, think_again=think_again, earlier=earlier
-        )
+        return self._fitting(list(tools), first=first, max_tasks=max_tasks, again=again, earlier=earlier)
 
     def decision(self, *, may_replan: bool, may_finish: bool = True) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's."""

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from llmcompiler_graph.core.errors import UNANSWERED, Diagnostic
+from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import render_call
 from llmcompiler_graph.core.language.references import joined_surrogates
 from llmcompiler_graph.models.earlier_turns import earlier_turns, latest_turns, with_text
@@ -223,18 +223,10 @@ def repair_request(
         listed = "\n".join(f"- line {problem.line}: {problem.message}" for problem in problems)
         how = how_to_plan(plan_format, brief=brief)
         return f"No task could be read in this reply:\n{listed}\n\n{question}{ASK[plan_format]}{how}"
-    if {problem.code for *_, diagnostics in broken for problem in diagnostics} == {UNANSWERED}:
-        index, _, diagnostics = broken[0]
-        listed = "\n".join(_complaint(problem) for problem in diagnostics)
-        return (
-            f"The plan does not give the answer yet:\n{listed}\n\n{question}"
-            f"Write a thought that says how the answer is calculated, then only task {index}, which calculates it. "
-            "The other tasks are running."
-        )
     lines = []
     for index, line, diagnostics in broken:
         lines.append(f"task {index}, written as `{line}`:")
-        lines += map(_complaint, diagnostics)
+        lines += (f"- {p.message}" + (f" ({p.hint})" if p.hint else "") for p in diagnostics)
     listed = "\n".join(lines)
     return (
         f"Part of the plan cannot be used:\n{listed}\n\n{question}"
@@ -242,10 +234,6 @@ def repair_request(
         f"with the same number{'s' * (len(broken) > 1)}. "
         "The other tasks are running."
     )
-
-
-def _complaint(problem: Diagnostic) -> str:
-    return f"- {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
 
 
 def _before_plan(following: Iterable[AnyMessage], calls: Collection[str]) -> list[AnyMessage]:

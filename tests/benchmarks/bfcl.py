@@ -1,14 +1,13 @@
 """BFCL's parallel categories by its official, unmodified checker: plans against native tool calls of the same model.
 
-    python tests/benchmarks/bfcl.py ask plan --data BFCL_DATA --per-category 10 --seed 7 --out runs/bfcl-plan.jsonl
-    python tests/benchmarks/bfcl.py ask native --data BFCL_DATA --per-category 10 --seed 7 --out runs/bfcl-native.jsonl
-    BFCL_PYTHON tests/benchmarks/bfcl.py score runs/bfcl-plan.jsonl runs/bfcl-native.jsonl
+    python tests/benchmarks/bfcl.py ask plan native --data BFCL_DATA --per-category 10 --out runs/bfcl.jsonl
+    BFCL_PYTHON tests/benchmarks/bfcl.py score runs/bfcl.jsonl
 
 `BFCL_PYTHON` is the Python of an environment of its own with `pip install --no-deps bfcl-eval==2026.3.23`, `BFCL_DATA`
 the folder `bfcl_eval/data` in it. `ask` needs this package, `score` nothing but that one: the checker is as it was
 published, and what it imports of the clients of all providers, none of which it calls, is stood in for. No tool is run:
 the calls of the first plan are what is judged. `ask gold` writes BFCL's own answers as plan text and reads them back,
-which needs no model. The same `ask` goes on where it was stopped.
+which needs no model. Systems take turns on each sample. The same `ask` goes on where it was stopped.
 
 Tools are shown with `_` for the `.` in their names, as BFCL does for models that refuse it, and named with `.` again
 for the checker.
@@ -20,7 +19,8 @@ import importlib.machinery
 import json
 import random
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -34,10 +34,12 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def chosen(data: Path, per_category: int | None, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def chosen(
+    data: Path, categories: Sequence[str], per_category: int | None, seed: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Choose samples at random, the categories in turn."""
     found = []
-    for category in CATEGORIES:
+    for category in categories:
         samples = lines_of(data / f"BFCL_v4_{category}.json")
         random.Random(seed).shuffle(samples)
         found += [(place, category, sample) for place, sample in enumerate(samples[:per_category])]
@@ -119,32 +121,39 @@ def written_back(sample: dict[str, Any], gold: list[dict[str, Any]]) -> list[dic
 
 
 def ask(given: argparse.Namespace) -> None:
-    """Ask for the samples that the file does not have."""
-    known = {each["id"] for each in lines_of(given.out)} if given.out.exists() else set()
+    """Ask for what the file does not have."""
+    known = {(each["id"], each["system"]) for each in lines_of(given.out)} if given.out.exists() else set()
     answers = {
         each["id"]: each["ground_truth"]
-        for category in CATEGORIES
+        for category in given.categories
         for each in lines_of(given.data / "possible_answer" / f"BFCL_v4_{category}.json")
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     with given.out.open("a", encoding="utf-8") as out:
-        for category, sample in chosen(given.data, given.per_category, given.seed):
-            if sample["id"] in known:
-                continue
-            if given.system == "gold":
-                calls = written_back(sample, answers[sample["id"]])
-            else:
-                calls = planned(given.system, given.model, sample)
-            record = {
-                "id": sample["id"],
-                "category": category,
-                "system": given.system,
-                "calls": calls,
-                "function": sample["function"],
-                "possible_answer": answers[sample["id"]],
-            }
-            out.write(json.dumps(record, ensure_ascii=False) + "\n")
-            out.flush()
+        for category, sample in chosen(given.data, given.categories, given.per_category, given.seed):
+            for system in given.systems:
+                if (sample["id"], system) in known:
+                    continue
+                began, error = time.monotonic(), ""
+                try:
+                    if system == "gold":
+                        calls = written_back(sample, answers[sample["id"]])
+                    else:
+                        calls = planned(system, given.model, sample)
+                except Exception as failure:  # of one sample: its answer is none, and the others are asked
+                    calls, error = [], f"{type(failure).__name__}: {failure}"[:500]
+                record = {
+                    "id": sample["id"],
+                    "category": category,
+                    "system": system,
+                    "calls": calls,
+                    "error": error,
+                    "seconds": round(time.monotonic() - began, 2),
+                    "function": sample["function"],
+                    "possible_answer": answers[sample["id"]],
+                }
+                out.write(json.dumps(record, ensure_ascii=False) + "\n")
+                out.flush()
 
 
 # -- scoring: needs bfcl-eval -------------------------------------------------------------------------------------
@@ -221,31 +230,33 @@ def score(given: argparse.Namespace) -> None:
     )
 
     print(f"| system | {' | '.join(CATEGORIES)} | all |\n|{' --- |' * (len(CATEGORIES) + 2)}")
-    for path in given.files:
-        right: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
-        records = lines_of(path)
-        for each in records:
-            said = ast_checker(
-                each["function"],
-                each["calls"],
-                each["possible_answer"],
-                Language.PYTHON,
-                each["category"],
-                CHECKED_AS,
-            )
-            right[each["category"]].append(bool(said["valid"]))
-            if given.why and not said["valid"]:
-                print(each["id"], said["error_type"], said["error"][:1])
-        cells = [f"{sum(valid)} of {len(valid)}" for valid in right.values()]
-        whole = [valid for each in right.values() for valid in each]
-        print(f"| {records[0]['system']} | {' | '.join(cells)} | {sum(whole)} of {len(whole)} |")
+    records = [each for path in given.files for each in lines_of(path)]
+    right: dict[str, dict[str, list[bool]]] = {}
+    for each in records:
+        said = ast_checker(
+            each["function"],
+            each["calls"],
+            each["possible_answer"],
+            Language.PYTHON,
+            each["category"],
+            CHECKED_AS,
+        )
+        by_category = right.setdefault(each["system"], {category: [] for category in CATEGORIES})
+        by_category[each["category"]].append(bool(said["valid"]))
+        if given.why and not said["valid"]:
+            print(each["id"], each["system"], said["error_type"], said["error"][:1])
+    for system, by_category in right.items():
+        cells = [f"{sum(valid)} of {len(valid)}" for valid in by_category.values()]
+        whole = [valid for each in by_category.values() for valid in each]
+        print(f"| {system} | {' | '.join(cells)} | {sum(whole)} of {len(whole)} |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     asking = commands.add_parser("ask")
-    asking.add_argument("system", choices=("plan", "free", "native", "gold"))
+    asking.add_argument("systems", nargs="+", choices=("plan", "free", "native", "gold"))
+    asking.add_argument("--categories", nargs="+", choices=CATEGORIES, default=CATEGORIES)
     asking.add_argument("--data", type=Path, required=True)
     asking.add_argument("--out", type=Path, required=True)
     asking.add_argument("--per-category", type=int)

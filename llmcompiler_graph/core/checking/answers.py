@@ -10,16 +10,18 @@ a percentage out, or ends with three numbers of which the answer would be the sm
 >>> tasks = [Task(1, "search", {"of": "K2"}), Task(2, "search", {"of": "Lhotse"})]
 >>> last = Task(3, "math", {"x": Template((Reference(1, ("m",)), " * 0.95 - ", Reference(2, ("m",))))})
 >>> doubt = check.doubt([*tasks, last])
->>> print(doubt.problems[0].message)
+>>> print(doubt.problems[0])
 the question asks for a name, but task 3 gives a number
 >>> print(doubt.line)
 3. math(x="argmax({'K2': ${1.m} * 0.95, 'Lhotse': ${2.m}})")
 
-Where question and plan leave no choice, the task's line is made in code (see `completion`); else the planner is asked.
+The task's line is made in code where question and plan leave no choice (see `completion`); else nothing is doubted: a
+small model that was asked for it wrote no better.
+
 Only what is certain is said: of questions whose wording says what they ask for (see `questions`), and of plans that end
 in calculations or could. A tool calculates if it has a parameter with the format `arithmetic`.
 
-May know: `completion`, `errors`, `expressions`, `plan`, `questions`, `references`, `schema`.
+May know: `completion`, `expressions`, `plan`, `questions`, `references`, `schema`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.completion import (
@@ -51,7 +52,6 @@ from llmcompiler_graph.core.checking.questions import (
     unit_number,
 )
 from llmcompiler_graph.core.checking.schema import alternatives, fields_of
-from llmcompiler_graph.core.errors import UNANSWERED, Diagnostic
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, leaves
 
@@ -82,14 +82,14 @@ _AVERAGE = re.compile(r"\b(?:average|mean|on average)\b", re.I)
 
 
 class AnswerDoubt(NamedTuple):
-    """What is wanting in a plan."""
+    """What is wanting in a plan, and what mends it."""
 
     task: int
     """The task that is to be written, again or for the first time."""
-    problems: list[Diagnostic]
+    problems: list[str]
     """What is wanting."""
-    line: str | None = None
-    """The task's line, if question and plan leave no choice; else the planner is asked for it."""
+    line: str
+    """The task's line."""
 
 
 class AnswerCheck:
@@ -102,12 +102,7 @@ class AnswerCheck:
 
     def __init__(self, question: str, tools: Iterable[ToolSpec]) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._calculating = {
-            tool.name: name
-            for tool in self._tools.values()
-            for name, schema in tool.parameters.items()
-            if arithmetic(schema, tool.definitions)
-        }
+        self._calculating = calculating(self._tools.values())
         self.asked = asked_for(question) if self._calculating else None
         """What the question asks for; `None` if that is not certain, or no tool calculates."""
         self._question = question
@@ -118,7 +113,10 @@ class AnswerCheck:
         return self.asked is not None and task.tool in self._calculating and not task.fans_out
 
     def doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
-        """Say what is wanting in a whole plan; the last task is written again if it calculates, else one is added."""
+        """Say what is wanting in a whole plan, if that leaves no choice.
+
+        The last task is written again if it calculates, else one is added.
+        """
         if self.asked is None or not _is_checked(tasks):
             return None
         last, used = tasks[-1], {index for task in tasks for index in task.dependencies}
@@ -140,10 +138,11 @@ class AnswerCheck:
         changes = [each for each in unused if not each.converts]
         last_is_whole = len(problems) == len(changes) + len(around)
         text = self._completed(tasks, ends, changes, last_is_whole=last_is_whole)
-        for each in around if text else ():
+        if text is None:
+            return None
+        for each in around:
             text = each.format(text)
-        said = [Diagnostic(UNANSWERED, each.message, last.line, last.column, each.hint, index) for each in problems]
-        return AnswerDoubt(index, said, text and self._line(index, last, text))
+        return AnswerDoubt(index, [each.message for each in problems], self._line(index, last, text))
 
     def _unfinished(self, ends: Sequence[Task]) -> Iterator[_Wanting]:
         """That a plan has several ends, all of them numbers, of which one thing is to be made; or one with numbers."""
@@ -154,7 +153,7 @@ class AnswerCheck:
         if self.asked == "name" and not self._selectors:
             return
         indices = ", ".join(f"${task.index}" for task in ends)
-        yield _Wanting(f"the question asks for {self._wanted}, but nothing is made of {indices}", self._how)
+        yield _Wanting(f"the question asks for {self._wanted}, but nothing is made of {indices}")
 
     def _misfit(self, last: Task) -> Iterator[_Wanting]:
         """That the last task gives something of another kind than what is asked for."""
@@ -162,7 +161,7 @@ class AnswerCheck:
         if given is None or given == self.asked or (self.asked == "name" and not self._selectors):
             return
         message = f"the question asks for {self._wanted}, but task {last.index} gives {_WORDS[given]}"
-        yield _Wanting(message, self._how)
+        yield _Wanting(message)
 
     def _unused(self, tasks: Sequence[Task]) -> list[Number]:
         """The numbers of the question that no task has."""
@@ -206,19 +205,17 @@ class AnswerCheck:
             return
         expressions = self._expressions(tasks)
         if _AVERAGE.search(self._question) and not _AVERAGED.search(expressions):
-            message = "the question asks for an average, but no task divides or calls `mean`"
-            yield _Wanting(message, "the average of `a` and `b` is `mean(a, b)`")
+            yield _Wanting("the question asks for an average, but no task divides or calls `mean`")
         text = _written(tasks[-1], self._calculating.get(tasks[-1].tool))
         if _DIFFERENCE.search(self._question) and is_difference(text):
-            yield _Wanting("a difference has no sign, but the calculation may", "write `abs(a - b)`", "abs({})")
+            yield _Wanting("a difference has no sign, but the calculation may", "abs({})")
         if is_turned(self._question, text):
-            yield _Wanting("the question asks for the other extreme", "`min` is the smallest, `max` the largest")
+            yield _Wanting("the question asks for the other extreme")
         if _PERCENTAGE.search(self._question) and not _BY_HUNDRED.search(expressions):
-            yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "`* 100`", "({}) * 100")
+            yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "({}) * 100")
         several = sum(task.tool not in self._calculating for task in tasks) > _PAIR
         if several and asks_for_extreme(self._question) and not _CHOSEN.search(expressions):
-            message = "the question asks for the largest or smallest of several, but no task calls `max` or `min`"
-            yield _Wanting(message, "`max(a, b, c) / min(a, b, c)` is the ratio of the extremes")
+            yield _Wanting("the question asks for the largest or smallest of several, but no task calls `max` or `min`")
 
     def _expressions(self, tasks: Sequence[Task]) -> str:
         return " ".join(_written(task, self._calculating.get(task.tool)) for task in tasks)
@@ -331,18 +328,6 @@ class AnswerCheck:
         found = (schema.get("selectors") for schema in schemas if isinstance(schema, dict))
         return [str(name) for names in found if isinstance(names, list) for name in names]
 
-    @property
-    def _how(self) -> str:
-        """How what is asked for can be calculated."""
-        match self.asked:
-            case "name":
-                calls = " or ".join(f"`{name}({{'name': value, …}})`" for name in self._selectors)
-                return f"{calls} gives a name"
-            case "truth":
-                return "a comparison such as `a > b` gives yes or no"
-            case _:
-                return "calculate what the question asks for, of what the tasks return"
-
     def _gives_number(self, task: Task) -> bool:
         """Whether what a task returns is a number itself, or may be."""
         tool = self._tools[task.tool]
@@ -364,7 +349,6 @@ class _Wanting(NamedTuple):
     """One thing that is wanting in a plan."""
 
     message: str
-    hint: str
     around: str = ""
     """What is put around the calculation, if that alone is wanting: `abs({})`."""
 
@@ -379,7 +363,7 @@ class _Change(NamedTuple):
 
 def _left_out(number: Number) -> _Wanting:
     around = f"({{}}) {number.hint.strip('`')}" if number.converts else ""
-    return _Wanting(f"the question says {str(number)!r}, but no task calculates with that", number.hint, around)
+    return _Wanting(f"the question says {str(number)!r}, but no task calculates with that", around)
 
 
 def _is_numeric(option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> bool:
@@ -448,18 +432,14 @@ def _plain_numbers(value: Value) -> Iterator[float]:
                 yield from _plain_numbers(each)
 
 
-def calculating(tools: Iterable[ToolSpec], gives: AnswerKind | None = None) -> list[ToolSpec]:
-    """The tools that calculate, as a grammar may offer them where the result must be of one kind."""
-    found = []
-    for tool in tools:
-        narrowed = {
-            name: schema if gives is None else {**schema, "gives": gives}
-            for name, schema in tool.parameters.items()
-            if isinstance(schema, dict) and schema.get("format") == "arithmetic"
-        }
-        if narrowed:
-            found.append(replace(tool, parameters={**tool.parameters, **narrowed}))
-    return found
+def calculating(tools: Iterable[ToolSpec]) -> dict[str, str]:
+    """The parameters that take arithmetic, by the names of their tools."""
+    return {
+        tool.name: name
+        for tool in tools
+        for name, schema in tool.parameters.items()
+        if arithmetic(schema, tool.definitions)
+    }
 
 
 _TOO_LARGE = 10**300  # no float, or no number that anyone would write

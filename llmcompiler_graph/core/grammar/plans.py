@@ -63,7 +63,6 @@ def plan_grammar(
     first: int = 1,
     max_tasks: int | None = None,
     again: Sequence[int] = (),
-    think_again: bool = False,
     earlier: Mapping[int, tuple[ToolSpec, Schema]] | None = None,
     typed: bool = True,
     phased: bool = False,
@@ -80,7 +79,6 @@ def plan_grammar(
             `phased`, the state notes the kinds of the first 64, 32 or 21 of them, with 1, 3 or 7 kinds of tools: only
             to those may others refer.
         again: If given, just the tasks of these indices are written, and no `join()`.
-        think_again: Whether a thought stands before them.
         earlier: What else may be referred to: by index, a task's tool and the schema of what it returns.
         typed: Whether references are typed. If not, any `$n` may stand anywhere.
         phased: Whether tasks of one kind must stand together, so that the grammar can be written without states.
@@ -95,7 +93,7 @@ def plan_grammar(
     tasks = min(max_tasks or (_PHASED_TASKS if phased else _TASKS), _MOST_TASKS) if listed else 0
     indices = list(again) or [*range(first, first + tasks)]
     plans = _Plans(listed, known, typed=typed, brief=brief, guards=guards, repetition=repetition)
-    return plans.rules(indices, first, phased=phased, join=not again, think_again=think_again)
+    return plans.rules(indices, first, phased=phased, join=not again)
 
 
 class _State(NamedTuple):
@@ -129,9 +127,7 @@ class _Plans:
         self.guards = guards
         self.repetition = repetition
 
-    def rules(
-        self, indices: Sequence[int], first: int, *, phased: bool, join: bool, think_again: bool = False
-    ) -> Rules:
+    def rules(self, indices: Sequence[int], first: int, *, phased: bool, join: bool) -> Rules:
         calls = self._calls()
         kinds = self._kinds(calls, len(indices), phased=phased)
         width = max(1, len(kinds.profiles).bit_length())
@@ -167,8 +163,6 @@ class _Plans:
         thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
         begin = Use(next(iter(lines)))
         root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not self.brief else begin}
-        if think_again:
-            root["root"] = Seq((thought, begin))
         return {**root, **lines, **guards, **polls, **{name: body for name, body, _ in calls}, **made}
 
     def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:

@@ -213,10 +213,6 @@ class Values:
         if isinstance(selectors, list) and selectors:
             names = Alt(tuple(f"{name}({{" for name in selectors))
             whole.append(Seq((names, separated(Seq((label, ": ", total)), 1, None), "})")))
-            if option.get("gives") == "name":
-                return string(whole[-1])
-        if option.get("gives") in ("number", "truth"):
-            return string(whole[0] if option["gives"] == "number" else whole[1])
         return string(Alt(tuple(whole)))
 
     def _slot(self, wanted: Typed, *, fan: bool = False, inside: str = "") -> str:
