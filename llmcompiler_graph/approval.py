@@ -18,6 +18,7 @@ of the same tool; the plan's message, `tasks` and the joiner then show the call 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal, NotRequired, cast, get_args
 
 from langchain_core.messages import ToolCall
@@ -54,7 +55,7 @@ class InterruptOnConfig(TypedDict):
     args_schema: NotRequired[dict[str, Any]]
     """The JSON Schema of the arguments, shown to the human."""
     when: NotRequired[Callable[[ToolCallRequest], bool]]
-    """Whether a call needs a human at all; its request has no `tool`. It must say the same when the run goes on."""
+    """Whether a call needs a human at all; its request has no `tool`. Decided calls are not asked again."""
 
 
 class Decision(TypedDict):
@@ -98,11 +99,15 @@ class Approval:
     def pending(self, record: TaskRecord, calls: Sequence[ToolCall], state: Any) -> list[PendingApproval | None]:
         """Say what is to be asked about each of a task's calls; `None` for one that needs no human. In its `@task`.
 
+        `description` and `when` are given copies of the calls: what they change in them is neither shown nor made.
+
         Args:
             record: The task.
             calls: Its calls.
             state: What `description` and `when` are shown of the graph.
         """
+        if record["tool"] not in self._configs:
+            return [None] * len(calls)
         config, runtime = self._configs[record["tool"]], get_runtime()
         description = config.get("description", f"Task {record['index']} of the plan: {record['text']}")
         return [
@@ -110,7 +115,7 @@ class Approval:
                 tool_call_id=str(call["id"]),
                 tool=record["tool"],
                 args=call["args"],
-                description=description(call, state, runtime) if callable(description) else description,
+                description=description(deepcopy(call), state, runtime) if callable(description) else description,
                 allowed_decisions=list(config["allowed_decisions"]),
                 args_schema=config.get("args_schema"),
                 error="",
@@ -148,7 +153,7 @@ def approval_config(what: str, given: object, possible: Sequence[DecisionType]) 
 
 
 def needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: Runtime[Any]) -> bool:
-    """Ask a config's `when` about a call, in a node or `@task`."""
+    """Ask a config's `when` about a copy of a call, in a node or `@task`."""
     if (when := config.get("when")) is None:
         return True
     given: ToolRuntime[Any, Any] = ToolRuntime(
@@ -161,11 +166,11 @@ def needs_human(config: InterruptOnConfig, call: ToolCall, state: Any, runtime: 
         execution_info=runtime.execution_info,
         server_info=runtime.server_info,
     )
-    return when(ToolCallRequest(tool_call=call, tool=None, state=state, runtime=given))
+    return when(ToolCallRequest(tool_call=deepcopy(call), tool=None, state=state, runtime=given))
 
 
 def decisions_in(answer: Any, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Decision]:
-    """Read `{"decisions": […]}`, a list, one decision, or `True`/`False` for all calls.
+    """Read `{"decisions": […]}`, a list, or one decision (an approval, a rejection, `True`, `False`) for all calls.
 
     Args:
         answer: What the human answered.
@@ -181,7 +186,7 @@ def decisions_in(answer: Any, asked: Sequence[tuple[str, Sequence[str]]]) -> lis
             decisions = [Decision(type="approve")] * count
         case False:
             decisions = [Decision(type="reject")] * count
-        case {"type": _}:
+        case {"type": kind} if count == 1 or kind not in ("edit", "respond"):  # what is written there is about one call
             decisions = [given] * count
         case [*listed] if len(listed) == count and all(isinstance(each, dict) for each in listed):
             decisions = listed

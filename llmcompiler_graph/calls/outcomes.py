@@ -6,7 +6,7 @@ The value is the tool's own, as JSON, unless a `wrap_tool_call` has changed the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -49,6 +49,8 @@ class Call:
     """Of a call for many: the exceptions among what it returned, by element; `None` of any other."""
     batch: str = ""
     """The call that was made for it and others; empty if it was made by itself."""
+    check: Callable[[str, Mapping[str, Any]], None] | None = None
+    """Raises if what wrappers have made of it may not be called."""
     fresh: bool = False
     """Whether no earlier call may answer it."""
     kept: Mapping[str, Any] = field(default_factory=dict)

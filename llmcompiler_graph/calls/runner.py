@@ -184,6 +184,7 @@ class ToolRunner:
         sync: bool,
         fresh: bool = False,
         failed: dict[int, Exception] | None = None,
+        check: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> Observation:
         """Call a tool; the observation's `attachment` is the list of messages and commands it gave.
 
@@ -198,6 +199,7 @@ class ToolRunner:
             sync: Whether the graph was called synchronously: then a tool's synchronous side is preferred.
             fresh: Whether the cache is left out.
             failed: Takes the exceptions among what a call for many returned, by element.
+            check: Raises if what wrappers have made of the call, its tool's name and arguments, may not be called.
 
         Raises:
             GraphBubbleUp: The tool interrupted the graph.
@@ -211,7 +213,7 @@ class ToolRunner:
         }
         blocks = not _runs_on_loop(self._tools[tool], sync=sync)
         given = request["tool_call"]["args"]
-        noted = Call(sync, blocks, self._wrapped, arguments=given, run=state, failed=failed, fresh=fresh)
+        noted = Call(sync, blocks, self._wrapped, arguments=given, run=state, failed=failed, fresh=fresh, check=check)
         token = _current.set(noted)
         try:
             output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons
@@ -238,7 +240,9 @@ async def _wrapped(wrappers: Sequence[Wrapper], request: ToolCallRequest, execut
     assert call is not None
     if not wrappers:
         call.begin()
-        _note_arguments(request)
+        name, call.arguments = request.tool_call["name"], request.tool_call["args"]
+        if call.check is not None:
+            call.check(request.tool.name if request.tool is not None else name, call.arguments)
         return _note_message(await execute(request))
     wrapper, inner = wrappers[0], wrappers[1:]
     escaped: list[Exception] = []
@@ -384,11 +388,6 @@ def _content_and_artifact(value: Any, tool: BaseTool) -> tuple[Any, tuple[Any, .
     if tool.response_format == "content_and_artifact" and isinstance(value, tuple) and len(value) == 2:
         return value[0], value[1:]
     return value, ()
-
-
-def _note_arguments(request: ToolCallRequest) -> None:
-    if (call := _current.get()) is not None:
-        call.arguments = request.tool_call["args"]
 
 
 def _note_message(response: Any) -> Any:

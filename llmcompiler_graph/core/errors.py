@@ -117,6 +117,10 @@ class DeadlineError(LLMCompilerError, TimeoutError):
     """
 
 
+class ApprovalError(LLMCompilerError, RuntimeError):
+    """A wrapper of tool calls has changed a call that a human had approved: it was not made."""
+
+
 class FanOutError(LLMCompilerError, ValueError):
     """A task's `[*]` reference has more elements than it may make calls."""
 

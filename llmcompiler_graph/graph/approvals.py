@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
@@ -85,6 +85,15 @@ class Approvals:
         """What was decided about a call with these arguments, if anything was."""
         shown, decision = self._decided.get(call_id, ("", None))
         return decision if shown == _text(arguments) else None
+
+    def concern(self, call_id: str) -> bool:
+        """Whether a human was asked about a task's call, or of a task that fans out about any of its calls."""
+        known = (pending["tool_call_id"] for pending in self._pending)
+        return any(each == call_id or each.startswith(f"{call_id}_") for each in known)
+
+    def parameters(self, tool: str) -> Set[str]:
+        """The parameters of a tool that plans give, and so humans are shown."""
+        return self._tools[tool].parameters.keys() if tool in self._tools else frozenset()
 
     def is_open(self, call_id: str) -> bool:
         """Whether a call was asked about in this run of the node, and is not decided."""

@@ -213,6 +213,7 @@ class Settings:
         sync: bool,
         max_concurrency: int | None,
         fresh: bool = False,
+        check: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> Observation:
         """Make one call of a task, in the node or `@task` this runs in.
 
@@ -223,11 +224,12 @@ class Settings:
             sync: Whether the graph was called synchronously.
             max_concurrency: That of the run's config, for what the tool runs with its own.
             fresh: Whether what an earlier call returned may not answer it.
+            check: Raises if what wrappers have made of the call, its tool's name and arguments, may not be called.
         """
         call_id = self.call_id(task, start.element)
         config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
         given = (task["tool"], start.arguments, call_id, state, config)
-        attempt = partial(self.runner.call, *given, sync=sync, fresh=fresh)
+        attempt = partial(self.runner.call, *given, sync=sync, fresh=fresh, check=check)
         return await self.policy.apply(task["tool"], attempt)
 
 

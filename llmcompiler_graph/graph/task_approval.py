@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from langchain_core.messages import ToolCall
 from langgraph.errors import GraphInterrupt
 
 from llmcompiler_graph.approval import Approval, Decision
+from llmcompiler_graph.core.errors import ApprovalError
 from llmcompiler_graph.core.language.plan import Observation, Task
 from llmcompiler_graph.core.language.references import JSON, Value
 from llmcompiler_graph.core.schedule.instructions import Start
@@ -58,6 +59,30 @@ class TaskApproval:
                     edits[n] = given
         return edits
 
+    def check(self, start: Start) -> Callable[[str, Mapping[str, Any]], None] | None:
+        """Make what refuses a call that is not the one that a human allowed; `None` if no human was asked about it.
+
+        Wrappers of tool calls may change a call. What they add besides the tool's own parameters is not looked at.
+
+        Args:
+            start: The call that a human allowed, perhaps after a change.
+        """
+        decisions, element = self._decisions, start.element or 0
+        if element >= len(decisions) or decisions[element] is None:
+            return None
+        name, given = self._record["tool"], dict(start.arguments)
+        shown = self._approvals.parameters(name) | given.keys()
+
+        def check(called: str, arguments: Mapping[str, Any]) -> None:
+            made = {key: value for key, value in arguments.items() if key in shown}
+            if called != name or not _same(made, given):
+                changed = [key for key in sorted(made.keys() | given) if not _same([made.get(key)], [given.get(key)])]
+                what = f"{', '.join(map(repr, changed))} of {name!r}" if called == name else f"{name!r} to {called!r}"
+                msg = f"a wrapper of tool calls changed {what} after a human had approved the call: it was not made"
+                raise ApprovalError(msg)
+
+        return check
+
     def decided(self, start: Start, calls: Callable[[], Sequence[ToolCall]]) -> Start | Observation:
         """Take a human's decision, if there is to be one; return the call to make, or the observation without it.
 
@@ -68,11 +93,12 @@ class TaskApproval:
         Raises:
             GraphInterrupt: A human is still to be asked.
         """
-        if self._record["tool"] not in self._approval.tools:
-            return start
         if not self._known:
             self._known = True
-            self._find_out(calls())
+            if self._record["tool"] in self._approval.tools or self._approvals.concern(self._record["tool_call_id"]):
+                self._find_out(calls())
+        if not self._decisions:
+            return start
         if self._unanswered and (self._approvals.mode == "batched" or (start.element or 0) in self._unanswered):
             raise GraphInterrupt
         match self._decisions[start.element or 0]:
@@ -87,14 +113,17 @@ class TaskApproval:
                 return start
 
     def _find_out(self, calls: Sequence[ToolCall]) -> None:
-        """Look up what was decided about each call, and note what is not."""
-        for n, pending in enumerate(self._approval.pending(self._record, calls, self._state)):
-            decision = None if pending is None else self._approvals.decision(pending["tool_call_id"], pending["args"])
-            self._decisions.append(decision)
-            if pending is not None and decision is None:
-                self._unanswered.add(n)
-                if not self._approvals.is_open(pending["tool_call_id"]):
-                    self.wanted.append(pending)
+        """Look up what was decided about each call, and note what is not.
+
+        What a human was asked holds whatever `interrupt_on` says by now, in this graph or another on its thread.
+        """
+        self._decisions = [self._approvals.decision(str(call["id"]), call["args"]) for call in calls]
+        undecided = [n for n, decision in enumerate(self._decisions) if decision is None]
+        is_open = {n for n in undecided if self._approvals.is_open(str(calls[n]["id"]))}
+        rest = [n for n in undecided if n not in is_open]
+        pending = self._approval.pending(self._record, [calls[n] for n in rest], self._state)
+        self.wanted += [asked for asked in pending if asked is not None]
+        self._unanswered = is_open.union(n for n, asked in zip(rest, pending, strict=True) if asked is not None)
 
 
 def with_edit(task: Task, resolved: Mapping[str, JSON], edited: Mapping[str, JSON]) -> Task:
@@ -112,6 +141,6 @@ def with_edit(task: Task, resolved: Mapping[str, JSON], edited: Mapping[str, JSO
     return replace(task, arguments=named)
 
 
-def _same(one: JSON, other: JSON) -> bool:
+def _same(one: Any, other: Any) -> bool:
     """Whether two values are the same as JSON: `1` is neither `True` nor `1.0`."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return json.dumps(one, sort_keys=True, default=repr) == json.dumps(other, sort_keys=True, default=repr)

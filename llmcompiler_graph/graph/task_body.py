@@ -189,6 +189,7 @@ class TaskBody:
             sync=self._sync,
             max_concurrency=self._max_concurrency,
             fresh=self._repeats,
+            check=self._approval.check(start),
         )
 
     async def _call_sequentially(self, start: Start) -> Observation:
