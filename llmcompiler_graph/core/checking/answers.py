@@ -54,31 +54,32 @@ from llmcompiler_graph.core.checking.questions import (
 from llmcompiler_graph.core.checking.schema import alternatives, fields_of
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, leaves
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("AnswerCheck", "AnswerDoubt", "answer_of", "calculating", "is_bare", "unsaid")
 
 _WORDS: dict[AnswerKind, str] = {"name": "a name", "number": "a number", "truth": "yes or no"}
-_LABEL_CHOICE = re.compile(r"['\"][^'\"]*['\"] if .* else ")
-_COMPARISON = re.compile(r"[<>]|[=!]=")
-_LITERAL = re.compile(r"(?<![\w.$])(?<!\$\{)\d+(?:,\d{3})*(?:\.\d+)?(?:e\d+)?(?![\w.]*\w)")
-_REFERENCE = re.compile(r"\$\{?(\d+)")
-_FACTOR = re.compile(
+_LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
+_COMPARISON = lazy_pattern(r"[<>]|[=!]=")
+_LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)\d+(?:,\d{3})*(?:\.\d+)?(?:e\d+)?(?![\w.]*\w)")
+_REFERENCE = lazy_pattern(r"\$\{?(\d+)")
+_FACTOR = lazy_pattern(
     r"(?P<added>[-+] *)?(?P<reference>\$(?:\{(?P<index>\d+)[^}]*\}|(?P<bare>\d+)))"
     r"(?P<times> ?\* ?(?P<by>\d+(?:\.\d+)?)(?![\d.]))?"
 )
-_FIELD_NAME = re.compile(r"\$\{\d+[^}]*?\.(\w+)\}")
-_FIELD = re.compile(r"\$\{\d+([.\[][^}]*)\}")
+_FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
+_FIELD = lazy_pattern(r"\$\{\d+([.\[][^}]*)\}")
 _MOST_TASKS = 64
 _LONGEST = 2_000  # characters of a task; what is larger is not for one answer
 _HUNDRED = 100.0
 _NUMBERS = {"number", "integer"}
-_DIFFERENCE = re.compile(r"\bdifference\b", re.I)
-_BY_HUNDRED = re.compile(r"\b100\b")
-_PERCENTAGE = re.compile(r"\b(?:what|by how many|how many) (?:percentage|percent|per cent)\b", re.I)
-_AVERAGED = re.compile(r"/ ?\(?\d|\b(?:mean|median)\b")
-_CHOSEN = re.compile(r"(?:max|min)\(| if ")
+_DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
+_BY_HUNDRED = lazy_pattern(r"\b100\b")
+_PERCENTAGE = lazy_pattern(r"\b(?:what|by how many|how many) (?:percentage|percent|per cent)\b", re.I)
+_AVERAGED = lazy_pattern(r"/ ?\(?\d|\b(?:mean|median)\b")
+_CHOSEN = lazy_pattern(r"(?:max|min)\(| if ")
 _PAIR = 2  # of two things one may know which is the larger
-_AVERAGE = re.compile(r"\b(?:average|mean|on average)\b", re.I)
+_AVERAGE = lazy_pattern(r"\b(?:average|mean|on average)\b", re.I)
 
 
 class AnswerDoubt(NamedTuple):
@@ -443,7 +444,7 @@ def calculating(tools: Iterable[ToolSpec]) -> dict[str, str]:
 
 
 _TOO_LARGE = 10**300  # no float, or no number that anyone would write
-_ANSWERED = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?", re.I)
+_ANSWERED = lazy_pattern(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?", re.I)
 _SHOWN_AS = (1.0, 1e-3, 1e-6, 1e-9, 100.0)  # thousands, millions, billions, percent
 
 

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Term", "factor", "in_full", "is_difference", "is_turned", "last_step", "terms_of", "terms_of_extreme")
 
@@ -47,25 +48,25 @@ _DOWN = (
     r"decreas\w*|reduc\w*|shr[iau]nk\w*|los[et]s?|losing|lower\w*|short\w*|smaller|shallower|slow\w*|less|cuts?|cutting"
     r"|drop\w*|f[ae]ll\w*|declin\w*|contract\w*|down|subtract\w*|fewer|lighter|narrower"
 )
-_CHANGES = re.compile(rf"\b(?:{_UP}|{_DOWN})\b", re.I)
-_BOTH_ALIKE = re.compile(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
-_CLAUSE = re.compile(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
-_ASKING = re.compile(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
-_MOST = re.compile(
+_CHANGES = lazy_pattern(rf"\b(?:{_UP}|{_DOWN})\b", re.I)
+_BOTH_ALIKE = lazy_pattern(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
+_CLAUSE = lazy_pattern(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
+_ASKING = lazy_pattern(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
+_MOST = lazy_pattern(
     r"\b(?:(?:tall|larg|long|high|deep|fast|quick|bigg|great|heavi|old|far|farth|furth|wid|warm|hott|strong|rich|dens"
     r"|expensiv)(?:er|est)|more|most|maximum|highest|biggest)\b",
     re.I,
 )
-_LEAST = re.compile(
+_LEAST = lazy_pattern(
     r"\b(?:(?:small|short|low|shallow|slow|light|young|near|clos|cheap|narrow|cold|weak|poor|few|tini)(?:er|est)|less"
     r"|least|minimum)\b",
     re.I,
 )
-_RATIO = re.compile(r"\b(?:ratio|divide[ds]?|factor|times as|quotient)\b", re.I)
-_DIFFERENCE = re.compile(r"\b(?:difference|how much|how many|than)\b", re.I)
-_AVERAGE = re.compile(r"\b(?:average|mean)\b", re.I)
-_SUM = re.compile(r"\b(?:sum|total|combined|altogether)\b", re.I)
-_MEASURED_APART = re.compile(r"\b(?:percentage|percent|density|densities|per|median|product)\b", re.I)
+_RATIO = lazy_pattern(r"\b(?:ratio|divide[ds]?|factor|times as|quotient)\b", re.I)
+_DIFFERENCE = lazy_pattern(r"\b(?:difference|how much|how many|than)\b", re.I)
+_AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
+_SUM = lazy_pattern(r"\b(?:sum|total|combined|altogether)\b", re.I)
+_MEASURED_APART = lazy_pattern(r"\b(?:percentage|percent|density|densities|per|median|product)\b", re.I)
 
 
 def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combined: bool = False) -> str | None:
@@ -151,11 +152,11 @@ def _asking(question: str) -> str:
     return sentence[asking[-1] :] if asking else sentence
 
 
-_EXTREME_CALL = re.compile(r"(?:max|min)(?=\()")
-_CALL = re.compile(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
+_EXTREME_CALL = lazy_pattern(r"(?:max|min)(?=\()")
+_CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
 _OPERATORS = (" - ", " + ", " / ", " > ", " < ")
-_SEPARATING = re.compile(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+/<>] ")
-_LABEL = re.compile(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
+_SEPARATING = lazy_pattern(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+/<>] ")
+_LABEL = lazy_pattern(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
 
 
 def terms_of(expression: str) -> list[str]:

@@ -19,7 +19,6 @@ May know: `errors`, `plan`, `references`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
@@ -27,11 +26,12 @@ from operator import or_
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import texts
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Entities",)
 
 
-_TOKEN = re.compile(r"\w+|\W")
+_TOKEN = lazy_pattern(r"\w+|\W")
 _LONGEST = 200  # characters of a name; a longer text is no name of anything
 _MOST_TOKENS = 40
 

@@ -9,7 +9,6 @@ May know: `errors`, `expressions`, `guards`, `plan`, `references`, `repetition`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
@@ -31,10 +30,11 @@ from llmcompiler_graph.core.language.references import (
     references,
 )
 from llmcompiler_graph.core.language.repetition import Repetition
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("InliningError", "inlined")
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = lazy_pattern(r"\d+(?:\.\d+)?")
 
 
 class InliningError(Exception):

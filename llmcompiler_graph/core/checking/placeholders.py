@@ -21,6 +21,7 @@ from typing import NamedTuple
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import texts
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Placeholder", "Placeholders", "placeholder")
 
@@ -44,9 +45,9 @@ _ALONE = (
     r"[<@%]\s*(\d{1,9})\s*[>%]?",
     r"(?:the )?(?:results?|outputs?|observations?|responses?)(?: (?:of|from) (?:task |step |call )?|_?)#?(\d{1,9})",
 )
-_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _ANYWHERE)
-_WHOLE = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _ALONE)
-_SIGNS = re.compile(r"[{｛#$＄<\[(]")  # one of these is in all that stand within text
+_PATTERNS = tuple(lazy_pattern(pattern, re.IGNORECASE) for pattern in _ANYWHERE)
+_WHOLE = tuple(lazy_pattern(pattern, re.IGNORECASE) for pattern in _ALONE)
+_SIGNS = lazy_pattern(r"[{｛#$＄<\[(]")  # one of these is in all that stand within text
 _LONGEST_ALONE = 80
 _BEGINS = frozenset("<@%tTrRoO")  # what stands alone
 

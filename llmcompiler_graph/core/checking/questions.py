@@ -21,6 +21,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from llmcompiler_graph.core.patterns import lazy_pattern
+
 __all__ = (
     "AnswerKind",
     "Number",
@@ -58,11 +60,14 @@ class Number:
 
 
 _LONGEST = 4_000  # characters; what is longer is no question of one answer
-_SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
+_SENTENCE = lazy_pattern(r"(?<=[.?!])\s+|\n+")
 _SAID: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
-    ("truth", re.compile(r"\banswer (?:with |only )?(?:just )?['\"]?yes['\"]? or ['\"]?no\b", re.I)),
-    ("name", re.compile(r"\banswer (?:with |only )?(?:the )?(?:[\w']+ )?name\b|^name the\b", re.I)),
-    ("number", re.compile(r"\banswer (?:with |only )?(?:the|a) (?:value|number)\b|\banswer in (?!one\b|an?\b)", re.I)),
+    ("truth", lazy_pattern(r"\banswer (?:with |only )?(?:just )?['\"]?yes['\"]? or ['\"]?no\b", re.I)),
+    ("name", lazy_pattern(r"\banswer (?:with |only )?(?:the )?(?:[\w']+ )?name\b|^name the\b", re.I)),
+    (
+        "number",
+        lazy_pattern(r"\banswer (?:with |only )?(?:the|a) (?:value|number)\b|\banswer in (?!one\b|an?\b)", re.I),
+    ),
 )
 _MEASURES = (
     "ratio|difference|average|mean|median|sum|total|product|quotient|density|percentage|percent|proportion|share|number"
@@ -73,43 +78,43 @@ _DEGREES = (
     "tall|larg|small|long|short|high|low|deep|shallow|fast|slow|quick|bigg|great|heavi|light|old|young|near|clos|far"
     "|farth|furth|cheap|expensiv|wid|narrow|warm|cold|hott|strong|weak|rich|poor|dens|tini|lengthi"
 )
-_COMPARED = re.compile(rf"\b(?:(?:{_DEGREES})(?:er|est)|most|least|fewest|more|less|fewer|biggest)\b", re.I)
-_EXTREME = re.compile(rf"\b(?:(?:{_DEGREES})est|biggest|most|least|fewest|maximum|minimum)\b", re.I)
-_SUPERLATIVE = re.compile(
+_COMPARED = lazy_pattern(rf"\b(?:(?:{_DEGREES})(?:er|est)|most|least|fewest|more|less|fewer|biggest)\b", re.I)
+_EXTREME = lazy_pattern(rf"\b(?:(?:{_DEGREES})est|biggest|most|least|fewest|maximum|minimum)\b", re.I)
+_SUPERLATIVE = lazy_pattern(
     rf"\bwhat (?:is|was|are|would be|will be) the (?:{_DEGREES}|bigg)est (?!of\b)(?P<noun>\w+)", re.I
 )
-_HOW_MUCH = re.compile(
+_HOW_MUCH = lazy_pattern(
     r"\bhow (?:many|much|long|high|deep|large|fast|tall|far|big|old|heavy|wide)\b|\bby what (?:factor|percentage)\b",
     re.I,
 )
-_WHAT_MEASURE = re.compile(
+_WHAT_MEASURE = lazy_pattern(
     rf"\bwhat(?:'s| is| are| was| were| would| will)\b(?!.*\b(?:which|who|whose)\b).*\b(?:{_MEASURES})s?\b"
     r"|\bwhat percentage\b",
     re.I | re.S,
 )
-_COMPUTE = re.compile(
+_COMPUTE = lazy_pattern(
     rf"^(?:please )?(?:calculate|compute|determine|identify|find|give|state) (?!which|who|what).*\b(?:{_MEASURES})s?\b",
     re.I | re.S,
 )
-_WHICH_MEASURE = re.compile(rf"\bwhich (?:of (?:these|the) )?(?:{_MEASURES})s?\b", re.I)
-_WHICH = re.compile(r"\b(?:which|who|whose)\b", re.I)
-_AUXILIARY = re.compile(
+_WHICH_MEASURE = lazy_pattern(rf"\bwhich (?:of (?:these|the) )?(?:{_MEASURES})s?\b", re.I)
+_WHICH = lazy_pattern(r"\b(?:which|who|whose)\b", re.I)
+_AUXILIARY = lazy_pattern(
     r"(?:^|[,;:] ?(?:then |and )?)"
     r"(?:is|are|was|were|does|do|did|would|will|can|could|has|have|had|should)\b(?! (?:the )?which)",
     re.I,
 )
-_WH = re.compile(r"\b(?:what|which|who|whose|whom|how|when|where|why)\b", re.I)
-_CALCULATED = re.compile(
+_WH = lazy_pattern(r"\b(?:what|which|who|whose|whom|how|when|where|why)\b", re.I)
+_CALCULATED = lazy_pattern(
     r"\b(?:ratio|difference|average|mean|median|sum|total|combined|together|density|densities|percentage|percent|product"
     r"|divided?|factor|times as|than|per|add(?:ed)? up)\b|%",
     re.I,
 )
 
-_ONLY = re.compile(r"\b(?:and|with|but) nothing else\b|\b(?:only|just) (?:the|a|one) (?:name|number|value)\b", re.I)
+_ONLY = lazy_pattern(r"\b(?:and|with|but) nothing else\b|\b(?:only|just) (?:the|a|one) (?:name|number|value)\b", re.I)
 
-_FIGURE = re.compile(r"(?<![\w.$,/-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/-]|\.\d|,\d{3})(?P<percent>\s?%|\s+per ?cent\b)?")
+_FIGURE = lazy_pattern(r"(?<![\w.$,/-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/-]|\.\d|,\d{3})(?P<percent>\s?%|\s+per ?cent\b)?")
 _YEAR = range(1000, 3000)
-_ENUMERATED = re.compile(r"[.):]\s")
+_ENUMERATED = lazy_pattern(r"[.):]\s")
 _WORDS: dict[str, tuple[tuple[float, ...], str]] = {
     r"doubl\w+|twice|twofold": ((2, 200), "* 2"),
     r"tripl\w+|trebl\w+|thrice|threefold|three times": ((3, 300), "* 3"),
@@ -130,7 +135,7 @@ _UNITS = {
     "s": ("seconds?", 1.0, "time"),
 }  # what fields are in, as their names end: how questions say it, how much it is, and of what
 _ASKED_IN = r"\b(?:in|how many|answer in) (?:{words})\b(?! per|/| squared)"
-_IN_SCALE = re.compile(r"\bin (?P<scale>thousand|million|billion)s?\b", re.I)
+_IN_SCALE = lazy_pattern(r"\bin (?P<scale>thousand|million|billion)s?\b", re.I)
 
 
 def asked_for(question: str) -> AnswerKind | None:

@@ -15,7 +15,6 @@ May know: `rules`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from llmcompiler_graph.core.grammar.rules import (
@@ -35,6 +34,7 @@ from llmcompiler_graph.core.grammar.rules import (
     pruned,
     stateful,
 )
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("gbnf", "lark", "write")
 
@@ -174,7 +174,7 @@ def _is_character(node: Node) -> bool:
     return isinstance(node, Chars) or (isinstance(node, str) and len(node) == 1)
 
 
-_SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
+_SPECIAL = lazy_pattern(r"[\\.^$*+?()\[\]{}|]")
 
 
 def _pattern(node: Node) -> str:

@@ -9,12 +9,12 @@ May know: nothing.
 
 from __future__ import annotations
 
-import re
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Balance",)
 
-_OUTSIDE = re.compile(r"[\"'{}\[\]]")
-_INSIDE = {'"': re.compile(r"[\"\\]"), "'": re.compile(r"['\\\n]")}
+_OUTSIDE = lazy_pattern(r"[\"'{}\[\]]")
+_INSIDE = {'"': lazy_pattern(r"[\"\\]"), "'": lazy_pattern(r"['\\\n]")}
 
 
 class Balance:

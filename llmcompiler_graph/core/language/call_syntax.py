@@ -31,6 +31,7 @@ from llmcompiler_graph.core.language.references import (
     references,
 )
 from llmcompiler_graph.core.language.walker import APOSTROPHES, MAY_FOLLOW, QUOTES
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Arguments", "CallSyntaxError", "parse_arguments")
 
@@ -75,7 +76,7 @@ def _in_quotes(opening: str, closing: str) -> str:
 
 
 _OTHER_QUOTES = "|".join(_in_quotes(*pair) for pair in QUOTES.items() if pair[0] not in "\"'")
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"""
     (?P<string>STRAIGHT)
     |(?P<quoted>OTHER_QUOTES)
@@ -95,12 +96,12 @@ _FULL_WIDTH = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr
 _NARROW = _FULL_WIDTH | {ord("、"): ",", 0x3000: " "}
 """The full-width forms of ASCII, and what stands for a comma."""
 _WIDE = f"[{''.join(map(chr, _NARROW))}]"
-_HAS_WIDE = re.compile(_WIDE)
-_STRING_OR_WIDE = re.compile(
+_HAS_WIDE = lazy_pattern(_WIDE)
+_STRING_OR_WIDE = lazy_pattern(
     rf"{_STRAIGHT}|{_OTHER_QUOTES}|[{''.join(QUOTES)}].*|(?P<wide>{_WIDE}+)",
     re.DOTALL,  # a string that is not closed
 )
-_PIECE = re.compile(
+_PIECE = lazy_pattern(
     r"""
     (?P<escape>\\(?:\r\n|[\r\n\\'"abfnrtv]|(?![4-7][0-7]{2})[0-7]{1,3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}
       |U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}|N\{[^{}]+\}))
@@ -110,7 +111,7 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+_UNWRITABLE = lazy_pattern("[\0\ud800-\udfff]")
 _NESTS = {**dict.fromkeys("([{", 1), **dict.fromkeys(")]}", -1)}
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
@@ -290,7 +291,7 @@ class _Reader:
         assert node.end_col_offset is not None
         end = self._position(node.end_lineno, node.end_col_offset)
         source = self.source[self._position(node.lineno, node.col_offset) : end]
-        stand_in = re.compile(rf" ?({re.escape(self.stand_in)}\d+__) ?")
+        stand_in = lazy_pattern(rf" ?({re.escape(self.stand_in)}\d+__) ?")
         source = stand_in.sub(self._as_written, source.replace(f".{self.spread}", "[*]"))
         return " ".join(source.split())
 

@@ -17,20 +17,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from llmcompiler_graph.core.language import lines
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Conditions", "conditions", "could_have_conditions", "ends_call")
 
 _BEFORE = r"(?:[ \t\u3000,;]|\*\*|__|`){0,40}+"
-_FIRST = re.compile(_BEFORE + r"(?:when|until)\b", re.IGNORECASE)
-_COULD_BE_FIRST = re.compile(
+_FIRST = lazy_pattern(_BEFORE + r"(?:when|until)\b", re.IGNORECASE)
+_COULD_BE_FIRST = lazy_pattern(
     _BEFORE + r"(?:(?:w(?:h(?:e(?:n)?)?)?|u(?:n(?:t(?:i(?:l)?)?)?)?)?\Z|(?:when|until)\b)", re.IGNORECASE
 )
 _LONGEST = 4000  # characters that are read of both
-_HEAD = re.compile(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
-_COMMENT = re.compile(r"[ \t]+(?:#|//|--|[—–→])(?:[ \t]|\Z)")
-_ORDER = re.compile(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
-_STRING = re.compile(lines.QUOTED)
-_WORD = re.compile(r"(?<![\w.$])(?P<word>when|until)\b[ \t:]{0,40}+", re.IGNORECASE)
+_HEAD = lazy_pattern(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
+_COMMENT = lazy_pattern(r"[ \t]+(?:#|//|--|[—–→])(?:[ \t]|\Z)")
+_ORDER = lazy_pattern(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
+_STRING = lazy_pattern(lines.QUOTED)
+_WORD = lazy_pattern(r"(?<![\w.$])(?P<word>when|until)\b[ \t:]{0,40}+", re.IGNORECASE)
 _CONSTANTS = ("false", "true")  # the guard of an inlined call may be one
 
 

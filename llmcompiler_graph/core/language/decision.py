@@ -57,6 +57,7 @@ from llmcompiler_graph.core.language.labels import (
     begun,
 )
 from llmcompiler_graph.core.language.own_lines import FENCE, InlineQuotes, closes_fence, is_within_quotes, own_lines
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Decision", "Finish", "Replan", "is_decided", "parse_decision", "unlabelled")
 
@@ -86,32 +87,32 @@ Decision: TypeAlias = Finish | Replan
 _WORD = r"(?P<word>finish|replan)(?![^\W_])"
 _SIGN = rf"(?:{GAP}{COLON}|(?(action){GAP}|[*_`]{{0,9}}+)(?P<parenthesis>[(（])|[ \t*_`.!。\r]{{0,40}}+(?P<bare>$))"
 _LABELLED = rf"(?P<action>{ACTION}{GAP})?{_WORD}{_SIGN}"
-_DECISION = re.compile(rf"{MARKS}{_LABELLED}", FLAGS)
-_BEHIND_ACTION = re.compile(rf"{GAP}(?P<action>){_WORD}{_SIGN}", FLAGS)
-_MAY_REPLAN = re.compile(
+_DECISION = lazy_pattern(rf"{MARKS}{_LABELLED}", FLAGS)
+_BEHIND_ACTION = lazy_pattern(rf"{GAP}(?P<action>){_WORD}{_SIGN}", FLAGS)
+_MAY_REPLAN = lazy_pattern(
     rf"{MARKS}(?:{ACTION_BEGUN}[ \t*_]{{0,40}}+|(?:{ACTION}{GAP})?{begun(['replan'])}[ \t*_`.!。\r]{{0,40}}+)\Z", FLAGS
 )
 HEAD = 300
 """In how many characters of a line its decision begins."""
-ACTION_LINE = re.compile(rf"{MARKS}{ACTION}{GAP}\r?$", FLAGS)
+ACTION_LINE = lazy_pattern(rf"{MARKS}{ACTION}{GAP}\r?$", FLAGS)
 """A line that says what the next one does."""
-REPLAN_LINE = re.compile(
+REPLAN_LINE = lazy_pattern(
     rf"^{MARKS}(?P<action>{ACTION}{GAP})?(?P<word>replan)(?![^\W_]){_SIGN}|(?P<fence>{FENCE.pattern})", FLAGS
 )
 """What ends an answer; or a fence, in which nothing does."""
-_BEHIND_SENTENCE = re.compile(rf"(?<=[.!?…。！？])[ \t]*[*_]*{_LABELLED}", FLAGS)
-_LOOSE = re.compile(rf"{MARKS}(?:{ACTION}{GAP}|(?=replan)){_WORD}{GAP}(?:[-:.：][ \t]+)?", FLAGS)
-_PARENTHESIS = re.compile(r"[(（]|[)）](?P<line_ends>[ \t\r*_`.。]*(?=\n|\Z))?")
+_BEHIND_SENTENCE = lazy_pattern(rf"(?<=[.!?…。！？])[ \t]*[*_]*{_LABELLED}", FLAGS)
+_LOOSE = lazy_pattern(rf"{MARKS}(?:{ACTION}{GAP}|(?=replan)){_WORD}{GAP}(?:[-:.：][ \t]+)?", FLAGS)
+_PARENTHESIS = lazy_pattern(r"[(（]|[)）](?P<line_ends>[ \t\r*_`.。]*(?=\n|\Z))?")
 _AROUND = ('""', "“”", "„“", "«»", "「」", "``")
-_LIST_MARK = re.compile(r"[ \t]*(?P<mark>>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))[ \t]?")
-BLANKS = re.compile(r"[ \t]*")
-_SPACES = re.compile(r"\s*")
-_FIRST_WORD = re.compile(r"[^\W\d_][^\s:：(（<>*_`#\[\]{}|=,;.!?，。；！？]*|\d+(?:[.,]\d+)*%?")
+_LIST_MARK = lazy_pattern(r"[ \t]*(?P<mark>>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))[ \t]?")
+BLANKS = lazy_pattern(r"[ \t]*")
+_SPACES = lazy_pattern(r"\s*")
+_FIRST_WORD = lazy_pattern(r"[^\W\d_][^\s:：(（<>*_`#\[\]{}|=,;.!?，。；！？]*|\d+(?:[.,]\d+)*%?")
 _PREFACE = 100  # characters in which a model may say why it replans
-_NO_PROSE = re.compile(r"^[ \t]*(?:[<{\[`>|#]|[*_]*(?:\d{1,9}[.):]|action\b|replan\b|finish\b)|[\w.\-/]+\()", FLAGS)
-_NOTHING = re.compile("(?P<parenthesis>\0)?")
+_NO_PROSE = lazy_pattern(r"^[ \t]*(?:[<{\[`>|#]|[*_]*(?:\d{1,9}[.):]|action\b|replan\b|finish\b)|[\w.\-/]+\()", FLAGS)
+_NOTHING = lazy_pattern("(?P<parenthesis>\0)?")
 STOPS = ("<END_OF_RESPONSE>", "<END_OF_PLAN>")
-STOP = re.compile("|".join(STOPS))
+STOP = lazy_pattern("|".join(STOPS))
 LONGEST_HEADING = 200
 """How many characters the heading of an answer may have."""
 HEADS = ("#", "*", "_")
@@ -119,7 +120,7 @@ HEADS = ("#", "*", "_")
 MOST_STOPS = 50
 """The how manieth stop word ends a reply in any case: whether one is quoted takes a look at its line."""
 _BEGUN_STOPS = {n: tuple(stop[:n] for stop in STOPS if n < len(stop)) for n in range(1, max(map(len, STOPS)))}
-_CLOSING_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*$")
+_CLOSING_FENCE = lazy_pattern(r"[ \t]*(?:`{3,}|~{3,})[ \t]*$")
 
 
 def parse_decision(text: str) -> Decision:
@@ -130,7 +131,7 @@ def parse_decision(text: str) -> Decision:
         return Finish(unlabelled(text))
     text = match.string
     body, above = _body(text, match), _above(text, match.start())
-    if not _is_replan(match) and _is_empty(body) and match.re in (_DECISION, _BEHIND_ACTION):
+    if not _is_replan(match) and _is_empty(body) and match.re.pattern in (_DECISION.pattern, _BEHIND_ACTION.pattern):
         later = next((each for each in REPLAN_LINE.finditer(text, match.end()) if not each["fence"]), None)
         if later is not None:
             return Replan(_body(text, later), above)
@@ -348,7 +349,7 @@ def sure_end(text: str, start: int, end: int) -> int:
 
 
 def _is_replan(match: re.Match[str]) -> bool:
-    return match.re is REPLANNING or match["word"].lower() == "replan"
+    return match.re.pattern == REPLANNING.pattern or match["word"].lower() == "replan"
 
 
 class _Closed:

@@ -40,12 +40,13 @@ from llmcompiler_graph.core.language.decision import (
 )
 from llmcompiler_graph.core.language.labels import FLAGS
 from llmcompiler_graph.core.language.own_lines import Quoting
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("DecisionParser",)
 
-_PLAN = re.compile(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", FLAGS)
-_BRIEF_PLAN = re.compile(rf"{_PLAN.pattern}|^[^\W\d][\w.\-/]*\(", FLAGS)
-_SPACE = re.compile(r"\s*")
+_PLAN = lazy_pattern(r"^[ \t]*(?:thought:.*\n[ \t]*)?\$?\d{1,9}[.):]+[ \t]*[^\W\d][\w.\-/]*\(", FLAGS)
+_BRIEF_PLAN = lazy_pattern(rf"{_PLAN.pattern}|^[^\W\d][\w.\-/]*\(", FLAGS)
+_SPACE = lazy_pattern(r"\s*")
 
 
 class DecisionParser:

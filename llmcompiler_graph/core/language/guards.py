@@ -32,6 +32,7 @@ from llmcompiler_graph.core.language.references import (
     parse_template,
     select,
 )
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (
     "All",
@@ -277,7 +278,7 @@ def _key(value: JSON) -> object:
 
 # -- from text --------------------------------------------------------------------------------------------------------
 
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"""[ \t\r\n]*(?:
       (?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
     | [“„](?P<curly>[^“”„"\\]*)[“”]

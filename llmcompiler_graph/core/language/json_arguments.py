@@ -11,19 +11,19 @@ May know: `json_text`, `references`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.references import IDENTIFIER, joined_surrogates
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("UNREADABLE", "arguments_text", "json_argument", "loaded")
 
 UNREADABLE = object()
 """What `loaded` gives for text that is no JSON."""
 
-_BARE_PATH = re.compile(r"\$(\d{1,9})((?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*|\"[^\"\\]*\"|'[^'\\]*')\])+)")
+_BARE_PATH = lazy_pattern(r"\$(\d{1,9})((?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\*|\"[^\"\\]*\"|'[^'\\]*')\])+)")
 
 
 def loaded(text: str) -> Any:

@@ -12,8 +12,9 @@ May know: nothing else of the package.
 from __future__ import annotations
 
 import json
-import re
 from typing import TypeAlias
+
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("JSON", "MAX_CHARACTERS", "MAX_DEPTH", "cut", "is_too_deep", "read_json", "write_json")
 
@@ -50,7 +51,7 @@ def read_json(text: str, *, strict: bool = True) -> JSON:
     return value
 
 
-_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSEEN = lazy_pattern("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def write_json(value: JSON) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from llmcompiler_graph.core.patterns import lazy_pattern
+
 __all__ = (
     "ACTION",
     "ACTION_BEGUN",
@@ -101,14 +103,14 @@ def _any(words: Iterable[str]) -> str:
 def _labelled(words: Iterable[str]) -> re.Pattern[str]:
     """A label at the beginning of a line, and what must stand behind it."""
     sign = rf"{GAP}(?:{COLON}|(?P<parenthesis>[(（]))"
-    return re.compile(rf"^{MARKS}(?P<action>{ACTION}{GAP})?(?P<word>{_any(words)}){sign}", FLAGS)
+    return lazy_pattern(rf"^{MARKS}(?P<action>{ACTION}{GAP})?(?P<word>{_any(words)}){sign}", FLAGS)
 
 
 def _headed(words: Iterable[str]) -> re.Pattern[str]:
     """A label that is a heading, or bold, and all of its line; it may begin anywhere."""
     begin = r" {0,3}+(?:#{1,6}+[ \t]{1,40}+[*_]{0,3}+|\*\*|__)"
     end = rf"{COLON}?[*_]{{0,3}}+{COLON}?[ \t]{{0,40}}+#{{0,6}}+[ \t\r]{{0,40}}+(?:\n|\Z)"
-    return re.compile(f"{begin}(?P<word>{_any(words)}){end}", FLAGS)
+    return lazy_pattern(f"{begin}(?P<word>{_any(words)}){end}", FLAGS)
 
 
 def begun(words: Iterable[str]) -> str:
@@ -121,7 +123,7 @@ ACTION = rf"(?:{_any(_ACTIONS)}[ \t*_]{{0,40}}+{COLON})"
 """The label before a decision."""
 ACTION_BEGUN = begun(_ACTIONS)
 """How it begins, without its colon."""
-THOUGHT = re.compile(rf"[ \t>#*_`-]*{_any(THOUGHTS)}[ \t*_`]*{COLON}[\s*_`]*", re.IGNORECASE)
+THOUGHT = lazy_pattern(rf"[ \t>#*_`-]*{_any(THOUGHTS)}[ \t*_`]*{COLON}[\s*_`]*", re.IGNORECASE)
 """The label of a thought, with the marks around it."""
 ANSWER = _labelled(_ANSWERS)
 """What begins an answer where nothing says `Finish`."""

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from llmcompiler_graph.core.language.labels import THOUGHTS
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (
     "CLOSERS",
@@ -56,42 +57,42 @@ INDEX = MARKS + rf"[$＄]?(?P<index>\d{{1,9}})(?:\*\*|__|`)?{_STOP}[ \t\u3000]*+
 TOOL = r"(?P<tool>[^\W\d][\w.\-/]*)"
 """The name of a tool."""
 
-_HEAD = re.compile(INDEX + TOOL + r"(?:\*\*|`)?[ \t]*[(（]", re.IGNORECASE)
+_HEAD = lazy_pattern(INDEX + TOOL + r"(?:\*\*|`)?[ \t]*[(（]", re.IGNORECASE)
 LONGEST_HEAD = 300
 """How much of a line is looked at for one, in characters."""
 _FIRST = "".join(sorted({label[0] for label in _TASK}))
-_COULD_BE_HEAD = re.compile(
+_COULD_BE_HEAD = lazy_pattern(
     rf"[ \t\u3000]*(?:(?:[-*+•・●○▪>|]|#{{1,6}})(?:[ \t\u3000]+|$))*(?:\*|_|`|\$|＄|\d|[{_FIRST}]|$)", re.IGNORECASE
 )
 """What may become one when more of the line is there."""
-NUMBERED = re.compile(INDEX + r"(?P<rest>\S.*)", re.IGNORECASE)
+NUMBERED = lazy_pattern(INDEX + r"(?P<rest>\S.*)", re.IGNORECASE)
 """Any line with a number."""
-JOIN = re.compile(
+JOIN = lazy_pattern(
     rf"(?:{INDEX}|{MARKS})join(?:[(（]|[ \t]*[(（][ \t]*[)）$]|\W*$)",
     re.IGNORECASE,  # not `2. Join (combine) both`
 )
 """The end of the plan."""
-UNNUMBERED = re.compile(r"[\W\d]*(?:(?:task|step|action)\b[\W\d]*)?" + TOOL + r"[(（]", re.IGNORECASE)
+UNNUMBERED = lazy_pattern(r"[\W\d]*(?:(?:task|step|action)\b[\W\d]*)?" + TOOL + r"[(（]", re.IGNORECASE)
 """A call without a number."""
-THOUGHT = re.compile(
+THOUGHT = lazy_pattern(
     rf"[ \t]*(?:[-*+•>|][ \t]+)*(?:\*\*|__)?(?:{'|'.join(THOUGHTS)})(?:\*\*|__)?[ \t]*[:：](?:\*\*|__)?(?P<thought>.*)",
     re.IGNORECASE,
 )
 """A `Thought:`."""
-FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<of>\w*)[ \t]*\Z")
+FENCE = lazy_pattern(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<of>\w*)[ \t]*\Z")
 """The line above or below a block of code."""
 
 QUOTED = r"""(?:"(?:\\.|[^"\\])*"|(?<!\w)'(?:\\.|[^'\\])*'|[“„][^“”„"\\]*[“”])"""
 """A text constant, wherever it stands: what is in it is no word of the language."""
-NOTHING_ELSE = re.compile(r"(?:[ \t\r\u3000`;,；，、]|\*\*|__)*(?:#[^\n]*)?$", re.MULTILINE)
+NOTHING_ELSE = lazy_pattern(r"(?:[ \t\r\u3000`;,；，、]|\*\*|__)*(?:#[^\n]*)?$", re.MULTILINE)
 """The rest of a line that has at most marks and a comment."""
-CLOSERS = re.compile(r"(?:[ \t\u3000`;,；，、]|\*\*|__)*")
+CLOSERS = lazy_pattern(r"(?:[ \t\u3000`;,；，、]|\*\*|__)*")
 """Marks that may stand behind a call."""
-EXPRESSION = re.compile(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
+EXPRESSION = lazy_pattern(r"\.[^\W\d]|[(\[]|[ \t]*(?:[+%]|\*(?!\*)|/(?!/))")
 """What behind a call makes it part of an expression."""
 
 
-_WORD = re.compile(r"(?<![^ \t\u3000])(?:[^\s\-+•・●○▪>|#*]|\*\*)")
+_WORD = lazy_pattern(r"(?<![^ \t\u3000])(?:[^\s\-+•・●○▪>|#*]|\*\*)")
 """Where a word begins; bullets belong to the word behind them."""
 
 
@@ -177,24 +178,24 @@ _FILL = (
 _NO_HEAD = r"(?![0-9A-Za-z_])(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/]*[ \t]*\()"
 _ONE = rf"(?:\$\{{\d{{1,9}}[^{{}}\n]*\}}|[$＄]?\d{{1,9}}{_NO_HEAD})"
 _LIST = rf"(?P<list>{_ONE}(?:(?:[ \t,&、，]|and\b|und\b|et\b|y\b|e\b|и|和|与|と|{_FILL}|{_LABEL})*{_ONE})*)"
-_AFTER = re.compile(
+_AFTER = lazy_pattern(
     rf"{_LEAD}(?:(?:(?:{'|'.join(_ALWAYS)})(?![^\W\d_])|{'|'.join(_ALWAYS_CJK)})"
     rf"[ \t:：=]*(?:{_FILL}[ \t]*)*[\[(（{{]*{_LABEL}?s?[ \t]*"
     rf"|(?:{'|'.join(_WITH_MARK)})\b[ \t:：=]*(?:{_FILL}[ \t]*)*(?:{_LABEL}s?[ \t]*|(?=[$＄]))){_LIST}",
     re.IGNORECASE,
 )
-_THEN = re.compile(
+_THEN = lazy_pattern(
     rf"{_LEAD}(?:{_LABEL}|(?=[$＄])){_LIST}[ \t]*"
     r"(?:(?:的结果|的結果|の結果)?(?:之后|之後|以后|以後|の後|のあと|後|后)|(?:번)?[ \t]*(?:이후|후에|다음))",
     re.IGNORECASE,
 )
-LISTED = re.compile(r"\$\{(\d{1,9})[^{}\n]*\}|[$＄]?(\d{1,9})")
+LISTED = lazy_pattern(r"\$\{(\d{1,9})[^{}\n]*\}|[$＄]?(\d{1,9})")
 """One task in its list."""
-_COMMENT = re.compile(r"#|//|-|[—–→←>|]")
+_COMMENT = lazy_pattern(r"#|//|-|[—–→←>|]")
 _WORDS = (*_ALWAYS, *_ALWAYS_CJK, *_WITH_MARK, *_TASK)
 _HALF_LEADS = ("/", "<", "*", "_")  # that the next character may complete
 _PREFIXES = frozenset((*_HALF_LEADS, *(word[:n] for word in _WORDS for n in range(1, len(word) + 1))))
-_LEADS = re.compile(_LEAD)
+_LEADS = lazy_pattern(_LEAD)
 
 
 def could_wait(text: str, position: int) -> bool:

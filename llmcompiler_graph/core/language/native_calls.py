@@ -34,10 +34,11 @@ from llmcompiler_graph.core.language.balance import Balance
 from llmcompiler_graph.core.language.json_arguments import UNREADABLE, arguments_text, json_argument, loaded
 from llmcompiler_graph.core.language.notations.calls import Tools, tool_name
 from llmcompiler_graph.core.language.notations.json_calls import WRAPPERS, decoded
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Piece", "ToolCallText")
 
-_DIGITS = re.compile(r"\d{1,9}")
+_DIGITS = lazy_pattern(r"\d{1,9}")
 _PARALLEL = ("multi_tool_use.parallel", "parallel", "multi_tool_use-parallel", "multi_tool_use_parallel")
 _NOTHING = ("", "null", "None", "undefined", "{}", "[]")
 _EMPTY: tuple[Any, ...] = ("", {}, [])

@@ -19,22 +19,23 @@ import re
 from typing import Literal, NamedTuple
 
 from llmcompiler_graph.core.language.labels import THOUGHT
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("FENCE", "InlineQuotes", "Quoting", "closes_fence", "is_within_quotes", "own_lines")
 
-FENCE = re.compile(r"^[ \t]*(`{3,}+(?![^\n]*`)|~{3,}+)", re.MULTILINE)
-_BLANK_LINE = re.compile(r"[ \t\r]*(?:\n|\Z)")
+FENCE = lazy_pattern(r"^[ \t]*(`{3,}+(?![^\n]*`)|~{3,}+)", re.MULTILINE)
+_BLANK_LINE = lazy_pattern(r"[ \t\r]*(?:\n|\Z)")
 _CLOSED_BY = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』"}
-_SIGN = re.compile('["“”„«»「」『』]')
+_SIGN = lazy_pattern('["“”„«»「」『』]')
 _OPENS_BEHIND = " \t([{:=,：，—-"
-_TAG = re.compile(r"<(?P<closes>/?)(?P<name>[a-z][\w.:-]*)(?:[ \t][^<>\n]*)?(?P<empty>(?<=/))?>", re.IGNORECASE)
-_CLOSING_TAG = re.compile(r"</(?P<name>[a-z][\w.:-]*)[ \t]*>", re.IGNORECASE)
+_TAG = lazy_pattern(r"<(?P<closes>/?)(?P<name>[a-z][\w.:-]*)(?:[ \t][^<>\n]*)?(?P<empty>(?<=/))?>", re.IGNORECASE)
+_CLOSING_TAG = lazy_pattern(r"</(?P<name>[a-z][\w.:-]*)[ \t]*>", re.IGNORECASE)
 _QUOTES = frozenset(
     {"blockquote", "cite", "code", "content", "document", "page", "pre", "q", "quote", "samp", "source"}
 )
 _NEVER_CLOSED = frozenset({"br", "hr", "img", "input", "li", "p", "wbr"})
 _OF_REPLIES = frozenset({"action", "answer", "decision", "final", "final_answer", "output", "reply", "response"})
-_QUOTED = re.compile(r"[ \t]*(?:>|\||[-*+•][ \t]|\d{1,3}[.)][ \t])")
+_QUOTED = lazy_pattern(r"[ \t]*(?:>|\||[-*+•][ \t]|\d{1,3}[.)][ \t])")
 
 
 class _Block(NamedTuple):

@@ -45,6 +45,7 @@ from llmcompiler_graph.core.language.plan import Plan, Task
 from llmcompiler_graph.core.language.tasks import Call, Event, Tasks, shortened
 from llmcompiler_graph.core.language.walker import Walker
 from llmcompiler_graph.core.language.window import Window
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("NOT_A_TASK", "Event", "PlanParser", "parse_plan")
 
@@ -56,9 +57,9 @@ MOST_CHARACTERS, MOST_TASKS = 2_000_000, 10_000
 
 _UNDECIDED = ("*", "_", ".", "/")  # after a call: a mark, a comment or an expression, by the next character
 _MOST_WITHIN = 200
-_NEWLINE = re.compile("\n")
-_DECIDES = re.compile(r"[\n(（\[{]")  # without one of these, nothing begins and no line ends
-_MAY_BE_JSON = re.compile(r"[\[{]")  # behind one of these, any character may tell what begins
+_NEWLINE = lazy_pattern("\n")
+_DECIDES = lazy_pattern(r"[\n(（\[{]")  # without one of these, nothing begins and no line ends
+_MAY_BE_JSON = lazy_pattern(r"[\[{]")  # behind one of these, any character may tell what begins
 _CODE = ("python", "py", "tool_code")  # blocks in which a call needs no number
 
 _State: TypeAlias = "Callable[[PlanParser, bool], bool]"

@@ -21,7 +21,6 @@ May know: `errors`, `annotations`, `guards`, `json_text`, `names`, `parser`, `pl
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -34,12 +33,13 @@ from llmcompiler_graph.core.language.notations.names import ParameterNames
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Plan, Task, mapped_conditions
 from llmcompiler_graph.core.language.references import JSON, Reference, map_references
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Procedure", "is_procedure_name", "parse_procedure", "parse_procedures")
 
-_HEAD = re.compile(r"(?P<name>[^\W\d]\w*)[ \t]*\(")
-_PINS = re.compile(r"[ \t]*#[ \t]*tools:(?P<pins>.*)")
-_PIN = re.compile(r"(?P<tool>\S+)=(?P<digest>[0-9a-f]+)")
+_HEAD = lazy_pattern(r"(?P<name>[^\W\d]\w*)[ \t]*\(")
+_PINS = lazy_pattern(r"[ \t]*#[ \t]*tools:(?P<pins>.*)")
+_PIN = lazy_pattern(r"(?P<tool>\S+)=(?P<digest>[0-9a-f]+)")
 _MOST_LINES = 50  # of a head
 _RESERVED = frozenset({"join", "finish", "none", "true", "false", "null"})
 

@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
 from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, read_json
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (
     "ALL",
@@ -136,10 +137,10 @@ BRACED_PATH = r"""(?:[^{}"'\\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*"""
 PLAIN_PATH = r"""(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|\*|"[^"\\]*"|'[^'\\]*')\])*"""
 """What may stand behind a reference without braces, as a regular expression."""
 
-IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
+IDENTIFIER = lazy_pattern(r"[^\W\d][\w-]*")
 """What needs no quotes as an argument's name or as a key in a path."""
 
-_IN_STRING = re.compile(
+_IN_STRING = lazy_pattern(
     r"\$\$"
     r"|\$\{\s*(?P<braced>[0-9]{1,9})(?P<path>" + BRACED_PATH + r")\}"
     r"|(?P<open>\$\{)(?=\s*[0-9])"
@@ -158,7 +159,7 @@ _ENDINGS = frozenset(
     )
 )
 """What ends the names of files and hosts: `$1.txt` in a string is a file."""
-_KEY = re.compile(
+_KEY = lazy_pattern(
     r"\s*(?:\.\s*(?:(?P<name>[^\W\d][\w-]*)|(?P<number>[0-9]{1,9}))"
     r"|\[\s*(?:(?P<position>-?[0-9]{1,9})|(?P<all>\*)"
     r"|(?P<double>\"(?:[^\"\\]|\\.)*\")|'(?P<single>(?:[^'\\]|\\.)*)')\s*\])"
@@ -377,7 +378,7 @@ def _is_text_block(block: JSON) -> bool:
     return isinstance(block, dict) and block.get("type") == "text"
 
 
-_FENCED = re.compile(r"^[ \t]*```[\w-]*[ \t]*\r?\n(?P<text>.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+_FENCED = lazy_pattern(r"^[ \t]*```[\w-]*[ \t]*\r?\n(?P<text>.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 
 def _read(value: JSON) -> tuple[JSON, str]:

@@ -23,6 +23,7 @@ from llmcompiler_graph.core.language.call_syntax import CallSyntaxError
 from llmcompiler_graph.core.language.guards import Guard, holds, read_guard, unmet
 from llmcompiler_graph.core.language.lines import QUOTED
 from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Repetition", "read_repetition")
 
@@ -74,8 +75,8 @@ class Repetition:
         return f"after {self.attempts} attempt{'s' * (self.attempts > 1)}, {why}"
 
 
-_BOUND = re.compile(rf"(?P<text>{QUOTED})|(?<![\w.$])(?:max|every)\b", re.IGNORECASE)
-_BOUNDS = re.compile(
+_BOUND = lazy_pattern(rf"(?P<text>{QUOTED})|(?<![\w.$])(?:max|every)\b", re.IGNORECASE)
+_BOUNDS = lazy_pattern(
     r"""[ \t,;]*+(?:
       max[ \t:=]*+(?P<max>[0-9]{1,9})(?![\w.])(?:[ \t]*+(?:times|attempts?|tries|x)\b)?
     | every[ \t:=]*+(?P<every>[0-9]{1,9}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,3})?)[ \t]*+

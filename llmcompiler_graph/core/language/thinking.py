@@ -35,6 +35,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Literal, NamedTuple, TypeAlias
 
+from llmcompiler_graph.core.patterns import lazy_pattern
+
 __all__ = ("THINKING_TAGS", "WithoutThinking")
 
 _NAMES = (
@@ -71,9 +73,9 @@ _QUOTES = {form: name for name in _QUOTE_NAMES for form in (f"<{name}>", f"<{nam
 """The tags of what is quoted in an answer, up to their attributes."""
 _NOT_OF_THOUGHTS = frozenset({"<|end|>"})  # ends whatever a model writes
 _SENTENCE_ENDS = ".!?;)…。！？；）"
-_SPACE = re.compile(r"\s*")
+_SPACE = lazy_pattern(r"\s*")
 _LONGEST_FENCE = 60  # a run of more signs is several
-_LINE_ENDS = re.compile(r"[ \t\r]*\n")
+_LINE_ENDS = lazy_pattern(r"[ \t\r]*\n")
 _OF_TAGS = ("begin", "end", "unwrap")  # groups of `within`
 _QUOTE_OPENS_BEHIND = " \t([{,=:"
 
@@ -146,7 +148,7 @@ def _within(
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
+    return lazy_pattern(text, re.IGNORECASE)
 
 
 def _any(tags: Iterable[str]) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import re
 
+from llmcompiler_graph.core.patterns import lazy_pattern
+
 __all__ = ("APOSTROPHES", "MAY_FOLLOW", "QUOTES", "Walker")
 
 QUOTES = {
@@ -36,9 +38,9 @@ APOSTROPHES = "’‘"
 """Quotes that are apostrophes too: they close a string only where an argument may end."""
 _BRACKETS = dict(zip("([{（［｛", ")]})]}", strict=True))
 _CLOSING = dict(zip(")]}）］｝", ")]})]}", strict=True))
-_OUTSIDE = re.compile(rf"[\n{re.escape(''.join((*QUOTES, *_BRACKETS, *_CLOSING)))}]")
-_INSIDE = {quote: re.compile(rf"[\n\\{re.escape(closing)}]") for quote, closing in QUOTES.items()}
-MAY_FOLLOW = re.compile(r"\s*(?:[,)\]}:;，、）］｝：；]|\Z)")
+_OUTSIDE = lazy_pattern(rf"[\n{re.escape(''.join((*QUOTES, *_BRACKETS, *_CLOSING)))}]")
+_INSIDE = {quote: lazy_pattern(rf"[\n\\{re.escape(closing)}]") for quote, closing in QUOTES.items()}
+MAY_FOLLOW = lazy_pattern(r"\s*(?:[,)\]}:;，、）］｝：；]|\Z)")
 """What may follow an argument."""
 
 

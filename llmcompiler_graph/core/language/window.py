@@ -5,13 +5,14 @@ May know: nothing.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
+
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Window",)
 
 
-_NEWLINE = re.compile("\n")
+_NEWLINE = lazy_pattern("\n")
 
 
 class Window:

@@ -30,34 +30,35 @@ from llmcompiler_graph.core.language.notations.calls import (
 )
 from llmcompiler_graph.core.language.notations.json_calls import named_call
 from llmcompiler_graph.core.language.notations.tags import TagBlock, closing_tag, typed
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("TOLD", "ActionBlock", "bracket_call", "later_opening", "line_opening")
 
-_ACTION = re.compile(
+_ACTION = lazy_pattern(
     r"[\s>*_#-]*(?P<label>action|tool|function|✿function✿)[ \t]*\d*[*_]*[ \t]*[:：][*_\s]*"
     r"[`\"']?(?P<tool>[^\W\d][\w.\-/]*)[`\"']?[*_\s]*(?:\[(?P<text>.*)\]\W*)?\Z",
     re.IGNORECASE,
 )
-_INPUT = re.compile(
+_INPUT = lazy_pattern(
     r"[\s>*_#-]*(?:(?:action|tool|function)[ _]?(?:input|args?|arguments|parameters)|input|args|arguments|parameters"
     r"|✿args✿)[ \t]*\d*[*_]*[ \t]*[:：][*_]*",
     re.IGNORECASE,
 )
-_NEXT = re.compile(
+_NEXT = lazy_pattern(
     r"[\s>*_#-]*(?:observation|thought|action|final answer|question|plan|answer|✿\w+✿)[ \t]*\d*[*_]*[ \t]*[:：]",
     re.IGNORECASE,
 )
-TOLD = re.compile(r"[\s>*_#-]*observation[ \t]*\d*[*_]*[ \t]*[:：][*_]*[ \t]*[^\s*_]", re.IGNORECASE)
+TOLD = lazy_pattern(r"[\s>*_#-]*observation[ \t]*\d*[*_]*[ \t]*[:：][*_]*[ \t]*[^\s*_]", re.IGNORECASE)
 """A line in which a model writes what a tool should have returned."""
-_LATER = re.compile(
+_LATER = lazy_pattern(
     r"<(?:tool_call|function_calls?|tool_use|tool)>|<function=|<(?:\w+:)?invoke\s|<[|｜]tool[^<>\n]*[|｜]>|\[TOOL_CALLS\]"
     r"|<\|python_tag\|>|<\|channel\|>\w*\s*to=|#E\d{1,9}\s*=\s*[^\W\d][\w.\-/]*\s*\("
 )
-_PAIR = re.compile(r"[-*]?\s*[\"']?(?P<key>[^\W\d]\w*)[\"']?\s*:\s*(?P<value>.*?),?")
-_FENCE = re.compile(r"`{1,3}(?:json|text|python)?")
+_PAIR = lazy_pattern(r"[-*]?\s*[\"']?(?P<key>[^\W\d]\w*)[\"']?\s*:\s*(?P<value>.*?),?")
+_FENCE = lazy_pattern(r"`{1,3}(?:json|text|python)?")
 _LONGEST = 4_000  # characters of a line that is looked at as a whole
 _TAGS = 20  # looked at in one line
-_BRACKETED = re.compile(
+_BRACKETED = lazy_pattern(
     r"(?:\A|[\s:])#?(?P<label>E\d{1,9})\s*[=:]\s*(?P<tool>[^\W\d][\w.\-/]*)\s*\[(?P<text>.*)\]\W*\Z", re.DOTALL
 )
 

@@ -26,6 +26,7 @@ from llmcompiler_graph.core.language.notations.calls import ForeignCall, Tools, 
 from llmcompiler_graph.core.language.notations.json_calls import named_call, planned_in_words, read_calls
 from llmcompiler_graph.core.language.plan import template_text
 from llmcompiler_graph.core.language.references import Reference, Template, Value
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (
     "Block",
@@ -74,13 +75,15 @@ _NAME = (
     r"(?:(?:to=)?(?:functions?\.)?(?P<name>[^\W\d][\w.\-]*)(?::\d+)?"
     r"(?:[ \t]|:|：|->|=>|\[ARGS\]|<\|[^<>\n]*\|>|json|`{3})*)?"
 )
-_OPENING = re.compile(
+_OPENING = lazy_pattern(
     rf"(?:{lines.INDEX})?{_MARK}*+(?:[-*+•][ \t]+)?{_LABEL}{_MARK}*{_NAME}"
     r"(?:(?P<list>\[)\s*(?=\{))?(?P<open>\{|\[(?=\s*[\"'\[\]$\d-]))",
     re.IGNORECASE,
 )
-_PENDING = re.compile(rf"(?:{lines.INDEX})?{_MARK}*+{_LABEL}{_MARK}*\[\s*[\w.\-/]*\Z", re.IGNORECASE)
-_NAMED = re.compile(rf"{_MARK}*+(?:to=)?(?:functions?\.)?(?P<name>[^\W\d][\w.\-]*)(?::\d+)?[:：`\s]*\Z", re.IGNORECASE)
+_PENDING = lazy_pattern(rf"(?:{lines.INDEX})?{_MARK}*+{_LABEL}{_MARK}*\[\s*[\w.\-/]*\Z", re.IGNORECASE)
+_NAMED = lazy_pattern(
+    rf"{_MARK}*+(?:to=)?(?:functions?\.)?(?P<name>[^\W\d][\w.\-]*)(?::\d+)?[:：`\s]*\Z", re.IGNORECASE
+)
 
 
 def json_opening(text: str, position: int, tools: Tools) -> tuple[int, JsonBlock] | None:

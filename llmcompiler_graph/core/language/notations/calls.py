@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from llmcompiler_graph.core.patterns import lazy_pattern
+
 __all__ = ("BUILTINS", "ENDS", "ForeignCall", "Tools", "is_nearly_tool", "raw_argument", "tool_name")
 
 Tools: TypeAlias = Mapping[str, Collection[str]]
@@ -73,9 +75,9 @@ BUILTINS = frozenset(
 """What code calls that is no tool."""
 
 _LONGEST_NAME = 64
-_PREFIX = re.compile(r"(?:functions?|tools?|default_api|multi_tool_use|api)[./:]", re.IGNORECASE)
-_SUFFIX = re.compile(r"(?:<\||:\d+\Z|\.call\Z|\s).*", re.DOTALL)
-_QUOTED = re.compile(
+_PREFIX = lazy_pattern(r"(?:functions?|tools?|default_api|multi_tool_use|api)[./:]", re.IGNORECASE)
+_SUFFIX = lazy_pattern(r"(?:<\||:\d+\Z|\.call\Z|\s).*", re.DOTALL)
+_QUOTED = lazy_pattern(
     r"""(?:[^\W\d][\w-]*\s*=\s*)?(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|-?\d+(?:\.\d+)?|\$\d+|\$\{[^{}]*\})\s*(?:\Z|,)""",
     re.DOTALL,
 )

@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from llmcompiler_graph.core.language.notations.calls import Tools
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Command", "Commands")
 
@@ -48,13 +49,13 @@ _LEAD = (
     r"[\s>*_`#•–+\-(\[{<]{0,20}+(?:[$%❯➜/@!][ \t]{0,9}+)?"
     rf"(?P<order>(?:(?:{'|'.join(_ORDERS)})\b[\s\d.):：=–`*\"'\-]{{0,20}}+){{0,5}})[`*_\"']{{0,3}}+"
 )
-_OPTION = re.compile(r"\s+(?:--[^\W\d_][\w-]*|-[a-z])(?:[ =]+\S|\s*\Z)", re.IGNORECASE)
-_NAMED = re.compile(
+_OPTION = lazy_pattern(r"\s+(?:--[^\W\d_][\w-]*|-[a-z])(?:[ =]+\S|\s*\Z)", re.IGNORECASE)
+_NAMED = lazy_pattern(
     r"\s*[,;:({?]?\s*(?:with\s+)?(?:the\s+)?[\"'`]?(?P<name>\w+)[\"'`]?\s*(?P<sign>=(?!=)|[:：])\s*(?P<value>\S.*)"
 )
-_PARAMETER_LINE = re.compile(r"[\s*•+-]*[\"'`]?(?P<name>\w+)[\"'`]?\s*[=:：]\s*(?P<value>\S.*)")
-_REST = re.compile(r"[`*_\"']*\s*(?P<sign>[:：=;,|]|->|→|<-|=>|[-–—](?=\s))?\s*[`*_\"']*(?P<value>.*)")
-_DESCRIBES = re.compile(
+_PARAMETER_LINE = lazy_pattern(r"[\s*•+-]*[\"'`]?(?P<name>\w+)[\"'`]?\s*[=:：]\s*(?P<value>\S.*)")
+_REST = lazy_pattern(r"[`*_\"']*\s*(?P<sign>[:：=;,|]|->|→|<-|=>|[-–—](?=\s))?\s*[`*_\"']*(?P<value>.*)")
+_DESCRIBES = lazy_pattern(
     r"""(?:also|only|just|never|not|no|none|nothing|already|now|then|and|or|but|which|that|it|its|this|these
     |they|we|you
     |ok|error|success|done|used|here|there|again|twice|once|together|instead|empty|unavailable|optional
@@ -72,17 +73,17 @@ _DESCRIBES = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """What says, behind a tool's name, what it is for or what came of it."""
-_TELLS = re.compile(
+_TELLS = lazy_pattern(
     r"\b(?:is|are|was|were|has|had|will|would|can|could|did|does|may|might|must|should|returned|gave|found|failed|says?|said"
     r"|shows?|showed|not|never|already|because|but|if|unless|which|that)\b|n['’]t\b|\s=\s|[.!?]\s",
     re.IGNORECASE,
 )
 """What a sentence has that begins with a tool's name."""
-_ASKS = re.compile(r"(?:who|what|when|where|why|how|which)\b", re.IGNORECASE)
-_MEASURED = re.compile(r"[-+]?\d[\d.,:]*\s?(?:[°%€$£]|[^\W\d_]{1,3}\b\.?\Z)")
-_BETWEEN = re.compile(r"[\s,;:.|&/→>-]+")
+_ASKS = lazy_pattern(r"(?:who|what|when|where|why|how|which)\b", re.IGNORECASE)
+_MEASURED = lazy_pattern(r"[-+]?\d[\d.,:]*\s?(?:[°%€$£]|[^\W\d_]{1,3}\b\.?\Z)")
+_BETWEEN = lazy_pattern(r"[\s,;:.|&/→>-]+")
 _JOINING = frozenset({"and", "or", "then", "und", "et", "y", ""})
-_OPENING = re.compile(
+_OPENING = lazy_pattern(
     r"\W*(?:(?:ok(?:ay)?|sure|certainly|of course|all ?right|great|yes|got it|understood)\b[\s,.!:;–—-]*){0,3}"
     r"(?:(?:(?:the|my|here(?:['’]s| is) (?:the|my)) )?(?:plan|steps?|actions?|commands?|tasks?)\b"
     r"|(?:(?:tool|function) )?calls?\b"
@@ -90,8 +91,8 @@ _OPENING = re.compile(
     r"|(?:i|we)(?:['’]ll| will| need to| am going to|['’]m going to| should| must| have to)\b.*)?[\s.,!:：…*_`]*\Z",
     re.IGNORECASE,
 )
-_CLOSING = re.compile(r"\W*(?:join|done|end|finish(?:ed)?|stop|end of plan)?\W*\Z", re.IGNORECASE)
-_DOUBTED = re.compile(
+_CLOSING = lazy_pattern(r"\W*(?:join|done|end|finish(?:ed)?|stop|end of plan)?\W*\Z", re.IGNORECASE)
+_DOUBTED = lazy_pattern(
     r"\b(?:examples?|e\.g|not|without|never|if|unless|already|would|could|used|did)\b|n['’]t\b", re.IGNORECASE
 )
 _LONGEST = 1_000  # characters of a line that is looked at
@@ -197,6 +198,6 @@ class Commands:
 @lru_cache(maxsize=64)
 def _heads(tools: Collection[str]) -> re.Pattern[str]:
     names = "|".join(map(re.escape, sorted(tools, key=len, reverse=True)))
-    return re.compile(
+    return lazy_pattern(
         rf"{_LEAD}(?:functions?\.|tools?\.|default_api\.)?(?P<tool>{names})(?![\w-]|\.\w|[(（])", re.IGNORECASE
     )

@@ -20,16 +20,17 @@ import re
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.notations.calls import Tools
 from llmcompiler_graph.core.language.notations.heads import other_head, plain_head
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Examples",)
 
 _SENTENCE = 200  # characters at the end of a line that may say what follows
-_EXAMPLE = re.compile(
+_EXAMPLE = lazy_pattern(
     r"\b(?:examples?|e\.g|looks? like|would (?:be|look)|previously|earlier|already|instead of|not)\b"
     r"[^:：]*[:：][\s*_]*\Z",
     re.IGNORECASE,
 )
-_SHOWN = re.compile(
+_SHOWN = lazy_pattern(
     r"(?:\A|[\s(*_#>`,;.-])(?:"
     r"(?:for (?:example|instance)|e\.\s?g\.?|zum beispiel|z\.\s?b\.?|beispielsweise|par exemple|por ejemplo|por exemplo"
     r"|ad esempio|bijvoorbeeld|например)[:：,，]?"

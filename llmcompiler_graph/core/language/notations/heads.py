@@ -17,23 +17,26 @@ from typing import NamedTuple
 
 from llmcompiler_graph.core.language.lines import INDEX, LONGEST_HEAD, MARKS, TOOL
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, Tools, is_nearly_tool, tool_name
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Head", "other_head", "plain_head", "plain_head_follows")
 
-_ASSIGNED = re.compile(
+_ASSIGNED = lazy_pattern(
     rf"(?:{INDEX}|{MARKS})(?:(?:const|let|var|val|auto)[ \t]+)?[$＄#]?(?P<name>\w+)(?:[ \t]*:[ \t]*[\w\[\], |]+)?"
     rf"[ \t]*(?::=|=|＝|<-|←)[ \t]*(?:await[ \t]+)?{TOOL}[ \t]*[(（]",
     re.IGNORECASE,
 )
-_ACTION = re.compile(rf"{MARKS}(?:\*\*)?action[ \t]*\d*(?:\*\*)?[ \t]*[:：](?:\*\*)?[ \t]*`?{TOOL}[(（]", re.IGNORECASE)
-_BARE = re.compile(
+_ACTION = lazy_pattern(
+    rf"{MARKS}(?:\*\*)?action[ \t]*\d*(?:\*\*)?[ \t]*[:：](?:\*\*)?[ \t]*`?{TOOL}[(（]", re.IGNORECASE
+)
+_BARE = lazy_pattern(
     rf"[ \t]*(?:[-*][ \t]+)?(?:(?:await|return|yield)[ \t]+|print[ \t]*\([ \t]*(?:await[ \t]+)?)*{TOOL}[ \t]*[(（]"
 )
-_FIRST_LISTED = re.compile(rf"[ \t]*(?:`{{1,3}}\w*[ \t]*)?(?:<[|｜][^<>\n]{{1,60}}[|｜]>)*\[\s*{TOOL}[(（]")
+_FIRST_LISTED = lazy_pattern(rf"[ \t]*(?:`{{1,3}}\w*[ \t]*)?(?:<[|｜][^<>\n]{{1,60}}[|｜]>)*\[\s*{TOOL}[(（]")
 _PARALLEL = "multi_tool_use"  # is read as the JSON in it
-_PLAIN = re.compile(rf"[ \t]*(?:[-*+•][ \t]+)?(?:\*\*|`)?{TOOL}[(（]")
-_MAY_BE_PLAIN = re.compile(r"[ \t]*(?:[-*+•](?:[ \t]+|\Z))?(?:\*{1,2}|`)?[\w.\-/]*\Z")
-_NEXT_LISTED = re.compile(rf"[\s,;]*{TOOL}[(（]")
+_PLAIN = lazy_pattern(rf"[ \t]*(?:[-*+•][ \t]+)?(?:\*\*|`)?{TOOL}[(（]")
+_MAY_BE_PLAIN = lazy_pattern(r"[ \t]*(?:[-*+•](?:[ \t]+|\Z))?(?:\*{1,2}|`)?[\w.\-/]*\Z")
+_NEXT_LISTED = lazy_pattern(rf"[\s,;]*{TOOL}[(（]")
 
 
 class Head(NamedTuple):

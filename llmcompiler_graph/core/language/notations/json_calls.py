@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from llmcompiler_graph.core.language.json_arguments import UNREADABLE, arguments_text, json_argument, loaded
 from llmcompiler_graph.core.language.notations.calls import ENDS, ForeignCall, Tools, tool_name
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("WRAPPERS", "decoded", "named_call", "planned_in_words", "read_calls")
 
@@ -41,11 +42,11 @@ _LABELS = (
 )
 _SAID = ("thought", "thoughts", "reasoning", "reason", "rationale", "description", "purpose", "comment", "type", "why")
 _TOLD = ("output", "result", "observation", "response", "returned")
-_NAME = re.compile(r"[^\W\d][\w.\-/:]*")
-_WRITTEN_CALL = re.compile(
+_NAME = lazy_pattern(r"[^\W\d][\w.\-/:]*")
+_WRITTEN_CALL = lazy_pattern(
     r"\s*(?:(?P<index>\d{1,9})\s*[.):]\s*)?(?P<tool>[^\W\d][\w.\-/]*)\s*\((?P<arguments>.*)\)\s*", re.DOTALL
 )
-_LABEL = re.compile(r"[$#]?(?P<label>\w[\w\-]*)")
+_LABEL = lazy_pattern(r"[$#]?(?P<label>\w[\w\-]*)")
 _DEPTH = 6
 
 

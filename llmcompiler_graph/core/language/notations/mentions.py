@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from llmcompiler_graph.core.language.notations.calls import Tools
 from llmcompiler_graph.core.language.notations.commands import Command, Commands
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Mention", "Mentions", "call_key", "is_valued")
 
@@ -30,21 +31,21 @@ _LONGEST_LINE = 2_000  # characters looked at; a longer line is no call that som
 _LONGEST_LABEL = 60
 _NAME = r"\s*(?:[^\W\d][\w-]*\s*(?:=|:|：|＝)\s*)?"
 _VALUE = _NAME + (r"""(?:["'“”‘«「『$＄{\[#<]|[-+]?\d|[rf]["']|(?:true|false|null)\b)""")
-_VALUED = re.compile(rf"{_VALUE}|{_NAME}(?:True|False|None)\b")
-_RECOUNT = re.compile(
+_VALUED = lazy_pattern(rf"{_VALUE}|{_NAME}(?:True|False|None)\b")
+_RECOUNT = lazy_pattern(
     r"""[\s`*_"'.,)]*(?:=(?![=>])|:\s*["'\d]|(?:->|→|=>)\s*["'\d]|\b(?:returned|returns?|gave|gives?|has|had|was|were"""
     r"""|is|are|did|does|would|will|can|could|may|might|already|failed|found|showed|shows|says|said|told|yields?|yielded)\b)""",
     re.IGNORECASE,
 )
 """What behind a call says what came of it."""
-_TALK = re.compile(
+_TALK = lazy_pattern(
     r"""\b(?:examples?|e\.g|i\.e|usage|syntax|format|signature|note|results?|outputs?|observations?|returned|previous(?:ly)?"""
     r"""|earlier|already|like|such|instead|not|without|never|no|could|would|can|might|may|if|beispiel|z\.\s?b|ejemplo"""
     r"""|exemple|esempio|exemplo)\b|n['’]t\b|例|比如|已""",
     re.IGNORECASE,
 )
 """What before a call says that it is only spoken of."""
-_ORDER = re.compile(
+_ORDER = lazy_pattern(
     r"\b(?:call|run|use|execute|invoke|do|then|first|next|finally|now|and|action|plan)\W*\Z", re.IGNORECASE
 )
 _LABEL_ENDS = tuple(":：=→>-–—|.。)）(（[,，、;；*`")
@@ -54,26 +55,26 @@ _INTENT = (
 )
 _VERB = r"(?:use|call|run|invoke|query|execute|try|apply|start with|begin with)"
 _ING = r"^\W*(?:(?:now|first|next)\W+)?(?:calling|running|invoking|executing|using)"
-_DOUBTS = re.compile(
+_DOUBTS = lazy_pattern(
     r"\b(?:not|without|no|never|unless|if|already|instead|once you|when you|after you|would|could)\b|n['’]t\b",
     re.IGNORECASE,
 )
-_NAMED = re.compile(
+_NAMED = lazy_pattern(
     r"""\W*(?:(?:tool|function)(?:[_ ]name)?|api)\s*\d*\W*[:：=]\s*["'`*]*(?P<tool>[^\W\d][\w.\-/]*)["'`*,\s]*\Z""",
     re.IGNORECASE,
 )
-_PARAMETERS = re.compile(
+_PARAMETERS = lazy_pattern(
     r"""\W*(?:args?|arguments?|param(?:eter)?s?|(?:tool[_ ]|action[_ ])?inputs?|with|kwargs)\W*[:：=]""", re.IGNORECASE
 )
 _PARAMETERS_WITHIN = 4  # lines
-_CELL_OF_ARGUMENTS = re.compile(r"""["“「$={]|\A\s*\d+\s*\Z""")
-_HEAD_OF_ARGUMENTS = re.compile(r"arg|param|input|query|depend|after", re.IGNORECASE)
-_TAG = re.compile(
+_CELL_OF_ARGUMENTS = lazy_pattern(r"""["“「$={]|\A\s*\d+\s*\Z""")
+_HEAD_OF_ARGUMENTS = lazy_pattern(r"arg|param|input|query|depend|after", re.IGNORECASE)
+_TAG = lazy_pattern(
     r"\s*(?:<[|｜]?/?(?:tool|function)[\w▁ ]*call[\w▁ ]*[|｜]?>|\[TOOL_CALLS?\]|<function=)", re.IGNORECASE
 )
-_OPENS = re.compile(r"(?:<[^<>]*call[^<>]*>|\[TOOL_CALLS?\])\s*\[?\s*\{?\s*\Z", re.IGNORECASE)
+_OPENS = lazy_pattern(r"(?:<[^<>]*call[^<>]*>|\[TOOL_CALLS?\])\s*\[?\s*\{?\s*\Z", re.IGNORECASE)
 
-_STRING_OR_BRACKET = re.compile(r"""(?P<quote>["'])(?:.*?(?<!\\)(?P=quote)|.*\Z)|[(\[{（)\]}）]""", re.DOTALL)
+_STRING_OR_BRACKET = lazy_pattern(r"""(?P<quote>["'])(?:.*?(?<!\\)(?P=quote)|.*\Z)|[(\[{（)\]}）]""", re.DOTALL)
 _NESTS = {**dict.fromkeys("([{（", 1), **dict.fromkeys(")]}）", -1)}
 
 
@@ -103,23 +104,23 @@ def _patterns(tools: frozenset[str]) -> dict[str, re.Pattern[str]]:
     tool = rf"(?<![\w.$/-])(?:functions?\.|tools?\.|default_api\.)?(?P<tool>{one})(?![\w-])"
     flags = re.IGNORECASE
     return {
-        "call": re.compile(rf"{tool}[`*_]{{0,2}}[(（](?={_VALUE})"),
-        "assigned": re.compile(rf"\s*[^\W\d][\w, ]*=(?!=).*?{tool}\("),
-        "key": re.compile(
+        "call": lazy_pattern(rf"{tool}[`*_]{{0,2}}[(（](?={_VALUE})"),
+        "assigned": lazy_pattern(rf"\s*[^\W\d][\w, ]*=(?!=).*?{tool}\("),
+        "key": lazy_pattern(
             r"""["'“”]?\b(?:tool|tool_?name|function|function_name|action|name|recipient_name|api|call)["'“”]?\s*[:=：]\s*"""
             rf"""["'“”「](?:functions?\.)?(?P<tool>{one})["'“”」]""",
             flags,
         ),
-        "tag": re.compile(
+        "tag": lazy_pattern(
             rf"<(?:function=|tool=|(?:tool|invoke|function)\s+name=)?[\"']?(?P<tool>{one})[\"']?(?:\s[^<>]*)?/?>"
         ),
-        "action": re.compile(rf"""\W*(?:action|✿function✿)\s*\d*\W*[:：]\W*{tool}""", flags),
-        "quoted": re.compile(rf"""[\W\d]*{tool}[`*_]*\s*(?:[:：=]|->|→|[-–])?\s*["“「『].*["”」』]\W*\Z"""),
-        "bracket": re.compile(rf"""[\W\d]*{tool}\s*\[[^\]]+\]\W*\Z""", flags),
-        "meant": re.compile(
+        "action": lazy_pattern(rf"""\W*(?:action|✿function✿)\s*\d*\W*[:：]\W*{tool}""", flags),
+        "quoted": lazy_pattern(rf"""[\W\d]*{tool}[`*_]*\s*(?:[:：=]|->|→|[-–])?\s*["“「『].*["”」』]\W*\Z"""),
+        "bracket": lazy_pattern(rf"""[\W\d]*{tool}\s*\[[^\]]+\]\W*\Z""", flags),
+        "meant": lazy_pattern(
             rf"""(?:{_INTENT}\s+(?:\w+,?\s+){{0,3}}?{_VERB}|{_ING})\s+(?:the\s+|a\s+|my\s+)?[`'"*]*{tool}""", flags
         ),
-        "cell": re.compile(rf"""[\s`*]*{tool}[\s`*]*(?:[(（].*)?\Z""", flags),
+        "cell": lazy_pattern(rf"""[\s`*]*{tool}[\s`*]*(?:[(（].*)?\Z""", flags),
     }
 
 

@@ -15,24 +15,25 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Names", "ParameterNames")
 
 _QUOTED = r"""(?:"[^"\\\n]*"|'[^'\\\n]*')"""
 _PATH = rf"(?:\.[^\W\d]\w*+(?![ \t]*\()|\[\s*(?:-?\d{{1,9}}|{_QUOTED})\s*\]|\.get\({_QUOTED}\))*+"
-_CODE = re.compile(
+_CODE = lazy_pattern(
     r"""(?P<prefix>\b[rRbBuUfF]{1,2}(?=["']))?"""
     r"""(?P<string>\"\"\"(?:\\.|(?!\"\"\")[^\\])*+\"\"\"|'''(?:\\.|(?!''')[^\\])*+'''|"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+')"""
     rf"""|(?<![\w.$])[$#]?(?P<name>\w+)(?![\w(]|\s*=(?!=))(?P<path>{_PATH})""",
     re.DOTALL,
 )
-_IN_STRING = re.compile(
+_IN_STRING = lazy_pattern(
     r"\$(?P<dollar>\w+)|#(?P<hash>[A-Za-z_]{1,20}\d{1,9})(?!\w)"
     rf"|\$\{{\s*(?P<braced>\w+)(?P<braced_path>{_PATH})\s*\}}|\{{\{{\s*(?P<double>\w+)\s*\}}\}}"
     rf"|\{{\s*(?P<single>[^\W\d]\w*)(?P<single_path>{_PATH})\s*\}}"
 )
-_DOUBLED = re.compile(r"\{\{|\}\}")
-_GET = re.compile(r"""\.get\(("[^"\\\n]*"|'[^'\\\n]*')\)""")
+_DOUBLED = lazy_pattern(r"\{\{|\}\}")
+_GET = lazy_pattern(r"""\.get\(("[^"\\\n]*"|'[^'\\\n]*')\)""")
 
 
 class Names:
@@ -75,7 +76,7 @@ class Names:
         return f"${number}" if match["dollar"] else f"${{{number}{path}}}"
 
 
-_PARAMETER = re.compile(r"\$\$|(?P<open>\$\{\s*)(?P<name>[^\W\d]\w*)")
+_PARAMETER = lazy_pattern(r"\$\$|(?P<open>\$\{\s*)(?P<name>[^\W\d]\w*)")
 _FIRST = 900_000_000
 
 

@@ -21,24 +21,25 @@ from llmcompiler_graph.core.language.json_arguments import UNREADABLE, loaded
 from llmcompiler_graph.core.language.notations.blocks import State
 from llmcompiler_graph.core.language.notations.calls import ForeignCall, Tools, tool_name
 from llmcompiler_graph.core.language.notations.json_calls import decoded, named_call, read_calls
+from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("TagBlock", "closing_tag", "read_tags", "typed")
 
 _BAR = "[|｜]"
 _OPENINGS = (
-    (re.compile(r"<function(?:=|\s+name=)[^<>\n]+>"), "</function>"),
-    (re.compile(r"<tool_call>(?=\s*[^\W\d][\w.\-]*\s*(?:<|\Z))"), "</tool_call>"),
-    (re.compile(r"<tool_use(?:\s[^<>\n]*)?>(?=\s*(?:<|\Z))"), "</tool_use>"),
-    (re.compile(r"<function_call(?:\s[^<>\n]*)?>(?=\s*(?:<|\Z))"), "</function_call>"),
-    (re.compile(r"<tool(?:\s[^<>\n]*[^/<>\n])?>(?=\s*(?:[^\s{]|\Z))"), "</tool>"),
-    (re.compile(rf"<{_BAR}tool▁call▁begin{_BAR}>"), "<｜tool▁call▁end｜>"),
-    (re.compile(r"<\|tool_call_begin\|>"), "<|tool_call_end|>"),
+    (lazy_pattern(r"<function(?:=|\s+name=)[^<>\n]+>"), "</function>"),
+    (lazy_pattern(r"<tool_call>(?=\s*[^\W\d][\w.\-]*\s*(?:<|\Z))"), "</tool_call>"),
+    (lazy_pattern(r"<tool_use(?:\s[^<>\n]*)?>(?=\s*(?:<|\Z))"), "</tool_use>"),
+    (lazy_pattern(r"<function_call(?:\s[^<>\n]*)?>(?=\s*(?:<|\Z))"), "</function_call>"),
+    (lazy_pattern(r"<tool(?:\s[^<>\n]*[^/<>\n])?>(?=\s*(?:[^\s{]|\Z))"), "</tool>"),
+    (lazy_pattern(rf"<{_BAR}tool▁call▁begin{_BAR}>"), "<｜tool▁call▁end｜>"),
+    (lazy_pattern(r"<\|tool_call_begin\|>"), "<|tool_call_end|>"),
 )
-_INVOKE = re.compile(r"<(?P<space>(?:\w+:)?)invoke\s+name=[^<>\n]+>")
-_CLOSED = re.compile(
+_INVOKE = lazy_pattern(r"<(?P<space>(?:\w+:)?)invoke\s+name=[^<>\n]+>")
+_CLOSED = lazy_pattern(
     r"<(?P<tag>tool|invoke|function|[^\W\d][\w.\-]*)(?P<attributes>(?:\s+[\w\-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*)\s*/>"
 )
-_NAMED = re.compile(
+_NAMED = lazy_pattern(
     rf"""\s*(?:<function(?:=|\s+name=)["']?(?P<function>[^<>"'\n]+?)["']?>"""
     r"""|<(?:\w+:)?invoke\s+name=["']?(?P<invoke>[^<>"'\n]+?)["']?\s*>"""
     r"""|<(?:tool|tool_use|function_call)\s(?:[^<>\n]*\s)?(?:name|tool)=["'](?P<attribute>[^<>"'\n]+)["'][^<>\n]*>"""
@@ -47,15 +48,15 @@ _NAMED = re.compile(
     r"""|<tool_call>\s*(?P<glm>[^\W\d][\w.\-]*)"""
     r"""|<(?:tool|tool_use|function_call)>\s*<(?P<child>name|tool_name|tool|function)>\s*(?P<name>[^<>]+?)\s*</(?P=child)>)"""
 )
-_CHILD = re.compile(
+_CHILD = lazy_pattern(
     r"""<(?:\w+:)?(?:(?P<kind>parameter|param|arg|argument)(?:=|\s+name=)["']?(?P<key>[^<>"'\n]+?)["']?(?:\s[^<>\n]*)?"""
     r"""|(?P<tag>[^\W\d][\w.\-]*))>"""
 )
-_AROUND_JSON = re.compile(r"\s*<(?:tool_use|function_call|tool_call|tool)[^<>]*>\s*(?=[{\[])")
+_AROUND_JSON = lazy_pattern(r"\s*<(?:tool_use|function_call|tool_call|tool)[^<>]*>\s*(?=[{\[])")
 _CLOSING = {"{": "}", "[": "]"}
-_OWN = re.compile(r"\s*<(?P<tag>[^\W\d][\w.\-]*)(?P<attributes>\s[^<>\n]*)?>")
+_OWN = lazy_pattern(r"\s*<(?P<tag>[^\W\d][\w.\-]*)(?P<attributes>\s[^<>\n]*)?>")
 _UNCLOSED = 50  # elements that are never closed: with more, the text is no call
-_ATTRIBUTE = re.compile(r"""([\w\-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ATTRIBUTE = lazy_pattern(r"""([\w\-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _WHOLE = ("arguments", "args", "parameters", "params", "input", "inputs")
 _NAMES = ("name", "tool_name", "tool", "function")
 
