@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
@@ -31,7 +31,9 @@ from llmcompiler_graph.models.budget import Account, Meter
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult
-from llmcompiler_graph.tool_selection import ToolSelection
+
+if TYPE_CHECKING:
+    from llmcompiler_graph.tool_selection import ToolSelection
 
 __all__ = ("Settings", "Shared", "Teller")
 

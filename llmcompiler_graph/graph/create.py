@@ -60,10 +60,10 @@ from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
 from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMCompilerState, ResponseT
-from llmcompiler_graph.tool_selection import SelectTools, ToolSelection
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
+    from llmcompiler_graph.tool_selection import SelectTools
 
 __all__ = ("create_llm_compiler",)
 
@@ -384,6 +384,8 @@ def create_llm_compiler(
     )
     selection = None
     if select_tools is not None:
+        from llmcompiler_graph.tool_selection import ToolSelection
+
         selection = ToolSelection(select_tools, callable_, examples, partial(write, tools_last=True))
     settings = Settings(
         specs=specs,

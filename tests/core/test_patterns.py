@@ -22,7 +22,9 @@ def test_does_as_a_compiled_pattern() -> None:
     assert lazy.sub("-", text, count=1) == compiled.sub("-", text, count=1) == "- aB b"
     assert [found.span() for found in lazy.finditer(text, 1)] == [(3, 5)]
     assert lazy.split(text) == compiled.split(text)
-    assert lazy.match(text, 3, 5) and lazy.fullmatch("ab") and not lazy.search("b")
+    assert lazy.match(text, 3, 5)
+    assert lazy.fullmatch("ab")
+    assert not lazy.search("b")
     assert lazy.groups == 1
 
 
