@@ -63,6 +63,7 @@ from llmcompiler_graph.state import LLMCompilerInput, LLMCompilerOutput, LLMComp
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
+
     from llmcompiler_graph.tool_selection import SelectTools
 
 __all__ = ("create_llm_compiler",)
