@@ -27,14 +27,14 @@ HEADERS = {
 
 
 def known(module: ModuleType) -> set[str]:
-    """The package's modules that a module imports from."""
+    """The package's modules that a module imports from; `patterns` is no knowledge, it stands for `re`."""
     names = set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmcompiler_graph"):
             path = (node.module or "").split(".")[1:]
             room = hasattr(importlib.import_module(node.module or ""), "__path__")
             names |= {each.name for each in node.names} if room else {path[-1]}
-    return names
+    return names - {"patterns"}
 
 
 def brought_together(package: ModuleType) -> set[str]:

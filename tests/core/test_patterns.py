@@ -49,4 +49,4 @@ def test_every_pattern_of_the_core_compiles() -> None:
     patterns = [found for found in gc.get_objects() if isinstance(found, kind) and found.pattern != "("]
     assert len(patterns) > 100
     for pattern in patterns:
-        re.compile(pattern.pattern)
+        pattern.search("")
