@@ -19,7 +19,6 @@ from llmcompiler_graph.evaluation.records import Record, Setting
 __all__ = ("Compared", "compare", "markdown")
 
 _LISTED = 50  # questions, in the list of those that changed
-_RIGHT = 0.5  # of several runs of a question, most must be right
 
 
 class Compared(NamedTuple):
@@ -88,11 +87,9 @@ def _changes(of: Setting, compared: Compared) -> str:
 
 
 def _right(records: Sequence[Record], of: Setting, name: str) -> dict[str, bool]:
-    scores: dict[str, list[float]] = {}
-    for record in records:
-        if record.setting == of and record.system == name:
-            scores.setdefault(record.id, []).append(record.correct)
-    return {example: sum(each) / len(each) >= _RIGHT for example, each in scores.items()}
+    own = [record for record in records if record.setting == of and record.system == name]
+    scores = report.per_example(own, lambda record: record.correct)
+    return {example: score >= report.RIGHT for example, score in scores.items()}
 
 
 def _listed(examples: Sequence[str]) -> str:

@@ -19,9 +19,23 @@ from llmcompiler_graph.evaluation.records import Record, Setting
 from llmcompiler_graph.evaluation.runner import read_records
 from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio
 
-__all__ = ("Comparison", "Medians", "Row", "Table", "latency", "markdown", "read_all", "tables", "write")
+__all__ = (
+    "RIGHT",
+    "Comparison",
+    "Medians",
+    "Row",
+    "Table",
+    "latency",
+    "markdown",
+    "per_example",
+    "read_all",
+    "tables",
+    "write",
+)
 
 _BASELINES = ("react_dagger", "react", "tree_of_thoughts")  # the paper's, in this order
+RIGHT = 0.5
+"""Which share of the runs of a question must be right, at least, for it to count as right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +176,7 @@ def latency(record: Record) -> float:
     return record.wall_s if record.virtual_s is None else record.virtual_s
 
 
-def _per_example(records: Iterable[Record], figure: Callable[[Record], float]) -> dict[str, float]:
+def per_example(records: Iterable[Record], figure: Callable[[Record], float]) -> dict[str, float]:
     """A figure by example: the mean over its runs."""
     values: dict[str, list[float]] = {}
     for record in records:
@@ -172,7 +186,7 @@ def _per_example(records: Iterable[Record], figure: Callable[[Record], float]) -
 
 def _row(system: str, records: Sequence[Record]) -> Row:
     def mean(figure: Callable[[Record], float]) -> Interval:
-        return interval(list(_per_example(records, figure).values()))
+        return interval(list(per_example(records, figure).values()))
 
     metered = not any(record.unmetered_calls for record in records)
     costs = [record.cost_usd for record in records if record.cost_usd is not None]
@@ -203,15 +217,14 @@ def _row(system: str, records: Sequence[Record]) -> Row:
 
 def _compare(system: str, records: Sequence[Record], baseline: str, others: Sequence[Record]) -> Comparison | None:
     def paired(figure: Callable[[Record], float]) -> tuple[list[float], list[float]]:
-        mine, theirs = _per_example(records, figure), _per_example(others, figure)
+        mine, theirs = per_example(records, figure), per_example(others, figure)
         both = [example for example in mine if example in theirs]
         return [mine[each] for each in both], [theirs[each] for each in both]
 
     def test(score: Callable[[Record], float]) -> float | None:
         if any(score(record) not in {0, 1} for record in (*records, *others)):
             return None
-        # of several runs, most must be right
-        return mcnemar(*([value >= 0.5 for value in each] for each in paired(score)))
+        return mcnemar(*([value >= RIGHT for value in each] for each in paired(score)))
 
     mine, theirs = paired(lambda record: record.correct)
     if not mine:
@@ -240,7 +253,7 @@ def _medians(records: Sequence[Record], others: Sequence[Record], *, metered: bo
         return None
 
     def of(figure: Callable[[Record], float]) -> tuple[float, float]:
-        values = [_per_example((record for record in side if record.id in both), figure) for side in (records, others)]
+        values = [per_example((record for record in side if record.id in both), figure) for side in (records, others)]
         return median(values[0].values()), median(values[1].values())
 
     tokens = of(lambda record: record.tokens_in + record.tokens_out) if metered else None

@@ -106,7 +106,6 @@ class Planner:
         make = partial(Draft, self._settings, self._shared, state, sync=sync)
         spending = Spending("planner", self._settings.account(state))
         written = _Written(begun if isinstance(begun, Draft) else make(), make, think_tag(state["rounds"]), spending)
-        written.taken_over = isinstance(begun, Draft)
         if self.answers and not state["rounds"]:
             written.may_answer(self._new_answer)
         adopted = state.get("next_plan", "")
@@ -175,7 +174,7 @@ class Planner:
         self, written: _Written, state: LLMCompilerState, adopted: str, *, sync: bool
     ) -> tuple[str, list[Repair]]:
         """Fill a draft, until the deadline or the end of the budget at most: what is written by then counts."""
-        prompt = self._settings.conversation(state)
+        prompt, spending = self._settings.conversation(state), written.spending
         plan = ""
         repairs: list[Repair] = []
         timer = asyncio.timeout(self._settings.time_left(turn_clock(state)))
@@ -184,8 +183,8 @@ class Planner:
                 if adopted and not written.draft.text:  # else it was begun while the joiner wrote it
                     written.draft.feed(adopted)
                     written.draft.close()
-                if adopted and written.was_halted(prompt):
-                    written.halt()
+                    if not spending.has_room(lambda: prompt, tasks=written.draft.size):
+                        written.draft.halt(spending.why)
                 elif not adopted:
                     await self._write(written, prompt, state, sync=sync)
                 plan, numbered = written.draft.text, written.draft.numbered
@@ -250,7 +249,7 @@ class Planner:
         if not state["rounds"] and not broken:
             written.spending.check_first(call)
         if not written.spending.has_room(call.read):
-            return written.halt()
+            return written.draft.halt(written.spending.why)
         may_answer = not broken
         left = _CHUNKS_AFTER_JOIN
         pieces = reply_stream(
@@ -297,10 +296,6 @@ class _Written:
         self.spending = spending
         self.cut: Literal["", "deadline", "budget"] = ""
         """What was over before it was complete."""
-        self.taken_over = False
-        """Whether the joiner has begun it."""
-        self.halted = False
-        """Whether nothing more of it is begun, because the budget was spent before it was complete."""
         self._make = make
         self._new_answer: Callable[[], PlannedAnswer] | None = None
         self._answer: PlannedAnswer | None = None
@@ -312,7 +307,7 @@ class _Written:
         noted: dict[str, Any] = {"think_tag": self.think_tag} if self.think_tag else {}
         estimated = self.spending.estimated
         noted |= {"estimated": {"planner": estimated}} if estimated is not None else {}
-        return noted | ({"cut": self.spending.why} if self.halted else {})
+        return noted | ({"cut": self.draft.halted} if self.draft.halted else {})
 
     async def begin_anew(self) -> None:
         """Give up what was written: it was a thought."""
@@ -343,27 +338,12 @@ class _Written:
             return True
         self.cut = "budget"
         if not (again or answers):
-            self.halt()
+            self.draft.halt(self.spending.why)
         return False
-
-    def was_halted(self, prompt: list[BaseMessage]) -> bool:
-        """Whether the budget did not do for all of a plan that the joiner wrote; estimated, if it did so elsewhere.
-
-        Args:
-            prompt: What was asked and replied so far.
-        """
-        return bool(self.draft.halted) or not (
-            self.taken_over or self.spending.has_room(lambda: prompt, tasks=self.draft.size)
-        )
 
     def may_mend(self, prompt: list[BaseMessage]) -> bool:
         """Whether the budget allows that broken tasks are asked for again."""
-        return not self.halted and self.spending.has_room(lambda: [*prompt, AIMessage(self.draft.text)])
-
-    def halt(self) -> None:
-        """Begin nothing more of it."""
-        self.halted = True
-        self.draft.halt(self.spending.why)
+        return not self.draft.halted and self.spending.has_room(lambda: [*prompt, AIMessage(self.draft.text)])
 
     # -- an answer in its place ---------------------------------------------------------------------------------
 

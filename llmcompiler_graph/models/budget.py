@@ -143,8 +143,7 @@ def _rates(role: Role, model: ModelLike, budget: Budget) -> _Rates:
         advice = f"give it by Budget(…, prices={{{name or role!r}: (…, …)}}), per million tokens read and written"
         msg = f"a budget in dollars needs the price {what}: {advice}"
         raise ConfigurationError(msg)
-    cached = price.input if price.cached is None else price.cached
-    return _Rates(price.input / 1e6, price.output / 1e6, cached / 1e6)
+    return _Rates(price.input / 1e6, price.output / 1e6, price.of_cached / 1e6)
 
 
 def _name(model: ModelLike) -> str:

@@ -29,6 +29,11 @@ class Price:
     source: str = ""
     """Who says so."""
 
+    @property
+    def of_cached(self) -> float:
+        """US dollars per million prompt tokens read from a cache, discounted or not."""
+        return self.input if self.cached is None else self.cached
+
     def __str__(self) -> str:
         """Where it comes from."""
         return f"{self.date}, {self.source}"
@@ -69,5 +74,5 @@ def cost(
     price = price_of(model, prices)
     if price is None:
         return None
-    cached = price.input if price.cached is None else price.cached
-    return ((tokens_in - tokens_cached) * price.input + tokens_cached * cached + tokens_out * price.output) / 1e6
+    read = (tokens_in - tokens_cached) * price.input + tokens_cached * price.of_cached
+    return (read + tokens_out * price.output) / 1e6

@@ -112,12 +112,10 @@ def as_json(value: Any) -> Any:
 
 def written_back(sample: dict[str, Any], gold: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """BFCL's own answer as plan text, read back."""
-    from llmcompiler_graph import Plan, Task, parse_plan
-    from llmcompiler_graph.evaluation.deterministic.gold_calls import chosen_arguments
+    from llmcompiler_graph import parse_plan
+    from llmcompiler_graph.evaluation.deterministic.gold_calls import bfcl_plan
 
-    calls = [(name, arguments) for each in gold for name, arguments in each.items()]
-    plan = Plan(tuple(Task(n, name, chosen_arguments(given)) for n, (name, given) in enumerate(calls, 1)))
-    return [{task.tool: as_json(task.arguments)} for task in parse_plan(str(plan))]
+    return [{task.tool: as_json(task.arguments)} for task in parse_plan(str(bfcl_plan(gold)))]
 
 
 def ask(given: argparse.Namespace) -> None:

@@ -28,33 +28,47 @@ class Shop:
 
     def __init__(self) -> None:
         self.prices: Iterator[int] = count(100, 100)
-        self.sent: list[str] = []
-        self.paid: list[int] = []
+        self.noted: list[Any] = []
         self.approved: list[int] = []
 
+    def note(self, *what: Any) -> None:
+        """Note what is done."""
+        self.noted.append([*what])
+
+    def notes(self) -> list[Any]:
+        """What was done so far."""
+        return self.noted
+
+    def done(self, kind: str) -> list[Any]:
+        """With what something was done so far."""
+        return [what for noted, *whats in self.notes() if noted == kind for what in whats]
+
     def tools(self) -> list[BaseTool]:
-        """The tools."""
+        """The tools, each of which notes its calls."""
 
         @tool
         def quote(what: str) -> int:
             """The price now."""
+            self.note("price")
             return next(self.prices)
 
         @tool
         def quotes(n: int) -> list[int]:
             """Some prices, other ones each time."""
+            for _ in range(n):
+                self.note("price")
             return [next(self.prices) for _ in range(n)]
 
         @tool
         def send(text: str) -> str:
             """Send a message."""
-            self.sent.append(text)
+            self.note("sent", text)
             return "sent"
 
         @tool
         def pay(amount: int) -> str:
             """Pay."""
-            self.paid.append(amount)
+            self.note("paid", amount)
             return f"paid {amount}"
 
         send.metadata = pay.metadata = EFFECTS
@@ -99,9 +113,9 @@ async def test_approved_is_done_once(store: str, sync: bool, limit: int | None, 
             break
         given = shop.answer(state)
     assert state["messages"][-1].text == "done"
-    assert sorted(shop.paid) == sorted(shop.approved)  # calls of a fan-out run in parallel
-    assert len(shop.paid) == (1 if plan == "plain" else 2)
-    assert shop.sent == ["hello"]
+    assert sorted(shop.done("paid")) == sorted(shop.approved)  # calls of a fan-out run in parallel
+    assert len(shop.done("paid")) == (1 if plan == "plain" else 2)
+    assert shop.done("sent") == ["hello"]
 
 
 @pytest.mark.parametrize("limit", [None, 1])
@@ -121,9 +135,9 @@ async def test_an_answer_counts_for_what_was_shown(sync: bool, limit: int | None
     paused = await ask(graph, None, config, sync=sync, batch=False)
     assert paused["__interrupt__"][0].value["action_requests"][0]["args"] == {"amount": 100}
     paused = await ask(graph, shop.answer(paused), config, sync=sync, batch=False)
-    assert shop.paid == []
+    assert shop.done("paid") == []
     (question,) = paused["__interrupt__"]
     assert question.value["action_requests"][0]["args"] == {"amount": 200}
     final = await ask(graph, shop.answer(paused), config, sync=sync, batch=False)
-    assert shop.paid == [200]
+    assert shop.done("paid") == [200]
     assert final["messages"][-1].text == "done"

@@ -25,30 +25,22 @@ def test_cancelled_runs_leave_nothing_behind() -> None:
 class Hooked(AgentMiddleware[Any, Any]):
     """Has hooks of every kind, of which one may end the turn."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: list[str] = []
-
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """Note it."""
-        self.called.append("before_agent")
+        """Do nothing."""
         return None
 
     @hook_config(can_jump_to=["end"])
     def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """Note it."""
-        self.called.append("before_model")
+        """Do nothing."""
         return None
 
     @hook_config(can_jump_to=["end"])
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """Note it."""
-        self.called.append("after_model")
+        """Do nothing."""
         return None
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """Note it."""
-        self.called.append("after_agent")
+        """Do nothing."""
         return None
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.tools import tool
 
 from tests.graph.test_approved_is_done import PLANS, QUESTION, Shop, ask
 from tests.graph.test_durability import saver_at
@@ -37,8 +36,7 @@ class WrittenShop(Shop):
     def __init__(self, log: Path) -> None:
         super().__init__()
         self.log = log
-        done = sum(note[0] == "price" for note in self.notes())
-        for _ in range(done):
+        for _ in [note for note in self.notes() if note[0] == "price"]:
             next(self.prices)
 
     def notes(self) -> list[Any]:
@@ -49,37 +47,6 @@ class WrittenShop(Shop):
         """Note it."""
         with self.log.open("a") as file:
             file.write(json.dumps(what) + "\n")
-
-    def tools(self) -> list[Any]:
-        """The tools, each of which notes its calls."""
-
-        @tool
-        def quote(what: str) -> int:
-            """The price now."""
-            self.note("price")
-            return next(self.prices)
-
-        @tool
-        def quotes(n: int) -> list[int]:
-            """Some prices, other ones each time."""
-            for _ in range(n):
-                self.note("price")
-            return [next(self.prices) for _ in range(n)]
-
-        @tool
-        def send(text: str) -> str:
-            """Send a message."""
-            self.note("sent", text)
-            return "sent"
-
-        @tool
-        def pay(amount: int) -> str:
-            """Pay."""
-            self.note("paid", amount)
-            return f"paid {amount}"
-
-        send.metadata = pay.metadata = {"destructiveHint": True, "readOnlyHint": False}
-        return [quote, quotes, send, pay]
 
 
 async def asked(shop: WrittenShop, store: str, plan: str, limit: int, *, sync: bool, answers: bool) -> Any:
@@ -108,7 +75,5 @@ async def test_killed_between_question_and_answer(store: str, tmp_path: Path, wa
         assert (run.returncode, run.stderr) == (-signal.SIGKILL, "")
     final = await asked(WrittenShop(shop.log), store, plan, limit, sync=way == "sync", answers=True)
     assert final["messages"][-1].text == "done"
-    notes = shop.notes()
-    paid, approved = ([note[1] for note in notes if note[0] == kind] for kind in ("paid", "approved"))
-    assert sorted(paid) == sorted(approved) == [100, 200]
-    assert notes.count(["sent", "hello"]) == 1
+    assert sorted(shop.done("paid")) == sorted(shop.done("approved")) == [100, 200]
+    assert shop.done("sent") == ["hello"]

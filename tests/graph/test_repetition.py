@@ -11,6 +11,7 @@ from langgraph.types import CachePolicy, Command, interrupt
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.procedures import parse_procedure
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests.graph.test_deadline import timed
 
 QUESTION: Any = {"messages": [("user", "?")]}
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -60,12 +61,7 @@ class Service:
 
     def run(self, *replies: str, **options: Any) -> tuple[Any, float]:
         """Run a turn on the virtual clock; give its final state and how long it took."""
-
-        async def main() -> tuple[Any, float]:
-            final = await self.graph(*replies, **options).ainvoke(QUESTION)
-            return final, asyncio.get_running_loop().time()
-
-        return run_virtual(main)
+        return timed(lambda: self.graph(*replies, **options).ainvoke(QUESTION))
 
 
 def test_until_it_holds() -> None:

@@ -21,12 +21,11 @@ small model that was asked for it wrote no better.
 Only what is certain is said: of questions whose wording says what they ask for (see `questions`), and of plans that end
 in calculations or could. A tool calculates if it has a parameter with the format `arithmetic`.
 
-May know: `completion`, `expressions`, `plan`, `questions`, `references`, `schema`.
+May know: `completion`, `expressions`, `json_text`, `plan`, `questions`, `references`, `schema`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -52,7 +51,8 @@ from llmcompiler_graph.core.checking.questions import (
     unit_number,
 )
 from llmcompiler_graph.core.checking.schema import alternatives, fields_of
-from llmcompiler_graph.core.language.plan import Task, ToolSpec
+from llmcompiler_graph.core.language.json_text import write_json
+from llmcompiler_graph.core.language.plan import Task, ToolSpec, template_text
 from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, leaves
 from llmcompiler_graph.core.patterns import lazy_pattern
 
@@ -303,7 +303,7 @@ class AnswerCheck:
     def _line(self, index: int, last: Task, text: str) -> str:
         """The line of the task that makes the answer."""
         tool = last.tool if last.tool in self._calculating else next(iter(self._calculating))
-        return f"{index}. {tool}({self._calculating[tool]}={json.dumps(text, ensure_ascii=False)})"
+        return f"{index}. {tool}({self._calculating[tool]}={write_json(text)})"
 
     def _counts(self, number: Number) -> bool:
         return self.asked == "number" or not number.converts
@@ -325,8 +325,9 @@ class AnswerCheck:
     @property
     def _selectors(self) -> list[str]:
         """The functions that give a name."""
-        schemas = (self._tools[tool].parameters[name] for tool, name in self._calculating.items())
-        found = (schema.get("selectors") for schema in schemas if isinstance(schema, dict))
+        owners = ((self._tools[tool], name) for tool, name in self._calculating.items())
+        options = (each for tool, name in owners for each in alternatives(tool.parameters[name], tool.definitions))
+        found = (option.get("selectors") for option in options)
         return [str(name) for names in found if isinstance(names, list) for name in names]
 
     def _gives_number(self, task: Task) -> bool:
@@ -401,11 +402,11 @@ def _written(task: Task, parameter: str | None) -> str:
     value = task.arguments.get(parameter) if parameter is not None else None
     match value:
         case str():
-            return value
+            return template_text((value,))
         case Reference():
             return str(value)
         case Template(parts):
-            return "".join(map(str, parts))
+            return template_text(parts)
         case _:
             return ""
 

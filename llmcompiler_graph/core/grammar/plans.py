@@ -109,6 +109,19 @@ class _State(NamedTuple):
         return kind + 1 << line * self.width if line < self.noted else 0
 
 
+class _Known(NamedTuple):
+    """What may be referred to."""
+
+    earlier: Mapping[int, Profile]
+    """Of tasks of earlier plans, by index."""
+    profiles: Sequence[Profile]
+    """Of tasks of each kind."""
+    indices: Sequence[int]
+    """Those of the lines whose kinds are noted."""
+    width: int
+    """How many bits of the state a kind takes."""
+
+
 class _Plans:
     def __init__(
         self,
@@ -133,12 +146,15 @@ class _Plans:
         width = max(1, len(kinds.profiles).bit_length())
         state = _State(width, len(indices) if phased else _BITS // width)
         made = self.values.rules
+        earlier = {key: self._profile(kind) for key, kind in {each.key: each for each in self.earlier.values()}.items()}
+        of_earlier = {index: earlier[kind.key] for index, kind in self.earlier.items()}
+        known = _Known(of_earlier, kinds.profiles, indices[: state.noted], width)
         for key, (name, _) in self.values.slots.items():
-            made[name] = self._references(key, kinds, indices[: state.noted], width)
+            made[name] = self._references(key, known)
         for number in range(len(kinds.profiles)):
             made[f"kind-{number}"] = Alt(tuple(Use(call) for call in kinds.members[number]))
-        guards = self._guards(kinds, indices[: state.noted], width) if self.guards else {}
-        returns = {name: kind for name, _, kind in calls}
+        guards = self._guards(known) if self.guards else {}
+        repeated = self._repeated()
         polls: dict[str, Node] = {}
 
         def called(line: int, kind: int) -> Node:
@@ -147,8 +163,8 @@ class _Plans:
             call: Node = Seq((Use(f"kind-{kind}"), *guarded)) if guards else Use(f"kind-{kind}")
             again = [
                 Seq((Use(name), *guarded, until(own)))
-                for name in (kinds.members[kind] if self.repetition else ())
-                if (own := self._own(name, returns[name], indices[line]))
+                for name in kinds.members[kind]
+                if (own := self._own(repeated.get(name, {}), indices[line]))
             ]
             if not again:
                 return call
@@ -169,9 +185,6 @@ class _Plans:
         """Tell the calls apart, as far as the grammar may."""
         offered = {kind.key: kind for _, _, kind in calls}
         profiles = {key: self._profile(kind) for key, kind in offered.items()}
-        if self.guards:
-            for key, kind in offered.items():
-                profiles[key] |= {_compared(name): ends for name, ends in comparable(kind).items()}
         kinds = Kinds({name: profiles[kind.key] for name, _, kind in calls})
         kinds.merge(self._most_kinds(tasks, phased=phased))
         if self.values.typed and phased:
@@ -232,30 +245,27 @@ class _Plans:
 
     # -- conditions -----------------------------------------------------------------------------------------------
 
-    def _guards(self, kinds: Kinds, indices: Sequence[int], width: int) -> dict[str, Node]:
+    def _guards(self, known: _Known) -> dict[str, Node]:
         """The rules of guards: there is one where there is anything to compare."""
-        earlier = {index: comparable(kind) for index, kind in self.earlier.items()}
-        of_kinds = [{name: profile[_compared(name)] for name in TYPES} for profile in kinds.profiles]
-        rules: dict[str, Node] = {}
-        for name in TYPES:
-            found = [self._reference(index, ends[name], "") for index, ends in earlier.items()]
-            for line, index in enumerate(indices):
-                for number, ends in enumerate(of_kinds, 1):
-                    if (node := self._reference(index, ends[name], "")) is not None:
-                        found.append(When(line * width, width, frozenset({number}), node))
-            rules[f"compared-{name}"] = Alt(tuple(node for node in found if node is not None))
-        whole = guard({name: Use(f"compared-{name}") for name in TYPES})
-        known = frozenset(n for n, ends in enumerate(of_kinds, 1) if any(ends.values()))
-        if any(any(ends.values()) for ends in earlier.values()):
+        names = {name: f"compared-{name}" for name in TYPES}
+        rules = {rule: self._references(_compared(name), known) for name, rule in names.items()}
+        whole = guard({name: Use(rule) for name, rule in names.items()})
+        if any(map(_may_compare, known.earlier.values())):
             return {"guard": whole, **rules}
-        lines = tuple(When(line * width, width, known, whole) for line in range(len(indices)))
-        return {"guard": Alt(lines if known else ()), **rules}
+        kinds = frozenset(n for n, profile in enumerate(known.profiles, 1) if _may_compare(profile))
+        lines = tuple(When(line * known.width, known.width, kinds, whole) for line in range(len(known.indices)))
+        return {"guard": Alt(lines if kinds else ()), **rules}
 
-    def _own(self, call: str, returns: Typed, index: int) -> dict[str, Node]:
-        """What a task may compare of its own observation, by type; nothing if its call is not to be made again."""
-        if call not in {f"call-{n}" for n, tool in enumerate(self.tools) if tool.pollable and not tool.is_procedure}:
+    def _repeated(self) -> dict[str, dict[str, frozenset[Node]]]:
+        """The calls that may be made again, with the paths to what may be compared of what they return, by type."""
+        if not self.repetition:
             return {}
-        found = {name: self._reference(index, ends, "") for name, ends in comparable(returns).items()}
+        polls = [(n, tool) for n, tool in enumerate(self.tools) if tool.pollable and not tool.is_procedure]
+        return {f"call-{n}": comparable(Typed(tool.returns, tool.definitions)) for n, tool in polls}
+
+    def _own(self, ends: Mapping[str, frozenset[Node]], index: int) -> dict[str, Node]:
+        """What a task may compare of its own observation, by type."""
+        found = {name: self._reference(index, each, "") for name, each in ends.items()}
         return {name: node for name, node in found.items() if node is not None}
 
     # -- references -----------------------------------------------------------------------------------------------
@@ -263,7 +273,9 @@ class _Plans:
     def _profile(self, kind: Typed) -> Profile:
         """What may follow the index of a reference to an observation, in each place that references stand in."""
         found = paths(kind), paths(kind, fan=True)
-        return {
+        compared = comparable(kind).items() if self.guards else ()
+        profile: Profile = {_compared(name): ends for name, ends in compared}
+        return profile | {
             key: frozenset(
                 path
                 for path, schema in found[key[1]]
@@ -272,17 +284,17 @@ class _Plans:
             for key, (_, wanted) in self.values.slots.items()
         }
 
-    def _references(self, key: Key, kinds: Kinds, indices: Sequence[int], width: int) -> Node:
+    def _references(self, key: Key, known: _Known) -> Node:
         """The references that fit somewhere, to each task whose kind has any."""
         inside = next((form for form in ("bare", "braced", "both") if key[0].startswith(form)), "")
-        found = [self._reference(index, self._profile(kind)[key], inside) for index, kind in self.earlier.items()]
+        found = [self._reference(index, profile[key], inside) for index, profile in known.earlier.items()]
         values: dict[frozenset[Node], set[int]] = {}
-        for number, profile in enumerate(kinds.profiles, 1):
+        for number, profile in enumerate(known.profiles, 1):
             values.setdefault(profile[key], set()).add(number)
-        for line, index in enumerate(indices):
+        for line, index in enumerate(known.indices):
             for ends, codes in values.items():
                 if (node := self._reference(index, ends, inside)) is not None:
-                    found.append(When(line * width, width, frozenset(codes), node))
+                    found.append(When(line * known.width, known.width, frozenset(codes), node))
         return Alt(tuple(node for node in found if node is not None))
 
     def _reference(self, index: int, ends: frozenset[Node], inside: str) -> Node | None:
@@ -306,6 +318,11 @@ def _as_dict(tool: ToolSpec) -> bool:
 def _compared(name: str) -> Key:
     """The place of a reference to a value of a type in a guard."""
     return f"compared {name}", False
+
+
+def _may_compare(profile: Profile) -> bool:
+    """Whether a guard may compare anything of an observation."""
+    return any(profile[_compared(name)] for name in TYPES)
 
 
 def _needed(tool: ToolSpec) -> list[str]:

@@ -24,7 +24,7 @@ from llmcompiler_graph.evaluation.data import BFCL_CATEGORIES, json_lines_of
 from llmcompiler_graph.evaluation.deterministic.rows import Row
 from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 
-__all__ = ("GoldCalls", "Refused", "chosen_arguments", "json_schema", "read_bfcl", "read_nestools", "refused", "rows")
+__all__ = ("GoldCalls", "Refused", "bfcl_plan", "json_schema", "read_bfcl", "read_nestools", "refused", "rows")
 
 _TYPES = {
     "str": "string",
@@ -118,10 +118,15 @@ def read_bfcl(directory: Path) -> list[GoldCalls]:
         gold = {each["id"]: each["ground_truth"] for each in answers}
         for raw in json_lines_of(directory / f"question_{category}.jsonl"):
             tools = [_bfcl_tool(each) for each in raw["function"]]
-            calls = [call for each in gold[raw["id"]] for call in each.items()]
-            tasks = (Task(index, name, chosen_arguments(given)) for index, (name, given) in enumerate(calls, 1))
-            found.append(GoldCalls(raw["id"], tools, Plan(tuple(tasks)), frozenset()))
+            found.append(GoldCalls(raw["id"], tools, bfcl_plan(gold[raw["id"]]), frozenset()))
     return found
+
+
+def bfcl_plan(answer: Iterable[Mapping[str, Any]]) -> Plan:
+    """Make a plan of one of BFCL's own answers."""
+    calls = [(name, given) for each in answer for name, given in each.items()]
+    tasks = (Task(index, name, _chosen_arguments(given)) for index, (name, given) in enumerate(calls, 1))
+    return Plan(tuple(tasks))
 
 
 def _bfcl_tool(raw: Mapping[str, Any]) -> ToolSpec:
@@ -130,7 +135,7 @@ def _bfcl_tool(raw: Mapping[str, Any]) -> ToolSpec:
     return ToolSpec(raw["name"], schemas, frozenset(parameters.get("required", ())))
 
 
-def chosen_arguments(allowed: Mapping[str, Any]) -> dict[str, Value]:
+def _chosen_arguments(allowed: Mapping[str, Any]) -> dict[str, Value]:
     """The first value allowed for each argument; `""` stands for leaving it out, done for want of another value."""
     found: dict[str, Value] = {}
     for name, given in allowed.items():
@@ -143,7 +148,7 @@ def chosen_arguments(allowed: Mapping[str, Any]) -> dict[str, Value]:
 
 def _chosen_inside(value: Any) -> Value:
     if isinstance(value, dict):
-        return dict(chosen_arguments(value))
+        return dict(_chosen_arguments(value))
     return [_chosen_inside(each) for each in value] if isinstance(value, list) else value
 
 
