@@ -72,6 +72,8 @@ _FIELD = lazy_pattern(r"\$\{\d+([.\[][^}]*)\}")
 _MOST_TASKS = 64
 _LONGEST = 2_000  # characters of a task; what is larger is not for one answer
 _HUNDRED = 100.0
+_NEAR_ONE = 0.1, 2.0
+_HALF = 0.5  # the mean of two
 _NUMBERS = {"number", "integer"}
 _DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
 _BY_HUNDRED = lazy_pattern(r"\b100\b")
@@ -278,9 +280,13 @@ class AnswerCheck:
             change = changes.get(next(iter(leads_to))) if len(leads_to) == 1 else None
             if change is None:
                 return match[0]
-            if match["by"] and float(match["by"]) in change.wrong:
-                return f"{match['added'] or ''}{match['reference']} * {change.by}"
-            return f"{match['added'] or ''}({match['reference']} * {change.by}){match['times'] or ''}"
+            added = match["added"] or ""
+            if match["by"] and (float(match["by"]) in change.wrong or self._is_stray(float(match["by"]))):
+                return f"{added}{match['reference']} * {change.by}"
+            needed = written[int(match["index"] or match["bare"])]
+            if any(each["by"] and self._is_stray(float(each["by"])) for each in _FACTOR.finditer(needed)):
+                return f"{added}({_FACTOR.sub(changed, needed)}){match['times'] or ''}"
+            return f"{added}({match['reference']} * {change.by}){match['times'] or ''}"
 
         written = {task.index: _written(task, self._calculating.get(task.tool)) for task in tasks}
         if len(ends) == 1 and ends[0].tool in self._calculating:
@@ -291,7 +297,7 @@ class AnswerCheck:
             if end.tool in self._calculating:
                 mended = _FACTOR.sub(changed, written[end.index])
                 if parts := terms_of_extreme(mended):  # of some, while others were left out
-                    texts += parts
+                    texts += [part for part in parts if part not in texts]
                     continue
                 texts.append(f"${end.index}" if mended == written[end.index] else f"({mended})")
             elif len(fields) == 1:
@@ -299,6 +305,11 @@ class AnswerCheck:
             else:
                 return None
         return texts
+
+    def _is_stray(self, by: float) -> bool:
+        """Whether a factor is near 1 and none that the question tells of: a change that was got wrong."""
+        told = {accepted for number in self._numbers for accepted in number.accepted}
+        return _NEAR_ONE[0] < by < _NEAR_ONE[1] and by != _HALF and round(by, 9) not in told
 
     def _line(self, index: int, last: Task, text: str) -> str:
         """The line of the task that makes the answer."""

@@ -4,11 +4,11 @@ They are asked as ParallelQA's are, with the same tools, examples and metric, ov
 
     {"kind": "choice", "question": "If Lhotse were 6% lower and …", "program": "argmax({'Lhotse': {Lhotse.height_m} …"}
 
-The label is what the program gives. Of each kind every second question is held out: `REASONING` may be looked at while
-prompts and checks are written, `REASONING_HELD_OUT` only to measure them.
+The label is what the program gives. Of each kind some are held out: `REASONING` may be looked at while prompts and
+checks are written, `REASONING_HELD_OUT` only to measure them; its last 17 were written when the others had been asked.
 
 >>> len(REASONING.load(None)), len(REASONING_HELD_OUT.load(None))
-(30, 30)
+(30, 47)
 >>> REASONING.load(None)[9].gold
 'Makalu'
 """

@@ -104,6 +104,27 @@ def test_one_last_task_is_completed(question: str, plan: str, completed: str) ->
     assert (doubt.task, doubt.line) == (4, f'4. calculate(expression="{completed}")')
 
 
+@pytest.mark.parametrize(
+    ("steps", "completed"),
+    [
+        ('4. calculate("${1.depth_m} * 1.7 / ${2.depth_m}")', "${1.depth_m} * 1.07 / ${2.depth_m}"),
+        (
+            '4. calculate("${1.depth_m} * 0.7")\n5. calculate("$4 / ${2.depth_m}")',
+            "(${1.depth_m} * 1.07) / ${2.depth_m}",
+        ),
+        ('4. calculate("${1.depth_m} * 1000 / ${2.depth_m}")', "(${1.depth_m} * 1.07) * 1000 / ${2.depth_m}"),
+        ('4. calculate("(${1.depth_m} + ${2.depth_m}) / 2")', "((${1.depth_m} * 1.07) + ${2.depth_m}) / 2"),
+    ],
+)
+def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) -> None:
+    """A factor that the question does not tell of gives way to the one that is missing; a conversion stays."""
+    plan = "".join(LOOKUPS.splitlines(keepends=True)[:2]) + steps
+    asked = "mean" if "+" in steps else "ratio"
+    doubt = doubted(f"If Lake Erie became 7% deeper, what would be the {asked} of its depth and Lake Onega's?", plan)
+    assert doubt is not None
+    assert doubt.line.endswith(f'calculate(expression="{completed}")')
+
+
 def test_several_ends_are_joined() -> None:
     """A plan that ends with several numbers is given the step that makes one answer of them."""
     plan = f'{LOOKUPS}4. calculate("${{1.area_km2}} * 2")\n5. calculate("${{2.area_km2}} * 3")\n6. join()'
