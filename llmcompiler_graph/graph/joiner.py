@@ -91,7 +91,8 @@ class Joiner:
         state = {**state, "clock": current_clock(state, self._shared.inflight)}
         given, state = state, with_edited_results(state)
         until = self._time_limit(state)
-        model = await self._in_time(self._model.aget(), until)
+        if (model := self._model.made()) is None:
+            model = await self._in_time(self._model.aget(), until)
         rounds = state["rounds"]
         spending = Spending("joiner", self._settings.account(state))
         last = len(rounds) > self._settings.max_replans or self._overdue(state) or "cut" in rounds[-1]
@@ -156,7 +157,7 @@ class Joiner:
         until: float | None,
     ) -> Finish | Replan:
         """Let the model decide; it is asked again if its reply cannot be taken, once for each reason."""
-        grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
+        grammar = await self._grammar(state, may_replan=not last, until=until)
         decision = await reply.read(asked, prompt, grammar, sync=sync, until=until)
         decision = self._check.bare(state, decision) if self._check is not None else decision
         last = last or self._overdue(state)
@@ -168,7 +169,7 @@ class Joiner:
                 await reply.drop_plan()
             asked_before.append(request)
             prompt += [AIMessage(reply.text.strip() or reply.refusal or _NOTHING), HumanMessage(request)]
-            grammar = await self._in_time(self._grammar(state, may_replan=not last), until)
+            grammar = await self._grammar(state, may_replan=not last, until=until)
             again = await reply.read(asked, prompt, grammar, sync=sync, until=until)
             decision = decision if reply.cut and not reply.answer_begun else again
             if known := self._unsaid(state, decision):
@@ -251,17 +252,22 @@ class Joiner:
     def _overdue(self, state: LLMCompilerState) -> bool:
         return self._settings.time_left(turn_clock(state)) == 0
 
-    async def _grammar(self, state: LLMCompilerState, *, may_replan: bool) -> dict[str, Any]:
+    async def _grammar(self, state: LLMCompilerState, *, may_replan: bool, until: float | None) -> dict[str, Any]:
         if self._constraint is None or not self._model.takes_grammars:
             return {}
+        return await self._in_time(self._made_grammar(self._constraint, state, may_replan=may_replan), until)
+
+    async def _made_grammar(
+        self, constraint: Constraint, state: LLMCompilerState, *, may_replan: bool
+    ) -> dict[str, Any]:
         may_finish = not (may_replan and self._fruitless(state))
         if not (self._settings.fuse_replan and may_replan):
-            return self._constraint.decision(may_replan=may_replan, may_finish=may_finish)
+            return constraint.decision(may_replan=may_replan, may_finish=may_finish)
         first = max((task["index"] for task in state["tasks"]), default=0) + 1
         earlier = referable(self._settings.specs, state["tasks"])
         tools, most = self._settings.shown(state), self._settings.max_tasks
         return await asyncio.to_thread(  # a large grammar takes seconds
-            self._constraint.decision_with_plan,
+            constraint.decision_with_plan,
             tools,
             may_finish=may_finish,
             first=first,

@@ -159,6 +159,8 @@ class Planner:
 
     async def _prepared(self, state: LLMCompilerState) -> dict[str, Any]:
         """Make what the turn needs before it is planned, until the deadline at most; return the state's update."""
+        if self._settings.selection is None and (self._joiner is None or self._joiner.made() is not None):
+            return {}
         timer = asyncio.timeout(self._settings.time_left(turn_clock(state)))
         try:
             async with timer:

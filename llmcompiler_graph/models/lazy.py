@@ -131,7 +131,7 @@ class LazyModel:
     def get(self) -> BaseChatModel:
         """The model; the first call makes it, which can take long for a local one."""
         with self._lock:
-            model = self._made()
+            model = self.made()
             if model is None:
                 assert self._make is not None
                 model = self._model = self._make()
@@ -139,10 +139,10 @@ class LazyModel:
 
     async def aget(self) -> BaseChatModel:
         """The model, for coroutines: it is made in a thread."""
-        model = self._made()
+        model = self.made()
         return model if model is not None else await in_thread("a model that is made", self.get)
 
-    def _made(self) -> BaseChatModel | None:
+    def made(self) -> BaseChatModel | None:
         """The model, if there is one; a local one whose server has ended is made anew."""
         if self._model is None or self._make is None:
             return self._model

@@ -100,7 +100,7 @@ class _Pieces:
         return text
 
 
-async def reply_stream(
+def reply_stream(
     model: ChatModel | WrappedModel,
     prompt: list[BaseMessage],
     *,
@@ -128,9 +128,7 @@ async def reply_stream(
         chunks = model.chunks(prompt, grammar)
     else:
         chunks = model_chunks(model, prompt, sync=sync, grammar=grammar, source=source)
-    async with aclosing(visible_text(chunks, tags, answers=answers)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            yield piece
+    return visible_text(chunks, tags, answers=answers)
 
 
 async def model_chunks(

@@ -20,7 +20,6 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
@@ -31,9 +30,10 @@ __all__ = ("AnswerStream", "unstreamed_config")
 
 def unstreamed_config() -> RunnableConfig:
     """Make the node's config for a model call that no stream shows."""
-    config = merge_configs(get_config(), {"tags": [TAG_NOSTREAM]})
+    config = get_config()
+    config = {**config, "tags": sorted({*(config.get("tags") or ()), TAG_NOSTREAM})}
     callbacks = config.get("callbacks")
-    if isinstance(callbacks, BaseCallbackManager):
+    if isinstance(callbacks, BaseCallbackManager) and _is_streamed(callbacks):
         config["callbacks"] = _only(callbacks, lambda handler: not _streams(handler))
     return config
 
@@ -55,12 +55,18 @@ class AnswerStream:
         config = get_config()
         callbacks = config.get("callbacks")
         self._config: RunnableConfig | None = None
-        if isinstance(callbacks, BaseCallbackManager) and any(map(_streams, callbacks.handlers)):
+        if isinstance(callbacks, BaseCallbackManager) and _is_streamed(callbacks):
             self._config = {**config, "callbacks": _only(callbacks, _streams), "run_name": name, "run_id": run_id}
 
     def put(self, text: str) -> None:
         """Show more of the answer."""
-        self._put(AIMessageChunk(content=text, id=self.message_id, name=self._name))
+        if self._config is None:
+            return
+        self._pieces.put_nowait(AIMessageChunk(content=text, id=self.message_id, name=self._name))
+        if self._shown is None:
+            writer = _Writer(cache=False)
+            writer._pieces = self._pieces
+            self._shown = asyncio.create_task(writer.ainvoke([], self._config))
 
     async def aclose(self, usage: UsageMetadata | None = None) -> None:
         """Say that the answer is complete, and wait until it has been shown.
@@ -70,7 +76,8 @@ class AnswerStream:
         """
         if self._shown is not None:
             if usage is not None:
-                self._put(AIMessageChunk(content="", id=self.message_id, name=self._name, usage_metadata=usage))
+                last = AIMessageChunk(content="", id=self.message_id, name=self._name, usage_metadata=usage)
+                self._pieces.put_nowait(last)
             self._pieces.put_nowait(None)
             await self._shown
 
@@ -79,15 +86,6 @@ class AnswerStream:
         if self._shown is not None:
             self._shown.cancel()
             await asyncio.gather(self._shown, return_exceptions=True)
-
-    def _put(self, chunk: AIMessageChunk) -> None:
-        if self._config is None:
-            return
-        self._pieces.put_nowait(chunk)
-        if self._shown is None:
-            writer = _Writer(cache=False)
-            writer._pieces = self._pieces
-            self._shown = asyncio.create_task(writer.ainvoke([], self._config))
 
 
 class _Writer(BaseChatModel):
@@ -118,6 +116,10 @@ class _Writer(BaseChatModel):
 
 def _streams(handler: BaseCallbackHandler) -> bool:
     return issubclass(type(handler), _StreamingCallbackHandler)  # known by type, which is looked at once
+
+
+def _is_streamed(callbacks: BaseCallbackManager) -> bool:
+    return any(map(_streams, (*callbacks.handlers, *callbacks.inheritable_handlers)))
 
 
 def _only(callbacks: BaseCallbackManager, wanted: Callable[[BaseCallbackHandler], bool]) -> BaseCallbackManager:

@@ -80,16 +80,16 @@ class Task:
     """What must hold for it not to be made again, and how often it is made at most."""
     reserved: tuple[int, ...] = field(default=(), compare=False, repr=False)
     """The indices kept free for the other tasks of a procedure, if it calls one."""
+    references: tuple[Reference, ...] = field(init=False, compare=False, repr=False)
+    """The references to others in its arguments, its guard and its repetition, in order."""
 
-    @property
-    def references(self) -> list[Reference]:
-        """The references to others in its arguments, its guard and its repetition, in order."""
+    def __post_init__(self) -> None:
         found = [r for value in (*self.positional, *self.arguments.values()) for r in references(value)]
         if self.when is not None:
             found += guard_references(self.when)
         if self.until is not None:
             found += (r for r in guard_references(self.until.condition) if r.index != self.index)
-        return found
+        object.__setattr__(self, "references", tuple(found))
 
     @property
     def reads(self) -> set[int]:
