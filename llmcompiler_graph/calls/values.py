@@ -19,8 +19,8 @@ import base64
 import inspect
 import json
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Set, Sized, ValuesView
-from contextlib import suppress
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence, Set, Sized, ValuesView
+from contextlib import closing, nullcontext, suppress
 from dataclasses import is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -165,7 +165,7 @@ class _Writer:
                 if self._on_loop:
                     raise _Elsewhere
                 self._streams += 1
-                with _Held(self._holders, value):
+                with _Held(self._holders, value), closing(value) if isinstance(value, Generator) else nullcontext():
                     return [self.write(each) for each in self._read(value)]
             case _:
                 return self._object(value)

@@ -20,6 +20,7 @@ import numpy as np
 __all__ = ("Interval", "interval", "mcnemar", "paired_difference", "paired_ratio")
 
 _RESAMPLES = 5_000
+_AT_ONCE = 100
 _LEVEL = 0.95
 
 
@@ -92,9 +93,8 @@ def _bootstrap(above: Sequence[float], below: Sequence[float]) -> Interval:
         raise ValueError(msg)
     pairs = np.array([above, below], dtype=float)
     chance = np.random.default_rng(0)
-    sums = np.empty((2, _RESAMPLES))
-    for number in range(_RESAMPLES):
-        sums[:, number] = pairs[:, chance.integers(len(above), size=len(above))].sum(axis=1)
+    chosen = (chance.integers(len(above), size=(_AT_ONCE, len(above))) for _ in range(_RESAMPLES // _AT_ONCE))
+    sums = np.concatenate([pairs[:, each].sum(axis=2) for each in chosen], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.nan_to_num(sums[0] / sums[1], nan=0.0, posinf=np.inf)
     low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], method="nearest")

@@ -173,7 +173,7 @@ def test_loops_have_a_bound_and_are_used_again(monkeypatch: pytest.MonkeyPatch) 
     """As many loops are made as are blocked at a time, up to a bound; those that go on are used again."""
     monkeypatch.setattr(background, "_MOST_LOOPS", 3)
     before = threading.active_count()
-    for _ in range(5):
+    for _ in range(2):
         held = [Blocking() for _ in range(3)]
         with ThreadPoolExecutor(3) as pool:
             blocked = []

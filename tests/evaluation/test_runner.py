@@ -1,14 +1,10 @@
 """The runner over a scripted system: records, resumption, retries."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +28,7 @@ from llmcompiler_graph.evaluation.systems.programmatic import programmatic
 from llmcompiler_graph.evaluation.systems.react import react
 from llmcompiler_graph.evaluation.systems.rewoo import rewoo
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests import processes
 from tests.scripted_server import ScriptedServer
 
 SAMPLES = [Sample(str(number), f"question {number}", "yes") for number in range(6)]
@@ -357,37 +354,34 @@ def test_a_seed_chooses_samples_at_random_and_again_the_same() -> None:
     assert selected(SAMPLES, limit=3, seed=1) == selected(SAMPLES, seed=1)[:3]
 
 
-PROGRAM = """
-import asyncio, sys
-from pathlib import Path
-from tests.evaluation.test_runner import BENCHMARK, planned
-from llmcompiler_graph.evaluation.records import Answer, Sample, System
-from llmcompiler_graph.evaluation.runner import run
+def answer_many(out: Path, count: int, begun: Connection) -> None:
+    """Run three questions at a time; say of each that it has begun."""
 
-async def answer(sample, benchmark, model):
-    await asyncio.sleep(0.002)
-    return Answer("yes " * 2000)
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        begun.send(sample.id)
+        await asyncio.sleep(0.002)
+        return Answer("yes " * 2000)
 
-samples = [Sample(str(n), "q", "yes") for n in range(int(sys.argv[2]))]
-print("ready", flush=True)
-asyncio.run(run(planned(Path(sys.argv[1]), System("killed", answer), concurrency=3), samples))
-"""
+    samples = [Sample(str(n), "q", "yes") for n in range(count)]
+    asyncio.run(run(planned(out, System("killed", answer), concurrency=3), samples))
 
 
 def test_a_run_that_is_killed_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """After three SIGKILLs in the middle and one last run, every example has exactly one record."""
     out, count = tmp_path / "x.jsonl", 300  # far more than a run writes before the signal reaches it
-    command = [sys.executable, "-c", PROGRAM, str(out), str(count)]
-    for enough in (10, 25, 40):
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()}
-        ) as process:
-            until = time.monotonic() + 60
-            while not out.exists() or out.read_bytes().count(b"\n") < enough:
-                assert process.poll() is None
-                assert time.monotonic() < until
-            process.send_signal(signal.SIGKILL)
+    for enough in (10, 15, 15):
+        told, begun = processes.FORKS.Pipe(duplex=False)
+        process = processes.FORKS.Process(target=answer_many, args=(out, count, begun))
+        process.start()
+        begun.close()
+        for _ in range(enough + 3):  # what the last three come after is written
+            told.recv()
+        process.kill()
+        process.join()
+        told.close()
     left = read_records(out)
     assert 40 <= len(left) < count
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    told, begun = processes.FORKS.Pipe(duplex=False)
+    with told, begun:
+        assert processes.run(answer_many, out, count, begun) == (0, "", "")
     assert sorted(int(record.id) for record in read_records(out)) == list(range(count))

@@ -13,10 +13,16 @@ from langchain_core.tools import tool
 from llmcompiler_graph import PlanExample, create_llm_compiler
 from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.models.constraints import Constraint
-from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from llmcompiler_graph.testing import ScriptedModel, VirtualClockLoop, run_virtual
 
 QUESTION: Any = {"messages": [HumanMessage("How high are they?")]}
 LONG = "Everest is 8,849 m high and K2 8,611 m, so Everest is the higher one of both by 238 m, as the two results say."
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Time is virtual."""
+    return "asyncio", {"loop_factory": VirtualClockLoop}
 
 
 @tool

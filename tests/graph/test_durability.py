@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +19,7 @@ from langgraph.types import Command, interrupt
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
+from tests import processes
 from tests.test_approval import Desk
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -118,55 +117,43 @@ async def test_going_on_after_a_crash(store: str, sync: bool) -> None:
     assert bench.ran == {"look a": 1, "look b": 1, "flaky saw a": 2, "look saw bgot saw a": 1}
 
 
-CRASHING = """
-import asyncio, os, sys
-from langchain_core.tools import tool
-from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.testing import ScriptedModel
-from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
+def crash(store: str, sync: bool, first: bool) -> None:
+    """Run a plan whose last task but one ends the process, the first time; then go on with it."""
 
-store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
+    @tool
+    async def note(text: str) -> str:
+        """Note."""
+        print("note", text, flush=True)
+        return text
 
-@tool
-async def note(text: str) -> str:
-    '''Note.'''
-    print("note", text, flush=True)
-    return text
+    async def main() -> None:
+        async with saver_at(store, sync=sync) as saver:
 
-async def main():
-    async with saver_at(store, sync=sync) as saver:
-        @tool
-        async def crash(text: str) -> str:
-            '''Crash the first time, once the two tasks that can be done are persisted.'''
-            kept = []
-            async with asyncio.timeout(30):
-                while first and len(kept) < 2:
-                    written = (await do(saver, "get_tuple", THREAD, sync=sync)).pending_writes
-                    kept = [value for _, channel, value in written if channel == "__return__"]
-            if first:
-                os._exit(7)
-            return "survived"
+            @tool
+            async def crash(text: str) -> str:
+                """Crash the first time, once the two tasks that can be done are persisted."""
+                kept: list[Any] = []
+                async with asyncio.timeout(30):
+                    while first and len(kept) < 2:
+                        written = (await do(saver, "get_tuple", THREAD, sync=sync)).pending_writes
+                        kept = [value for _, channel, value in written if channel == "__return__"]
+                if first:
+                    os._exit(7)
+                return "survived"
 
-        plan = '1. note("a")\\n2. note("$1 again")\\n3. crash("c")\\n4. note("$3")'
-        model = ScriptedModel([plan] if first else ["Finish: ok"])
-        graph = create_llm_compiler(model, [note, crash], checkpointer=saver)
-        final = await do(graph, "invoke", QUESTION if first else None, THREAD, sync=sync)
-        print(final["messages"][-1].content, [task["value"] for task in final["tasks"]])
+            plan = '1. note("a")\n2. note("$1 again")\n3. crash("c")\n4. note("$3")'
+            model = ScriptedModel([plan] if first else ["Finish: ok"])
+            graph = create_llm_compiler(model, [note, crash], checkpointer=saver)
+            final = await do(graph, "invoke", QUESTION if first else None, THREAD, sync=sync)
+            print(final["messages"][-1].content, [task["value"] for task in final["tasks"]])
 
-asyncio.run(main())
-"""
+    asyncio.run(main())
 
 
-@pytest.mark.parametrize("way", ["async", "sync"])
-def test_going_on_in_another_process(store: str, way: str) -> None:
+@both_ways
+def test_going_on_in_another_process(store: str, sync: bool) -> None:
     """After the process died in the middle of a plan, another one runs only what was not finished."""
-    program = [sys.executable, "-W", "error", "-c", CRASHING, store, way]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    runs = [
-        subprocess.run([*program, which], capture_output=True, text=True, check=False, env=env)
-        for which in ("first", "second")
-    ]
-    assert [(run.returncode, run.stdout, run.stderr) for run in runs] == [
+    assert [processes.run(crash, store, sync, first) for first in (True, False)] == [
         (7, "note a\nnote a again\n", ""),
         (0, "note survived\nok ['a', 'a again', 'survived', 'survived']\n", ""),
     ]

@@ -4,30 +4,15 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.graph.test_approved_is_done import PLANS, QUESTION, Shop, ask
-from tests.graph.test_durability import saver_at
-
-KILLED = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from tests.graph.test_killed_while_asking import WrittenShop, asked
-
-async def main():
-    store, log, plan, limit, sync, answer = sys.argv[1:]
-    shop = WrittenShop(Path(log))
-    state = await asked(shop, store, plan, int(limit), sync=sync == "sync", answers=answer == "answer")
-    if "__interrupt__" in state:
-        os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed, nothing says good-bye
-
-asyncio.run(main())
-"""
+from tests.graph.test_durability import both_ways, saver_at
 
 
 class WrittenShop(Shop):
@@ -63,17 +48,25 @@ async def asked(shop: WrittenShop, store: str, plan: str, limit: int, *, sync: b
         return await ask(graph, given, config, sync=sync, batch=False)
 
 
+def ask_and_die(log: Path, store: str, plan: str, limit: int, ways: tuple[bool, bool]) -> None:
+    """Ask the question, or answer; if something is asked then, the process is killed."""
+    sync, answers = ways
+    state = asyncio.run(asked(WrittenShop(log), store, plan, limit, sync=sync, answers=answers))
+    if "__interrupt__" in state:
+        os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed, nothing says good-bye
+
+
 @pytest.mark.parametrize(("plan", "limit"), [("chain", 0), ("fan-out", 1)])
-@pytest.mark.parametrize("way", ["async", "sync"])
-async def test_killed_between_question_and_answer(store: str, tmp_path: Path, way: str, plan: str, limit: int) -> None:
+@both_ways
+async def test_killed_between_question_and_answer(
+    store: str, tmp_path: Path, sync: bool, plan: str, limit: int
+) -> None:
     """Each process is killed as soon as it has asked; the last does what was approved, and no call is made twice."""
     shop = WrittenShop(tmp_path / "log")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    program = [sys.executable, "-c", KILLED, store, str(shop.log), plan, str(limit), way]
-    for step in ["ask", "answer"][: 2 if plan == "chain" else 1]:
-        run = await asyncio.to_thread(subprocess.run, [*program, step], capture_output=True, text=True, env=env)
-        assert (run.returncode, run.stderr) == (-signal.SIGKILL, "")
-    final = await asked(WrittenShop(shop.log), store, plan, limit, sync=way == "sync", answers=True)
+    for answers in [False, True][: 2 if plan == "chain" else 1]:
+        dying = partial(processes.run, ask_and_die, shop.log, store, plan, limit, (sync, answers))
+        assert await asyncio.to_thread(dying) == (-signal.SIGKILL, "", "")
+    final = await asked(WrittenShop(shop.log), store, plan, limit, sync=sync, answers=True)
     assert final["messages"][-1].text == "done"
     assert sorted(shop.done("paid")) == sorted(shop.done("approved")) == [100, 200]
     assert shop.done("sent") == ["hello"]

@@ -1,10 +1,8 @@
 """Tasks that fan out to so many calls that these are made in groups: each is persisted by itself all the same."""
 
 import asyncio
-import os
 import re
-import subprocess
-import sys
+import threading
 import time
 from collections import Counter
 from typing import Any
@@ -15,8 +13,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
-from tests.graph.test_durability import QUESTION, THREAD, do
-from tests.graph.test_large_plans import numbers, returned
+from tests.graph.test_durability import QUESTION, THREAD, both_ways, do, saver_at
+from tests.graph.test_large_plans import die_half_done, killed, numbers, returned, say
 
 N = 75
 PLAN = "1. numbers(count={n})\n2. {name}(n=${{1[*]}})\n3. join()"
@@ -34,82 +32,49 @@ async def kept(saver: Any, *, sync: bool) -> set[int]:
     return {int(found[1]) + 1 for call in done if (found := re.search(r"_2_(\d+)$", call))}
 
 
-KILLED = """
-import asyncio, os, sys, threading, time
-from collections import Counter
-from langchain_core.tools import tool
-from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.testing import ScriptedModel
-from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
-from tests.graph.test_large_fan_out import N, kept, numbers, plan
+def die(store: str, sync: bool, first: bool) -> None:
+    """Run a fan-out; the first time, end the process once some of it is persisted; then go on with it."""
+    begun, lock = Counter[int](), threading.Lock()
 
-def say(*what):  # in one piece: other threads say something too
-    sys.stdout.write(" ".join(map(str, what)) + "\\n")
-    sys.stdout.flush()
+    def pause(n: int) -> float:
+        with lock:
+            say("ran", n)
+            begun[n] += 1
+            return 0.005 if not first or begun.total() <= 50 else 99
 
-store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
-begun, lock = Counter(), threading.Lock()
-
-def note(n):
-    with lock:
-        say("ran", n)
-        begun[n] += 1
-
-if sync:
-    @tool
     def work(n: int) -> int:
-        '''Work.'''
-        note(n)
-        time.sleep(0.005 if not first or begun.total() <= 50 else 99)
-        return n + 1
-else:
-    @tool
-    async def work(n: int) -> int:
-        '''Work.'''
-        note(n)
-        await asyncio.sleep(0.005 if not first or begun.total() <= 50 else 99)
+        """Work."""
+        time.sleep(pause(n))
         return n + 1
 
-async def main():
-    async with saver_at(store, sync=sync) as saver:
-        model = ScriptedModel([plan("work")] if first else ["Finish: ok"])
-        graph = create_llm_compiler(
-            model, [work, numbers], checkpointer=saver, interrupt_before=["task_fetching_unit"], max_concurrency=4
-        )
-        if first:
-            await do(graph, "invoke", QUESTION, THREAD, sync=sync)
-            run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
-            async with asyncio.timeout(30):  # results are written in the background
-                while begun.total() < 50 or len(await kept(saver, sync=sync)) <= 20:
-                    await asyncio.sleep(0.002)
-            assert not run.done()
-            say("kept", *sorted(await kept(saver, sync=sync)))
-            os._exit(7)
-        final = await do(graph, "invoke", None, THREAD, sync=sync)
-        print("values", *final["tasks"][1]["value"])
+    async def awaited(n: int) -> int:
+        """Work."""
+        await asyncio.sleep(pause(n))
+        return n + 1
 
-asyncio.run(main())
-"""
+    async def main() -> None:
+        tools = [tool("work")(work if sync else awaited), numbers]
+        async with saver_at(store, sync=sync) as saver:
+            model = ScriptedModel([plan("work")] if first else ["Finish: ok"])
+            options: Any = {"interrupt_before": ["task_fetching_unit"], "max_concurrency": 4}
+            graph = create_llm_compiler(model, tools, checkpointer=saver, **options)
+            if first:
+                await die_half_done(graph, begun, lambda: kept(saver, sync=sync), sync=sync)
+            final = await do(graph, "invoke", None, THREAD, sync=sync)
+            say("values", *final["tasks"][1]["value"])
+
+    asyncio.run(main())
 
 
-@pytest.mark.parametrize("way", ["async", "sync"])
-def test_a_process_that_dies(store: str, way: str) -> None:
+@both_ways
+def test_a_process_that_dies(store: str, sync: bool) -> None:
     """No call whose result is persisted is made again, though the process died within several groups."""
-    program = [sys.executable, "-W", "error", "-c", KILLED, store, way]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    first, second = (
-        subprocess.run([*program, which], capture_output=True, text=True, check=False, env=env)
-        for which in ("first", "second")
-    )
-    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (7, "", 0, "")
-    known = {int(n) for n in re.findall(r"\d+", first.stdout.partition("kept")[2].partition("\n")[0])}
-    assert 20 < len(known) < N
-    ran = Counter(int(n) for n in re.findall(r"ran (\d+)", second.stdout))
+    known, ran, values = killed(die, store, sync=sync)
     assert ran <= Counter(n for n in range(1, N + 1) if n not in known)  # more was persisted while it died
-    assert [int(n) for n in re.findall(r"\d+", second.stdout.partition("values")[2])] == list(range(2, N + 2))
+    assert values == list(range(2, N + 2))
 
 
-@pytest.mark.parametrize("sync", [False, True], ids=["async", "sync"])
+@both_ways
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in a large plan"])
 @pytest.mark.parametrize("n", [31, 32, 33, 64, 65, 200])
 async def test_each_element_once(n: int, nested: bool, sync: bool) -> None:

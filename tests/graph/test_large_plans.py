@@ -3,9 +3,9 @@
 import asyncio
 import os
 import re
-import subprocess
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,52 +16,10 @@ from langgraph.types import Command, interrupt
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests import processes
 from tests.graph.test_durability import QUESTION, THREAD, both_ways, do, saver_at
 
 N = 75
-
-KILLED = """
-import asyncio, os, sys
-from collections import Counter
-from langchain_core.tools import tool
-from llmcompiler_graph import create_llm_compiler
-from llmcompiler_graph.testing import ScriptedModel
-from tests.graph.test_durability import QUESTION, THREAD, do, saver_at
-from tests.graph.test_large_plans import N, kept, plan
-
-def say(*what):  # in one piece: other threads say something too
-    sys.stdout.write(" ".join(map(str, what)) + "\\n")
-    sys.stdout.flush()
-
-store, sync, first = sys.argv[1], sys.argv[2] == "sync", sys.argv[3] == "first"
-begun = Counter()
-
-@tool
-async def work(n: int) -> int:
-    '''Work.'''
-    say("ran", n)
-    begun[n] += 1
-    await asyncio.sleep(0.005 if not first or begun.total() <= 50 else 99)
-    return n + 1
-
-async def main():
-    async with saver_at(store, sync=sync) as saver:
-        model = ScriptedModel([plan("work")] if first else ["Finish: ok"])
-        graph = create_llm_compiler(model, [work], checkpointer=saver, interrupt_before=["task_fetching_unit"])
-        if first:
-            await do(graph, "invoke", QUESTION, THREAD, sync=sync)
-            run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
-            async with asyncio.timeout(30):  # results are written in the background
-                while begun.total() < 50 or len(await kept(saver, sync=sync)) <= 20:
-                    await asyncio.sleep(0.002)
-            assert not run.done()
-            say("kept", *sorted(await kept(saver, sync=sync)))
-            os._exit(7)
-        final = await do(graph, "invoke", None, THREAD, sync=sync)
-        print("values", *[task["value"] for task in final["tasks"]])
-
-asyncio.run(main())
-"""
 
 
 def plan(name: str) -> str:
@@ -86,23 +44,70 @@ async def kept(saver: Any, *, sync: bool) -> set[int]:
     return {int(result["tool_call_id"].rpartition("_")[2]) for result in results if result["status"] == "done"}
 
 
-@pytest.mark.parametrize("way", ["async", "sync"])
-def test_a_process_that_dies(store: str, way: str) -> None:
-    """No task whose result is persisted runs again, though the process died within several groups."""
-    program = [sys.executable, "-W", "error", "-c", KILLED, store, way]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    first, second = (
-        subprocess.run([*program, which], capture_output=True, text=True, check=False, env=env)
-        for which in ("first", "second")
-    )
-    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (7, "", 0, "")
-    known = {int(n) for n in re.findall(r"\d+", first.stdout.partition("kept")[2].partition("\n")[0])}
+def die(store: str, sync: bool, first: bool) -> None:
+    """Run a plan; the first time, end the process once some of it is persisted; then go on with it."""
+    begun = Counter[int]()
+
+    @tool
+    async def work(n: int) -> int:
+        """Work."""
+        say("ran", n)
+        begun[n] += 1
+        await asyncio.sleep(0.005 if not first or begun.total() <= 50 else 99)
+        return n + 1
+
+    async def main() -> None:
+        async with saver_at(store, sync=sync) as saver:
+            model = ScriptedModel([plan("work")] if first else ["Finish: ok"])
+            graph = create_llm_compiler(model, [work], checkpointer=saver, interrupt_before=["task_fetching_unit"])
+            if first:
+                await die_half_done(graph, begun, lambda: kept(saver, sync=sync), sync=sync)
+            final = await do(graph, "invoke", None, THREAD, sync=sync)
+            say("values", *[task["value"] for task in final["tasks"]])
+
+    asyncio.run(main())
+
+
+def say(*what: object) -> None:
+    """Write a line in one piece: other threads write some too."""
+    sys.stdout.write(" ".join(map(str, what)) + "\n")
+    sys.stdout.flush()
+
+
+async def die_half_done(
+    graph: Any, begun: Counter[int], kept: Callable[[], Awaitable[set[int]]], *, sync: bool
+) -> None:
+    """Run a graph that stops before its calls; end the process once 50 have begun and more than 20 are persisted."""
+    await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+    run = asyncio.create_task(do(graph, "invoke", None, THREAD, sync=sync))
+    async with asyncio.timeout(30):  # results are written in the background
+        while begun.total() < 50 or len(await kept()) <= 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    assert not run.done()
+    say("kept", *sorted(await kept()))
+    os._exit(7)
+
+
+def killed(
+    die: Callable[[str, bool, bool], None], store: str, *, sync: bool
+) -> tuple[set[int], Counter[int], list[int]]:
+    """What was persisted when a process died, what ran in the one that went on, and what came of all."""
+    first, second = (processes.run(die, store, sync, first) for first in (True, False))
+    assert (first.code, first.err, second.code, second.err) == (7, "", 0, "")
+    known = {int(n) for n in re.findall(r"\d+", first.out.partition("kept")[2].partition("\n")[0])}
     assert 20 < len(known) < N
+    ran = Counter(int(n) for n in re.findall(r"ran (\d+)", second.out))
+    return known, ran, [int(n) for n in re.findall(r"\d+", second.out.partition("values")[2])]
+
+
+@both_ways
+def test_a_process_that_dies(store: str, sync: bool) -> None:
+    """No task whose result is persisted runs again, though the process died within several groups."""
+    known, ran, values = killed(die, store, sync=sync)
     chain = [(n - 1) // 8 for n in range(1, N + 1)]
     given = {n: (n - 1) % 8 + 1 + chain[n - 1] for n in range(1, N + 1)}  # what task n is called with
-    ran = Counter(int(n) for n in re.findall(r"ran (\d+)", second.stdout))
     assert ran <= Counter(given[n] for n in given if n not in known)  # more was persisted while it died
-    assert [int(n) for n in re.findall(r"\d+", second.stdout.partition("values")[2])] == [g + 1 for g in given.values()]
+    assert values == [g + 1 for g in given.values()]
 
 
 def asking(ran: Counter[int], *about: int) -> list[BaseTool]:
