@@ -65,7 +65,7 @@ _LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)\d+(?:,\d{3})*(?:\.\d+)?(?:e\d+)?(
 _REFERENCE = lazy_pattern(r"\$\{?(\d+)")
 _FACTOR = lazy_pattern(
     r"(?P<added>[-+] *)?(?P<reference>\$(?:\{(?P<index>\d+)[^}]*\}|(?P<bare>\d+)))"
-    r"(?P<times> ?\* ?(?P<by>\d+(?:\.\d+)?)(?![\d.]))?"
+    r"(?P<times> ?\* ?(?P<by>-?\d+(?:\.\d+)?)(?![\d.]))?"
 )
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
 _FIELD = lazy_pattern(r"\$\{\d+([.\[][^}]*)\}")
@@ -131,7 +131,9 @@ class AnswerCheck:
             index, problems = last.index, [*self._misfit(last)] if self.calculates(last) else []
         if not (problems or (self.calculates(last) and not several)):
             return None
-        unused = self._unused(tasks) or self._misused(tasks)
+        unused = self._unused(tasks)
+        if all(each.converts for each in unused):
+            unused += self._misused(tasks)
         problems += map(_left_out, unused)
         if not several:
             problems += self._uncombined(tasks)
@@ -191,7 +193,7 @@ class AnswerCheck:
                 return False
             for match in _FACTOR.finditer(expressions):
                 of = {names.get(root) for root in roots.get(int(match["index"] or match["bare"]), ())}
-                if of == {name} and float(match["by"] or 0) == round(number.percent / 100, 9):
+                if of == {name} and abs(float(match["by"] or 0)) == round(number.percent / 100, 9):
                     return not match["added"]
             return False
 
@@ -281,7 +283,7 @@ class AnswerCheck:
             if change is None:
                 return match[0]
             added = match["added"] or ""
-            if match["by"] and (float(match["by"]) in change.wrong or self._is_stray(float(match["by"]))):
+            if match["by"] and (abs(float(match["by"])) in change.wrong or self._is_stray(float(match["by"]))):
                 return f"{added}{match['reference']} * {change.by}"
             needed = written[int(match["index"] or match["bare"])]
             if any(each["by"] and self._is_stray(float(each["by"])) for each in _FACTOR.finditer(needed)):

@@ -41,7 +41,7 @@ class Term(NamedTuple):
 
 
 _UP = (
-    r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|wider|heavier"
+    r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|speedier|wider|heavier"
     r"|more|exten\w*|expan\w*|enlarg\w*|lengthen\w*|swell\w*|magnif\w*|improv\w*|enhanc\w*|bigger|greater|boost\w*|up"
 )
 _DOWN = (
@@ -54,7 +54,7 @@ _CLAUSE = lazy_pattern(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|whe
 _ASKING = lazy_pattern(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
 _MOST = lazy_pattern(
     r"\b(?:(?:tall|larg|long|high|deep|fast|quick|bigg|great|heavi|old|far|farth|furth|wid|warm|hott|strong|rich|dens"
-    r"|expensiv)(?:er|est)|more|most|maximum|highest|biggest)\b",
+    r"|expensiv|speedi|lengthi)(?:er|est)|more|most|maximum|highest|biggest)\b",
     re.I,
 )
 _LEAST = lazy_pattern(
@@ -62,7 +62,7 @@ _LEAST = lazy_pattern(
     r"|least|minimum)\b",
     re.I,
 )
-_RATIO = lazy_pattern(r"\b(?:ratio|divide[ds]?|factor|times as|quotient)\b", re.I)
+_RATIO = lazy_pattern(r"\b(?:ratio|divide[ds]?|factor|times as|how many times|quotient)\b", re.I)
 _DIFFERENCE = lazy_pattern(r"\b(?:difference|how much|how many|than)\b", re.I)
 _AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
 _SUM = lazy_pattern(r"\b(?:sum|total|combined|altogether)\b", re.I)
@@ -155,7 +155,7 @@ def _asking(question: str) -> str:
 _EXTREME_CALL = lazy_pattern(r"(?:max|min)(?=\()")
 _CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
 _OPERATORS = (" - ", " + ", " / ", " > ", " < ")
-_SEPARATING = lazy_pattern(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+/<>] ")
+_SEPARATING = lazy_pattern(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+*/<>] ")
 _LABEL = lazy_pattern(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
 
 
@@ -172,7 +172,11 @@ def terms_of(expression: str) -> list[str]:
         listed = _split(inside, (",",))
         parts = listed if len(listed) > 1 else terms_of(inside)
         return [_LABEL.sub("", part).strip() for part in parts]
-    return [_bare(part) for part in _split(expression, _OPERATORS)]
+    parts = _split(expression, _OPERATORS)
+    factors = _split(expression, (" * ",))
+    if len(parts) == 1 and all("$" in each for each in factors):
+        parts = factors
+    return [_bare(part) for part in parts]
 
 
 def is_difference(expression: str) -> bool:
@@ -214,8 +218,8 @@ def _split(text: str, separators: Sequence[str]) -> list[str]:
 def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
     """Which of the named things a question changes by a number, and by what factor; `None` if that is not certain."""
     listed = list(dict.fromkeys(names))
-    start = question.find(number.text.rstrip("%"))
-    if start < 0 or number.converts or question.count(number.text) != 1:
+    start = number.place
+    if start < 0 or number.converts:
         return None
     if re.search(r"\brespectively\b", question, re.I):
         return _respectively(question, number, listed)
@@ -253,12 +257,17 @@ def in_full(question: str, name: str) -> str:
 
 
 def _by(clause: str, number: Number) -> str | None:
-    if number.percent is None:
-        return number.hint.removeprefix("`* ").removesuffix("`") or None
+    if number.percent is None and number.hint:
+        return number.hint.removeprefix("`* ").removesuffix("`")
     up, down = (re.search(rf"\b(?:{words})\b", clause, re.I) for words in (_UP, _DOWN))
     if bool(up) == bool(down):
         return None
-    return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
+    if number.percent is not None:
+        return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
+    if re.search(rf"{re.escape(number.text)} times\b(?! as\b)", clause) is None:
+        return None
+    times = number.text.replace(",", "")
+    return times if up else f"{1 / float(times):.10g}"
 
 
 def _by_as_before(before: str, clause: str, number: Number) -> str | None:

@@ -53,6 +53,8 @@ class Number:
 
     converts: bool = False
     """Whether it converts the result to the unit that is asked for."""
+    place: int = -1
+    """Where it begins in the question."""
 
     def __str__(self) -> str:
         """As it is written."""
@@ -76,7 +78,7 @@ _MEASURES = (
 )
 _DEGREES = (
     "tall|larg|small|long|short|high|low|deep|shallow|fast|slow|quick|bigg|great|heavi|light|old|young|near|clos|far"
-    "|farth|furth|cheap|expensiv|wid|narrow|warm|cold|hott|strong|weak|rich|poor|dens|tini|lengthi"
+    "|farth|furth|cheap|expensiv|wid|narrow|warm|cold|hott|strong|weak|rich|poor|dens|tini|lengthi|speedi"
 )
 _COMPARED = lazy_pattern(rf"\b(?:(?:{_DEGREES})(?:er|est)|most|least|fewest|more|less|fewer|biggest)\b", re.I)
 _EXTREME = lazy_pattern(rf"\b(?:(?:{_DEGREES})est|biggest|most|least|fewest|maximum|minimum)\b", re.I)
@@ -190,12 +192,12 @@ def numbers_in(question: str) -> Iterator[Number]:
             share = value / 100
             hint = f"{digits}% more is `* {_short(1 + share)}`, {digits}% less is `* {_short(1 - share)}`"
             accepted = {share, 1 + share, 1 - share, 100 + value, 100 - value, 1 / (1 + share)}
-            yield Number(f"{digits}%", _rounded(accepted), hint, percent=round(value, 9))
+            yield Number(f"{digits}%", _rounded(accepted), hint, percent=round(value, 9), place=match.start())
         elif not (_ENUMERATED.match(question, match.end()) and match.end() < len(question)) and not _is_year(digits):
-            yield Number(digits, _rounded({value, 1 / value if value else 0, 1 + value}))
+            yield Number(digits, _rounded({value, 1 / value if value else 0, 1 + value}), place=match.start())
     for words, (accepted_, hint) in _WORDS.items():
-        if match_ := re.search(rf"\b(?:{words})\b", question, re.I):
-            yield Number(match_[0], _rounded(set(accepted_)), f"`{hint}`")
+        for match in re.finditer(rf"\b(?:{words})\b", question, re.I):
+            yield Number(match[0], _rounded(set(accepted_)), f"`{hint}`", place=match.start())
     if match_ := _IN_SCALE.search(question):
         scale = _SCALES[match_["scale"].lower()]
         yield Number(match_[0].lower(), _rounded({scale, 1 / scale}), f"`/ {scale:.0f}`", converts=True)

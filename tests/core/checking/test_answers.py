@@ -125,6 +125,44 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
     assert doubt.line.endswith(f'calculate(expression="{completed}")')
 
 
+@pytest.mark.parametrize(
+    ("question", "plan", "completed"),
+    [
+        (
+            "With Lake Erie grown by 20%, Lake Onega grown by 20% and the Dead Sea 4 times smaller, which is the largest?",
+            'calculate("max(${1.area_km2}, ${2.area_km2}, ${3.area_km2})")',
+            "argmax({'Lake Erie': (${1.area_km2} * 1.2), 'Lake Onega': (${2.area_km2} * 1.2), "
+            "'Dead Sea': (${3.area_km2} * 0.25)})",
+        ),
+        (
+            "If Lake Erie were enlarged by 2.5 times and Lake Onega cut by 10%, which lake would be the smaller one?",
+            'calculate("${1.area_km2} - ${2.area_km2}")',
+            "argmin({'Lake Erie': ${1.area_km2} * 2.5, 'Lake Onega': ${2.area_km2} * 0.9})",
+        ),
+        (
+            "Lake Erie doubles and Lake Onega doubles. Which of the two lakes is the larger one?",
+            'calculate("${1.area_km2} - ${2.area_km2}")',
+            "argmax({'Lake Erie': ${1.area_km2} * 2, 'Lake Onega': ${2.area_km2} * 2})",
+        ),
+        (
+            "How many times would the shallowest of the three go into the deepest if Lake Erie were 10% deeper?",
+            'calculate("(${1.depth_m} * 1.1) * ${2.depth_m} * ${3.depth_m}")',
+            "max(${1.depth_m} * 1.1, ${2.depth_m}, ${3.depth_m}) / min(${1.depth_m} * 1.1, ${2.depth_m}, ${3.depth_m})",
+        ),
+        (
+            "Lake Erie grows by 20% and Lake Onega shrinks by 3%. What is their combined area in millions?",
+            'calculate("(${1.area_km2} * 0.2) + (${2.area_km2} * -0.03)")',
+            "((${1.area_km2} * 1.2) + (${2.area_km2} * 0.97)) / 1000000",
+        ),
+    ],
+)
+def test_changes_by_equal_numbers_by_times_and_as_shares(question: str, plan: str, completed: str) -> None:
+    """Things are told apart by where their numbers stand; `n times` multiplies or divides; a share becomes a change."""
+    doubt = doubted(question, lookups_for(plan) + f"4. {plan}\n5. join()")
+    assert doubt is not None
+    assert doubt.line == f'4. calculate(expression="{completed}")'
+
+
 def test_several_ends_are_joined() -> None:
     """A plan that ends with several numbers is given the step that makes one answer of them."""
     plan = f'{LOOKUPS}4. calculate("${{1.area_km2}} * 2")\n5. calculate("${{2.area_km2}} * 3")\n6. join()'
