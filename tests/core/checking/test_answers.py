@@ -129,7 +129,7 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
     ("question", "plan", "completed"),
     [
         (
-            "With Lake Erie grown by 20%, Lake Onega grown by 20% and the Dead Sea 4 times smaller, which is the largest?",
+            "With Lake Erie grown by 20%, Lake Onega grown by 20%, the Dead Sea 4 times smaller, which is the largest?",
             'calculate("max(${1.area_km2}, ${2.area_km2}, ${3.area_km2})")',
             "argmax({'Lake Erie': (${1.area_km2} * 1.2), 'Lake Onega': (${2.area_km2} * 1.2), "
             "'Dead Sea': (${3.area_km2} * 0.25)})",
