@@ -164,15 +164,17 @@ async def _value(message: ToolMessage, call: Call) -> JSON:
         message.status = "error"
     if message.status == "error":
         said = message.content
-        message.content = shortened(said) if isinstance(said, str) else cast("Any", await awritten(said))
+        message.content = (
+            shortened(said) if isinstance(said, str) else cast("Any", await awritten(said, str(message.name)))
+        )
         return None
     if call.wrapped and message.content != call.content:
         return await _rewritten(message, call)
     artifact = message.artifact
     if isinstance(artifact, dict) and "structured_content" in artifact:  # an MCP tool's structured content
-        return await awritten(structured_value(artifact, message.content, call.output_schema))
+        return await awritten(structured_value(artifact, message.content, call.output_schema), str(message.name))
     if call.value is Unknown:
-        content: JSON = await awritten(message.content)
+        content: JSON = await awritten(message.content, str(message.name))
         message.content = cast("Any", content)
         return content
     if isinstance(message.content, str):  # where `ToolNode` makes something else of a list of texts
@@ -182,7 +184,7 @@ async def _value(message: ToolMessage, call: Call) -> JSON:
 
 async def _rewritten(message: ToolMessage, call: Call) -> JSON:
     """What a wrapper made of a message; JSON again if the tool's value had been written as JSON."""
-    content = message.content = cast("Any", await awritten(message.content))
+    content = message.content = cast("Any", await awritten(message.content, str(message.name)))
     if isinstance(content, str) and not (call.value is Unknown or isinstance(call.value, str)):
         with suppress(ValueError):
             return storable(read_json(content))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -313,7 +314,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
         content, rest = _content_and_artifact(value, tool)
         content = call.without_failures(content)
         try:
-            return call.note(await awritten(content), rest)
+            return call.note(await awritten(content, tool.name), rest)
         except ObservationError as error:
             return call.refuse(error, rest)
 
@@ -356,7 +357,8 @@ def _staying() -> Iterator[None]:
     """Make what would end more than the call an error of the tool, and note what it raised.
 
     `sys.exit()` would take the event loop with it, and other runs; so would what a library in another language raises
-    when it breaks, which is no `Exception`. `StopIteration` never comes out of a thread.
+    when it breaks, which is no `Exception`, and a `KeyboardInterrupt` that is not the user's: that one comes in the
+    main thread. `StopIteration` never comes out of a thread.
     """
     try:
         yield
@@ -370,17 +372,19 @@ def _staying() -> Iterator[None]:
         if (call := _current.get()) is not None:
             call.error = error
         raise
-    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+    except (asyncio.CancelledError, GeneratorExit):  # the call is cancelled, or closed
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
         msg = f"the tool raised {described(error)}"
         raise RuntimeError(msg) from error
 
 
 def _is_for_the_graph(value: Any) -> bool:
-    """Whether a tool made messages or commands of its own."""
-    given = value if isinstance(value, list) else [value]
-    return any(isinstance(each, ToolMessage | Command) for each in given)
+    """Whether a tool made messages or commands of its own; found out without any code of the value's."""
+    given = list.__iter__(value) if issubclass(type(value), list) else iter([value])
+    return any(issubclass(type(each), ToolMessage | Command) for each in given)
 
 
 def _content_and_artifact(value: Any, tool: BaseTool) -> tuple[Any, tuple[Any, ...]]:

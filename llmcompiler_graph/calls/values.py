@@ -1,8 +1,10 @@
 """Turns whatever a tool or a human gives into a JSON value that any checkpointer stores, or says why it cannot.
 
 A value may be nested `MAX_DEPTH` deep, and hold `MAX_ELEMENTS` values and `MAX_CHARACTERS` characters. Iterators are
-read up to these limits, in a thread; a tool's time limit counts meanwhile. Models, dataclasses, arrays, dates and so on
-become what JSON has for them, bytes text or base64; of an object that JSON has nothing for, its `str()` is kept.
+read up to these limits. What is large, or runs code of its own when it is read (an iterator, a model, a subclass of
+`list`), is written in a thread, which is given up as a synchronous tool's is: a tool's time limit counts meanwhile.
+Models, dataclasses, arrays, dates and so on become what JSON has for them, bytes text or base64; of an object that JSON
+has nothing for, its `str()` is kept.
 
 >>> import datetime, itertools
 >>> written({"at": datetime.date(2020, 1, 2), "sizes": (n * n for n in range(3))})
@@ -19,16 +21,21 @@ import base64
 import inspect
 import json
 import threading
+from collections import UserString
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence, Set, Sized, ValuesView
 from contextlib import closing, nullcontext, suppress
 from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from io import IOBase
 from typing import Any, NoReturn, cast
+from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, MAX_DEPTH, cut
 from llmcompiler_graph.core.language.references import joined_surrogates
@@ -58,20 +65,24 @@ def written(value: Any, given_up: threading.Event | None = None) -> JSON:
     return _Writer(MAX_ELEMENTS, MAX_CHARACTERS, given_up).written(value)
 
 
-async def awritten(value: Any) -> JSON:
-    """Write a value as JSON; in a thread, if it is large or an iterator.
+async def awritten(value: Any, tool: str) -> JSON:
+    """Write a value as JSON; in a thread, unless it is small and nothing but Python's own types.
+
+    Args:
+        value: The value.
+        tool: The tool that gave it, for the warning if its thread is given up.
 
     Raises:
         ObservationError: It is too large, too deep, holds itself, or cannot be read; the message says which.
     """
-    if isinstance(value, AsyncIterator):
+    if issubclass(type(value), AsyncIterator):
         value = await _gathered(value)
     try:
         return _Writer(_ELEMENTS_ON_LOOP, _CHARACTERS_ON_LOOP, on_loop=True).written(value)
     except _Elsewhere:
         given_up = threading.Event()
         try:
-            return await asyncio.to_thread(written, value, given_up)
+            return await in_thread(tool, written, value, given_up)
         finally:
             given_up.set()
 
@@ -83,9 +94,9 @@ async def _gathered(values: AsyncIterator[Any]) -> list[Any]:
             gathered.append(each)
             if len(gathered) > MAX_ELEMENTS:
                 _refuse_elements()
-    except ObservationError:
+    except (ObservationError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # also what would end the event loop
         msg = f"reading it raised {described(error)}"
         raise ObservationError(msg) from error
     finally:
@@ -100,7 +111,7 @@ def shortened(text: str) -> str:
 
 
 class _Elsewhere(Exception):
-    """The value cannot be written on the event loop: it is large, or is read as it is written."""
+    """The value cannot be written on the event loop: it is large, or may run code of its own."""
 
 
 class _Writer:
@@ -110,7 +121,7 @@ class _Writer:
         elements: How many values it may have.
         characters: How many characters they may have.
         given_up: Set when nobody waits for it any more.
-        on_loop: Whether to raise `_Elsewhere` at a limit or an iterator.
+        on_loop: Whether to raise `_Elsewhere` at a limit, and at what may run code of its own.
     """
 
     def __init__(
@@ -128,7 +139,9 @@ class _Writer:
             return self.write(value)
         except (ObservationError, _Elsewhere):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if threading.current_thread() is threading.main_thread() and not isinstance(error, Exception):
+                raise  # Ctrl-C
             raise ObservationError(f"writing it as JSON raised {described(error)}") from error
 
     def write(self, value: Any) -> JSON:
@@ -139,6 +152,8 @@ class _Writer:
             return self._text(value)
         if type(value) is float or (type(value) is int and -(2**63) <= value < 2**63):
             return cast("JSON", value)
+        if self._on_loop and type(value) not in _PLAIN:
+            raise _Elsewhere
         match value:
             case None | bool():
                 return value
@@ -158,15 +173,15 @@ class _Writer:
             case Mapping():
                 with _Held(self._holders, value):
                     return {self._key(key): self.write(each) for key, each in self._read(value.items())}
+            case UserString():
+                return self._text(value.data)
             case Sequence() | Set() | ValuesView():
                 with _Held(self._holders, value):
                     return [self.write(each) for each in self._read(value)]
             case Iterator():
-                if self._on_loop:
-                    raise _Elsewhere
                 self._streams += 1
                 with _Held(self._holders, value), closing(value) if isinstance(value, Generator) else nullcontext():
-                    return [self.write(each) for each in self._read(value)]
+                    return [self.write(each) for each in self._read(_bounded(value))]
             case _:
                 return self._object(value)
 
@@ -195,6 +210,8 @@ class _Writer:
         return storable(number)
 
     def _key(self, key: Any) -> str:
+        if self._on_loop and type(key) not in _PLAIN_KEYS:
+            raise _Elsewhere
         if isinstance(key, str):
             return self._text(key)
         try:
@@ -272,6 +289,9 @@ class _Held:
         self._holders.discard(self._id)
 
 
+_PLAIN_KEYS = frozenset((str, int, float, bool, type(None), bytes))
+_PLAIN = _PLAIN_KEYS | {list, tuple, dict, set, frozenset, bytearray, datetime, date, time, timedelta, UUID, Decimal}
+"""Types that run nothing but Python's own code when they are read."""
 _HELD = (list, str, int, float, bool, complex)  # what `tolist` of a true array gives
 
 
@@ -285,6 +305,13 @@ def _length(values: Sized) -> int:
         return len(values)
     except OverflowError:  # a `range` without end
         return MAX_ELEMENTS + 1
+
+
+def _bounded(values: Iterator[Any]) -> Iterator[Any]:
+    """Iterate over a file by lines that end, were it a device without any; over everything else as it does itself."""
+    if isinstance(values, IOBase):
+        return iter(lambda: values.readline(MAX_CHARACTERS + 1) or None, None)
+    return values
 
 
 def _size(array: Any) -> int:

@@ -5,6 +5,7 @@ LLMCompilerError
 │   ├── PlanSyntaxError                the text is not a plan
 │   └── PlanCheckError                 the plan does not fit the tools
 ├── ObservationPathError(LookupError)  a reference leads nowhere in the observation it points into
+├── ApprovalError(RuntimeError)        a wrapper of tool calls has changed what a human had approved
 ├── FanOutError(ValueError)            a task would make more calls than it may
 ├── ObservationError(ValueError)       what a tool or a human gave cannot be an observation
 ├── ConfigurationError(ValueError)     the caller's fault: arguments of `create_llm_compiler`
@@ -28,6 +29,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = (
+    "ApprovalError",
     "BudgetError",
     "ConfigurationError",
     "DeadlineError",
@@ -162,5 +164,5 @@ def described(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         return f"{kind}: {error}"
-    except Exception as other:
+    except BaseException as other:  # also what would end more than whoever asks
         return f"{kind} (its text cannot be had: its own __str__ raised {type(other).__name__})"

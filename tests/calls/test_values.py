@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import dataclasses
+import datetime
 import io
 import itertools
 import json
@@ -432,8 +433,8 @@ async def test_iterators_are_read_off_the_loop_and_given_up_with_the_call(on_loo
     assert read == [0, 1, 2, 3]
 
 
-async def test_large_values_are_written_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A value of 300,000 numbers leaves the loop free; a small one costs no thread."""
+async def test_large_values_are_written_off_the_loop() -> None:
+    """What is large, or is read by code of its own, leaves the loop free; what is small and plain costs no thread."""
     threads: list[str] = []
 
     class Watched(dict[str, Any]):
@@ -441,9 +442,15 @@ async def test_large_values_are_written_off_the_loop(monkeypatch: pytest.MonkeyP
             threads.append(threading.current_thread().name)
             return super().items()
 
-    await values.awritten(Watched(a=1))
-    await values.awritten([list(range(3000)), Watched(a=1)])
-    assert [name == threading.current_thread().name for name in threads] == [True, False]
+    await values.awritten(Watched(a=1), "f")
+    await values.awritten({"a": [Watched(a=1)]}, "f")
+    assert threads
+    assert threading.current_thread().name not in threads
+    with pytest.raises(StopIteration):  # it is never suspended
+        values.awritten({"a": [1, "b", None, 2.5, datetime.date(2020, 1, 2)]}, "f").send(None)
+    large = values.awritten(list(range(3000)), "f")
+    assert large.send(None) is not None
+    large.close()
 
 
 # -- what a human gives ------------------------------------------------------------------------------------------------

@@ -322,7 +322,7 @@ _SERDE = JsonPlusSerializer()
 def run_value(case: Any) -> int:
     """Any object becomes JSON that is stored and read back the same, or is refused with a reason; twice the same."""
     outcomes: list[Any] = []
-    ways: tuple[Callable[[Any], Any], ...] = (written, lambda value: asyncio.run(awritten(value)))
+    ways: tuple[Callable[[Any], Any], ...] = (written, lambda value: asyncio.run(awritten(value, "f")))
     for how in ways:
         try:
             outcomes.append(how(objects.build(case["recipe"])))
