@@ -448,9 +448,10 @@ async def test_large_values_are_written_off_the_loop() -> None:
     assert threading.current_thread().name not in threads
     with pytest.raises(StopIteration):  # it is never suspended
         values.awritten({"a": [1, "b", None, 2.5, datetime.date(2020, 1, 2)]}, "f").send(None)
-    large = values.awritten(list(range(3000)), "f")
-    assert large.send(None) is not None
-    large.close()
+    large = asyncio.ensure_future(values.awritten(list(range(3000)), "f"))
+    await asyncio.sleep(0)
+    assert not large.done()
+    assert await large == list(range(3000))
 
 
 # -- what a human gives ------------------------------------------------------------------------------------------------
