@@ -1,7 +1,7 @@
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when LangGraph is imported
@@ -39,8 +39,11 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where checkpoints are kept: an SQLite file, then a PostgreSQL database."""
     if request.param == "sqlite":
-        return str(tmp_path / "checkpoints.sqlite")
-    return new_database(request.getfixturevalue("postgres"), f"test_{uuid4().hex}")
+        memory = "/dev/shm"  # where nothing waits for a disk
+        with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+            yield f"{folder}/checkpoints.sqlite"
+    else:
+        yield new_database(request.getfixturevalue("postgres"), f"test_{uuid4().hex}")

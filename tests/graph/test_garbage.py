@@ -31,8 +31,8 @@ async def numbers(count: int) -> list[int]:
 
 def _ours() -> Counter[str]:
     """How many objects of each of our types there are."""
-    named = (f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
-    return Counter(name for name in named if name.startswith("llmcompiler_graph."))
+    kinds = Counter(map(type, gc.get_objects())).items()
+    return Counter({kind.__qualname__: n for kind, n in kinds if str(kind.__module__).startswith("llmcompiler_graph.")})
 
 
 @contextmanager

@@ -223,6 +223,7 @@ def test_what_may_decide_at_the_end(begin: str, part: str) -> None:
     assert shown + rest == (decision.answer if isinstance(decision, Finish) else "")
 
 
+@pytest.mark.timeout(15)
 @pytest.mark.parametrize("part", ["-", "\n", ")", " ", "_ ", "a\n", "(\n"])
 @pytest.mark.parametrize(
     "form",
@@ -230,8 +231,8 @@ def test_what_may_decide_at_the_end(begin: str, part: str) -> None:
     ids=["", "action", "f", "r"],
 )
 def test_a_model_that_repeats_itself(form: str, part: str) -> None:
-    """Each takes half a second; were all that may go on searched for each piece, these would time out."""
-    text = form.format(part * (200_000 // len(part)))
+    """Each takes a quarter of a second; were all that may go on searched for each piece, these would time out."""
+    text = form.format(part * (100_000 // len(part)))
     parser = DecisionParser(plans=True)
     shown = "".join(parser.feed(text[at : at + 4]) for at in range(0, len(text), 4))
     decision, rest = parser.close()

@@ -240,13 +240,14 @@ def test_work_grows_with_the_reply_and_not_faster(form: str, part: str, pairs: t
         assert opcodes(partial(work, 120, size)) < 4.4 * opcodes(partial(work, 30, size)) + 400
 
 
+@pytest.mark.timeout(15)
 @pytest.mark.parametrize("pairs", [THINKING_TAGS, IN_PROMPT], ids=["", "in the prompt"])
 @pytest.mark.parametrize(
     "part", ["so it is\n", "\n", "a <think> b\n", "<think>a</think>\n", "<", '"', "\\", "</think>\n"]
 )
 def test_long_replies(part: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Each takes half a second; were what is held searched or copied again for each piece, these would time out."""
-    text = part * (400_000 // len(part))
+    """Each takes a quarter of a second; were what is held searched or copied for each piece, these would time out."""
+    text = part * (200_000 // len(part))
     for size in (4, len(text)):
         reply = WithoutThinking(pairs)
         for at in range(0, len(text), size):
