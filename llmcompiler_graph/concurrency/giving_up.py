@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Generic, TypeVar, cast
@@ -63,24 +64,25 @@ async def leaving(name: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
     Raises:
         Exception: What the iterator raised.
     """
-    found: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
+    found, more = deque[T](), asyncio.Event()
 
     async def pump() -> None:
         async with AsyncExitStack() as left:
             if isinstance(items, AsyncGenerator):
                 left.push_async_callback(items.aclose)
             async for item in items:
-                found.put_nowait((True, item))
+                found.append(item)
+                more.set()
 
     call = _Call(name, pump())
-    call.task.add_done_callback(lambda _: found.put_nowait((False, None)))
+    call.task.add_done_callback(lambda _: more.set())
     try:
-        while True:
-            there_is, item = await found.get()
-            if not there_is:
-                call.task.result()
-                return
-            yield item
+        while not call.task.done():
+            await more.wait()
+            more.clear()
+            while found:
+                yield found.popleft()
+        call.task.result()
     finally:
         await call.cancel()
 

@@ -78,8 +78,9 @@ async def visible_text(
                 reply, pieces = WithoutThinking(thinking_tags, answers=answers), _Pieces()
                 yield ReplyPiece(chunk, None, restart=True)
                 continue
-            text = reply.feed(pieces.cleaned(chunk.text))
-            message = chunk if text == chunk.text else chunk.model_copy(update={"content": text})
+            said = chunk.text  # made anew each time
+            text = reply.feed(pieces.cleaned(said))
+            message = chunk if text == said else chunk.model_copy(update={"content": text})
             yield ReplyPiece(message, chunk, unopened=reply.unopened)
     rest = reply.close()
     if rest or reply.unopened is not None:

@@ -119,7 +119,7 @@ HEADS = ("#", "*", "_")
 """What it begins with."""
 MOST_STOPS = 50
 """The how manieth stop word ends a reply in any case: whether one is quoted takes a look at its line."""
-_BEGUN_STOPS = {n: tuple(stop[:n] for stop in STOPS if n < len(stop)) for n in range(1, max(map(len, STOPS)))}
+_BEGUN_STOPS = tuple({stop[:n] for stop in STOPS for n in range(1, len(stop))})
 _CLOSING_FENCE = lazy_pattern(r"[ \t]*(?:`{3,}|~{3,})[ \t]*$")
 
 
@@ -214,7 +214,9 @@ def is_quoted_stop(before: str, *, quoted: bool) -> bool:
 
 def may_become_stop(text: str) -> int:
     """How many characters at the end of a text may be the beginning of a stop word."""
-    return next((n for n in range(max(map(len, STOPS)) - 1, 0, -1) if text.endswith(_BEGUN_STOPS[n])), 0)
+    if not text.endswith(_BEGUN_STOPS):
+        return 0
+    return max(len(begun) for begun in _BEGUN_STOPS if text.endswith(begun))
 
 
 def _decision_in(text: str) -> re.Match[str] | None:

@@ -169,6 +169,7 @@ class WithoutThinking:
         """What ended, in the last piece, a thought of which all belongs that was returned before, with the tag."""
         self._tags = _tags(tuple(pairs), answers=answers)
         self._fence_signs = "`~" if answers else "`"
+        self._signs = ('"', "'", "\\", *self._fence_signs)  # what may be the beginning of more
         self._sentence_ends = _SENTENCE_ENDS if answers else f"{_SENTENCE_ENDS}:："
         self._held = ""  # what was not passed on yet
         self._at = 0  # where in it to go on
@@ -345,6 +346,8 @@ class WithoutThinking:
             if self._may_become_tag(match.start()):
                 stop = match.start()
                 break
+        if stop == size and not self._held.endswith(self._signs, self._at):
+            return size
         for sign in ('"', "'") if stop == size else ():
             stop -= self._run(sign, size) % 3
         for sign in self._fence_signs if stop == size else "":
