@@ -20,7 +20,7 @@ May know: `arguments`, `checker`, `decision`, `errors`, `expressions`, `parser`,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, takewhile
 from typing import cast
@@ -35,7 +35,7 @@ from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec, render_call
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Template, Value
 
-__all__ = ("Outcome", "PlanExample", "check_examples", "made_examples", "shown_tasks")
+__all__ = ("Outcome", "PlanExample", "check_examples", "made_examples", "shown_tasks", "with_procedures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,41 @@ def made_examples(tools: Iterable[ToolSpec], *, brief: bool = False) -> tuple[Pl
         return tuple(_brief(each, known) for each in made)
     greeting = PlanExample("Good morning!", "1. join()\nFinish: Good morning! What can I do for you?")
     return (greeting, *made) if known else ()
+
+
+def with_procedures(
+    examples: Sequence[PlanExample],
+    tools: Sequence[ToolSpec],
+    procedures: Mapping[str, Collection[str]],
+    *,
+    brief: bool = False,
+) -> tuple[PlanExample, ...]:
+    """Add an example of a call of each procedure that none calls yet, and leave out those that write one out.
+
+    Small models copy examples: with one that calls the tools of a procedure, they never call the procedure.
+
+    Args:
+        examples: The examples.
+        tools: What plans may call, procedures included.
+        procedures: By name, the tools that each calls.
+        brief: Whether plans are written without all that can be left out.
+    """
+    used = [{task.tool for plan in shown_tasks(example) for task in plan} for example in examples]
+    known = {tool.name: tool for tool in tools}
+    unshown = {name: set(tools) for name, tools in procedures.items() if not any(name in each for each in used)}
+    kept = [each for each, called in zip(examples, used, strict=True) if called not in unshown.values()]
+    made = [
+        example
+        for name in unshown
+        for example in _checked([Task(1, name, _different(known[name]))], tools, _what(known[name]))
+    ]
+    return (*kept, *(_brief(each, tools) if brief else each for each in made))
+
+
+def _different(tool: ToolSpec) -> dict[str, Value]:
+    """A value for each required parameter, another one for each."""
+    named = (name for name in tool.parameters if name in tool.required)
+    return {name: cast("Value", _constant(name, tool.parameters[name], tool, n)) for n, name in enumerate(named)}
 
 
 def _brief(example: PlanExample, tools: Iterable[ToolSpec]) -> PlanExample:
@@ -320,7 +355,8 @@ def _constant(name: str, schema: Schema, tool: ToolSpec, variant: int) -> JSON:
             return {field: _constant(field, of, tool, variant) for field, of in _required(option).items()}
         case _:
             form = option.get("format") or _NAMED.get(name.rpartition("_")[2])
-            return _TEXTS.get(str(form), ("Alpha", "Beta"))[variant % 2]
+            texts = _TEXTS.get(str(form), ("Alpha", "Beta", "Gamma", "Delta"))
+            return texts[variant % len(texts)]
 
 
 def _first_option(schema: Schema, tool: ToolSpec) -> Mapping[str, JSON]:

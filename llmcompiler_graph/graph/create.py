@@ -35,7 +35,7 @@ from llmcompiler_graph.calls.runner import ToolRunner, as_wrappers
 from llmcompiler_graph.calls.specs import as_tools, tool_specs
 from llmcompiler_graph.core.arguments import refused, seconds
 from llmcompiler_graph.core.errors import ConfigurationError
-from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples
+from llmcompiler_graph.core.examples import PlanExample, check_examples, made_examples, with_procedures
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.graph.approvals import InterruptMode
@@ -383,6 +383,11 @@ def create_llm_compiler(
         repetition=repetition,
         brief=brief,
     )
+    is_brief_text = brief and plan_format == "text"
+    shown = made_examples(specs, brief=is_brief_text) if examples is None else examples
+    if known and (examples is not None or select_tools is None):
+        bodies = {name: {task.tool for task in procedure.tasks} for name, procedure in known.items()}
+        shown = examples = with_procedures(shown, callable_, bodies, brief=is_brief_text)
     selection = None
     if select_tools is not None:
         from llmcompiler_graph.tool_selection import ToolSelection
@@ -397,9 +402,7 @@ def create_llm_compiler(
             cache=tool_cache(cache, tool_cache_policy, toolset, specs),
             batches=batches,
         ),
-        system=write(
-            callable_, made_examples(specs, brief=brief and plan_format == "text") if examples is None else examples
-        ),
+        system=write(callable_, shown),
         selection=selection,
         procedures=known,
         plan_format=plan_format,

@@ -1,12 +1,10 @@
 """Questions of five shapes, live: the embedded model with a procedure for each shape, and without, in turn.
 
-python -m tests.benchmarks.local_procedures [--model MODEL] [--out FILE] [--own-examples] [--every N]
+python -m tests.benchmarks.local_procedures [--model MODEL] [--out FILE] [--every N]
 
 Each question is asked both ways, one after the other, in alternating order. Answers are appended to the file as they
 come; those that are there are not asked for again. The table has means over the questions, and paired ratios with
 bootstrap intervals (with procedures ÷ without). Questions and procedures were written before the model was asked.
-With `--own-examples`, the examples that look things up are left out where procedures are given, and there is one for
-each procedure, made of its description: `height_difference(first="Alpha", second="Beta")`.
 """
 
 from __future__ import annotations
@@ -18,9 +16,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llmcompiler_graph import PlanExample, create_llm_compiler
+from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.cli.defaults import default_examples, default_tools
-from llmcompiler_graph.core.language.procedures import parse_procedures
 from llmcompiler_graph.evaluation.statistics import interval, paired_ratio
 from llmcompiler_graph.tools.lookup import lookup
 from tests.benchmarks.local_questions import is_right
@@ -142,23 +139,11 @@ async def ask(graph: Any, question: Question) -> dict[str, Any]:
     }
 
 
-def own_examples() -> list[PlanExample]:
-    """The examples without a look-up, and one for each procedure that calls it with invented names."""
-    made = [each for each in default_examples if "lookup" not in each.plan]
-    for procedure in (each for text in PROCEDURES for each in parse_procedures(text)):
-        names = ["Alpha", "Beta", "Gamma", "Delta"][: len(procedure.parameters)]
-        given = ", ".join(f'{name}="{value}"' for name, value in zip(procedure.parameters, names, strict=True))
-        question = f"{procedure.description.rstrip('.')}: {', '.join(names)}?"
-        made.append(PlanExample(question, f"1. {procedure.name}({given})\n2. join()"))
-    return made
-
-
 async def main() -> None:
     """Ask what is not answered yet, and print the table."""
     options = argparse.ArgumentParser()
     options.add_argument("--model", default="local:qwen2.5-coder-1.5b")
     options.add_argument("--out", type=Path, default=Path("local_procedures.jsonl"))
-    options.add_argument("--own-examples", action="store_true", help="an example for each procedure, and no look-ups")
     options.add_argument("--every", type=int, default=1, help="only every n-th question")
     options.add_argument("--table", action="store_true", help="ask nothing")
     given = options.parse_args()
@@ -166,12 +151,7 @@ async def main() -> None:
     found = {(row["question"], row["way"]): row for row in map(json.loads, lines)}
     tools = default_tools()
     graphs = {
-        "with": create_llm_compiler(
-            given.model,
-            tools,
-            examples=own_examples() if given.own_examples else default_examples,
-            procedures=PROCEDURES,
-        ),
+        "with": create_llm_compiler(given.model, tools, examples=default_examples, procedures=PROCEDURES),
         "without": create_llm_compiler(given.model, tools, examples=default_examples),
     }
     for n, question in enumerate([] if given.table else QUESTIONS[:: given.every]):

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from llmcompiler_graph import ConfigurationError, Outcome, PlanExample, create_llm_compiler
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.core.checking.checker import check_plan
-from llmcompiler_graph.core.examples import check_examples, made_examples
+from llmcompiler_graph.core.examples import check_examples, made_examples, with_procedures
 from llmcompiler_graph.core.language.parser import parse_plan
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
 from llmcompiler_graph.models.prompts import conversation
@@ -321,3 +321,23 @@ def test_bad_examples(example: PlanExample, message: str) -> None:
     """An example that does not fit the tools is an error that says where."""
     with pytest.raises(ConfigurationError, match=f"(?s)example 2 .'a.'. cannot be used:.*{message}"):
         create_llm_compiler(ScriptedModel(), [temperature, difference], examples=[REPLAN, example])
+
+
+COMPARED = ToolSpec(
+    "compared", {"a": {"type": "string"}, "b": {"type": "string"}, "by": {"type": "string"}}, frozenset("ab")
+)
+COUNTED = ToolSpec("counted", {"n": {"type": "integer"}}, frozenset("n"), description="Count something.")
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_procedures_have_examples_of_their_own(brief: bool) -> None:
+    """One for each that no example calls, with all required arguments; what calls the same tools is left out."""
+    tools = [*map(tool_spec, as_tools([temperature, difference])), COMPARED, COUNTED]
+    written_out = PlanExample("a?", '1. temperature("x")\n2. temperature("y")\n3. difference("$1", "$2")\n4. join()')
+    other = PlanExample("b?", '1. temperature("x")\n2. join()')
+    called = PlanExample("c?", "1. counted(5)\n2. join()")
+    bodies = {"compared": ["temperature", "difference"], "counted": ["temperature"]}
+    shown = with_procedures([written_out, other, called], tools, bodies, brief=brief)
+    assert [each.question for each in shown] == ["b?", "c?", "For Alpha and Beta: compared?"]
+    assert shown[-1].plan == ('compared("Alpha", "Beta")' if brief else '1. compared(a="Alpha", b="Beta")\n2. join()')
+    assert with_procedures([written_out], tools, {}) == (written_out,)

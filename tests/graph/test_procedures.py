@@ -340,7 +340,7 @@ def test_a_human_may_write_calls_of_procedures() -> None:
 
 
 def test_prompts_of_those_who_have_none_stay() -> None:
-    """Without procedures the prompts are what they are without the argument; with them, the list of tools grows."""
+    """Without procedures the prompts are what they are without the argument; with them, tools and examples grow."""
 
     def prompts(**options: Any) -> list[list[str]]:
         model = ScriptedModel(["1. names()", "Finish: done"])
@@ -353,7 +353,17 @@ def test_prompts_of_those_who_have_none_stay() -> None:
         "\n- difference(first: str, second: str) -> float\n"
         "  How much higher the first mountain is than the second, in metres."
     )
-    assert [[text.replace(line, "") for text in call] for call in prompts(procedures=[DIFFERENCE])] == without
+    example = (
+        "\n\nFor Alpha and Beta: how much higher the first mountain is than the second, in metres?\n\n"
+        'Write the plan.\ndifference("Alpha", "Beta")\n'
+    )
+    (system, *_), *_ = given = prompts(procedures=[DIFFERENCE])
+    assert line in system
+    assert system.count(example) == 1
+    assert [call[1:] for call in given] == [call[1:] for call in without]
+    before, _, after = system.replace(line, "").partition("# Examples")
+    assert without[0][0].startswith(before)
+    assert "minus(" not in after  # an example that does what the procedure does: small models copy it
     assert all(word not in text for call in without for text in call for word in ("procedure", " when ${", "until"))
 
 
