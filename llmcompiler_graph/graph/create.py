@@ -245,7 +245,7 @@ def create_llm_compiler(
         examples: Questions with the plans wanted for them; checked against the tools. If not given, some are made of
             the tools' signatures.
         procedures: Plans with a name and parameters, that the planner calls like tools (see `docs/procedures.md`), each
-            a `Procedure` or its text; checked against the tools.
+            a `Procedure` or its text; checked against the tools. The prompt has an example of a call of each.
         guards: Whether the planner is told that a call may have a condition, `when ${1.total} > 100` (see
             `docs/guards.md`); for `plan_format="text"` only. Plans may have some in any case.
         repetition: Whether the planner is told that a call may be made again until something holds, `until ${2.state}
