@@ -1,3 +1,4 @@
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if named := [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]", item.nodeid)]:
         msg = f"name the parameters of {named[0]} (ids=…)"
         raise pytest.UsageError(msg)
+
+
+def pytest_collection_finish() -> None:
+    """The millions of objects that the tests themselves consist of are none of the garbage collector's business."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
