@@ -4,35 +4,63 @@ r"""What stands behind a call besides the tasks that it waits for: its guard and
 >>> behind.when, behind.until
 (('$1 > 2', 5), ('${3.state} == "until" max 3', 18))
 
-They end with the line, with a comment, or before the next task on the line. Words behind `when` or `until` that refer
-to no task are a comment too.
+They end with the line, with a comment, or before the next task on the line. A condition that is written in another
+way, `if $1 > 2`, `unless $1`, `(only when $1 > 2)`, or in a comment, is read as far as it can be: what is left makes it
+an error, for a call whose condition is passed over would be made in any case. Words behind `when` or `until` that name
+no task, no number and no comparison are a comment.
 
-May know: `lines`.
+May know: `labels`, `lines`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from llmcompiler_graph.core.language import lines
+from llmcompiler_graph.core.language.labels import begun
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Conditions", "conditions", "could_have_conditions", "ends_call")
 
 _BEFORE = r"(?:[ \t\u3000,;]|\*\*|__|`){0,40}+"
-_FIRST = lazy_pattern(_BEFORE + r"(?:when|until)\b", re.IGNORECASE)
+_COMMENT_MARK = r"(?:#+|//|--|[—–→])"
+_OPENING = r"[(\[{（【]?[ \t]{0,9}+"
+_FIRST_WORDS = (
+    *("when", "if", "until", "only", "repeat", "repeated", "unless", "while", "as", "provided", "in", "max", "every"),
+    *("otherwise", "else", "and", "or"),
+)
+_FIRST = lazy_pattern(
+    rf"{_BEFORE}(?P<comment>{_COMMENT_MARK}{_BEFORE})?(?P<opening>{_OPENING})"
+    r"(?:(?:only[ \t]{1,9}+)?(?P<own>when|if)|(?:repeat(?:ed)?[ \t]{1,9}+)?(?P<repeated>until)|unless|while|provided"
+    r"|as[ \t]{1,9}+long[ \t]{1,9}+as|in[ \t]{1,9}+case|(?:max|every)(?=[ \t:=]{0,9}+\d)"
+    r"|(?P<joined>otherwise|else|and|or))\b",
+    re.IGNORECASE,
+)
 _COULD_BE_FIRST = lazy_pattern(
-    _BEFORE + r"(?:(?:w(?:h(?:e(?:n)?)?)?|u(?:n(?:t(?:i(?:l)?)?)?)?)?\Z|(?:when|until)\b)", re.IGNORECASE
+    rf"{_BEFORE}(?:{_COMMENT_MARK}|/|-)?{_BEFORE}{_OPENING}(?:{begun(_FIRST_WORDS)}\Z|(?:{'|'.join(_FIRST_WORDS)})\b)",
+    re.IGNORECASE,
 )
 _LONGEST = 4000  # characters that are read of both
 _HEAD = lazy_pattern(r"[ \t;,|]+(?=\d{1,9}\.[ \t]*[^\W\d][\w.\-/]*[(（])")
-_COMMENT = lazy_pattern(r"[ \t]+(?:#|//|--|[—–→])(?:[ \t]|\Z)")
+_COMMENT = lazy_pattern(rf"[ \t]+{_COMMENT_MARK}(?:[ \t]|\Z)")
 _ORDER = lazy_pattern(r"[ \t,;]+after[ \t]+(?=[$＄])", re.IGNORECASE)
 _STRING = lazy_pattern(lines.QUOTED)
-_WORD = lazy_pattern(r"(?<![\w.$])(?P<word>when|until)\b[ \t:]{0,40}+", re.IGNORECASE)
+_WORD = lazy_pattern(
+    r"(?<![\w.$])(?:(?:only|repeat(?:ed)?)[ \t]{1,9}+)?(?P<word>when|if|until)\b[ \t:]{0,40}+", re.IGNORECASE
+)
+_KINDS = {"when": "when", "if": "when", "until": "until"}
+_COMPARES = lazy_pattern(r"[=!]=|(?<![-=<>])[<>](?![-<>])|[≤≥≠]")
+_NUMBER = lazy_pattern(r"\d")
+_DONE = lazy_pattern(
+    r"\d\s+(?:(?:is|are|has|have|was|were)\s+)?(?:been\s+)?(?:done|ready|known|there|available|complete|finish|return|end)",
+    re.IGNORECASE,
+)
+"""What names a task and says only that it is done."""
 _CONSTANTS = ("false", "true")  # the guard of an inlined call may be one
+_CLOSERS = (")", "]", "}", "）", "】")
+_MARKS = "\r \t`*;,.。"
 
 
 class Conditions(NamedTuple):
@@ -58,7 +86,33 @@ def ends_call(text: str, position: int) -> bool:
     if lines.NOTHING_ELSE.match(text, position):
         return True
     closers = lines.CLOSERS.match(text, position, position + lines.LONGEST_HEAD)
-    return closers is not None and _FIRST.match(text, closers.end()) is not None
+    first = closers and _FIRST.match(text, closers.end())
+    if closers is None or first is None:
+        return False
+    own = (first["own"] or first["repeated"] or "").lower() in ("when", "until")
+    return own or conditions(text, closers.end()) is not None
+
+
+def _is_meant(written: str, first: re.Match[str]) -> bool:
+    """Whether what begins as a condition is one, and no comment."""
+    compares = _COMPARES.search(_masked(written)) is not None
+    if first["comment"] or first["joined"]:
+        return compares and lines.LISTED.search(written) is not None
+    return compares or "$" in written or (_NUMBER.search(written) is not None and _DONE.search(written) is None)
+
+
+def _masked(text: str) -> str:
+    """A text without what stands in quotes, as long as it was."""
+    return _STRING.sub(lambda string: "_" * len(string[0]), text)
+
+
+def _parts(masked: str, begin: int, *, known: str | None) -> Iterator[tuple[str, int, int, int]]:
+    """Yield for each condition `when` or `until`, where its word begins and ends, and where the condition ends."""
+    words = [(_KINDS[word["word"].lower()], word.start(), word.end()) for word in _WORD.finditer(masked, begin)]
+    if not known:  # the language does not have the first word: it is part of the condition
+        words = [("when", begin, begin), *words]
+    for (kind, start, end), following in zip(words, [*(each[1] for each in words[1:]), len(masked)], strict=True):
+        yield kind, start, end, following
 
 
 def conditions(text: str, position: int, longest: int = _LONGEST) -> Conditions | None:
@@ -69,29 +123,32 @@ def conditions(text: str, position: int, longest: int = _LONGEST) -> Conditions 
         position: Where the call ends.
         longest: How many characters are read of both.
     """
-    if _FIRST.match(text, position) is None:
+    first = _FIRST.match(text, position)
+    if first is None:
         return None
     end = text.find("\n", position, position + longest)
     cut = end < 0 and len(text) > position + longest
     region = text[position : position + longest if end < 0 else end]
-    masked = _STRING.sub(lambda string: "_" * len(string[0]), region)
+    masked = _masked(region)
     region = region[: head.start() if (head := _HEAD.search(masked)) else None]
     end = position + len(region)
-    if comment := _COMMENT.search(masked, 0, len(region)):
+    begin = first.start("opening") - position
+    if comment := _COMMENT.search(masked, begin, len(region)):
         region, cut = region[: comment.start()], False
-    parts = [*_WORD.finditer(masked, 0, len(region))]
+    if (first["comment"] or first["joined"]) and not _is_meant(region[begin:], first):
+        return None
     found: dict[str, tuple[str, int]] = {}
     after: list[lines.Waits] = []
-    for part, following in zip(parts, [*(each.start() for each in parts[1:]), len(region)], strict=True):
-        order = _ORDER.search(masked, part.end(), following)
+    for word, whole, start, following in _parts(masked[: len(region)], begin, known=first["own"] or first["repeated"]):
+        order = _ORDER.search(masked, start, following)
         clause = lines.waits_for(text, position + order.start()) if order else None
         after += [clause] if clause else []
-        written = (
-            region[part.end() : order.start() if order and clause else following].rstrip("\r \t`*;,") + " …" * cut
-        )  # what is cut is no guard
-        word, place = part["word"].lower(), position + part.end()
+        written = region[start : order.start() if order and clause else following].rstrip(_MARKS)
+        if first["opening"].strip() and written.endswith(_CLOSERS):
+            written = written[:-1].rstrip(_MARKS)
+        place = position + start
         if word in found:  # the first is none, then
-            written, place = f"{found[word][0]} {part[0]}{written}", found[word][1]
-        if "$" in written or written.lower() in _CONSTANTS:
-            found[word] = written, place
+            written, place = f"{found[word][0]} {region[whole:start]}{written}", found[word][1]
+        if written.lower() in _CONSTANTS or _is_meant(written, first):
+            found[word] = written + " …" * cut, place  # what is cut is no guard
     return Conditions(found.get("when"), found.get("until"), after, end) if found else None

@@ -294,6 +294,16 @@ _TOKEN = lazy_pattern(
 )
 _CONSTANTS: dict[str, JSON] = {"true": True, "false": False, "null": None, "none": None}
 _HOW = 'compare references and constants, as in `when ${1.total} > 100 and ${2.state} == "open"`'
+_INSTEAD = {
+    **dict.fromkeys(("is", "=", "equals"), "write `==` or `!=`"),
+    **dict.fromkeys(("≥", "≤", "≠"), "write `>=`, `<=` or `!=`"),
+    **dict.fromkeys(("&", "|", "!"), "write `and`, `or` or `not`"),
+    **dict.fromkeys(("contains", "includes", "has"), 'write `"…" in $1`'),
+    **dict.fromkeys(("unless", "else", "otherwise", "?"), "write `when not (…)`, for another call behind that one"),
+    **dict.fromkeys(("while", "as", "repeat", "max", "every"), 'write `until ${2.state} == "done" max 10 every 5`'),
+    **dict.fromkeys(("+", "-", "*", "/", "%"), "calculate it in a task of its own, and compare its result"),
+}
+"""What to write in place of what other languages have."""
 _DEEPEST = 50
 
 
@@ -472,6 +482,5 @@ class _Reader:
     def _error(self, what: str, hint: str = "", code: str = "") -> CallSyntaxError:
         match = self._token if self._at < len(self._tokens) else None
         offset = self._end if match is None else match.end() - len(match[0].lstrip())
-        return CallSyntaxError(
-            code or self._what, f"the {self._what} cannot be read: {what}", offset, hint or self._hint
-        )
+        hint = hint or _INSTEAD.get(match[0].strip().lower() if match else "", self._hint)
+        return CallSyntaxError(code or self._what, f"the {self._what} cannot be read: {what}", offset, hint)

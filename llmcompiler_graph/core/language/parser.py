@@ -22,8 +22,8 @@ Calls in other notations (see `notations`) are read by the same states where the
 `height = search("K2")` and `[search("K2"), search("K1")]`. `_in_block` collects those that do not, JSON and tags, and
 turns them into such calls. A block that turns out to be none is read again, line by line.
 
-May know: `errors`, `plan`, `tasks`; `lines`, `conditions`, `window` and `walker` for the text; `heads`, `blocks`,
-`actions`, `calls`, `examples`, `mentions` and `names` for calls that are written in another way.
+May know: `errors`, `plan`, `tasks`; `lines`, `conditions`, `control_flow`, `window` and `walker` for the text; `heads`,
+`blocks`, `actions`, `calls`, `examples`, `mentions` and `names` for calls that are written in another way.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from typing import TypeAlias
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.conditions import conditions, could_have_conditions, ends_call
+from llmcompiler_graph.core.language.control_flow import ControlFlow, indentation
 from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
 from llmcompiler_graph.core.language.notations.examples import Examples
@@ -103,6 +104,10 @@ class PlanParser:
         self._at_line = False  # whether its next line is to be looked at for a head
         self._numbered = False  # whether any call has a number
         self._plain = ""  # its head, if it has no number and is not known to be one
+        self._below = ""  # the line of a program that it stands below
+        self._flow = ControlFlow()
+        self._depth = 0  # how far the line is indented
+        self._goes_on = False  # whether what is read next stands behind a call, on the same line
         # other notations
         self._block: blocks.Block | None = None
         self._collected: list[str] = []  # of the block
@@ -181,6 +186,8 @@ class PlanParser:
             if self._is_shown(text[start:end], self._window.place(start)):
                 self._window.position = min(end + 1, len(text))
                 return True
+        if self._flow and not self._goes_on:
+            self._depth = indentation(text[start : start + lines.LONGEST_HEAD])
         head = lines.head_at(text, start)
         if head and head["tool"].lower() != "join":
             return self._begin(head["tool"], int(head["index"]), head.start("index"), head.end())
@@ -207,6 +214,10 @@ class PlanParser:
 
     def _whole_line(self, line: str, start: int) -> None:
         where = self._window.place(start)
+        begins = not self._goes_on and self._flow.read(line, code=self._code)
+        self._goes_on = False
+        if line.strip() and not begins:
+            self._tasks.condition_below(line, where)
         named, self._for = self._for, blocks.named_tool(line, self._tools)
         goes_on = self._examples.follows
         self._examples.read(line)
@@ -405,17 +416,18 @@ class PlanParser:
         """Skip a comment behind a call, up to the next line or the next task on the same line."""
         text, start = self._window.text, self._window.position
         if self._listed:
-            self._state = PlanParser._line
+            self._state, self._goes_on = PlanParser._line, True
             return True
         end = text.find("\n", start)
         if end < 0 and not final and not lines.head_at(text, start):
             return False
-        self._window.position = lines.next_head(text, start, len(text) if end < 0 else end)
-        self._state = PlanParser._line
+        end = len(text) if end < 0 else end
+        self._window.position = lines.next_head(text, start, end)
+        self._state, self._goes_on = PlanParser._line, self._window.position < end
         return True
 
     def _build(self, after: list[tuple[int, int]], unfinished: str | None = None) -> None:
-        self._tasks.build(self._call, after, unfinished)
+        self._tasks.build(self._call, after, unfinished, below=self._flow.above(self._depth))
         if self._tasks.count == MOST_TASKS:
             self._stop_at(f"{MOST_TASKS:,} tasks")
 

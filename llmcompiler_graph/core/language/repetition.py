@@ -79,12 +79,12 @@ _BOUND = lazy_pattern(rf"(?P<text>{QUOTED})|(?<![\w.$])(?:max|every)\b", re.IGNO
 _BOUNDS = lazy_pattern(
     r"""[ \t,;]*+(?:
       max[ \t:=]*+(?P<max>[0-9]{1,9})(?![\w.])(?:[ \t]*+(?:times|attempts?|tries|x)\b)?
-    | every[ \t:=]*+(?P<every>[0-9]{1,9}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,3})?)[ \t]*+
-      (?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?)?(?![\w.])
+    | every[ \t:=]*+(?P<every>[0-9]{1,9}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,3})?)
+      (?:[ \t]*+(?P<unit>ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?))?(?![\w.])
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _HOW = 'write it as in `until ${2.state} == "done" max 10 every 5`: 10 attempts at most, 5 seconds apart'
 
 
@@ -112,7 +112,8 @@ def read_repetition(
         if bound["max"]:
             attempts = int(bound["max"])
         else:
-            every = _number(bound["every"]) * _SECONDS[(bound["unit"] or "s")[0].lower()]
+            unit = (bound["unit"] or "s").lower()
+            every = _number(bound["every"]) * _SECONDS[unit if unit in _SECONDS else unit[0]]
         position = bound.end()
     if rest := text[position:].strip():
         raise _error(f"{rest[:20]!r} does not belong to it", position)

@@ -3,8 +3,8 @@
 A line that looks like a task and is none takes its number with it: what refers to it can then be said to lack it. The
 numbers themselves are a matter of `numbering`, the arguments of `call_syntax`.
 
-May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `guards`, `repetition`, `window`; of the notations
-`names` and `mentions`.
+May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `conditions`, `guards`, `repetition`, `window`; of the
+notations `names` and `mentions`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TypeAlias
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError, parse_arguments
+from llmcompiler_graph.core.language.conditions import Conditions, conditions
 from llmcompiler_graph.core.language.guards import Guard, read_guard
 from llmcompiler_graph.core.language.notations.mentions import call_key
 from llmcompiler_graph.core.language.notations.names import Names, ParameterNames
@@ -82,6 +83,18 @@ def _located(written: tuple[str, int]) -> Iterator[None]:
         raise
 
 
+def _is_read(behind: Conditions) -> bool:
+    """Whether conditions are written as the language writes them."""
+    try:
+        if behind.when:
+            read_guard(behind.when[0], is_task=lambda _: True)
+        if behind.until:
+            read_repetition(behind.until[0], is_task=lambda _: True)
+    except CallSyntaxError:
+        return False
+    return True
+
+
 class Tasks:
     """What was read of one plan.
 
@@ -118,6 +131,7 @@ class Tasks:
         self._window = window
         self._events: list[Event] = []
         self._dollars: dict[int, list[tuple[int, Task]]] = {}  # N -> tasks in whose strings `$N` was left as text
+        self._latest: Task | None = None
         self._thoughts: list[str] = []
         self._mentioned: list[tuple[int, int, str]] = []  # a heap of calls in thoughts: index, place, tool
         self._prose: list[tuple[int, str, int, str]] = []  # numbered lines before the first call of a replan
@@ -164,6 +178,18 @@ class Tasks:
                 hint = "begin a line with its number"
                 self.spoil(index, "not-a-call", f"the call of {tool!r} stands in a thought", where, hint)
 
+    def condition_below(self, line: str, where: int) -> None:
+        """Take a line that is no call: a condition belongs to the call above it, which would be made without it.
+
+        It is one if it can be read as one, or is indented.
+        """
+        task, self._latest = self._latest, None
+        behind = conditions(line, 0) if task is not None else None
+        if task is None or behind is None or not (line[0].isspace() or _is_read(behind)):
+            return
+        message = f"a condition stands on a line of its own, below task {task.index}: {shortened(line)}"
+        self.complain("guard", message, where, "write it behind the call, on the same line", index=task.index)
+
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def begin(self, tool: str, written: int | None, place: int, labels: tuple[str, ...] = ()) -> Call:
@@ -192,13 +218,14 @@ class Tasks:
         given = self._parameters is not None and self._parameters.position(index) is not None
         return given or self.numbers.is_task(index, within.written)
 
-    def build(self, call: Call, after: list[tuple[int, int]], unfinished: str | None = None) -> None:
+    def build(self, call: Call, after: list[tuple[int, int]], unfinished: str | None = None, below: str = "") -> None:
         """Make the task of a call that was read.
 
         Args:
             call: The call.
             after: The tasks it waits for, and where each is named.
             unfinished: What shows that it is part of an expression.
+            below: The line of a program that it stands below.
         """
         if not (after or call.when or call.until) and (restated := self._restated(call)) is not None:
             if restated == call.written:
@@ -215,6 +242,9 @@ class Tasks:
         elif unfinished is not None:
             hint = "one call per line; refer to it with `$N` in a further task"
             self.drop(call, "trailing-text", f"the call is part of an expression: {shortened(unfinished)}", hint=hint)
+        elif below:
+            hint = "write a condition behind the call, `when ${1.total} > 100`, and a loop as `until …` or `${1[*]}`"
+            self.drop(call, "control-flow", f"the call of {call.tool!r} stands below {shortened(below)}", hint=hint)
         elif not self.numbers.usable(self.numbers.index(call.written)):
             hint = f"go on at {self.numbers.last + 1}"
             self.complain("duplicate-index", f"task {call.written} has a number of an earlier plan", call.place, hint)
@@ -279,6 +309,8 @@ class Tasks:
             return
         unknown = [(n, place(offset)) for n, offset in arguments.unknown]
         unknown += [(n, where) for n, where in after if not self.is_task(n, call)]
+        if until is not None and written in arguments.literal_dollars:  # elsewhere `$2` in task 2 is an amount of money
+            unknown.append((written, place(0)))
         for n, where in unknown:
             self._no_such_task(n, written, where)
         if unknown:
@@ -336,6 +368,7 @@ class Tasks:
         self.count += 1
         self.called[task.tool] += 1
         self._events.append(task)
+        self._latest = task
         for n in dict.fromkeys(dollars):
             if n != written:
                 self._dollars.setdefault(n, []).append((written, task))
