@@ -213,6 +213,9 @@ class _Reader:
             self.complain("procedure-head", f"{name!r} has a type comment", self._start)
         parameters: dict[str, str] = {}
         for argument in given.args:
+            if argument.arg in parameters:
+                message = f"{name!r} has two parameters called `{argument.arg}`"
+                self.complain("parameter", message, self._line(argument), "give each a name of its own")
             parameters[argument.arg] = self._annotation(argument)
         defaults: dict[str, JSON] = {}
         behind = given.args[len(given.args) - len(given.defaults) :]
