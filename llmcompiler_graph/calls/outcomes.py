@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from langchain_core.messages import ToolMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import ToolException
 from langgraph.types import Command
 
 from llmcompiler_graph.calls.storability import check_command, keep_message
@@ -81,11 +82,22 @@ class Call:
         return self.value is not Unknown and not self.refused
 
     def without_failures(self, content: Any) -> Any:
-        """What a tool that takes many returned, without the exceptions in it."""
-        if self.failed is None or not isinstance(content, list):
+        """What a tool that takes many returned, without the exceptions in it.
+
+        Raises:
+            ToolException: Its results have no order.
+        """
+        if self.failed is None or not isinstance(content, list | tuple | set | frozenset):
             return content
-        self.failed.update({n: each for n, each in enumerate(content) if isinstance(each, Exception)})
-        return [None if isinstance(each, Exception) else each for each in content]
+        if isinstance(content, set | frozenset):
+            msg = (
+                f"the results are a {type(content).__name__}, which has no order: return a list, a result for each call"
+            )
+            raise ToolException(msg)
+        for n, each in enumerate(content):
+            if isinstance(each, BaseException):  # no tool can end the run by what it returns
+                self.failed[n] = each if isinstance(each, Exception) else ToolException(described(each))
+        return [None if isinstance(each, BaseException) else each for each in content]
 
     def note(self, value: JSON, rest: tuple[Any, ...]) -> Any:
         """Keep what a tool returned; give what it is to return instead."""

@@ -105,7 +105,7 @@ def test_equal_calls_and_what_comes_later() -> None:
     assert seconds == 2.02
 
 
-@pytest.mark.parametrize("failed", [ValueError("no b"), {"error": "no b"}])
+@pytest.mark.parametrize("failed", [ValueError("no b"), {"error": "no b"}, SystemExit("no b")])
 @pytest.mark.parametrize("plan", [SEVERAL, FANNED])
 def test_an_element_fails(failed: Any, plan: str) -> None:
     """An exception, or an error alone, among the results is that element's own failure."""
@@ -127,6 +127,7 @@ def test_an_element_fails(failed: Any, plan: str) -> None:
         ([{}], "'look_many' was called with 3 calls and returned 1 results"),
         ({"a": 1}, "'look_many' was called with 3 calls and returned dict"),
         (None, "'look_many' was called with 3 calls and returned NoneType"),
+        ({"x", "y", "z"}, "which has no order"),
     ],
 )
 def test_a_batch_fails(given: Any, said: str) -> None:
@@ -144,6 +145,21 @@ def test_a_batch_fails(given: Any, said: str) -> None:
     final = run_virtual(lambda: create_llm_compiler(model, [one, look_many]).ainvoke(QUESTION))
     assert all(said in error for error in errors(final))
     assert many.name == look_many.name
+
+
+def test_a_tuple_is_a_list() -> None:
+    """The results may be a tuple; an exception in it is its element's failure."""
+    one, _, _ = Service().tools()
+
+    @tool
+    def look_many(things: list[str]) -> Any:
+        """Look things up."""
+        return (*things[:-1], ValueError("down"))
+
+    model = ScriptedModel([SEVERAL, "Finish: so"])
+    final = run_virtual(lambda: create_llm_compiler(model, [one, look_many]).ainvoke(QUESTION))
+    assert values(final) == ["a", "b", None]
+    assert "down" in errors(final)[2]
 
 
 def test_retries_are_of_elements() -> None:
