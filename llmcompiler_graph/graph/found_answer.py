@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llmcompiler_graph.core.checking.answers import answer_of, calculating, is_bare
-from llmcompiler_graph.core.checking.answers import unsaid as says_not
+from llmcompiler_graph.core.checking.answers import calculating
 from llmcompiler_graph.core.checking.questions import asked_for, only_asked
+from llmcompiler_graph.core.checking.said_answers import answer_of, is_bare
+from llmcompiler_graph.core.checking.said_answers import unsaid as says_not
 from llmcompiler_graph.core.language.decision import Finish, Replan
 from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.models.prompts import question_of

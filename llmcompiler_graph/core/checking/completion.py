@@ -28,7 +28,7 @@ from typing import NamedTuple
 from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("Term", "factor", "in_full", "is_difference", "is_turned", "last_step", "terms_of", "terms_of_extreme")
+__all__ = ("Term", "factor", "in_full", "is_difference", "last_step", "terms_of", "terms_of_extreme")
 
 
 class Term(NamedTuple):
@@ -134,16 +134,6 @@ def terms_of_extreme(expression: str) -> list[str]:
     return terms_of(expression[: end + 1]) if end > 0 else []
 
 
-def is_turned(question: str, expression: str) -> bool:
-    """Whether an expression takes the largest where a question asks for the smallest alone, or the other way round."""
-    begun, called = _asking(question), _EXTREME_CALL.match(expression.strip())
-    if called is None or _closing(expression.strip(), called.end()) != len(expression.strip()) - 1:
-        return False
-    wanted = _LEAST if called[0] == "max" else _MOST
-    other = _MOST if called[0] == "max" else _LEAST
-    return bool(wanted.search(begun)) and not other.search(begun)
-
-
 def _asking(question: str) -> str:
     """The part of a question that asks: from its last word that does to the end of the sentence."""
     sentences = [sentence for sentence in re.split(r"(?<=[.?!])\s+|\n+", question) if sentence.endswith("?")]
@@ -219,10 +209,8 @@ def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, st
     """Which of the named things a question changes by a number, and by what factor; `None` if that is not certain."""
     listed = list(dict.fromkeys(names))
     start = number.place
-    if start < 0 or number.converts:
+    if start < 0 or number.converts or "respectively" in question.casefold():
         return None
-    if re.search(r"\brespectively\b", question, re.I):
-        return _respectively(question, number, listed)
     begin, end = _clause(question, start)
     clause = question[begin:end]
     if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1:
@@ -234,16 +222,6 @@ def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, st
     )
     by = _by(clause, number) or _by_as_before(question[:begin], clause, number)
     return (named[0], by) if len(named) == 1 and by else None
-
-
-def _respectively(question: str, number: Number, names: Sequence[str]) -> tuple[str, str] | None:
-    """The thing that has the number's place in a list of as many things."""
-    numbers = [each.text for each in numbers_in(question)]
-    in_order = sorted((name for name in names if _places(question, name)), key=lambda name: _places(question, name)[0])
-    by = _by(question[question.find(numbers[0]) :].partition("respectively")[0], number)
-    if len(numbers) != len(in_order) or by is None:
-        return None
-    return in_order[numbers.index(number.text)], by
 
 
 def in_full(question: str, name: str) -> str:
