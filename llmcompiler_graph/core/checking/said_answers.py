@@ -1,6 +1,6 @@
 """Does an answer say what the last task of its plan gave? Of questions that ask for a name, a number, or yes or no.
 
-May know: `patterns`, `questions`, `references`.
+May know: `questions`, `references`.
 """
 
 from __future__ import annotations
