@@ -19,10 +19,10 @@ POLL = '1. status("7") until ${1.state} == "done" max 10 every 5\n2. note("$1")'
 
 
 class Service:
-    """Jobs that are done at the n-th look, each of which takes a second."""
+    """Jobs that are done at the n-th look, each of which takes a second, or as long as is said."""
 
-    def __init__(self, done_at: int = 3) -> None:
-        self.done_at = done_at
+    def __init__(self, done_at: int = 3, seconds: float = 1) -> None:
+        self.done_at, self.seconds = done_at, seconds
         self.looks: Counter[str] = Counter()
         self.at: list[float] = []  # when each look began
         self.errors: list[int] = []  # looks in all that fail
@@ -38,7 +38,7 @@ class Service:
             if self.looks.total() in self.errors:
                 msg = "no such job"
                 raise ValueError(msg)
-            await asyncio.sleep(1)
+            await asyncio.sleep(self.seconds)
             return {"state": "done" if self.looks[id] >= self.done_at else "running"}
 
         @tool
@@ -251,12 +251,12 @@ def test_in_a_large_plan() -> None:
 @pytest.mark.parametrize("fans_out", [False, True])
 def test_synchronously(fans_out: bool) -> None:
     """A synchronous run polls too; its deadline ends the wait."""
-    service = Service()
+    service = Service(seconds=0.01)
     plan = POLL.replace(" every 5", "").replace('"7"', '["7", "8"][*]' if fans_out else '"7"')
     plan = plan.replace('note("$1")', "ids()") if fans_out else plan
     final = service.graph(plan).invoke(QUESTION)
     assert [task["status"] for task in final["tasks"]] == ["done"] * 2
-    final = Service(99).graph(POLL.replace("every 5", "every 600"), deadline=2).invoke(QUESTION)
+    final = Service(99, 0.01).graph(POLL.replace("every 5", "every 600"), deadline=1).invoke(QUESTION)
     assert "deadline" in final["tasks"][0]["error"]
 
 
@@ -264,7 +264,7 @@ def test_synchronously(fans_out: bool) -> None:
 @pytest.mark.parametrize("fans_out", [False, True], ids=["one", "many"])
 def test_a_crash_between_attempts(sync: bool, fans_out: bool) -> None:
     """A run that goes on makes no attempt again that had ended, nor waits for it again."""
-    service = Service(3)
+    service = Service(3, 0.01 if sync else 1)
     saver = InMemorySaver()
     plan = POLL.replace('"7"', '["7", "8"][*]').replace('note("$1")', "ids()") if fans_out else POLL
     plan = plan.replace("every 5", "" if sync else "every 5")
