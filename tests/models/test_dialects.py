@@ -23,14 +23,14 @@ HEIGHTS = {"Everest": 8849.0, "K2": 8611.0}
 @tool
 async def height(of: str) -> dict[str, float]:
     """The height of a mountain."""
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.01)
     return {"metres": HEIGHTS[of]}
 
 
 @tool
 async def subtract(a: float, b: float) -> float:
     """Subtract b from a."""
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.01)
     return a - b
 
 
