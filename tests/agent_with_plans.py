@@ -1,13 +1,7 @@
-"""An agent with `PlanMiddleware`, run in a process of its own so that it can be killed.
-
-python -m tests.agent_with_plans MAKER DATABASE LOG KILL_AT: asks, or goes on with what there is. MAKER is
-`create_agent` or `create_deep_agent`. Each call is a line in LOG; the call of that number kills the process, once what
-ran before has had time to reach the disk.
-"""
+"""An agent with `PlanMiddleware`, run in a process of its own so that it can be killed."""
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,11 +90,18 @@ def agent(maker: str, log: Path, saver: Any, kill_at: int = 0) -> Any:
     return make(maker, Planning(), [lookup, difference, pay], middleware=middleware, checkpointer=saver)
 
 
-def main(maker: str, database: str, log: str, kill_at: str) -> None:
-    """Ask, or go on with what there is; approve what is asked."""
+def main(maker: str, database: str, log: Path, kill_at: int) -> None:
+    """Ask, or go on with what there is; approve what is asked.
+
+    Args:
+        maker: `create_agent` or `create_deep_agent`.
+        database: Where the checkpoints are.
+        log: Where each call is a line.
+        kill_at: The number of the call that kills the process, once what ran before has had time to reach the disk.
+    """
     config: Any = {"configurable": {"thread_id": "1"}}
     with SqliteSaver.from_conn_string(database) as saver:
-        graph = agent(maker, Path(log), saver, int(kill_at))
+        graph = agent(maker, log, saver, kill_at)
         state = graph.get_state(config)
         given: Any = None if state.values else {"messages": [("user", "?")]}
         if state.interrupts:
@@ -109,7 +110,3 @@ def main(maker: str, database: str, log: str, kill_at: str) -> None:
         while final.get("__interrupt__"):
             final = graph.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
         print(final["messages"][-1].text)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

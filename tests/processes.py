@@ -1,4 +1,4 @@
-"""Processes of their own for functions that kill the process they run in, or are killed.
+"""Processes of their own for functions that end the process they run in, change it, or are killed.
 
 They are forked from a process that has imported what most of them need and runs nothing, so that none takes seconds to
 start.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.graph.test_durability"])  # which imports the graph and the checkpointers
+FORKS.set_forkserver_preload(["langchain_openai", "tests.graph.test_durability"])  # the graph and the checkpointers
 
 
 class Ended(NamedTuple):

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import operator
-import subprocess
-import sys
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -28,8 +27,9 @@ from typing_extensions import TypedDict
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.middleware import PlanMiddleware, _gates, as_subagent, as_tool
 from llmcompiler_graph.testing import ScriptedModel, run_virtual
+from tests import processes
 from tests.agent_with_plans import PLAN as KILLED_PLAN
-from tests.agent_with_plans import make
+from tests.agent_with_plans import main, make
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 QUESTION: Any = {"messages": [("user", "?")]}
@@ -338,14 +338,10 @@ def test_a_kill_loses_and_repeats_nothing(tmp_path: Path, maker: str) -> None:
     """Killed in the middle of a plan, the agent goes on in another process: a finished task does not run again."""
     log = tmp_path / "log"
 
-    def run(kill_at: int) -> Any:
-        command = [sys.executable, "-m", "tests.agent_with_plans", maker, str(tmp_path / "db"), str(log), str(kill_at)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert run(3).returncode < 0  # while the third call is made
-    done = run(0)
-    assert done.stderr == ""
-    assert done.stdout.splitlines()[0] == "3. 238.0"
+    killed, done = (processes.run(main, maker, str(tmp_path / "db"), log, kill_at) for kill_at in (3, 0))
+    assert killed.code == -signal.SIGKILL  # while the third call is made
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0] == "3. 238.0"
     ran = Counter(log.read_text().splitlines())
     assert len(ran) == len(KILLED_PLAN.splitlines()) - 1
     assert sorted(ran.values()) == [1, 1, 1, 1, 1, 2]  # the one that the kill met
