@@ -167,14 +167,15 @@ def with_procedures(
     """
     used = [{task.tool for plan in shown_tasks(example) for task in plan} for example in examples]
     known = {tool.name: tool for tool in tools}
-    unshown = {name: set(tools) for name, tools in procedures.items() if not any(name in each for each in used)}
-    kept = [each for each, called in zip(examples, used, strict=True) if called not in unshown.values()]
-    made = [
-        example
-        for name in unshown
+    made = {
+        name: example
+        for name in procedures
+        if not any(name in each for each in used)
         for example in _checked([Task(1, name, _different(known[name]))], tools, _what(known[name]))
-    ]
-    return (*kept, *(_brief(each, tools) if brief else each for each in made))
+    }
+    written_out = [set(procedures[name]) for name in made]
+    kept = [each for each, called in zip(examples, used, strict=True) if called not in written_out]
+    return (*kept, *(_brief(each, tools) if brief else each for each in made.values()))
 
 
 def _different(tool: ToolSpec) -> dict[str, Value]:

@@ -385,7 +385,7 @@ def create_llm_compiler(
     )
     is_brief_text = brief and plan_format == "text"
     shown = made_examples(specs, brief=is_brief_text) if examples is None else examples
-    if known and (examples is not None or select_tools is None):
+    if known and (examples or (examples is None and select_tools is None)):
         bodies = {name: {task.tool for task in procedure.tasks} for name, procedure in known.items()}
         shown = examples = with_procedures(shown, callable_, bodies, brief=is_brief_text)
     selection = None

@@ -63,7 +63,8 @@ _COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)\d+(?:,\d{3})*(?:\.\d+)?(?:e\d+)?(?![\w.]*\w)")
 _REFERENCE = lazy_pattern(r"\$\{?(\d+)")
 _FACTOR = lazy_pattern(
-    r"(?P<added>[-+] *)?(?P<reference>\$(?:\{(?P<index>\d+)[^}]*\}|(?P<bare>\d+)))"
+    r"(?:(?<![\w.])(?P<first>\d+(?:\.\d+)?) ?\* ?)?"
+    r"(?P<reference>\$(?:\{(?P<index>\d+)[^}]*\}|(?P<bare>\d+)))"
     r"(?P<times> ?\* ?(?P<by>-?\d+(?:\.\d+)?)(?![\d.]))?"
 )
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
@@ -190,11 +191,15 @@ class AnswerCheck:
             """Whether a thing is multiplied by a percentage as a share, where it is changed by it."""
             if number.percent is None:
                 return False
-            for match in _FACTOR.finditer(expressions):
-                of = {names.get(root) for root in roots.get(int(match["index"] or match["bare"]), ())}
-                if of == {name} and abs(float(match["by"] or 0)) == round(number.percent / 100, 9):
-                    return not match["added"]
-            return False
+            share = round(number.percent / 100, 9)
+            matches = list(_FACTOR.finditer(expressions))
+            places = [match["index"] or match["bare"] for match in matches]
+            return any(
+                abs(_by(match) or 0) == share
+                and {names.get(root) for root in roots.get(int(place), ())} == {name}
+                and places.count(place) == 1  # else the share is added to the whole
+                for match, place in zip(matches, places, strict=True)
+            )
 
         changed = [(each, found) for each in self._numbers if (found := factor(self._question, each, names.values()))]
         return [each for each, found in changed if is_share(each, found[0])]
@@ -279,13 +284,14 @@ class AnswerCheck:
             change = changes.get(next(iter(leads_to))) if len(leads_to) == 1 else None
             if change is None:
                 return match[0]
-            added = match["added"] or ""
-            if match["by"] and (abs(float(match["by"])) in change.wrong or self._is_stray(float(match["by"]))):
-                return f"{added}{match['reference']} * {change.by}"
+            by = _by(match)
+            if by is not None and (abs(by) in change.wrong or self._is_stray(by)):
+                return f"{match['reference']} * {change.by}"
+            before = f"{match['first']} * " if match["first"] else ""
             needed = written[int(match["index"] or match["bare"])]
-            if any(each["by"] and self._is_stray(float(each["by"])) for each in _FACTOR.finditer(needed)):
-                return f"{added}({_FACTOR.sub(changed, needed)}){match['times'] or ''}"
-            return f"{added}({match['reference']} * {change.by}){match['times'] or ''}"
+            if any(self._is_stray(_by(each) or 0) for each in _FACTOR.finditer(needed)):
+                return f"{before}({_FACTOR.sub(changed, needed)}){match['times'] or ''}"
+            return f"{before}({match['reference']} * {change.by}){match['times'] or ''}"
 
         written = {task.index: _written(task, self._calculating.get(task.tool)) for task in tasks}
         if len(ends) == 1 and ends[0].tool in self._calculating:
@@ -355,6 +361,12 @@ class AnswerCheck:
             return self._given(task) == "number"
         kinds = alternatives(tool.returns, tool.definitions)
         return bool(kinds) and all(_is_numeric(kind, tool.definitions) for kind in kinds)
+
+
+def _by(factor: re.Match[str]) -> float | None:
+    """What a reference is multiplied by, before or behind it."""
+    by = factor["by"] or factor["first"]
+    return float(by) if by else None
 
 
 class _Wanting(NamedTuple):

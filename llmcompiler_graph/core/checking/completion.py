@@ -235,16 +235,18 @@ def in_full(question: str, name: str) -> str:
 
 
 def _by(clause: str, number: Number) -> str | None:
-    if number.percent is None and number.hint:
-        return number.hint.removeprefix("`* ").removesuffix("`")
+    by = number.hint.removeprefix("`* ").removesuffix("`") if number.percent is None else ""
+    if by and not number.text.endswith("times"):
+        return by
     up, down = (re.search(rf"\b(?:{words})\b", clause, re.I) for words in (_UP, _DOWN))
     if bool(up) == bool(down):
         return None
     if number.percent is not None:
         return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
-    if re.search(rf"{re.escape(number.text)} times\b(?! as\b)", clause) is None:
-        return None
-    times = number.text.replace(",", "")
+    said = re.search(rf"{re.escape(number.text.removesuffix(' times'))} times\b(?! as\b)", clause)
+    if said is None or re.search(r"\bthan\b", clause, re.I):  # else it compares two things
+        return by or None
+    times = by or number.text.replace(",", "")
     return times if up else f"{1 / float(times):.10g}"
 
 

@@ -136,6 +136,16 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
             "argmin({'Lake Erie': ${1.area_km2} * 2.5, 'Lake Onega': ${2.area_km2} * 0.9})",
         ),
         (
+            "Lake Erie is 40% smaller and Lake Onega 30% larger now. Which lake is the larger one?",
+            'calculate("0.4 * ${1.area_km2} - 0.3 * ${2.area_km2}")',
+            "argmax({'Lake Erie': ${1.area_km2} * 0.6, 'Lake Onega': ${2.area_km2} * 1.3})",
+        ),
+        (
+            "If Lake Erie shrank four times and Lake Onega grew by 5%, which lake would be the larger one?",
+            'calculate("${1.area_km2} - ${2.area_km2}")',
+            "argmax({'Lake Erie': ${1.area_km2} * 0.25, 'Lake Onega': ${2.area_km2} * 1.05})",
+        ),
+        (
             "Lake Erie doubles and Lake Onega doubles. Which of the two lakes is the larger one?",
             'calculate("${1.area_km2} - ${2.area_km2}")',
             "argmax({'Lake Erie': ${1.area_km2} * 2, 'Lake Onega': ${2.area_km2} * 2})",
