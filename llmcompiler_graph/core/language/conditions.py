@@ -22,7 +22,7 @@ from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.labels import begun
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("Conditions", "conditions", "could_have_conditions", "ends_call")
+__all__ = ("Conditions", "conditions", "could_have_conditions", "ends_call", "names_condition")
 
 _BEFORE = r"(?:[ \t\u3000,;]|\*\*|__|`){0,40}+"
 _COMMENT_MARK = r"(?:#+|//|--|[—–→])"
@@ -52,6 +52,7 @@ _WORD = lazy_pattern(
 )
 _KINDS = {"when": "when", "if": "when", "until": "until"}
 _COMPARES = lazy_pattern(r"[=!]=|(?<![-=<>])[<>](?![-<>])|[≤≥≠]")
+_HASHED = lazy_pattern(r"[ \t]*(?:#|//|--[ \t])")
 _NUMBER = lazy_pattern(r"\d")
 _DONE = lazy_pattern(
     r"\d\s+(?:(?:is|are|has|have|was|were)\s+)?(?:been\s+)?(?:done|ready|known|there|available|complete|finish|return|end)",
@@ -91,6 +92,11 @@ def ends_call(text: str, position: int) -> bool:
         return False
     own = (first["own"] or first["repeated"] or "").lower() in ("when", "until")
     return own or conditions(text, closers.end()) is not None
+
+
+def names_condition(text: str) -> bool:
+    """Whether a text, which is no comment, compares what a task returned: a condition, in whatever words."""
+    return "$" in text and _COMPARES.search(text) is not None and not _HASHED.match(text)
 
 
 def _is_meant(written: str, first: re.Match[str]) -> bool:

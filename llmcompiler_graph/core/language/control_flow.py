@@ -25,19 +25,19 @@ from dataclasses import dataclass
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("ControlFlow", "indentation")
+__all__ = ("ControlFlow", "indentation", "is_header")
 
 _BEFORE = rf"(?:{lines.INDEX}|{lines.MARKS})[ \t}}]{{0,40}}+"
 _HEADER = lazy_pattern(
     _BEFORE + r"(?:"
     r"(?:(?:else[ \t]+)?if|elif|elsif|elseif|unless)\b"
-    r"|(?:else|otherwise|try|finally)\b(?=\W*\Z)"
+    r"|(?:else|otherwise)\b(?=\W*\Z)"
     r"|(?:while|until|when|except|catch|switch|match|case)\b(?=.*(?:\$|[<>=!]=|[<>(]))"
     r"|(?:for(?:[ \t]+each)?|foreach)\b(?=.*[$;]|[^(\[]*\bin\b.*[(\[])"
     r")",
     re.IGNORECASE,
 )
-_HEADER_IN_CODE = lazy_pattern(r"[ \t}]*(?:if|elif|else|for|while|try|except|finally|with|async|def|match|case)\b")
+_HEADER_IN_CODE = lazy_pattern(r"[ \t}]*(?:if|elif|else|(?:async +)?for|while|except|match|case)\b")
 _OPENS = lazy_pattern(r"(?:[:：{]|\bthen\b[:：,]?|\bdo\b[:：]?)[ \t*_`\r]*\Z", re.IGNORECASE)
 _CLOSES = lazy_pattern(r"[ \t]*(?:end[ \t]*(?:if|while|for)?|fi|done|\})[ \t;.`]*\Z", re.IGNORECASE)
 _LONGEST = 200  # characters that are looked at, at the beginning and at the end of a line
@@ -72,7 +72,7 @@ class ControlFlow:
         depth = indentation(line)
         if _CLOSES.match(line):
             del self._headers[-1:]
-        elif _OPENS.search(line[-_LONGEST:]) and (_HEADER_IN_CODE if code else _HEADER).match(line[:_LONGEST]):
+        elif is_header(line, code=code):
             while self._headers and self._headers[-1].indentation >= depth:
                 self._headers.pop()
             self._headers.append(_Header(line.strip(), depth))
@@ -88,6 +88,12 @@ class ControlFlow:
         for header in self._headers:
             header.indents = header.indents or depth > header.indentation
         return self._headers[-1].line if self._headers else ""
+
+
+def is_header(line: str, *, code: bool = False) -> bool:
+    """Whether a line, or the beginning of one, says under which condition or how often what follows is done."""
+    pattern = _HEADER_IN_CODE if code else _HEADER
+    return _OPENS.search(line[-_LONGEST:]) is not None and pattern.match(line[:_LONGEST]) is not None
 
 
 def indentation(line: str) -> int:

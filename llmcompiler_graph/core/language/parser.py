@@ -34,7 +34,12 @@ from typing import TypeAlias
 
 from llmcompiler_graph.core.errors import Diagnostic, PlanSyntaxError
 from llmcompiler_graph.core.language import lines
-from llmcompiler_graph.core.language.conditions import conditions, could_have_conditions, ends_call
+from llmcompiler_graph.core.language.conditions import (
+    conditions,
+    could_have_conditions,
+    ends_call,
+    names_condition,
+)
 from llmcompiler_graph.core.language.control_flow import ControlFlow, indentation
 from llmcompiler_graph.core.language.notations import actions, blocks
 from llmcompiler_graph.core.language.notations.calls import BUILTINS, ENDS, ForeignCall, Tools
@@ -423,6 +428,8 @@ class PlanParser:
             return False
         end = len(text) if end < 0 else end
         self._window.position = lines.next_head(text, start, end)
+        if names_condition(behind := text[start : self._window.position]):
+            self._tasks.condition_behind(behind, self._window.place(start))
         self._state, self._goes_on = PlanParser._line, self._window.position < end
         return True
 
@@ -532,6 +539,7 @@ class PlanParser:
             if not self._ends(call.tool):
                 self._call = self._tasks.begin(call.tool, None, where, call.labels)
                 self._call.walked = [call.arguments]
+                self._call.when = (call.when, where) if call.when else None
                 numbers = map(self._tasks.names.number, call.after)
                 self._build([(number, where) for number in numbers if number is not None])
             elif call.tool.casefold() == "join":

@@ -190,10 +190,17 @@ class Tasks:
         message = f"a condition stands on a line of its own, below task {task.index}: {shortened(line)}"
         self.complain("guard", message, where, "write it behind the call, on the same line", index=task.index)
 
+    def condition_behind(self, text: str, where: int) -> None:
+        """Take what stands behind a call and compares what a task returned, in words that are not the language's."""
+        if (task := self._latest) is not None:
+            message = f"what stands behind task {task.index} looks like a condition: {shortened(text)}"
+            self.complain("guard", message, where, "write it as in `when ${1.total} > 100`", index=task.index)
+
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def begin(self, tool: str, written: int | None, place: int, labels: tuple[str, ...] = ()) -> Call:
         """Begin a call; one without a number gets that of its label, if it is free, or the next."""
+        self._latest = None
         numbered = written if written is not None else self._number_in(labels)
         written = self.numbers.following() if numbered is None else numbered
         if not self.count:

@@ -94,6 +94,8 @@ class ForeignCall(NamedTuple):
     """What references and orders may call it: `1`, `E1`, `height`."""
     after: tuple[str, ...] = ()
     """The labels of calls it waits for."""
+    when: str = ""
+    """What must hold for it to be made, as written."""
 
 
 def raw_argument(text: str) -> str:

@@ -1,10 +1,10 @@
 r"""Calls written as JSON, under all the keys that models and providers use.
 
 >>> read_calls([{"id": 1, "tool": "search", "args": {"query": "K2"}}], {"search": ["query"]})
-[ForeignCall(tool='search', arguments='query="K2"', labels=('1',), after=())]
+[ForeignCall(tool='search', arguments='query="K2"', labels=('1',), after=(), when='')]
 >>> native = {"function": {"name": "search", "arguments": "{\"query\": \"K2\"}"}}
 >>> read_calls({"tool_calls": [native]}, {"search": ["query"]})
-[ForeignCall(tool='search', arguments='query="K2"', labels=(), after=())]
+[ForeignCall(tool='search', arguments='query="K2"', labels=(), after=(), when='')]
 >>> read_calls({"height": 8611}, {"search": ["query"]})
 []
 
@@ -34,6 +34,9 @@ WRAPPERS = (
     *("arguments", "args", "parameters", "params", "action_input", "tool_input", "tool_args", "tool_parameters"),
     *("input", "inputs", "kwargs", "arguments_json", "argument"),
 )
+_WHEN = ("when", "if", "condition", "only_if", "onlyIf", "only_when", "run_if", "runIf", "guard", "precondition")
+_OTHERWISE_WHEN = ("unless", "until", "while", "repeat_until", "else")  # what the plan language has not, or not here
+_ALWAYS = (None, True, "", "true", "always", "none")
 _AFTER = ("after", "depends_on", "dependsOn", "dependencies", "deps", "dep", "depends", "requires", "prerequisites")
 _LABELS = (
     *("id", "task_id", "step_id", "call_id", "tool_call_id", "index", "idx", "number", "step", "task", "label", "key"),
@@ -186,7 +189,22 @@ def _call(value: dict[str, Any], tools: Tools) -> ForeignCall | None:
     if tool not in tools and tool.casefold() not in ENDS and not _NAME.fullmatch(value[key]):
         return None
     written = _Written(value, key, tool, tool in tools, tools.get(tool, ()), labels, after)
-    return _with_arguments(written)
+    made = _with_arguments(written)
+    return made and made._replace(when=_condition(value, () if _is_wrapped(value) else written.own))
+
+
+def _is_wrapped(value: Mapping[str, Any]) -> bool:
+    return any(name in value for name in WRAPPERS)
+
+
+def _condition(value: Mapping[str, Any], own: Collection[str]) -> str:
+    """What must hold for the call that an object is, unless that key is an argument of its own."""
+    for key in (*_WHEN, *_OTHERWISE_WHEN):
+        given = value.get(key)
+        if key not in own and (given.lower() if isinstance(given, str) else given) not in _ALWAYS:
+            text = given if isinstance(given, str) else json_argument(given)
+            return text if key in _WHEN else f"{key} {text}"
+    return ""
 
 
 def _tool_key(value: Mapping[str, Any], tools: Tools) -> str:
@@ -215,7 +233,7 @@ def _unwrapped(written: _Written) -> ForeignCall | None:
     value, own = written.value, written.own
     if not written.is_known or _is_told(value, (written.key, *own)):
         return None
-    no_arguments = {written.key, *_AFTER, *_LABELS, *_SAID}.difference(own)
+    no_arguments = {written.key, *_AFTER, *_WHEN, *_OTHERWISE_WHEN, *_LABELS, *_SAID}.difference(own)
     named = {name: inner for name, inner in value.items() if name not in no_arguments}
     as_arguments = {str(named.get(name)) for name in _LABELS}
     labels = tuple(label for label in written.labels if label not in as_arguments)

@@ -10,7 +10,7 @@ only where a reply has no task at all. What merely talks about tools is neither:
 >>> [(mention.tool, mention.text) for mention in mentions.lost]
 [('search', 'Schritt 2: search("K2")')]
 
-May know: `calls`, `commands`.
+May know: `calls`, `commands`, `control_flow`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from llmcompiler_graph.core.language.control_flow import is_header
 from llmcompiler_graph.core.language.notations.calls import Tools
 from llmcompiler_graph.core.language.notations.commands import Command, Commands
 from llmcompiler_graph.core.patterns import lazy_pattern
@@ -211,7 +212,7 @@ class Mentions:
         if found is None:
             return None
         label, (inside, rest) = line[: found.start()], _closed(line, found.end())
-        if _RECOUNT.match(rest) or not _is_label(label):
+        if _RECOUNT.match(rest) or not (_is_label(label) or is_header(label)):
             return None
         start = found.start("tool")
         return Mention(found["tool"], line.strip(), where + start, call_key(found["tool"], inside))

@@ -1,7 +1,7 @@
 r"""Calls written between tags: what models were tuned to write, left in the text by servers that do not know it.
 
 >>> read_tags("<function=search>\n<parameter=query>\nK2\n</parameter>\n</function>", {"search": ["query"]})
-[ForeignCall(tool='search', arguments='query="K2"', labels=(), after=())]
+[ForeignCall(tool='search', arguments='query="K2"', labels=(), after=(), when='')]
 >>> closing_tag('<invoke name="search">', {"search": ["query"]})
 '</invoke>'
 
