@@ -36,8 +36,11 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.func import task
+from langgraph.graph import END, START, MessagesState, StateGraph
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.graph.node import Node, path
 from llmcompiler_graph.testing import ScriptedModel
 
 SHAPES: dict[str, Callable[[int], str]] = {
@@ -47,7 +50,8 @@ SHAPES: dict[str, Callable[[int], str]] = {
 }
 """The line of each task, by shape; `fan-out` is one task over a list."""
 
-REFERENCES = ("bare", "create_agent")
+REFERENCES = ("bare", "create_agent", "langgraph")
+"""Beside them: the calls alone, LangChain's agent, and what LangGraph takes for a run like ours (see `by_hand`)."""
 
 
 class Case(NamedTuple):
@@ -114,15 +118,54 @@ def plan_of(shape: str, n: int) -> str:
     return "\n".join([*map(SHAPES[shape], range(1, n + 1)), f"{n + 1}. join()"])
 
 
+def native_call(x: int) -> ToolCall:
+    """A call of the tool."""
+    return ToolCall(name="inc", args={"x": x}, id=f"call_{x}", type="tool_call")
+
+
 def native_calls(n: int) -> AIMessage:
     """A reply with `n` parallel calls."""
-    return AIMessage(
-        "", tool_calls=[ToolCall(name="inc", args={"x": x}, id=f"call_{x}", type="tool_call") for x in range(n)]
-    )
+    return AIMessage("", tool_calls=list(map(native_call, range(n))))
+
+
+def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
+    """LangGraph alone, as a run of ours uses it: two streamed replies, three nodes, a `@task` for each call.
+
+    Nothing is read or checked, no call begins early, and no call waits for another.
+    """
+    call = task(name="inc")(lambda x: inc.invoke(native_call(x)))
+    acall = task(name="inc")(inc.ainvoke)
+
+    def ask(state: MessagesState) -> Any:
+        return {"messages": [AIMessage("".join(chunk.text for chunk in model.stream(state["messages"])))]}
+
+    async def aask(state: MessagesState) -> Any:
+        return {"messages": [AIMessage("".join([chunk.text async for chunk in model.astream(state["messages"])]))]}
+
+    def work(state: MessagesState) -> Any:
+        futures = [call(x) for x in range(state["messages"][-1].text.count("\n"))]
+        return {"messages": [future.result() for future in futures]}
+
+    async def awork(state: MessagesState) -> Any:
+        calls = (acall(native_call(x)) for x in range(state["messages"][-1].text.count("\n")))
+        return {"messages": await asyncio.gather(*calls)}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("planner", Node("planner", ask, aask))
+    graph.add_node("task_fetching_unit", Node("task_fetching_unit", work, awork))
+    graph.add_node("joiner", Node("joiner", ask, aask))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    graph.add_edge("task_fetching_unit", "joiner")
+    graph.add_conditional_edges("joiner", path(lambda _: "end"), {"end": END, "replan": "planner"})
+    return graph.compile(checkpointer)
 
 
 def agent(case: Case, sizes: list[int], checkpointer: Any) -> Any:
     """What answers, with a model that replies for runs of these sizes."""
+    if case.who == "langgraph":
+        model = ScriptedModel([reply for n in sizes for reply in (plan_of("flat", n), "done")], chunk_size=0)
+        return by_hand(model, tools(sync=case.sync)[0], checkpointer)
     if case.who == "create_agent":
         model = ScriptedModel([reply for n in sizes for reply in (native_calls(n), "done")])
         return create_agent(model, tools(sync=case.sync)[:1], checkpointer=checkpointer)
