@@ -219,9 +219,13 @@ class PlanParser:
 
     def _whole_line(self, line: str, start: int) -> None:
         where = self._window.place(start)
+        if not line.strip():  # such as the rest of the line of a call
+            self._for, self._in_sentence, self._goes_on = "", False, False
+            self._mentions.read(line, where)
+            return
         begins = not self._goes_on and self._flow.read(line, code=self._code)
         self._goes_on = False
-        if line.strip() and not begins:
+        if not begins:
             self._tasks.condition_below(line, where)
         named, self._for = self._for, blocks.named_tool(line, self._tools)
         goes_on = self._examples.follows

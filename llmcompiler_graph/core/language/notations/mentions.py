@@ -156,6 +156,8 @@ class Mentions:
         if not self._patterns or len(line) > _LONGEST_LINE:
             return
         self._lines += 1
+        if not line.strip():
+            return
         command = None if thought else self._commands.option(line, where)
         if thought and (laid_out := self._marked(line, where)):
             self._in_thoughts.append(laid_out)
