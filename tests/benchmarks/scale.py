@@ -133,8 +133,14 @@ def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
 
     Nothing is read or checked, no call begins early, and no call waits for another.
     """
-    call = task(name="inc")(lambda x: inc.invoke(native_call(x)))
-    acall = task(name="inc")(inc.ainvoke)
+
+    @task(name="inc")
+    def call(x: int) -> Any:
+        return inc.invoke(native_call(x))
+
+    @task(name="inc")
+    async def acall(x: int) -> Any:
+        return await inc.ainvoke(native_call(x))
 
     def ask(state: MessagesState) -> Any:
         return {"messages": [AIMessage("".join(chunk.text for chunk in model.stream(state["messages"])))]}
@@ -147,7 +153,7 @@ def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
         return {"messages": [future.result() for future in futures]}
 
     async def awork(state: MessagesState) -> Any:
-        calls = (acall(native_call(x)) for x in range(state["messages"][-1].text.count("\n")))
+        calls = (acall(x) for x in range(state["messages"][-1].text.count("\n")))
         return {"messages": await asyncio.gather(*calls)}
 
     graph = StateGraph(MessagesState)
