@@ -134,13 +134,14 @@ def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
     Nothing is read or checked, no call begins early, and no call waits for another.
     """
 
-    @task(name="inc")
-    def call(x: int) -> Any:
+    def invoke(x: int) -> Any:
         return inc.invoke(native_call(x))
 
-    @task(name="inc")
-    async def acall(x: int) -> Any:
+    async def ainvoke(x: int) -> Any:
         return await inc.ainvoke(native_call(x))
+
+    call: Any = task(invoke)
+    acall: Any = task(ainvoke)
 
     def ask(state: MessagesState) -> Any:
         return {"messages": [AIMessage("".join(chunk.text for chunk in model.stream(state["messages"])))]}
