@@ -236,7 +236,7 @@ def in_full(question: str, name: str) -> str:
 
 def _by(clause: str, number: Number) -> str | None:
     by = number.hint.removeprefix("`* ").removesuffix("`") if number.percent is None else ""
-    if by and not number.text.endswith("times"):
+    if by and (not number.text.endswith("times") or f"{number.text} as" in clause):
         return by
     up, down = (re.search(rf"\b(?:{words})\b", clause, re.I) for words in (_UP, _DOWN))
     if bool(up) == bool(down):

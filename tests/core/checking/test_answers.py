@@ -136,6 +136,11 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
             "argmin({'Lake Erie': ${1.area_km2} * 2.5, 'Lake Onega': ${2.area_km2} * 0.9})",
         ),
         (
+            "Suppose Lake Erie were three times as large, Lake Onega four times smaller. Which lake would be smaller?",
+            'calculate("${1.area_km2} - ${2.area_km2}")',
+            "argmin({'Lake Erie': ${1.area_km2} * 3, 'Lake Onega': ${2.area_km2} * 0.25})",
+        ),
+        (
             "Lake Erie is 40% smaller and Lake Onega 30% larger now. Which lake is the larger one?",
             'calculate("0.4 * ${1.area_km2} - 0.3 * ${2.area_km2}")',
             "argmax({'Lake Erie': ${1.area_km2} * 0.6, 'Lake Onega': ${2.area_km2} * 1.3})",
