@@ -8,24 +8,23 @@ START → planner → task_fetching_unit → joiner ──finish──→ END
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
 from langgraph.cache.base import BaseCache
-from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolCallTransformer
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallWrapper
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 from langgraph.typing import ContextT, StateT
-from typing_extensions import TypedDict, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
 from llmcompiler_graph.approval import Approval, InterruptOnConfig
 from llmcompiler_graph.calls.batches import with_batch_forms
@@ -40,22 +39,20 @@ from llmcompiler_graph.core.language.plan import ToolSpec
 from llmcompiler_graph.core.language.procedures import Procedure
 from llmcompiler_graph.graph.approvals import InterruptMode
 from llmcompiler_graph.graph.commands import keys_of_one_value
-from llmcompiler_graph.graph.context import Settings, Shared
-from llmcompiler_graph.graph.fetching import Fetching, after_direct_fetching, after_fetching
-from llmcompiler_graph.graph.hook_nodes import Leads, after_joining, after_planning, branch, leading, wire_hooks
+from llmcompiler_graph.graph.context import Settings
 from llmcompiler_graph.graph.hooks import Hooks
-from llmcompiler_graph.graph.joiner import Joiner
 from llmcompiler_graph.graph.model_calls import ModelCalls
-from llmcompiler_graph.graph.node import Node, both_ways
+from llmcompiler_graph.graph.options import Options, TransformerFactory
 from llmcompiler_graph.graph.plan_approval import ApprovePlans, PlanApproval
-from llmcompiler_graph.graph.planner import Planner
 from llmcompiler_graph.graph.procedures import checked_procedures
-from llmcompiler_graph.graph.schemas import Schemas, graph_schemas
+from llmcompiler_graph.graph.roles import Roles, roles_of
+from llmcompiler_graph.graph.schemas import graph_schemas
+from llmcompiler_graph.graph.wiring import make_nodes, wired
 from llmcompiler_graph.models.budget import Budget, budget_meter
 from llmcompiler_graph.models.constraints import Constrain, Constraint, constraint_for
-from llmcompiler_graph.models.dialects import Dialect, dialect_for
-from llmcompiler_graph.models.lazy import LazyModel, ModelLike, is_local
-from llmcompiler_graph.models.structured import AnswerForm, Strategy, answer_form
+from llmcompiler_graph.models.dialects import dialect_for
+from llmcompiler_graph.models.lazy import ModelLike
+from llmcompiler_graph.models.structured import Strategy, answer_form
 from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.remote.tool_executor import ToolExecutor, in_executor
@@ -68,61 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = ("create_llm_compiler",)
 
-_HISTORY, _HISTORY_LOCAL = 100_000, 20_000  # characters of earlier turns
-
-TransformerFactory: TypeAlias = Callable[..., Any]
-"""Makes a stream transformer of LangGraph's for a scope."""
-
 _StateT = TypeVar("_StateT", bound=LLMCompilerState[Any])
-
-
-class _Options(TypedDict, total=False):
-    """The arguments that say nothing of the result's type, for the overloads: `create_llm_compiler` describes them."""
-
-    system_prompt: str | SystemMessage | None
-    planner_model: ModelLike | None
-    joiner_model: ModelLike | None
-    examples: Sequence[PlanExample] | None
-    procedures: Sequence[Procedure | str]
-    guards: bool
-    repetition: bool
-    plan_format: PlanFormat
-    brief: bool | None
-    select_tools: SelectTools | None
-    constrain: Constrain
-    thinking_tags: Sequence[tuple[str, str]]
-    max_replans: int
-    fuse_replan: bool
-    max_repairs: int
-    check_answers: bool | Literal["auto"]
-    max_tasks: int | None
-    max_fan_out: int | None
-    max_concurrency: int | None
-    tool_concurrency: Mapping[str, int] | None
-    tool_timeout: Timeout | None
-    tool_retry_policy: Retry | None
-    tool_cache_policy: Reuse | None
-    deadline: float | timedelta | None
-    deadline_grace: float | timedelta
-    budget: int | Budget | None
-    tool_executor: ToolExecutor | None
-    interrupt_on: Mapping[str, bool | InterruptOnConfig] | None
-    interrupt_mode: InterruptMode
-    approve_plans: ApprovePlans
-    max_observation_chars: int
-    max_history_chars: int | Literal["auto"] | None
-    handle_tool_errors: Any
-    wrap_tool_call: ToolCallWrapper | None
-    awrap_tool_call: AsyncToolCallWrapper | None
-    middleware: Sequence[AgentMiddleware[Any, Any]]
-    transformers: Sequence[TransformerFactory] | None
-    checkpointer: Checkpointer
-    store: BaseStore | None
-    interrupt_before: list[str] | None
-    interrupt_after: list[str] | None
-    debug: bool
-    name: str | None
-    cache: BaseCache[Any] | None
 
 
 @overload
@@ -133,7 +76,7 @@ def create_llm_compiler(
     response_format: type[ResponseT] | UnionType | Strategy[ResponseT] | None = None,
     state_schema: None = None,
     context_schema: type[ContextT] | None = None,
-    **options: Unpack[_Options],
+    **options: Unpack[Options],
 ) -> CompiledStateGraph[LLMCompilerState[ResponseT], ContextT, LLMCompilerInput, LLMCompilerOutput[ResponseT]]: ...
 
 
@@ -145,7 +88,7 @@ def create_llm_compiler(
     response_format: Mapping[str, Any],  # JSON Schema
     state_schema: None = None,
     context_schema: type[ContextT] | None = None,
-    **options: Unpack[_Options],
+    **options: Unpack[Options],
 ) -> CompiledStateGraph[
     LLMCompilerState[dict[str, Any]], ContextT, LLMCompilerInput, LLMCompilerOutput[dict[str, Any]]
 ]: ...
@@ -159,7 +102,7 @@ def create_llm_compiler(
     response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
     state_schema: type[_StateT],  # extends `LLMCompilerState`
     context_schema: type[ContextT] | None = None,
-    **options: Unpack[_Options],
+    **options: Unpack[Options],
 ) -> CompiledStateGraph[_StateT, ContextT, Any, _StateT]: ...
 
 
@@ -171,7 +114,7 @@ def create_llm_compiler(
     response_format: type[Any] | UnionType | Mapping[str, Any] | Strategy | None = None,
     state_schema: type[StateT],  # has only the caller's keys: no type has both these and the graph's
     context_schema: type[ContextT] | None = None,
-    **options: Unpack[_Options],
+    **options: Unpack[Options],
 ) -> CompiledStateGraph[StateT, ContextT, Any, Any]: ...
 
 
@@ -352,23 +295,23 @@ def create_llm_compiler(
     check_examples(examples or (), callable_)
     _check_pauses("interrupt_before", interrupt_before)
     _check_pauses("interrupt_after", interrupt_after)
-    models = _models(model, planner_model, joiner_model, thinking_tags)
+    roles = roles_of(model, planner_model, joiner_model, thinking_tags)
     for what, told in (("guards", guards), ("repetition", repetition)):
         if told and plan_format == "tools":
             msg = f"{what}=True needs plan_format='text': native calls have no place for that"
             raise ConfigurationError(msg)
     dialect = dialect_for(plan_format, callable_)
-    models.check(dialect, specs)
+    roles.check(dialect, specs)
     approval, interrupt_mode = _approval(hooks, interrupt_on, interrupt_mode, specs)
     approving_plans = PlanApproval(approve_plans, specs)
     form = answer_form(response_format)
-    if form is not None and not isinstance(models.joiner, str):
-        form.check(models.joiner)
-    constraint = constraint_for(constrain, models.planner) if plan_format == "text" else None
+    if form is not None and not isinstance(roles.joiner, str):
+        form.check(roles.joiner)
+    constraint = constraint_for(constrain, roles.planner) if plan_format == "text" else None
     # a model that is held to a grammar is a small one: it would answer from memory what tools know better
-    answers = form is None and constraint is None and models.joining is models.planning
-    constraints = constraint, constraint_for(constrain, models.joiner)
-    brief = not (any(constraints) or models.any_local) if brief is None else brief
+    answers = form is None and constraint is None and roles.joining is roles.planning
+    constraints = constraint, constraint_for(constrain, roles.joiner)
+    brief = not (any(constraints) or roles.any_local) if brief is None else brief
     writes = {"brief": brief, "guards": guards, "repetition": repetition}
     constraints = _writing(constraints[0], writes), _writing(constraints[1], writes)
     schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
@@ -410,15 +353,15 @@ def create_llm_compiler(
         max_replans=max_replans,
         fuse_replan=fuse_replan,
         max_repairs=max_repairs,
-        check_answers=_checks_answers(check_answers, models),
+        check_answers=_checks_answers(check_answers, roles),
         max_tasks=max_tasks,
         max_fan_out=max_fan_out,
         max_concurrency=max_concurrency,
         max_observation_chars=max_observation_chars,
-        max_history_chars=models.history if max_history_chars == "auto" else max_history_chars,
+        max_history_chars=roles.history if max_history_chars == "auto" else max_history_chars,
         deadline=None if deadline is None else seconds("deadline", deadline),
         deadline_grace=seconds("deadline_grace", deadline_grace),
-        budget=budget_meter(budget, models.planner, models.joiner),
+        budget=budget_meter(budget, roles.planner, roles.joiner),
         held=_held(
             specs, approval, batches, interrupt_before, interrupt_after, every=hooks.holds or approving_plans.possible
         ),
@@ -434,9 +377,9 @@ def create_llm_compiler(
         of_tools = partial(write, tools_last=selection is not None)
         named = {tool.name: tool for tool in toolset}
         calls = ModelCalls(settings, hooks.model_wrappers, named, system_prompt, examples, of_tools)
-    nodes = _nodes(
+    nodes = make_nodes(
         settings,
-        models,
+        roles,
         dialect,
         form=form,
         constraints=constraints,
@@ -446,7 +389,7 @@ def create_llm_compiler(
     )
     approves = bool(approval.tools) or approving_plans.possible
     direct = frozenset(tool.name for tool in toolset if tool.return_direct)
-    compiled = _wired(schemas, context_schema, nodes, hooks, approves=approves, direct=direct).compile(
+    compiled = wired(schemas, context_schema, nodes, hooks, approves=approves, direct=direct).compile(
         checkpointer=checkpointer,
         store=store,
         interrupt_before=interrupt_before,
@@ -463,9 +406,9 @@ def create_llm_compiler(
     return compiled.with_config(callbacks=[nodes.shared.inflight])
 
 
-def _checks_answers(check_answers: object, models: _Models) -> bool:
+def _checks_answers(check_answers: object, roles: Roles) -> bool:
     if check_answers == "auto":
-        return models.any_local
+        return roles.any_local
     if not isinstance(check_answers, bool):
         raise refused("check_answers", "True, False or 'auto'", check_answers)
     return check_answers
@@ -475,41 +418,6 @@ def _writing(constraint: Constraint | None, writes: Mapping[str, bool]) -> Const
     """A constraint that takes what the prompt asks for, besides what it takes already."""
     on: dict[str, Any] = {name: True for name, is_on in writes.items() if is_on}
     return replace(constraint, **on) if constraint and on else constraint
-
-
-class _Models(NamedTuple):
-    """The models that plan and join, as given and as they are asked."""
-
-    planner: ModelLike
-    joiner: ModelLike
-    planning: LazyModel
-    joining: LazyModel
-    """The same object as `planning`, if they are one model."""
-
-    @property
-    def any_local(self) -> bool:
-        """Whether one of them is the embedded model."""
-        return is_local(self.planner) or is_local(self.joiner)
-
-    @property
-    def history(self) -> int:
-        """How many characters of earlier turns they are shown if nothing else is said."""
-        return _HISTORY_LOCAL if self.any_local else _HISTORY
-
-    def check(self, dialect: Dialect, specs: Sequence[ToolSpec]) -> None:
-        """Refuse a planner that cannot write plans so: now rather than in a run."""
-        if not isinstance(self.planner, str):
-            dialect.bind(self.planner, specs[:1])
-
-
-def _models(
-    model: ModelLike, planner: ModelLike | None, joiner: ModelLike | None, tags: Sequence[tuple[str, str]]
-) -> _Models:
-    planner = model if planner is None else planner
-    joiner = model if joiner is None else joiner
-    planning = LazyModel(planner, tags)
-    same = planner is joiner or (isinstance(planner, str) and planner == joiner)
-    return _Models(planner, joiner, planning, planning if same else LazyModel(joiner, tags))
 
 
 def _approval(
@@ -525,113 +433,6 @@ def _approval(
             raise ConfigurationError(msg)
         interrupt_on, mode = hooks.interrupt_on(), hooks.interrupt_mode
     return Approval(interrupt_on or {}, [spec.called for spec in specs]), mode
-
-
-class _Nodes(NamedTuple):
-    """The three nodes, and what their runs share."""
-
-    planner: Planner
-    fetching: Fetching
-    joiner: Joiner
-    shared: Shared
-
-
-def _nodes(
-    settings: Settings,
-    models: _Models,
-    dialect: Dialect,
-    *,
-    form: AnswerForm | None,
-    constraints: tuple[Constraint | None, Constraint | None],
-    calls: ModelCalls | None,
-    name: str,
-    answers: bool,
-) -> _Nodes:
-    shared = Shared()
-    planner = Planner(
-        settings,
-        shared,
-        models.planning,
-        constraints[0],
-        dialect,
-        joiner=None if is_local(models.joiner) else models.joining,
-        calls=calls,
-        answers_as=name if answers else "",
-    )
-    joiner = Joiner(
-        settings,
-        shared,
-        models.joining,
-        constraints[1],
-        name=name,
-        form=form,
-        dialect=dialect if models.joining is models.planning else None,
-        calls=calls,
-    )
-    return _Nodes(planner, Fetching(settings, shared), joiner, shared)
-
-
-def _wired(
-    schemas: Schemas,
-    context_schema: type[Any] | None,
-    nodes: _Nodes,
-    hooks: Hooks,
-    *,
-    approves: bool,
-    direct: Collection[str],
-) -> StateGraph[Any, Any, Any, Any]:
-    """Connect the three nodes.
-
-    Args:
-        schemas: What the state holds, a run takes and gives.
-        context_schema: The schema of the run's context.
-        nodes: The nodes.
-        hooks: Those of middleware.
-        approves: Whether humans approve calls or plans: then the task fetching unit may be run several times.
-        direct: The tools whose results are the answer.
-    """
-    planner, fetching, joiner, _ = nodes
-    graph = StateGraph(
-        schemas.state, context_schema=context_schema, input_schema=schemas.input, output_schema=schemas.output
-    )
-
-    leads: Leads = {}
-
-    def add_node(name: str, run: Callable[[Any], Any], arun: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
-        def invoke(state: Any) -> Any:
-            state = schemas.checked(state)
-            return leading(run(state), state, leads, name)
-
-        async def ainvoke(state: Any) -> Any:
-            state = schemas.checked(state)
-            return leading(await arun(state), state, leads, name)
-
-        graph.add_node(name, Node(name, invoke, ainvoke))
-
-    add_node("planner", *both_ways(planner.plan, fetching.patience))
-    add_node("task_fetching_unit", fetching.fetch, fetching.afetch)
-    add_node("joiner", *both_ways(joiner.join, fetching.patience))
-    to_joiner, end = "joiner", END
-    if hooks.nodes:
-        planner.turn_is_begun = True
-        add_node("turn", *both_ways(planner.begin, fetching.patience))
-        to_joiner, end = wire_hooks(graph, hooks, schemas.checked, leads, answers=planner.answers)
-    else:
-        graph.add_edge(START, "planner")
-        if planner.answers:
-            branch(graph, leads, "planner", after_planning, {"plan": "task_fetching_unit", "finish": END})
-        else:
-            graph.add_edge("planner", "task_fetching_unit")
-        branch(graph, leads, "joiner", after_joining, {"replan": "planner", "finish": END})
-    ways: dict[Hashable, str] = {"approve": "task_fetching_unit", "go on": to_joiner}
-    if direct:
-        after = partial(after_direct_fetching, direct=direct)
-        branch(graph, leads, "task_fetching_unit", after, {**ways, "direct": end})
-    elif approves:
-        branch(graph, leads, "task_fetching_unit", after_fetching, ways)
-    else:
-        graph.add_edge("task_fetching_unit", to_joiner)
-    return graph
 
 
 def _check_pauses(what: str, given: object) -> None:
