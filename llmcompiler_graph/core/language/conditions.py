@@ -109,7 +109,7 @@ def _is_meant(written: str, first: re.Match[str]) -> bool:
 
 def _masked(text: str) -> str:
     """A text without what stands in quotes, as long as it was."""
-    return _STRING.sub(lambda string: "_" * len(string[0]), text)
+    return _STRING.sub(lambda string: '"' * len(string[0]), text)
 
 
 def _parts(masked: str, begin: int, *, known: str | None) -> Iterator[tuple[str, int, int, int]]:
