@@ -54,7 +54,19 @@ PARSER_WORDS = (
         "true",
         "9" * 30,
     ),
-    *(" when ", " if ", " until ", " unless ", "if $1 > 2:\n", "else:\n", "for x in $1:\n", " max 3", " > 2", " == ", "    "),
+    *(
+        " when ",
+        " if ",
+        " until ",
+        " unless ",
+        "if $1 > 2:\n",
+        "else:\n",
+        "for x in $1:\n",
+        " max 3",
+        " > 2",
+        " == ",
+        "    ",
+    ),
     *("\U0001f600", "e\u0301", "\u202e", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\u3000", "\uff04\uff11"),
 )
 DECISION_WORDS = (
