@@ -52,4 +52,7 @@ def seconds(what: str, given: object) -> float:
     limit = given.total_seconds() if isinstance(given, timedelta) else given
     if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:  # nor NaN
         raise refused(what, "more than 0 seconds, as a number or a timedelta", given)
-    return float(limit)
+    try:
+        return float(limit)
+    except OverflowError:
+        raise refused(what, "more than 0 seconds, as a number or a timedelta", given) from None

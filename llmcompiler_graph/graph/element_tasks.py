@@ -21,13 +21,43 @@ from llmcompiler_graph.graph.inner_graph import (
     call_inside,
     called,
 )
-from llmcompiler_graph.graph.records import grouped, ungrouped
+from llmcompiler_graph.graph.records import grouped, to_record, ungrouped
 from llmcompiler_graph.state import GroupResult, TaskResult
 
-__all__ = ("call_group",)
+__all__ = ("Stoppable", "call_group")
 
 _Bodies: TypeAlias = Mapping[int, Callable[[], Coroutine[Any, Any, TaskResult]]]
 """What the `@task` of each call does, by element."""
+
+
+class Stoppable:
+    """A coroutine for a `@task` that is not to be cancelled itself; if it is stopped, it gives no observation.
+
+    LangGraph cannot cancel a `@task` in a thread, and would take a cancellation inside another for the end of the run.
+    """
+
+    def __init__(self, body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> None:
+        self._body = body
+        self._running: asyncio.Task[TaskResult] | None = None
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> TaskResult:
+        """Run it; give its record."""
+        if self._stopped.is_set():
+            return to_record(None)
+        self._running = asyncio.ensure_future(self._body())
+        try:
+            return await self._running
+        except asyncio.CancelledError:
+            if not self._stopped.is_set():
+                raise
+            return to_record(None)
+
+    def stop(self) -> None:
+        """Cancel what runs of it; call it on its event loop."""
+        self._stopped.set()
+        if self._running is not None:
+            self._running.cancel()
 
 
 def call_group(
@@ -44,8 +74,9 @@ def call_group(
     """
     loop = asyncio.get_running_loop()
     results: dict[int, asyncio.Future[TaskResult]] = {n: loop.create_future() for n in bodies}
-    for result in results.values():
-        result.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody asks for it
+    calls = {n: Stoppable(body) for n, body in bodies.items()}
+    for n, result in results.items():
+        result.add_done_callback(partial(_left, calls[n]))
 
     def tasks(body: Callable[[int], Callable[[], Any]]) -> Iterator[OwnTask]:
         return (OwnTask(f"{name}[{n}]", body(n), partial(_settle, results[n])) for n in bodies)
@@ -55,7 +86,7 @@ def call_group(
             return grouped([await body() for body in bodies.values()])
 
         async def call() -> list[TaskResult]:
-            return all_ended([await acall_each(tasks(bodies.__getitem__))])
+            return all_ended([await acall_each(tasks(lambda n: calls[n].run))])
 
         return grouped(await acall_inside(named, call))
 
@@ -64,7 +95,7 @@ def call_group(
             return run_in_background(agroup(), loop=loop)
 
         def in_background(n: int) -> Callable[[], TaskResult]:
-            return lambda: run_in_background(bodies[n](), loop=loop)
+            return lambda: run_in_background(calls[n].run(), loop=loop)
 
         def call() -> list[TaskResult]:
             return all_ended([call_each(tasks(in_background))])
@@ -74,6 +105,14 @@ def call_group(
     future = called(f"{name}[{min(bodies)}:{max(bodies) + 1}]", group if sync else agroup)
     future.add_done_callback(partial(_settle_all, list(results.values())))
     return results
+
+
+def _left(call: Stoppable, result: asyncio.Future[TaskResult]) -> None:
+    """Stop a call that nobody waits for any more: the turn's time is over, or its task has ended."""
+    if result.cancelled():
+        call.stop()
+    else:
+        result.exception()  # perhaps nobody asks for it
 
 
 def _settle(result: asyncio.Future[TaskResult], future: Any) -> None:

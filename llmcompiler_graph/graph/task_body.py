@@ -29,7 +29,7 @@ from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.repeating import repeated
 from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.context import Settings
-from llmcompiler_graph.graph.element_tasks import call_group
+from llmcompiler_graph.graph.element_tasks import Stoppable, call_group
 from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.inner_graph import IN_ONE_GROUP, called
 from llmcompiler_graph.graph.records import finished, from_record, to_record, tool_message
@@ -289,7 +289,7 @@ class TaskBody:
             return own
 
         loop = asyncio.get_running_loop()
-        inner = _Stoppable(body)
+        inner = Stoppable(body)
 
         def in_background() -> Any:
             return run_in_background(inner.run(), loop=loop)
@@ -311,31 +311,6 @@ class TaskBody:
             )
             for arguments, element in zip(given, elements, strict=True)
         ]
-
-
-class _Stoppable:
-    """A coroutine for a `@task` in a thread, which nobody can cancel; if it is stopped, it gives no observation."""
-
-    def __init__(self, body: Callable[[], Coroutine[Any, Any, TaskResult]]) -> None:
-        self._body = body
-        self._running: asyncio.Task[TaskResult] | None = None
-        self._stopped = asyncio.Event()
-
-    async def run(self) -> TaskResult:
-        if self._stopped.is_set():
-            return to_record(None)
-        self._running = asyncio.ensure_future(self._body())
-        try:
-            return await self._running
-        except asyncio.CancelledError:
-            if not self._stopped.is_set():
-                raise
-            return to_record(None)  # LangGraph would take a cancellation for the end of the run
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._running is not None:
-            self._running.cancel()
 
 
 @dataclass(frozen=True, slots=True)
