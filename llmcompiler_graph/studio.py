@@ -23,7 +23,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph_sdk.runtime import ServerRuntime
 from pydantic import BaseModel, Field
 
-from llmcompiler_graph.cli.defaults import examples_for
+from llmcompiler_graph.cli.defaults import default_tools, examples_for
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.graph.create import create_llm_compiler
 from llmcompiler_graph.tools.loading import BUILT_IN, load_tools
@@ -39,7 +39,7 @@ def _listed(variable: str) -> list[str]:
 _DEFAULT_MODEL = os.environ.get("LLMCOMPILER_MODEL") or "local"
 _OFFERED_MODELS = list(dict.fromkeys([_DEFAULT_MODEL, *_listed("LLMCOMPILER_MODELS")]))
 _OPERATOR_TOOLS = _listed("LLMCOMPILER_TOOLS")
-_DEFAULT_TOOLS = _OPERATOR_TOOLS or ["lookup", "calculate"]
+_DEFAULT_TOOLS = _OPERATOR_TOOLS or [tool.name for tool in default_tools()]
 _OFFERED_TOOLS = list(dict.fromkeys([*BUILT_IN, *_OPERATOR_TOOLS]))
 
 _MOST_REPLANS = 10

@@ -232,7 +232,9 @@ class _Checks:
         used = {name for task in procedure.plan for name in _parameters_of(task)}
         for name in procedure.parameters:
             if name not in used:
-                self._complain(procedure, "unused-parameter", f"no task uses `{name}`; write `${{{name}}}` where it belongs")
+                self._complain(
+                    procedure, "unused-parameter", f"no task uses `{name}`", f"write `${{{name}}}` where it belongs"
+                )
 
     def _flat(self, procedure: Procedure, tasks: Sequence[Task]) -> list[Task]:
         """Its tasks, with those of the procedures that it calls in place of these calls; numbered from 1."""

@@ -8,7 +8,8 @@ r"""Calls that a reply only shows, below a line such as `For example:`: they are
 A line that says so in words that can mean nothing else is followed by an example even if its calls have numbers; it
 goes on to a line of prose, to the end of the fence around it, or to a task that begins the numbers again or goes on
 with those of the plan above. What such a call would do is not known to be wanted, so it is not done; where the reply
-has no other task, the planner is told.
+has no other task, the planner is told. So it is with calls below `Wrong:`, `Do not write:` and the like, and with those
+between the signs of a comment; there, numbers that go on are no tasks either.
 
 May know: `lines`; `calls`, `heads`.
 """
@@ -46,6 +47,15 @@ _SHOWN = lazy_pattern(
     r"|\A[\s*_#>`-]*(?:examples?|sample|usage|(?:the )?syntax|beispiel|ejemplo|exemple|esempio|exemplo)\b"
     r"[^:：]{0,60}[:：]\Z"
 )
+_REJECTED = lazy_pattern(
+    r"\A[\s*_#>`❌✗-]*(?:"
+    r"(?:(?:an?|the) )?(?:wrong|incorrect|bad|invalid|rejected|discarded|abandoned)"
+    r"(?: (?:plan|way|example|version|calls?|order|output|one))?"
+    r"|(?:do not|don['’]t|never|avoid|not|instead of)(?: (?:write|do|call|use|run|make|plan))?"
+    r"(?: (?:this|that|these|it|so|like this|the following))?"
+    r"|falsch|nicht so|incorrecto|faux|неправильно|错误|錯誤|不要|誤り)\s*[:：]\Z"
+)
+_COMMENTS = {"<!--": "-->", "/*": "*/"}
 _SHOWN_ENDS = (
     *(":", "：", ",", "，", "example", "instance", "e.g", "e.g.", "例如", "比如", "例えば", "たとえば", "예를 들어"),
     *(
@@ -77,6 +87,7 @@ class Examples:
         self.follows = False
         """Whether an example surely follows, or goes on."""
         self._tools = tools
+        self._rejected = False  # whether it is said not to do so
         self._last = -1  # the last number in it, 0 if its calls have none, -1 if there was no call yet
 
     def read(self, line: str) -> None:
@@ -86,7 +97,8 @@ class Examples:
         elif line.strip():
             self.may_follow = bool(_EXAMPLE.search(line, max(0, len(line) - _SENTENCE)))
             if not lines.THOUGHT.match(line):
-                self.follows, self._last = _is_shown(line), -1
+                self._rejected = _is_rejected(line)
+                self.follows, self._last = self._rejected or _is_shown(line), -1
 
     def call(self, line: str, following: int) -> tuple[str, int] | None:
         """Read the next line, where an example follows.
@@ -101,7 +113,8 @@ class Examples:
         """
         if numbered := lines.head_at(line, 0):
             number = int(numbered["index"])
-            if (number >= following > 1) or self._last == 0 or number <= self._last:
+            goes_on = number >= following > 1 and not self._rejected
+            if goes_on or self._last == 0 or number <= self._last:
                 self.follows = False
                 return None
             self._last = number
@@ -119,3 +132,10 @@ class Examples:
 def _is_shown(line: str) -> bool:
     end = line[-_SENTENCE:].rstrip(" \t\r*_`").lower()
     return end.endswith(_SHOWN_ENDS) and _SHOWN.search(end) is not None
+
+
+def _is_rejected(line: str) -> bool:
+    bare, end = line.strip(), line[-_SENTENCE:].rstrip(" \t\r*_`").lower()
+    if any(bare.startswith(begin) and not bare.endswith(close) for begin, close in _COMMENTS.items()):
+        return True
+    return end.endswith((":", "：")) and _REJECTED.match(end) is not None
