@@ -36,7 +36,7 @@ from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.examples import made_examples
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import as_text
+from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.graph.given_plan import given_plan_graph
 from llmcompiler_graph.graph.outer_agent import OuterAgent, acall_outside, call_outside, nodes_of

@@ -18,8 +18,9 @@ from llmcompiler_graph.core.language.call_syntax import parse_arguments
 from llmcompiler_graph.core.language.conditions import conditions
 from llmcompiler_graph.core.language.guards import read_guard
 from llmcompiler_graph.core.language.plan import Task
-from llmcompiler_graph.core.language.references import JSON, joined_surrogates
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.language.repetition import read_repetition
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.core.language.walker import Walker
 
 __all__ = (

@@ -22,7 +22,8 @@ from llmcompiler_graph.calls.values import awritten, shortened
 from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.plan import Observation
-from llmcompiler_graph.core.language.references import JSON, as_text
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.state import storable
 
 __all__ = ("Call", "observation_of")

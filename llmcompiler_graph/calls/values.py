@@ -38,7 +38,7 @@ from pydantic_core import to_jsonable_python
 from llmcompiler_graph.concurrency.threads import in_thread
 from llmcompiler_graph.core.errors import ObservationError, described
 from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, MAX_DEPTH, cut
-from llmcompiler_graph.core.language.references import joined_surrogates
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.state import storable
 
 __all__ = ("MAX_ELEMENTS", "awritten", "shortened", "written")

@@ -11,7 +11,8 @@ from langchain_core.tools import BaseTool
 from llmcompiler_graph.core.errors import ConfigurationError, PlanError
 from llmcompiler_graph.core.language.json_text import read_json
 from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.references import JSON, as_text
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.procedures import Procedure, parse_procedures
 
 __all__ = ("lines", "pick", "read_arguments", "run", "said")

@@ -21,7 +21,8 @@ from langchain_core.messages import AnyMessage, ToolMessage
 from langgraph.types import Command
 
 from llmcompiler_graph.core.language.plan import Observation
-from llmcompiler_graph.core.language.references import JSON, as_text
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.core.schedule.executor import Timing
 from llmcompiler_graph.models.prompts import edit_notes
 from llmcompiler_graph.state import (

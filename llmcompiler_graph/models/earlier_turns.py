@@ -18,7 +18,8 @@ from langchain_core.messages import (
 )
 
 from llmcompiler_graph.core.language.json_text import read_json
-from llmcompiler_graph.core.language.references import joined_surrogates, parse_template
+from llmcompiler_graph.core.language.references import parse_template
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.models.observations import has_images, shown
 from llmcompiler_graph.state import PARTIAL_RESULTS
 

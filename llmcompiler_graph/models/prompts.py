@@ -25,7 +25,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.plan import render_call
-from llmcompiler_graph.core.language.references import joined_surrogates
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.models.earlier_turns import earlier_turns, latest_turns, with_text
 from llmcompiler_graph.models.observations import Images, has_images, shown
 from llmcompiler_graph.models.wording import (

@@ -18,7 +18,7 @@ from langchain_core.runnables.retry import RunnableRetry
 
 from llmcompiler_graph.concurrency.background import iterate_in_thread
 from llmcompiler_graph.concurrency.giving_up import leaving
-from llmcompiler_graph.core.language.references import joined_surrogates
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.core.language.thinking import WithoutThinking
 from llmcompiler_graph.models.lazy import ChatModel, LazyModel, innermost
 from llmcompiler_graph.models.observations import takes_images, without_images

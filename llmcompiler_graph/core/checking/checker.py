@@ -9,7 +9,7 @@
 line 2, column 1: `x` of 'square' takes float, but $1 is str (the observation of 'search') [reference-type]
 
 May know: `errors`, `expressions`, `guard_types`, `guards`, `json_text`, `placeholders`, `plan`, `references`,
-`repetition`, `schema`.
+`repetition`, `schema`, `substitution`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,9 @@ from llmcompiler_graph.core.errors import Diagnostic, PlanCheckError
 from llmcompiler_graph.core.language.guards import Guard, guard_references
 from llmcompiler_graph.core.language.json_text import MAX_DEPTH, is_too_deep
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec
-from llmcompiler_graph.core.language.references import (
-    JSON,
-    Reference,
-    Spread,
-    Template,
-    Value,
-    references,
-    substitute,
-)
+from llmcompiler_graph.core.language.references import JSON, Reference, Spread, Template, Value, references
 from llmcompiler_graph.core.language.repetition import Repetition
+from llmcompiler_graph.core.language.substitution import substitute
 
 __all__ = ("Checked", "Checker", "check_plan", "collect", "misnumbered")
 

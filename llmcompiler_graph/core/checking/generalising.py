@@ -7,7 +7,7 @@ height(of: str):
   1. search(query="height of ${of}")
   2. search(query="$1 in feet")
 
-May know: `errors`, `annotations`, `guards`, `plan`, `procedures`, `references`, `schema`.
+May know: `annotations`, `errors`, `guards`, `plan`, `procedures`, `references`, `schema`, `substitution`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from llmcompiler_graph.core.language.annotations import AnnotationError, read_an
 from llmcompiler_graph.core.language.guards import Operand
 from llmcompiler_graph.core.language.plan import Plan, Task, ToolSpec, mapped_conditions
 from llmcompiler_graph.core.language.procedures import Procedure
-from llmcompiler_graph.core.language.references import JSON, Reference, Spread, Template, Value, as_template, as_text
+from llmcompiler_graph.core.language.references import JSON, Reference, Spread, Template, Value, as_template
+from llmcompiler_graph.core.language.substitution import as_text
 
 __all__ = ("generalised",)
 

@@ -4,7 +4,7 @@ The last of them has the call's index, so that what refers to the call refers to
 fans out, `${2[*].name}`, each task that takes an element fans out in turn: in the plan, the procedure's first task runs
 for all elements, then its second, as their inputs exist. What takes no element runs once.
 
-May know: `errors`, `expressions`, `guards`, `plan`, `references`, `repetition`.
+May know: `errors`, `expressions`, `guards`, `plan`, `references`, `repetition`, `substitution`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from llmcompiler_graph.core.language.references import (
     Template,
     Value,
     as_template,
-    as_text,
     references,
 )
 from llmcompiler_graph.core.language.repetition import Repetition
+from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("InliningError", "inlined")

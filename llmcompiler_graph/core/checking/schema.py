@@ -9,7 +9,7 @@ False
 >>> at_path({"type": "object", "properties": {"height_m": {"type": "number"}}}, ("height_m",))
 {'type': 'number'}
 
-May know: `json_text`, `references`.
+May know: `json_text`, `references`, `substitution`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from llmcompiler_graph.core.language.json_text import read_json
-from llmcompiler_graph.core.language.references import ALL, JSON, Path, as_text
+from llmcompiler_graph.core.language.references import ALL, JSON, Path
+from llmcompiler_graph.core.language.substitution import as_text
 
 __all__ = (
     "MissingField",

@@ -7,7 +7,7 @@ References, newlines in plain quotes, and the quotes and brackets of other langu
 rewritten first, and every offset is mapped back for diagnostics. An unquoted expression such as `$1 * 2` is taken as
 its text, as if it had been quoted: what a calculator wants, and a type error anywhere else.
 
-May know: `references`, `walker`.
+May know: `references`, `substitution`, `walker`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from llmcompiler_graph.core.language.references import (
     Reference,
     Spread,
     Value,
-    joined_surrogates,
     parse_path,
     parse_template,
     references,
 )
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.core.language.walker import APOSTROPHES, MAY_FOLLOW, QUOTES
 from llmcompiler_graph.core.patterns import lazy_pattern
 

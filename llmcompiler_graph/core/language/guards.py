@@ -9,7 +9,7 @@ True
 A guard compares references and constants, and joins comparisons by `and`, `or` and `not`; a reference alone is a value
 that is true or false. It is never evaluated as code, and says nothing that cannot be checked before it runs.
 
-May know: `call_syntax`, `errors`, `json_text`, `references`.
+May know: `call_syntax`, `errors`, `json_text`, `references`, `substitution`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from llmcompiler_graph.core.language.references import (
     Reference,
     parse_path,
     parse_template,
-    select,
 )
+from llmcompiler_graph.core.language.substitution import select
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (

@@ -5,7 +5,7 @@
 >>> loaded('{"query": "K2"}')
 {'query': 'K2'}
 
-May know: `json_text`, `references`.
+May know: `json_text`, `references`, `substitution`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmcompiler_graph.core.language.json_text import read_json
-from llmcompiler_graph.core.language.references import IDENTIFIER, joined_surrogates
+from llmcompiler_graph.core.language.references import IDENTIFIER
+from llmcompiler_graph.core.language.substitution import joined_surrogates
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("UNREADABLE", "arguments_text", "json_argument", "loaded")

@@ -6,7 +6,7 @@
 >>> resolved(Task(3, "page", {"id": Reference(1, (ALL,))}), None, {1: ["a", "b"]})
 ([{'id': 'a'}, {'id': 'b'}], True)
 
-May know: `expressions`, `plan`, `references`, `schema`.
+May know: `expressions`, `plan`, `references`, `schema`, `substitution`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from llmcompiler_graph.core.checking.expressions import grouped
 from llmcompiler_graph.core.checking.schema import fit_text
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.language.references import JSON, fan_out, substitute
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.language.substitution import fan_out, substitute
 
 __all__ = ("resolved", "values_of_calls")
 

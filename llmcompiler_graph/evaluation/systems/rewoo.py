@@ -18,7 +18,8 @@ import re
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from llmcompiler_graph import Diagnostic, LLMCompilerError, Plan, PlanExample, Task, parse_plan
-from llmcompiler_graph.core.language.references import JSON, as_text
+from llmcompiler_graph.core.language.references import JSON
+from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.core.schedule.resolving import resolved
 from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System

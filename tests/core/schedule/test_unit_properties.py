@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from llmcompiler_graph.core.errors import ObservationPathError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Value, fan_out, substitute
+from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Value
+from llmcompiler_graph.core.language.substitution import fan_out, substitute
 from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Stalled, Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 
