@@ -16,7 +16,7 @@ from typing_extensions import TypedDict, TypeVar
 
 from llmcompiler_graph.core.language.call_syntax import parse_arguments
 from llmcompiler_graph.core.language.conditions import conditions
-from llmcompiler_graph.core.language.guards import read_guard
+from llmcompiler_graph.core.language.guard_reader import read_guard
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.language.repetition import read_repetition

@@ -3,8 +3,8 @@
 It may know what users know: the public names of `llmcompiler_graph`, `.state`, `.testing` and `.tools`. As its
 rivals plan too, it may also use, of the other folders:
 
-- `core`: what a plan is made of (`language.plan`, `language.references`, `language.substitution`), how it is read (`language.parser`,
-  `language.decision`, `checking.checker`), `examples.shown_tasks` and `schedule.resolving.resolved`;
+- `core`: what a plan is made of (`language.plan`, `language.references`, `language.substitution`), how it is read
+  (`language.parser`, `language.decision`, `checking.checker`), `examples.shown_tasks`, `schedule.resolving.resolved`;
 - `calls.specs.tool_spec`, `models.lazy`, `models.prices` and `models.system.listing`;
 - `tools`: `facts`, `lookup.find`, `arithmetic.evaluate` and `exact.CalculationError`.
 

@@ -9,7 +9,7 @@ False
 The condition is a guard that may also refer to the task's own observation: to that of the last attempt. So a plan polls
 without a model call, and it is known before it runs how often at most.
 
-May know: `call_syntax`, `errors`, `guards`, `lines`, `references`.
+May know: `call_syntax`, `errors`, `guard_reader`, `guards`, `lines`, `references`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 from llmcompiler_graph.core.errors import ObservationPathError
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError
-from llmcompiler_graph.core.language.guards import Guard, holds, read_guard, unmet
+from llmcompiler_graph.core.language.guard_reader import read_guard
+from llmcompiler_graph.core.language.guards import Guard, holds, unmet
 from llmcompiler_graph.core.language.lines import QUOTED
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.patterns import lazy_pattern

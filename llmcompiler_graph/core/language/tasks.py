@@ -3,8 +3,8 @@
 A line that looks like a task and is none takes its number with it: what refers to it can then be said to lack it. The
 numbers themselves are a matter of `numbering`, the arguments of `call_syntax`.
 
-May know: `errors`, `plan`, `lines`, `numbering`, `call_syntax`, `conditions`, `guards`, `repetition`, `window`; of the
-notations `names` and `mentions`.
+May know: `call_syntax`, `conditions`, `errors`, `guard_reader`, `guards`, `lines`, `mentions`, `names`, `numbering`,
+`plan`, `repetition`, `window`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language import lines
 from llmcompiler_graph.core.language.call_syntax import CallSyntaxError, parse_arguments
 from llmcompiler_graph.core.language.conditions import Conditions, conditions
-from llmcompiler_graph.core.language.guards import Guard, read_guard
+from llmcompiler_graph.core.language.guard_reader import read_guard
+from llmcompiler_graph.core.language.guards import Guard
 from llmcompiler_graph.core.language.notations.mentions import call_key
 from llmcompiler_graph.core.language.notations.names import Names, ParameterNames
 from llmcompiler_graph.core.language.numbering import Numbering

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcompiler_graph.core.errors import Diagnostic, ObservationPathError
+from llmcompiler_graph.core.language.guard_reader import read_guard
 from llmcompiler_graph.core.language.guards import (
     All,
     AnyOf,
@@ -16,7 +17,6 @@ from llmcompiler_graph.core.language.guards import (
     Truth,
     guard_references,
     holds,
-    read_guard,
     unmet,
 )
 from llmcompiler_graph.core.language.parser import PlanParser, parse_plan
