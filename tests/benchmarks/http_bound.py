@@ -3,13 +3,15 @@
 A scripted provider in a process of its own streams OpenAI's chat completions: the first token after 0.3 s, then one
 token of 4 characters every 0.02 s, by the clock, not by counting sleeps. Tools sleep. The *bound* is what the same
 schedule allows a client that loses no time: a task starts when its line of plan text and its dependencies are done, the
-joiner is asked when the plan and the last task are, and the answer is there with its last token.
+joiner is asked when the plan and the last task are, and the answer is there with its last token. *By hand* is a client
+that does nothing else, with LangChain's model and tool and a regular expression: no graph, no state, no check.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -110,8 +112,31 @@ async def serve() -> None:
 # -- the client --------------------------------------------------------------------------------------------------------
 
 
-async def measure(name: str, port: int) -> list[float]:
-    """Run a scenario a few times, after one to warm up; return the walls in seconds."""
+_LINE = re.compile(r'(\d+)\. work\("(.*?)", ([\d.]+)\)\n')
+
+
+async def run_by_hand(model: Any, tool: Any) -> None:
+    """Do what a run does, and nothing else."""
+    calls: dict[str, asyncio.Task[str]] = {}
+
+    async def call(text: str, seconds: str) -> str:
+        for n in re.findall(r"\$(\d+)", text):
+            text = text.replace(f"${n}", await calls[n])
+        return str(await tool.ainvoke({"text": text, "seconds": float(seconds)}))
+
+    plan, read = "", 0
+    async for chunk in model.astream([("user", "What is the answer? Write the plan.")]):
+        plan += chunk.text
+        while found := _LINE.match(plan, read):
+            index, text, seconds = found.groups()
+            read, calls[index] = found.end(), asyncio.create_task(call(text, seconds))
+    observations = await asyncio.gather(*calls.values())
+    reply = "".join([chunk.text async for chunk in model.astream([("user", f"What is the answer? {observations}")])])
+    assert reply == REPLY, reply
+
+
+async def measure(name: str, port: int) -> tuple[list[float], list[float]]:
+    """Run a scenario a few times, after one to warm up, in turns with `run_by_hand`; return the walls in seconds."""
     from langchain_core.tools import tool
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
@@ -126,14 +151,17 @@ async def measure(name: str, port: int) -> list[float]:
 
     model = ChatOpenAI(model=name, base_url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("none"), max_retries=0)
     graph = create_llm_compiler(model, [work])
-    walls = []
+    walls, by_hand = [], []
     for _ in range(RUNS + 1):
+        began = time.perf_counter()
+        await run_by_hand(model, work)
+        by_hand.append(time.perf_counter() - began)
         began = time.perf_counter()
         final: Any = await graph.ainvoke({"messages": [("user", "What is the answer?")]})
         walls.append(time.perf_counter() - began)
         assert final["messages"][-1].content == "the answer is 42.", final["messages"]
         assert all(task["status"] == "done" for task in final["tasks"]), final["tasks"]
-    return walls[1:]
+    return walls[1:], by_hand[1:]
 
 
 async def main(names: list[str]) -> None:
@@ -143,11 +171,12 @@ async def main(names: list[str]) -> None:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
-            print(f"{'scenario':12} {'wall':>7} {'min':>7} {'max':>7} {'bound':>7} {'wall/bound':>11}")
+            print(f"{'scenario':12} {'wall':>7} {'min':>7} {'max':>7} {'bound':>7} {'wall/bound':>11} {'by hand':>8}")
             for name in names:
-                walls, least = await measure(name, port), bound(SCENARIOS[name])
-                wall = statistics.median(walls)
-                print(f"{name:12} {wall:7.3f} {min(walls):7.3f} {max(walls):7.3f} {least:7.3f} {wall / least:11.4f}")
+                (walls, by_hand), least = await measure(name, port), bound(SCENARIOS[name])
+                wall, hand = statistics.median(walls), statistics.median(by_hand) / least
+                row = f"{name:12} {wall:7.3f} {min(walls):7.3f} {max(walls):7.3f} {least:7.3f}"
+                print(f"{row} {wall / least:11.4f} {hand:8.4f}")
         finally:
             server.terminate()
 
