@@ -14,8 +14,10 @@ from collections import deque
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.callbacks import BaseCallbackManager
 from langgraph.config import get_config
+
+from llmcompiler_graph.models.streaming import NodeHandler
 
 __all__ = ("InFlight", "Work")
 
@@ -41,7 +43,7 @@ class _Handed(NamedTuple):
             self.loop.call_soon_threadsafe(self.work.cancel)
 
 
-class InFlight(BaseCallbackHandler):
+class InFlight(NodeHandler):
     """The calls under way between two nodes, of all runs of one graph. A callback handler of the graph."""
 
     run_inline = True

@@ -25,7 +25,11 @@ from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import PrivateAttr
 
-__all__ = ("AnswerStream", "unstreamed_config")
+__all__ = ("AnswerStream", "NodeHandler", "unstreamed_config")
+
+
+class NodeHandler(BaseCallbackHandler):
+    """A callback handler that is told of nodes: their models are called without it, which would tell it every token."""
 
 
 def unstreamed_config() -> RunnableConfig:
@@ -33,8 +37,8 @@ def unstreamed_config() -> RunnableConfig:
     config = get_config()
     config = {**config, "tags": sorted({*(config.get("tags") or ()), TAG_NOSTREAM})}
     callbacks = config.get("callbacks")
-    if isinstance(callbacks, BaseCallbackManager) and _is_streamed(callbacks):
-        config["callbacks"] = _only(callbacks, lambda handler: not _streams(handler))
+    if isinstance(callbacks, BaseCallbackManager) and not all(map(_hears_models, _all_of(callbacks))):
+        config["callbacks"] = _only(callbacks, _hears_models)
     return config
 
 
@@ -55,7 +59,7 @@ class AnswerStream:
         config = get_config()
         callbacks = config.get("callbacks")
         self._config: RunnableConfig | None = None
-        if isinstance(callbacks, BaseCallbackManager) and _is_streamed(callbacks):
+        if isinstance(callbacks, BaseCallbackManager) and any(map(_streams, _all_of(callbacks))):
             self._config = {**config, "callbacks": _only(callbacks, _streams), "run_name": name, "run_id": run_id}
 
     def put(self, text: str) -> None:
@@ -118,8 +122,12 @@ def _streams(handler: BaseCallbackHandler) -> bool:
     return issubclass(type(handler), _StreamingCallbackHandler)  # known by type, which is looked at once
 
 
-def _is_streamed(callbacks: BaseCallbackManager) -> bool:
-    return any(map(_streams, (*callbacks.handlers, *callbacks.inheritable_handlers)))
+def _hears_models(handler: BaseCallbackHandler) -> bool:
+    return not (_streams(handler) or isinstance(handler, NodeHandler))
+
+
+def _all_of(callbacks: BaseCallbackManager) -> list[BaseCallbackHandler]:
+    return [*callbacks.handlers, *callbacks.inheritable_handlers]
 
 
 def _only(callbacks: BaseCallbackManager, wanted: Callable[[BaseCallbackHandler], bool]) -> BaseCallbackManager:
