@@ -42,7 +42,8 @@ class Term(NamedTuple):
 
 _UP = (
     r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|speedier|wider|heavier"
-    r"|more|exten\w*|expan\w*|enlarg\w*|lengthen\w*|swell\w*|magnif\w*|improv\w*|enhanc\w*|bigger|greater|boost\w*|up"
+    r"|more|deepen\w*|widen\w*|stretch\w*|exten\w*|expan\w*|enlarg\w*|lengthen\w*|swell\w*|magnif\w*|improv\w*"
+    r"|enhanc\w*|bigger|greater|boost\w*|up"
 )
 _DOWN = (
     r"decreas\w*|reduc\w*|shr[iau]nk\w*|los[et]s?|losing|lower\w*|short\w*|smaller|shallower|slow\w*|less|cuts?|cutting"

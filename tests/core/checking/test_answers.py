@@ -141,6 +141,11 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
             "argmin({'Lake Erie': ${1.area_km2} * 3, 'Lake Onega': ${2.area_km2} * 0.25})",
         ),
         (
+            "What is the ratio of the depth of Lake Erie, deepened by 7%, to that of Lake Onega?",
+            'calculate("${1.depth_m} / ${2.depth_m}")',
+            "(${1.depth_m} * 1.07) / ${2.depth_m}",
+        ),
+        (
             "Lake Erie is 40% smaller and Lake Onega 30% larger now. Which lake is the larger one?",
             'calculate("0.4 * ${1.area_km2} - 0.3 * ${2.area_km2}")',
             "argmax({'Lake Erie': ${1.area_km2} * 0.6, 'Lake Onega': ${2.area_km2} * 1.3})",
