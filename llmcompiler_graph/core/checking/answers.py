@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.completion import (
     Term,
+    asks_for_change,
     factor,
     in_full,
     is_difference,
@@ -132,7 +133,7 @@ class AnswerCheck:
         if not (problems or (self.calculates(last) and not several)):
             return None
         unused = self._unused(tasks)
-        if all(each.converts for each in unused):
+        if all(each.converts for each in unused) and not asks_for_change(self._question):
             unused += self._misused(tasks)
         problems += map(_left_out, unused)
         if not several:

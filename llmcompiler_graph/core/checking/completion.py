@@ -28,7 +28,7 @@ from typing import NamedTuple
 from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("Term", "factor", "in_full", "is_difference", "last_step", "terms_of", "terms_of_extreme")
+__all__ = ("Term", "asks_for_change", "factor", "in_full", "is_difference", "last_step", "terms_of", "terms_of_extreme")
 
 
 class Term(NamedTuple):
@@ -50,6 +50,10 @@ _DOWN = (
     r"|drop\w*|f[ae]ll\w*|declin\w*|contract\w*|down|subtract\w*|fewer|lighter|narrower"
 )
 _CHANGES = lazy_pattern(rf"\b(?:{_UP}|{_DOWN})\b", re.I)
+_CHANGE_ITSELF = lazy_pattern(
+    r"\b(?:changes?|increases?|decreases?|gr[eo]ws?|gains?|gained|shr[iau]nks?|los[et]s?|added|lost|rises?|falls?)\b",
+    re.I,
+)
 _BOTH_ALIKE = lazy_pattern(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
 _CLAUSE = lazy_pattern(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
 _ASKING = lazy_pattern(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
@@ -133,6 +137,15 @@ def terms_of_extreme(expression: str) -> list[str]:
     called = _EXTREME_CALL.match(expression)
     end = _closing(expression, called.end()) if called else -1
     return terms_of(expression[: end + 1]) if end > 0 else []
+
+
+def asks_for_change(question: str) -> bool:
+    """Whether a question asks for a change itself.
+
+    >>> asks_for_change("How much is lost if K2 shrinks by 5%?"), asks_for_change("How high is K2 if it grows by 5%?")
+    (True, False)
+    """
+    return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", _asking(question))[0]))
 
 
 def _asking(question: str) -> str:

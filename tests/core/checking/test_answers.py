@@ -210,6 +210,10 @@ def test_what_an_extreme_leaves_out_is_put_in() -> None:
             f'{LOOKUPS}4. calculate("${{1.area_km2}}")',
         ),
         ("Is Lake Erie larger than Lake Onega?", f'{LOOKUPS}4. calculate("${{1.area_km2}} - ${{2.area_km2}}")'),
+        (
+            "How much area is lost if Lake Erie shrinks by 10%?",
+            f'{LOOKUPS.splitlines()[0]}\n4. calculate("${{1.area_km2}} * 0.1")',
+        ),
         ("How many people live per square kilometre there?", '1. search(entity="Bangladesh")'),
     ],
 )
