@@ -1,12 +1,13 @@
 """Fuzzes the parts that read what models, tools and servers give; keeps what fails in `corpus/`, made small.
 
-python -m tests.hostile.fuzz [TARGET …] [--executions 10000] [--seed 0] [--keep]
+python -m tests.hostile.fuzz [TARGET …] [--executions 10000] [--seconds 600] [--seed 0] [--keep]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import signal
 import time
@@ -103,11 +104,14 @@ def kept_cases() -> list[tuple[str, Path]]:
     return [(path.parent.name, path) for path in sorted(CORPUS.glob("*/*.json"))]
 
 
-def fuzz(name: str, executions: int, seed: int, *, keep: bool = False) -> tuple[int, int, list[str]]:
-    """Run random cases of a target; return how many, how many executions they took, and what failed."""
+def fuzz(
+    name: str, executions: int, seed: int, *, keep: bool = False, seconds: float = math.inf
+) -> tuple[int, int, list[str]]:
+    """Run random cases of a target, for so long at most; return how many, their executions, and what failed."""
     target, failed, seen = TARGETS[name], list[str](), set[str]()
     cases = done = 0
-    while done < executions and len(failed) < 10:
+    until = time.monotonic() + seconds
+    while done < executions and len(failed) < 10 and time.monotonic() < until:
         case = target.make(Random(f"{name} {seed} {cases}"))
         cases += 1
         took, why = tried(target, case)
@@ -133,13 +137,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--executions", type=int, default=10_000, help="of each target")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="for each target, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true", help="write what fails to the corpus")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in given.targets:
         begun = time.process_time()
-        cases, done, failed = fuzz(name, given.executions, given.seed, keep=given.keep)
+        cases, done, failed = fuzz(name, given.executions, given.seed, keep=given.keep, seconds=given.seconds)
         seconds = time.process_time() - begun
         print(f"{name}: {cases:,} cases, {done:,} executions, {len(failed)} findings, {seconds:.0f} s", flush=True)
         for each in failed:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from llmcompiler_graph.core.checking.checker import Checker
+from llmcompiler_graph.core.checking.completion import is_difference, terms_of, terms_of_extreme
 from llmcompiler_graph.core.checking.entities import Entities
 from llmcompiler_graph.core.checking.placeholders import Placeholders
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
@@ -67,12 +68,20 @@ def _native(pieces: list[str]) -> None:
     calls.close()
 
 
+def _expression(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    terms_of(text)
+    terms_of_extreme(text)
+    is_difference(text)
+
+
 READERS: Mapping[str, Callable[[list[str]], None]] = {
     "parser": _plan,
     "checker": _checked,
     "decisions": _decision,
     "thoughts": _thoughts,
     "native": _native,
+    "expressions": _expression,
 }
 
 
@@ -106,6 +115,7 @@ def make_timed(random: Random) -> Any:
         '"k{n}": 1, ',
         "word ",
         "Mount K{n} ",
+        *(" after ", "after $1 ", "task ", "the ", "and ", " when ", "$1 ", "abs(", "${", " - ", " "),
     )
     chosen = [random.choice((*words, *more)) for _ in range(random.randint(1, 4))]
     begin = "".join(random.choice(words) for _ in range(random.randint(0, 3)))

@@ -158,8 +158,9 @@ def _asking(question: str) -> str:
 
 _EXTREME_CALL = lazy_pattern(r"(?:max|min)(?=\()")
 _CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
+_DEEPEST = 50  # brackets and calls around an expression that are looked into
 _OPERATORS = (" - ", " + ", " / ", " > ", " < ")
-_SEPARATING = lazy_pattern(r"\$\{[^}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+*/<>] ")
+_SEPARATING = lazy_pattern(r"\$\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+*/<>] ")
 _LABEL = lazy_pattern(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
 
 
@@ -169,18 +170,23 @@ def terms_of(expression: str) -> list[str]:
     >>> terms_of("abs(${1.m} * 0.9 - ($2 + 1) * 1.1)"), terms_of("argmin({'a': $1, 'b': $2 / 2})"), terms_of("$1 * 2")
     (['${1.m} * 0.9', '($2 + 1) * 1.1'], ['$1', '$2 / 2'], ['$1 * 2'])
     """
-    expression = _bare(expression)
-    call = _CALL.match(expression)
-    if call and _closing(expression, call.end()) == len(expression) - 1:
-        inside = _bare(expression[call.end() :])
-        listed = _split(inside, (",",))
-        parts = listed if len(listed) > 1 else terms_of(inside)
-        return [_LABEL.sub("", part).strip() for part in parts]
+    expression, labels = _bare(expression), False
+    for _ in range(_DEEPEST):
+        call = _CALL.match(expression)
+        if call is None or _closing(expression, call.end()) != len(expression) - 1:
+            break
+        expression, labels = _bare(expression[call.end() :]), True
+        if len(listed := _split(expression, (",",))) > 1:
+            return [_without_label(part) for part in listed]
     parts = _split(expression, _OPERATORS)
     factors = _split(expression, (" * ",))
     if len(parts) == 1 and all("$" in each for each in factors):
         parts = factors
-    return [_bare(part) for part in parts]
+    return [_without_label(_bare(part)) if labels else _bare(part) for part in parts]
+
+
+def _without_label(part: str) -> str:
+    return _LABEL.sub("", part).strip()
 
 
 def is_difference(expression: str) -> bool:
@@ -193,7 +199,9 @@ def is_difference(expression: str) -> bool:
 def _bare(text: str) -> str:
     """A text without brackets around all of it."""
     text = text.strip()
-    while text[:1] in ("(", "[", "{") and text and _closing(text, 0) == len(text) - 1:
+    for _ in range(_DEEPEST):
+        if text[:1] not in ("(", "[", "{") or not text or _closing(text, 0) != len(text) - 1:
+            break
         text = text[1:-1].strip()
     return text
 

@@ -177,15 +177,15 @@ _FILL = (
 )
 _NO_HEAD = r"(?![0-9A-Za-z_])(?![ \t]*[.):][ \t]*[^\W\d][\w.\-/]*[ \t]*\()"
 _ONE = rf"(?:\$\{{\d{{1,9}}[^{{}}\n]*\}}|[$＄]?\d{{1,9}}{_NO_HEAD})"
-_LIST = rf"(?P<list>{_ONE}(?:(?:[ \t,&、，]|and\b|und\b|et\b|y\b|e\b|и|和|与|と|{_FILL}|{_LABEL})*{_ONE})*)"
+_LIST = rf"(?P<list>{_ONE}(?:(?:[ \t,&、，]|and\b|und\b|et\b|y\b|e\b|и|和|与|と|{_FILL}|{_LABEL})*+{_ONE})*)"
 _AFTER = lazy_pattern(
     rf"{_LEAD}(?:(?:(?:{'|'.join(_ALWAYS)})(?![^\W\d_])|{'|'.join(_ALWAYS_CJK)})"
-    rf"[ \t:：=]*(?:{_FILL}[ \t]*)*[\[(（{{]*{_LABEL}?s?[ \t]*"
-    rf"|(?:{'|'.join(_WITH_MARK)})\b[ \t:：=]*(?:{_FILL}[ \t]*)*(?:{_LABEL}s?[ \t]*|(?=[$＄]))){_LIST}",
+    rf"[ \t:：=]*+(?:{_FILL}[ \t]*+)*[\[(（{{]*+{_LABEL}?s?[ \t]*+"
+    rf"|(?:{'|'.join(_WITH_MARK)})\b[ \t:：=]*+(?:{_FILL}[ \t]*+)*(?:{_LABEL}s?[ \t]*+|(?=[$＄]))){_LIST}",
     re.IGNORECASE,
 )
 _THEN = lazy_pattern(
-    rf"{_LEAD}(?:{_LABEL}|(?=[$＄])){_LIST}[ \t]*"
+    rf"{_LEAD}(?:{_LABEL}|(?=[$＄])){_LIST}[ \t]*+"
     r"(?:(?:的结果|的結果|の結果)?(?:之后|之後|以后|以後|の後|のあと|後|后)|(?:번)?[ \t]*(?:이후|후에|다음))",
     re.IGNORECASE,
 )
