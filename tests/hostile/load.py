@@ -299,12 +299,20 @@ class Load:
         else:
             loop = asyncio.get_running_loop()
             await asyncio.gather(*(loop.run_in_executor(self._pool, self._thread, name) for name in names))
-        for _ in range(5):  # what was given up has a second to clean up, and this machine may be late
-            await asyncio.sleep(1)
+        for _ in range(20):  # what was given up has a second to clean up, and this machine may be late
+            await asyncio.sleep(0.25)
             gc.collect()
-            if not any(isinstance(each, PlanRun) for each in gc.get_objects()):
+            objects = gc.get_objects()
+            if not (self._running(objects) or any(isinstance(each, PlanRun) for each in objects)):
                 break
+        del objects
         self._measure()
+
+    def _running(self, objects: list[Any]) -> set[asyncio.Task[Any]]:
+        """The tasks that run on any event loop, but for those of others."""
+        loops = {asyncio.get_running_loop(), *(each for each in objects if isinstance(each, asyncio.BaseEventLoop))}
+        running = {task for loop in loops for task in asyncio.all_tasks(loop)}
+        return {task for task in running - self._others if task is not asyncio.current_task()}
 
     def close(self) -> None:
         """End the threads that call the graph."""
@@ -416,9 +424,7 @@ class Load:
             if str(kind.__module__).startswith("llmcompiler_graph")
         )
         figures.own.append(own)
-        loops = {asyncio.get_running_loop(), *(each for each in objects if isinstance(each, asyncio.BaseEventLoop))}
-        running = {task for loop in loops for task in asyncio.all_tasks(loop)}
-        figures.asyncio_tasks.append(len(running - self._others - {asyncio.current_task()}))
+        figures.asyncio_tasks.append(len(self._running(objects)))
         figures.threads.append(threading.active_count())
 
 

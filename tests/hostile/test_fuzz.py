@@ -10,7 +10,7 @@ import pytest
 from tests.hostile.fuzz import failure, fuzz, kept_cases
 from tests.hostile.targets import TARGETS
 
-EXECUTIONS = {"parser": 1200, "grammar": 30, "values": 40, "turns": 40, "times": 8}
+EXECUTIONS = {"parser": 1200, "grammar": 30, "values": 40, "turns": 24, "times": 8}
 
 
 @pytest.fixture(autouse=True)
