@@ -285,7 +285,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     own = own_arguments(tool)
     source = passing_on(tool, _kept) if is_of_function(tool) and not runs_in_executor(tool) else tool
     restored = _kept if own and source is tool else dict
-    run, arun, ainvoke = source._run, source._arun, copy.ainvoke
+    run, arun, invoke, ainvoke = source._run, source._arun, copy.invoke, copy.ainvoke
 
     @functools.wraps(run)
     def noting_run(*args: Any, **kwargs: Any) -> Any:
@@ -318,8 +318,14 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
         except ObservationError as error:
             return call.refuse(error, rest)
 
+    @functools.wraps(invoke)
+    def checked_invoke(given: Any, *args: Any, **kwargs: Any) -> Any:
+        _check_approved(tool, given)
+        return invoke(given, *args, **kwargs)
+
     @functools.wraps(ainvoke)
     async def invoke_where_it_runs(*args: Any, **kwargs: Any) -> Any:
+        _check_approved(tool, *args[:1])
         call = _current.get()
         if call and call.in_thread:
             return await in_thread(tool.name, copy.invoke, *args, **kwargs)
@@ -330,11 +336,19 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
     copy.__dict__.update(
         _run=noting_run if copy.args_schema is None else looked_at_once(noting_run),
         _arun=looked_at_once(noting_arun),
+        invoke=checked_invoke,
         ainvoke=invoke_where_it_runs,
     )
     if own:
         copy.__dict__["_to_args_and_kwargs"] = set_aside(copy, own, _given, _keep)
     return copy
+
+
+def _check_approved(tool: BaseTool, given: Any = None) -> None:
+    """Refuse a call that is not the one that was approved, where the tool is called: also behind another's wrappers."""
+    call = _current.get()
+    if call is not None and call.check is not None and isinstance(given, dict) and "args" in given:
+        call.check(tool.name, given["args"])
 
 
 def _given() -> Mapping[str, Any]:

@@ -182,4 +182,5 @@ class PlanReader:
             "tasks": draft.records,
             "rounds": [Round(plan=draft.text, diagnostics=told, reply="", usage={})],
             "plan_text": plan_text(draft.records),
+            **({"approvals": []} if state.get("approvals") else {}),  # those of a run that nobody goes on with
         }
