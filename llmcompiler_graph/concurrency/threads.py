@@ -162,24 +162,25 @@ class _Pool:
             self._threads += 1
 
     def _work(self) -> None:
-        counts = True
-        while counts:
-            job = self._waiting.get()
-            with self._held.lock:
-                if not job.set_running_or_notify_cancel():
-                    self._unfinished -= 1
-                    continue
-                self._running.add(job)
-            try:
-                result = job.call()
-            except BaseException as error:  # raised again where the call is awaited
-                counts = self._finished(job)
-                job.set_exception(error)
-            else:
-                counts = self._finished(job)
-                job.set_result(result)
-                del result
-            del job  # or what it returned would be kept until the next
+        while self._make(self._waiting.get()):  # no name keeps a call, or what it returned, until the next one
+            pass
+
+    def _make(self, job: _Job) -> bool:
+        """Make a call, unless it was taken back; return whether its thread counts, as the call was not given up."""
+        with self._held.lock:
+            if not job.set_running_or_notify_cancel():
+                self._unfinished -= 1
+                return True
+            self._running.add(job)
+        try:
+            result = job.call()
+        except BaseException as error:  # raised again where the call is awaited
+            counts = self._finished(job)
+            job.set_exception(error)
+        else:
+            counts = self._finished(job)
+            job.set_result(result)
+        return counts
 
     def _finished(self, job: _Job) -> bool:
         """Note that a call has returned; return whether its thread counts, as it was not given up."""

@@ -44,7 +44,10 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.graph.clock import TurnClock
+from llmcompiler_graph.graph.draft import Draft
 from llmcompiler_graph.graph.plan_run import PlanRun
+from llmcompiler_graph.graph.task_body import TaskBody
 from llmcompiler_graph.testing import ScriptedModel
 from tests.postgres import new_database, running_server
 
@@ -52,6 +55,9 @@ __all__ = ("Figures", "Load", "saver_for")
 
 MARK = re.compile(r"T\d+R\d+K\d+")
 ATTEMPTS = 12
+
+_OF_RUNS = (PlanRun, Draft, TurnClock, TaskBody)
+"""What a run holds, and nothing holds when it has ended."""
 
 
 class Breakdown(Exception):
@@ -303,7 +309,7 @@ class Load:
             await asyncio.sleep(0.25)
             gc.collect()
             objects = gc.get_objects()
-            if not (self._running(objects) or any(isinstance(each, PlanRun) for each in objects)):
+            if not (self._running(objects) or any(isinstance(each, _OF_RUNS) for each in objects)):
                 break
         del objects
         self._measure()
