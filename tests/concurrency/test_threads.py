@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,23 @@ async def test_a_call_that_has_not_begun_is_taken_back() -> None:
     await asyncio.gather(*busy)
     await in_thread("next", lambda: None)
     assert ran == []
+
+
+async def test_a_call_that_was_taken_back_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits for its next call holds nothing of the last one, also if that was never made."""
+    monkeypatch.setattr(threads, "_MOST", 1)
+    hanging, taken_back = Hanging(), Hanging()
+    kept = weakref.ref(taken_back)
+    busy = asyncio.create_task(in_thread("hang", hanging))
+    await until(lambda: hanging.begun == 1)
+    late = asyncio.create_task(in_thread("late", taken_back))
+    await asyncio.sleep(0)
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    del late, taken_back
+    hanging.go.set()
+    await busy
+    await asyncio.wait_for(until(lambda: kept() is None), 10)
 
 
 async def test_threads_are_used_again() -> None:
