@@ -65,7 +65,9 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def named_call(tool: str, given: Any, labels: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> ForeignCall:
+def named_call(
+    tool: str, given: Any, labels: tuple[str, ...] = (), after: tuple[str, ...] = (), when: str = ""
+) -> ForeignCall:
     """The call of a tool with arguments that are JSON, as an object, a list or text, or written twice."""
     match decoded(given):
         case dict() as named:
@@ -76,7 +78,7 @@ def named_call(tool: str, given: Any, labels: tuple[str, ...] = (), after: tuple
             text = ", ".join(map(json_argument, positions))
         case other:
             text = json_argument(other)
-    return ForeignCall(tool, text, labels, after)
+    return ForeignCall(tool, text, labels, after, when)
 
 
 def read_calls(value: Any, tools: Tools, depth: int = 0) -> list[ForeignCall]:
@@ -184,20 +186,15 @@ def _call(value: dict[str, Any], tools: Tools) -> ForeignCall | None:
         return None
     labels, after = _labels(value, key), _after(value)
     if (call := _WRITTEN_CALL.fullmatch(value[key])) and key != "name":  # {"call": "search(\"K2\")"}
-        return ForeignCall(tool_name(call["tool"], tools), call["arguments"], labels, after)
+        return ForeignCall(tool_name(call["tool"], tools), call["arguments"], labels, after, _condition(value))
     tool = tool_name(value[key], tools)
     if tool not in tools and tool.casefold() not in ENDS and not _NAME.fullmatch(value[key]):
         return None
     written = _Written(value, key, tool, tool in tools, tools.get(tool, ()), labels, after)
-    made = _with_arguments(written)
-    return made and made._replace(when=_condition(value, () if _is_wrapped(value) else written.own))
+    return _with_arguments(written)
 
 
-def _is_wrapped(value: Mapping[str, Any]) -> bool:
-    return any(name in value for name in WRAPPERS)
-
-
-def _condition(value: Mapping[str, Any], own: Collection[str]) -> str:
+def _condition(value: Mapping[str, Any], own: Collection[str] = ()) -> str:
     """What must hold for the call that an object is, unless that key is an argument of its own."""
     for key in (*_WHEN, *_OTHERWISE_WHEN):
         given = value.get(key)
@@ -225,7 +222,7 @@ def _with_arguments(written: _Written) -> ForeignCall | None:
     is_call = written.is_known or written.key in _SURE_TOOLS or isinstance(given, dict)
     if not is_call or _is_told(value, (written.key, wrapper)):
         return None
-    return named_call(written.tool, value[wrapper], written.labels, written.after)
+    return named_call(written.tool, value[wrapper], written.labels, written.after, _condition(value))
 
 
 def _unwrapped(written: _Written) -> ForeignCall | None:
@@ -237,7 +234,7 @@ def _unwrapped(written: _Written) -> ForeignCall | None:
     named = {name: inner for name, inner in value.items() if name not in no_arguments}
     as_arguments = {str(named.get(name)) for name in _LABELS}
     labels = tuple(label for label in written.labels if label not in as_arguments)
-    return named_call(written.tool, named, labels, written.after)
+    return named_call(written.tool, named, labels, written.after, _condition(value, own))
 
 
 def _is_definition(value: Mapping[str, Any]) -> bool:
