@@ -109,7 +109,6 @@ class PlanParser:
         self._at_line = False  # whether its next line is to be looked at for a head
         self._numbered = False  # whether any call has a number
         self._plain = ""  # its head, if it has no number and is not known to be one
-        self._below = ""  # the line of a program that it stands below
         self._flow = ControlFlow()
         self._depth = 0  # how far the line is indented
         self._goes_on = False  # whether what is read next stands behind a call, on the same line

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from llmcompiler_graph.core.language.references import (
     ALL,
-    JSON,
     Path,
     Reference,
     Template,
@@ -15,9 +14,6 @@ from llmcompiler_graph.core.language.references import (
     parse_template,
     references,
 )
-
-PEAKS: JSON = {"peaks": [{"id": "a", "names": ["K2"]}, {"id": "b", "names": ["Lhotse", "E1"]}], "n": 2, "0": "zero"}
-
 
 # -- paths ----------------------------------------------------------------------------------------------------------
 
