@@ -84,7 +84,7 @@ class Constraint:
     def decision(self, *, may_replan: bool, may_finish: bool = True) -> dict[str, Any]:
         """Hold a reply to the form of the joiner's."""
         rules = decision_grammar(may_replan=may_replan, may_finish=may_finish, one_line=self.one_line, brief=self.brief)
-        return self._settings(rules)
+        return self.reply(rules)
 
     def decision_with_plan(
         self,
@@ -107,11 +107,11 @@ class Constraint:
                 rules = plan_grammar(tools, typed=self.typed, phased=self.form != "lark", **about)
                 if len(self._written) >= _KEPT:
                     self._written.clear()
-                self._written[key] = self._settings(whole(rules))
+                self._written[key] = self.reply(whole(rules))
             return self._written[key]
 
-    def _settings(self, rules: Rules) -> dict[str, Any]:
-        """What to call the model with."""
+    def reply(self, rules: Rules) -> dict[str, Any]:
+        """Hold a reply to any grammar: what to call the model with."""
         return {"extra_body": _field(self.server, write(rules, self.form))}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Seq, optional
@@ -16,12 +16,11 @@ from llmcompiler_graph.core.language.references import JSON
 __all__ = (
     "BOOLEAN",
     "DECIMALS",
+    "ESCAPE",
     "FORMATS",
     "INTEGER",
     "KEY",
-    "LETTER",
     "NUMBER",
-    "PLAIN",
     "WHOLE",
     "constant",
     "figure",
@@ -31,10 +30,8 @@ __all__ = (
     "string",
 )
 
-_ESCAPE = Seq(("\\", Chars(r'"\\nt')))
-LETTER = Alt((Chars(r'^"\\$\x00-\x1f'), _ESCAPE))
-PLAIN = Alt((LETTER, "$$"))
-KEY = Alt((Chars(r'^"\\\x00-\x1f'), _ESCAPE))  # or of any text in which `$` means nothing
+ESCAPE = Seq(("\\", Chars(r'"\\nt')))
+KEY = Alt((Chars(r'^"\\\x00-\x1f'), ESCAPE))  # or of any text in which no character begins a reference
 WHOLE = Alt(("0", Seq((Chars("1-9"), Repeat(Chars("0-9"), 0, 19)))))  # more than 64 bits hold
 DECIMALS = Seq((".", Repeat(Chars("0-9"), 1, 17)))  # all of a double's
 INTEGER = Seq((optional("-"), WHOLE))
@@ -111,15 +108,20 @@ def literal_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def constant(value: JSON) -> Node:
-    """Write a value as a plan has it."""
+def constant(value: JSON, escape: Callable[[str], str]) -> str:
+    """Write a value as a plan has it.
+
+    Args:
+        value: The value.
+        escape: Writes a text so that it holds no reference.
+    """
     match value:
         case str():
-            return literal_text(value.replace("$", "$$"))
+            return literal_text(escape(value))
         case list():
-            return "[" + ", ".join(str(constant(each)) for each in value) + "]"
+            return "[" + ", ".join(constant(each, escape) for each in value) + "]"
         case dict():
-            return "{" + ", ".join(f"{literal_text(k)}: {constant(v)}" for k, v in value.items()) + "}"
+            return "{" + ", ".join(f"{literal_text(k)}: {constant(v, escape)}" for k, v in value.items()) + "}"
         case _:
             return repr(value)
 

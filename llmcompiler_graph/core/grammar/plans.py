@@ -20,20 +20,23 @@ the most similar count as one, and a reference fits what some of them return. Th
 Text returned by a tool is text: a path into it (it may hold JSON) is not offered. Neither is `after`. Guards and
 repetition are offered where they are turned on.
 
-May know: `conditions`, `expressions`, `kinds`, `literals`, `plan`, `references`, `rules`, `schema`, `values`.
+May know: `conditions`, `expressions`, `kinds`, `literals`, `notation`, `plan`,
+`plan_lines`, `references`, `rules`, `schema`, `values`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import comb
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
 from llmcompiler_graph.core.checking.schema import Schema, fits
 from llmcompiler_graph.core.grammar.conditions import TYPES, comparable, guard, until
 from llmcompiler_graph.core.grammar.kinds import Key, Kinds, Profile, Typed, paths
 from llmcompiler_graph.core.grammar.literals import literal_text, members, separated
+from llmcompiler_graph.core.grammar.notation import PLAN, Notation
+from llmcompiler_graph.core.grammar.plan_lines import State, bare_lines, numbered_lines
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
 from llmcompiler_graph.core.grammar.values import Values
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -69,6 +72,7 @@ def plan_grammar(
     brief: bool = False,
     guards: bool = False,
     repetition: bool = False,
+    notation: Notation = PLAN,
 ) -> Rules:
     """Make the grammar of plans.
 
@@ -87,26 +91,14 @@ def plan_grammar(
         guards: Whether a call may have a guard: comparisons of references with constants, joined by `and` and `or`.
         repetition: Whether a call of a tool that only reads may be made again until such comparisons of what it returns
             hold.
+        notation: How lines and references are spelled; conditions are spelled in the plan language alone.
     """
     listed = list(tools)
     known = {index: Typed(schema, tool.definitions) for index, (tool, schema) in (earlier or {}).items()}
     tasks = min(max_tasks or (_PHASED_TASKS if phased else _TASKS), _MOST_TASKS) if listed else 0
     indices = list(again) or [*range(first, first + tasks)]
-    plans = _Plans(listed, known, typed=typed, brief=brief, guards=guards, repetition=repetition)
+    plans = _Plans(listed, known, typed=typed, brief=brief, guards=guards, repetition=repetition, notation=notation)
     return plans.rules(indices, first, phased=phased, join=not again)
-
-
-class _State(NamedTuple):
-    """What the grammar's state notes: the kind of each line."""
-
-    width: int
-    """How many bits a kind takes."""
-    noted: int
-    """How many lines are noted."""
-
-    def after(self, line: int, kind: int) -> int:
-        """The bits that say that a line is of a kind."""
-        return kind + 1 << line * self.width if line < self.noted else 0
 
 
 class _Known(NamedTuple):
@@ -132,10 +124,12 @@ class _Plans:
         brief: bool,
         guards: bool,
         repetition: bool,
+        notation: Notation,
     ) -> None:
         self.tools = tools
         self.earlier = earlier
-        self.values = Values(typed=typed)
+        self.notation = notation
+        self.values = Values(typed=typed, notation=notation)
         self.brief = brief
         self.guards = guards
         self.repetition = repetition
@@ -144,7 +138,7 @@ class _Plans:
         calls = self._calls()
         kinds = self._kinds(calls, len(indices), phased=phased)
         width = max(1, len(kinds.profiles).bit_length())
-        state = _State(width, len(indices) if phased else _BITS // width)
+        state = State(width, len(indices) if phased else _BITS // width)
         made = self.values.rules
         earlier = {key: self._profile(kind) for key, kind in {each.key: each for each in self.earlier.values()}.items()}
         of_earlier = {index: earlier[kind.key] for index, kind in self.earlier.items()}
@@ -157,8 +151,9 @@ class _Plans:
         repeated = self._repeated()
         polls: dict[str, Node] = {}
 
-        def called(line: int, kind: int) -> Node:
-            """What a line may be of a kind: a call, with a guard, or one that is made again."""
+        def called(line: int, kind: int) -> tuple[Node, ...]:
+            """What a line may be of a kind: a call behind its number, with a guard, or one that is made again."""
+            number = () if self.brief and join else (self.notation.begin(indices[line]),)
             guarded = (optional(Use("guard")),) if guards else ()
             call: Node = Seq((Use(f"kind-{kind}"), *guarded)) if guards else Use(f"kind-{kind}")
             again = [
@@ -167,18 +162,19 @@ class _Plans:
                 if (own := self._own(repeated.get(name, {}), indices[line]))
             ]
             if not again:
-                return call
+                return *number, call
             polls[f"poll-{line}-{kind}"] = Alt(tuple(again))
-            return Alt((call, Use(f"poll-{line}-{kind}")))
+            return *number, Alt((call, Use(f"poll-{line}-{kind}")))
 
-        if self.brief and join:
-            lines = _brief_lines(len(kinds.profiles), indices, state, called, phased=phased)
+        is_bare = join and (self.brief or not self.notation.joins)
+        if is_bare:
+            lines = bare_lines(len(kinds.profiles), indices, state, called, phased=phased, joins=self.brief)
         else:
             end = max([first - 1, *indices]) + 1
-            lines = _lines(len(kinds.profiles), indices, state, called, phased=phased, join=join, end=end)
+            lines = numbered_lines(len(kinds.profiles), indices, state, called, phased=phased, join=join, end=end)
         thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
         begin = Use(next(iter(lines)))
-        root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not self.brief else begin}
+        root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not is_bare else begin}
         return {**root, **lines, **guards, **polls, **{name: body for name, body, _ in calls}, **made}
 
     def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:
@@ -299,14 +295,15 @@ class _Plans:
 
     def _reference(self, index: int, ends: frozenset[Node], inside: str) -> Node | None:
         """The references to one task, with these paths; in a string, of one form or `both`."""
-        forms: list[Node] = []
+        forms, notation = list[Node](), self.notation
         if "" in ends and inside != "braced":
-            forms.append(f"${index}")
-        if "" in ends and inside in {"braced", "both"}:
-            forms.append(f"${{{index}}}")
+            forms.append(f"{notation.bare}{index}")
+        if "" in ends and inside in {"braced", "both"} and notation.closing:
+            forms.append(f"{notation.opening}{index}{notation.closing}")
         rest = tuple(sorted(ends - {""}, key=repr))
         if rest and inside != "bare":
-            forms.append(Seq((f"${{{index}", self.values.named("path", repr(rest), lambda: Alt(rest)), "}")))
+            path = self.values.named("path", repr(rest), lambda: Alt(rest))
+            forms.append(Seq((f"{notation.opening}{index}", path, notation.closing)))
         return Alt(tuple(forms)) if forms else None
 
 
@@ -346,52 +343,3 @@ def _consumes(tool: ToolSpec) -> bool:
         for name, schema in tool.parameters.items()
         if name in tool.required
     )
-
-
-_Called: TypeAlias = Callable[[int, int], Node]
-"""Gives what a line may be of a kind."""
-
-
-def _lines(
-    kinds: int, indices: Sequence[int], state: _State, called: _Called, *, phased: bool, join: bool, end: int
-) -> dict[str, Node]:
-    """The numbered lines; the first ones note their kinds in the state."""
-
-    def name(line: int, kind: int) -> str:
-        return f"line-{line}-{kind}" if phased else f"line-{line}"
-
-    def following(line: int, kind: int) -> tuple[Node, ...]:
-        if line == len(indices) - 1 and not join:
-            return ()
-        return "\n", Use(name(line + 1, kind), state.after(line, kind))
-
-    def states(line: int) -> range:
-        """The kinds that may have come before a line, as far as its rule depends on them."""
-        return range(kinds if phased and line else 1)
-
-    found: dict[str, Node] = {}
-    for line, index in enumerate(indices):
-        joins = (f"{index}. join()",) if join else ()
-        for least in states(line):
-            calls = (Seq((f"{index}. ", called(line, n), *following(line, n))) for n in range(least, kinds))
-            found[name(line, least)] = Alt((*calls, *joins))
-    if join:
-        found |= {name(len(indices), least): f"{end}. join()" for least in states(len(indices))}
-    return found
-
-
-def _brief_lines(
-    kinds: int, indices: Sequence[int], state: _State, called: _Called, *, phased: bool
-) -> dict[str, Node]:
-    """The same lines without numbers: the plan may end behind each, or is `join()` alone."""
-    found: dict[str, Node] = {}
-    for line in range(len(indices)):
-        for least in range(kinds if phased and line else 1):
-            calls: list[Node] = []
-            for kind in range(least, kinds):
-                following = Use(f"line-{line + 1}-{kind}" if phased else f"line-{line + 1}", state.after(line, kind))
-                more = [optional(Seq(("\n", following)))] if line + 1 < len(indices) else []
-                calls.append(Seq((called(line, kind), *more)))
-            joins = () if line else ("join()",)
-            found[f"line-{line}-{least}" if phased else f"line-{line}"] = Alt((*calls, *joins))
-    return found or {"line-0": "join()"}

@@ -6,7 +6,7 @@ Alt(nodes=(Use(rule='value-0', bits=0), Use(rule='ref-0', bits=0)))
 >>> values.rules["value-0"]
 Alt(nodes=(Alt(nodes=('True', 'False')),))
 
-May know: `expressions`, `kinds`, `literals`, `references`, `rules`, `schema`.
+May know: `expressions`, `kinds`, `literals`, `notation`, `references`, `rules`, `schema`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from llmcompiler_graph.core.grammar.literals import (
     DECIMALS,
     FORMATS,
     KEY,
-    LETTER,
     NUMBER,
-    PLAIN,
     WHOLE,
     constant,
     figure,
@@ -32,12 +30,12 @@ from llmcompiler_graph.core.grammar.literals import (
     separated,
     string,
 )
+from llmcompiler_graph.core.grammar.notation import PLAN, Notation
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Seq, Use, optional
 from llmcompiler_graph.core.language.references import JSON
 
 __all__ = ("Values",)
 
-_AFTER_BARE = Alt((Chars(r'^0-9.,\["\\$\x00-\x1f'), Seq((Chars(".,"), " "))))  # what does not go on with a `$1`
 _TEXT = Typed({"type": "string"})
 _FIGURE = Typed({"type": "number"})
 _UNTYPED = Alt(
@@ -65,10 +63,12 @@ class Values:
 
     Args:
         typed: Whether references are typed. If not, any `$n` may stand anywhere.
+        notation: How references are spelled, if they are typed.
     """
 
-    def __init__(self, *, typed: bool) -> None:
+    def __init__(self, *, typed: bool, notation: Notation = PLAN) -> None:
         self.typed = typed
+        self.notation = notation
         self.rules: dict[str, Node] = {}
         self.slots: dict[
             Key, tuple[str, Typed]
@@ -105,9 +105,9 @@ class Values:
     def _option(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
         match option:
             case {"const": value}:
-                return constant(value)
+                return constant(value, self.notation.escape)
             case {"enum": list() as values}:
-                return Alt(tuple(map(constant, values)))
+                return Alt(tuple(constant(value, self.notation.escape) for value in values))
             case {"type": "string"}:
                 return self._text(option)
             case {"type": "integer" | "number" as name}:
@@ -143,7 +143,7 @@ class Values:
             return self.named("arithmetic", Typed(dict(option)).key, lambda: self._expression(option, len(self._names)))
         least, most = _bounds(option, "minLength", "maxLength")
         if most is not None and most <= _SHORT:
-            return string(Repeat(PLAIN, least, most))
+            return string(Repeat(Alt((self.notation.letter, self.notation.literal)), least, most))
         return self.named("text", str(least), lambda: self._template(least))
 
     def _template(self, least: int) -> Node:
@@ -151,18 +151,22 @@ class Values:
         bare, braced = (Use(self._slot(_TEXT, inside=form)) for form in ("bare", "braced"))
 
         def letters(least: int, most: int | None = None) -> Node:
-            return self._shared(f"letters-{least}-{'' if most is None else most}", Repeat(LETTER, least, most))
+            return self._shared(
+                f"letters-{least}-{'' if most is None else most}", Repeat(self.notation.letter, least, most)
+            )
 
         # a lexer must tell where a chunk ends by its next character, so `$$` is no part of it
-        chunk = optional(letters(1))
-        reference = Alt((Seq((braced, chunk)), Seq((bare, optional(Seq((self._shared("after", _AFTER_BARE), chunk)))))))
-        last = Seq((bare, Chars(".,")))
-        rest = Seq((Repeat(Alt((Seq(("$$", chunk)), reference)), 0, None), optional(last)))
+        chunk, literal = optional(letters(1)), self.notation.literal
+        then = optional(Seq((self._shared("after", self.notation.after), chunk)))
+        is_closed = bool(self.notation.closing)
+        reference = Alt((Seq((braced, chunk if is_closed else then)), Seq((bare, then))))
+        last = Seq((bare if is_closed else Alt((bare, braced)), Chars(".,")))
+        rest = Seq((Repeat(Alt((Seq((literal, chunk)), reference)), 0, None), optional(last)))
         if not least:
             return string(Seq((chunk, rest)))
         few = optional(letters(1, least - 1)) if least > 1 else Seq(())
         more = letters(least - 1) if least > 1 else chunk
-        begun = Alt((letters(least), Seq(("$$", more)), Seq((few, reference))))
+        begun = Alt((letters(least), Seq((literal, more)), Seq((few, reference))))
         return string(Alt((Seq((begun, rest)), Seq((few, last)))))
 
     def _list(self, option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> Node:
@@ -205,7 +209,9 @@ class Values:
         atoms: list[Node] = [self._shared("figure", Seq((WHOLE, optional(DECIMALS)))), number, Seq(("(", total, ")"))]
         self.rules[total.rule] = Seq((term, Repeat(Seq((operator, term)), 0, None)))
         self.rules[term.rule] = Seq((optional("-"), Alt((*atoms, *_functions(option.get("functions"), total)))))
-        single, double = (Repeat(Chars(f"^{quote}\\\\$\\x00-\\x1f"), 1, None) for quote in ("'\"", '"'))
+        single, double = (
+            Repeat(Chars(f"^{quote}\\\\{self.notation.mark}\\x00-\\x1f"), 1, None) for quote in ("'\"", '"')
+        )
         label = self._shared("label", Alt((Seq(("'", single, "'")), Seq(('\\"', double, '\\"')))))
         whole: list[Node] = [total, Seq((total, compare, total))]
         choice = Alt((label, total))

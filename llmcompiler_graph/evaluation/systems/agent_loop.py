@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCal
 from langchain_core.tools import BaseTool, StructuredTool
 
 from llmcompiler_graph.evaluation.records import STOPPED, Answer, Benchmark, Model, Sample
+from llmcompiler_graph.evaluation.systems.forms import held, turn
 from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, before, read_call, sections
 from llmcompiler_graph.models.lazy import LazyModel, is_local
 from llmcompiler_graph.models.system import listing
@@ -72,7 +73,9 @@ def has_native_calls(model: Model, chat: BaseChatModel) -> bool:
     return native and not is_local(model)
 
 
-async def run_agent(sample: Sample, benchmark: Benchmark, model: Model, *, prompt: str, one_call: bool) -> Answer:
+async def run_agent(
+    sample: Sample, benchmark: Benchmark, model: Model, *, prompt: str, one_call: bool, constrain: bool
+) -> Answer:
     """Answer a sample with the loop.
 
     Args:
@@ -82,6 +85,7 @@ async def run_agent(sample: Sample, benchmark: Benchmark, model: Model, *, promp
         prompt: What the model is told besides the form of calls and answers: examples.
         one_call: Whether a turn may make one call only. Providers are asked for that where they know the setting, and
             further calls of a turn are left out.
+        constrain: Whether turns are held to the form of calls as text.
     """
     calls = ToolCalls(benchmark.tools(sample, model))
     turns = await agent_turns(
@@ -92,6 +96,7 @@ async def run_agent(sample: Sample, benchmark: Benchmark, model: Model, *, promp
         prompt=prompt,
         one_call=one_call,
         max_steps=benchmark.max_steps,
+        constrain=constrain,
     )
     called = [len(turn.tool_calls) for turn in turns if turn.tool_calls]
     return calls.answer(answer_in(turns[-1].text), width=max(called, default=0), depth=len(called))
@@ -106,8 +111,10 @@ async def agent_turns(
     prompt: str,
     one_call: bool,
     max_steps: int,
+    constrain: bool,
 ) -> list[AIMessage]:
     """Run the loop over one question; the last of the model's turns is the answer, or says that it was stopped."""
+    hold = held(model, constrain=constrain)
     chat = await LazyModel(model).aget()
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
         ModelCallLimitMiddleware(run_limit=max_steps, exit_behavior="end")
@@ -120,7 +127,7 @@ async def agent_turns(
     else:
         form = (_TEXT_ONE if one_call else _TEXT_MANY).format(tools=listing(calls.specs))
         system_prompt = sections(instructions, form, prompt)
-        middleware.append(_TextCalls(calls, one_call=one_call))
+        middleware.append(_TextCalls(calls, hold.to(turn, calls.specs, one_call=one_call), one_call=one_call))
         given.append(_unreadable(calls))
     agent = create_agent(chat, given, system_prompt=system_prompt, middleware=middleware)
     final = await agent.ainvoke({"messages": [HumanMessage(question)]})
@@ -177,13 +184,14 @@ class _OneCall(AgentMiddleware[Any, Any, Any]):
 class _TextCalls(AgentMiddleware[Any, Any, Any]):
     """Calls written as text: the model sees and writes text alone, the loop sees calls."""
 
-    def __init__(self, calls: ToolCalls, *, one_call: bool) -> None:
+    def __init__(self, calls: ToolCalls, settings: Mapping[str, Any], *, one_call: bool) -> None:
         super().__init__()
+        self._settings = settings
         self._calls = calls
         self._one_call = one_call
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-        settings = {**request.model_settings, "stop": list(_STOPS)}
+        settings = {**request.model_settings, "stop": list(_STOPS), **self._settings}
         response = await handler(
             request.override(tools=[], messages=_as_text(request.messages), model_settings=settings)
         )

@@ -7,7 +7,6 @@ called and nothing is joined, so the record holds the plan, what is wrong with i
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from llmcompiler_graph import ConfigurationError, Constraint, Plan, create_llm_c
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.plan_metrics import width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.systems.toolbox import titled
 from llmcompiler_graph.models.lazy import LazyModel
 from llmcompiler_graph.state import DiagnosticRecord, Repair, Round, TaskRecord, TimelineEntry, task_from_record
 
@@ -50,10 +50,7 @@ def llm_compiler(
         raise ConfigurationError(msg)
     given = {"stream": stream, "return_types": return_types, "plan_only": plan_only, **options}
     defaults = {"stream": True, "return_types": True, "plan_only": False}
-    differing = [
-        f"{key}={_shown(value)}" for key, value in given.items() if key not in defaults or value != defaults[key]
-    ]
-
+    title = name or titled("llm_compiler", defaults, **given)
     if isinstance(constrain := options.get("constrain"), dict):  # as a command line can write it
         options["constrain"] = Constraint(**constrain)
 
@@ -77,11 +74,7 @@ def llm_compiler(
         final = await graph.ainvoke({"messages": [("user", question)]}, {"configurable": {"thread_id": "evaluation"}})
         return _answer(final, sample, benchmark, plan_only=plan_only)
 
-    return System(name or f"llm_compiler{(differing and '[' + ','.join(differing) + ']') or ''}", answer)
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, default=lambda each: type(each).__name__)
+    return System(title, answer)
 
 
 async def _unstreamed(model: Model) -> BaseChatModel:

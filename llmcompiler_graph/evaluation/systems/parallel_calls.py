@@ -10,17 +10,23 @@ from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import run_agent
 from llmcompiler_graph.evaluation.systems.plan_forms import Worked, worked
+from llmcompiler_graph.evaluation.systems.toolbox import titled
 
 __all__ = ("parallel_calls", "parallel_prompt")
 
 
-def parallel_calls() -> System:
-    """The provider's parallel tool calling."""
+def parallel_calls(*, constrain: bool = False) -> System:
+    """The provider's parallel tool calling.
+
+    Args:
+        constrain: Whether each turn is held to the form of calls as text, by a grammar.
+    """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
-        return await run_agent(sample, benchmark, model, prompt=parallel_prompt(benchmark), one_call=False)
+        prompt = parallel_prompt(benchmark)
+        return await run_agent(sample, benchmark, model, prompt=prompt, one_call=False, constrain=constrain)
 
-    return System("parallel_calls", answer)
+    return System(titled("parallel_calls", {"constrain": False}, constrain=constrain), answer)
 
 
 def parallel_prompt(benchmark: Benchmark) -> str:

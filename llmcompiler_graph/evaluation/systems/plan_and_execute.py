@@ -15,8 +15,9 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from llmcompiler_graph import PlanExample, parse_plan
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import agent_turns
+from llmcompiler_graph.evaluation.systems.forms import held, steps
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
-from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections, titled
 from llmcompiler_graph.models.system import listing
 
 __all__ = ("plan_and_execute",)
@@ -43,31 +44,39 @@ _STEP = re.compile(r"^[ \t>*_`]*(?:step[ \t]*)?\d+[.):][ \t*_`]*(?P<step>\S.*)$"
 _ANSWER = re.compile(r"^[ \t>*_`]*(?:final[ \t]+)?answer[ \t*_`]*:", re.IGNORECASE | re.MULTILINE)
 
 
-def plan_and_execute() -> System:
-    """Plan-and-execute."""
+def plan_and_execute(*, constrain: bool = False) -> System:
+    """Plan-and-execute.
+
+    Args:
+        constrain: Whether the steps, and the turns of the agent that carries them out, are held to their forms, by
+            grammars.
+    """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        hold = held(model, constrain=constrain)
         calls = ToolCalls(benchmark.tools(sample, model))
         form = _PLANNER.format(tools=listing(calls.specs))
         system = SystemMessage(sections(benchmark.instructions, form, _examples(benchmark.examples)))
-        plan = reply = await ask(model, [system, HumanMessage(sample.question)])
+        plan = reply = await ask(model, [system, HumanMessage(sample.question)], **hold.to(steps))
         results: list[tuple[str, str]] = []
         turns, depth = 0, 0
-        while (steps := _steps(reply)) and turns < benchmark.max_steps:
+        while (planned := _steps(reply)) and turns < benchmark.max_steps:
             done = await agent_turns(
-                _shown(f"Step: {steps[0]}", results),
+                _shown(f"Step: {planned[0]}", results),
                 calls,
                 model,
                 instructions="",
                 prompt=_EXECUTOR,
                 one_call=True,
                 max_steps=benchmark.max_steps - turns,
+                constrain=constrain,
             )
             turns += len(done)
             depth += sum(bool(turn.tool_calls) for turn in done)
-            results.append((steps[0], answer_in(done[-1].text)))
-            order = _NEXT if turns < benchmark.max_steps else _LAST
-            reply = await ask(model, [system, HumanMessage(sections(_shown(sample.question, results), order))])
+            results.append((planned[0], answer_in(done[-1].text)))
+            may_go_on = turns < benchmark.max_steps
+            shown = sections(_shown(sample.question, results), _NEXT if may_go_on else _LAST)
+            reply = await ask(model, [system, HumanMessage(shown)], **hold.to(steps, may_go_on=may_go_on))
         return calls.answer(
             answer_in(reply),
             width=min(len(calls.timeline), 1),
@@ -76,7 +85,7 @@ def plan_and_execute() -> System:
             plan=plan,
         )
 
-    return System("plan_and_execute", answer)
+    return System(titled("plan_and_execute", {"constrain": False}, constrain=constrain), answer)
 
 
 def _steps(reply: str) -> list[str]:

@@ -33,8 +33,9 @@ from llmcompiler_graph import Plan, Task, parse_plan
 from llmcompiler_graph.core.language.references import ALL, Path, Reference, Template, Value
 from llmcompiler_graph.evaluation.plan_metrics import levels
 from llmcompiler_graph.evaluation.records import STOPPED, Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.systems.forms import fenced_program, held
 from llmcompiler_graph.evaluation.systems.plan_forms import Worked, spread, worked
-from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections, titled
 from llmcompiler_graph.models.system import listing
 
 __all__ = ("programmatic",)
@@ -62,10 +63,15 @@ _OUTPUT_CHARS = 100_000  # LLMCompiler is shown every observation whole
 _STOPS = ("\nOutput:", "\nQuestion:")
 
 
-def programmatic() -> System:
-    """Programs in Monty."""
+def programmatic(*, constrain: bool = False) -> System:
+    """Programs in Monty.
+
+    Args:
+        constrain: Whether replies are held to one fenced program or the answer, by a grammar; not what is in the fence.
+    """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        hold = held(model, constrain=constrain)
         calls = ToolCalls(benchmark.tools(sample, model))
         form = _SYSTEM.format(tools=listing(calls.specs))
         system = SystemMessage(sections(benchmark.instructions, form, _examples(benchmark)))
@@ -73,7 +79,7 @@ def programmatic() -> System:
         width = depth = 0
         reply, first = "", ""
         for _ in range(benchmark.max_steps):
-            reply = await ask(model, messages, _STOPS)
+            reply = await ask(model, messages, _STOPS, **hold.to(fenced_program, is_first=not first))
             program = _PROGRAM.search(reply)
             if program is None:
                 break
@@ -86,7 +92,7 @@ def programmatic() -> System:
             calls.failed(f"{STOPPED}{benchmark.max_steps} turns")
         return calls.answer(answer_in(reply), width=width, depth=depth, plan=first)
 
-    return System("programmatic", answer)
+    return System(titled("programmatic", {"constrain": False}, constrain=constrain), answer)
 
 
 async def _run(code: str, calls: ToolCalls) -> tuple[str, int, int]:

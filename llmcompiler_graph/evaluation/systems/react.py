@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
 from llmcompiler_graph.evaluation.systems.agent_loop import run_agent
+from llmcompiler_graph.evaluation.systems.toolbox import titled
 
 __all__ = ("react",)
 
 
-def react(*, dagger: bool = False) -> System:
-    """ReAct, or ReAct† if `dagger`."""
+def react(*, dagger: bool = False, constrain: bool = False) -> System:
+    """ReAct, or ReAct† if `dagger`.
+
+    Args:
+        dagger: Whether the prompt has the paper's further sentences.
+        constrain: Whether each turn is held to the form, by a grammar.
+    """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
         prompt = benchmark.react_dagger_prompt if dagger else benchmark.react_prompt
-        return await run_agent(sample, benchmark, model, prompt=prompt, one_call=True)
+        return await run_agent(sample, benchmark, model, prompt=prompt, one_call=True, constrain=constrain)
 
-    return System("react_dagger" if dagger else "react", answer)
+    name = "react_dagger" if dagger else "react"
+    return System(titled(name, {"constrain": False}, constrain=constrain), answer)

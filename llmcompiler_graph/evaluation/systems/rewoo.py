@@ -4,11 +4,8 @@ The planner writes evidence as `#E1 = tool(arguments)`; later calls name it. Evi
 `#E1.height_m`, as references in LLMCompiler's plans: else none of it could be calculated with. `#E1[*]` is every
 element of it, as there, but with one call after another.
 
->>> print(_as_plan('Plan: the height of K2\n#E1 = search("K2")\nPlan: feet\n#E2 = calculate("#E1.height_m / 0.3048")'))
-Plan: the height of K2
-1. search("K2")
-Plan: feet
-2. calculate("${1.height_m} / 0.3048")
+>>> _as_plan('Plan: the height of K2\n#E1 = search("K2")\nPlan: feet\n#E2 = calculate("#E1.height_m / 0.3048")')
+'\n1. search("K2")\n\n2. calculate("${1.height_m} / 0.3048")'
 """
 
 from __future__ import annotations
@@ -23,8 +20,9 @@ from llmcompiler_graph.core.language.substitution import as_text
 from llmcompiler_graph.core.schedule.resolving import resolved
 from llmcompiler_graph.evaluation.plan_metrics import read_plan, width_and_depth
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
+from llmcompiler_graph.evaluation.systems.forms import conclusion, evidence_plan, held
 from llmcompiler_graph.evaluation.systems.plan_forms import respelled
-from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, answer_in, ask, sections, titled
 from llmcompiler_graph.models.system import listing
 
 __all__ = ("rewoo",)
@@ -49,18 +47,24 @@ without it. Write a line of thought, then the answer:
 Thought: how the answer follows
 Answer: the answer"""
 
+_PURPOSE = re.compile(r"^[ \t>*_`-]*Plan\b[^\n:]*:(?!.*#E\d+[ \t*`]*=).*$", re.MULTILINE)
 _EVIDENCE = re.compile(r"^[ \t>*`-]*#E(?P<index>\d+)[ \t*`]*=[ \t]*", re.MULTILINE)
-_REFERENCE = re.compile(r"#E(?P<index>\d+)(?P<path>(?:\.[^\W\d]\w*|\[(?:-?\d+|\*)\])*)")
+_REFERENCE = re.compile(r"#E(?P<index>\d+)(?P<path>(?:\.[^\W\d]\w*|\[(?:-?\d+|\*|'[^'\n]+')\])*)")
 
 
-def rewoo() -> System:
-    """ReWOO."""
+def rewoo(*, constrain: bool = False) -> System:
+    """ReWOO.
+
+    Args:
+        constrain: Whether plan and solution are held to their forms, by grammars.
+    """
 
     async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        hold = held(model, constrain=constrain)
         calls = ToolCalls(benchmark.tools(sample, model))
         planner = sections(_PLANNER.format(tools=listing(calls.specs)), _examples(benchmark.examples))
         question = HumanMessage(sample.question)
-        text = await ask(model, [SystemMessage(planner), question])
+        text = await ask(model, [SystemMessage(planner), question], **hold.to(evidence_plan, calls.specs))
         plan, diagnostics = _read(text, calls)
         evidence: dict[int, JSON] = {
             each.index: calls.failed(each.message) for each in diagnostics if each.index is not None
@@ -70,7 +74,7 @@ def rewoo() -> System:
         found = "\n".join(f"#E{index} = {as_text(value)}" for index, value in sorted(evidence.items()))
         solver = sections(benchmark.instructions, _SOLVER)
         shown = sections(f"Task: {sample.question}", text, f"Evidence:\n{found or 'none'}")
-        reply = await ask(model, [SystemMessage(solver), HumanMessage(shown)])
+        reply = await ask(model, [SystemMessage(solver), HumanMessage(shown)], **hold.to(conclusion))
         width, depth = width_and_depth(plan)
         return calls.answer(
             answer_in(reply),
@@ -81,7 +85,7 @@ def rewoo() -> System:
             parsed=bool(plan.tasks) and not diagnostics,
         )
 
-    return System("rewoo", answer)
+    return System(titled("rewoo", {"constrain": False}, constrain=constrain), answer)
 
 
 def _read(text: str, calls: ToolCalls) -> tuple[Plan, list[Diagnostic]]:
@@ -92,8 +96,9 @@ def _read(text: str, calls: ToolCalls) -> tuple[Plan, list[Diagnostic]]:
 
 
 def _as_plan(text: str) -> str:
-    """Spell ReWOO's plan in our plan language; other lines stay as they are."""
-    numbered = _EVIDENCE.sub(lambda match: f"{match['index']}. ", text.replace("$", "$$"))
+    """Spell ReWOO's plan in our plan language: what a step is for is left out, other lines stay as they are."""
+    called = _PURPOSE.sub("", text).replace("$", "$$")
+    numbered = _EVIDENCE.sub(lambda match: f"{match['index']}. ", called)
     return _REFERENCE.sub(lambda match: f"${{{match['index']}{match['path']}}}", numbered)
 
 

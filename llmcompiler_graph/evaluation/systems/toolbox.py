@@ -7,6 +7,7 @@ and never ends the run; provider errors of the system's own model calls do, for 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from llmcompiler_graph.evaluation.plan_metrics import read_plan
 from llmcompiler_graph.evaluation.records import Answer, Model
 from llmcompiler_graph.models.lazy import LazyModel
 
-__all__ = ("ToolCalls", "answer_in", "ask", "before", "read_call", "sections")
+__all__ = ("ToolCalls", "answer_in", "ask", "before", "read_call", "sections", "titled")
 
 _BRACKETS = re.compile(r"(?P<tool>[^\W\d][\w.\-/]*)\[(?P<argument>.*)\]", re.DOTALL)
 _LONE = 999_999_999  # the number of a call outside a plan: no `$1` in its text refers to it
@@ -90,11 +91,18 @@ class ToolCalls:
         return Answer(text=text, tasks=len(timeline), errors=tuple(self.errors), timeline=timeline, **more)
 
 
-async def ask(model: Model, messages: Sequence[BaseMessage], stop: Sequence[str] = ()) -> str:
-    """Ask the model once, and return what it wrote before the first stop word."""
+async def ask(model: Model, messages: Sequence[BaseMessage], stop: Sequence[str] = (), **settings: Any) -> str:
+    """Ask the model once, and return what it wrote before the first stop word.
+
+    Args:
+        model: The model.
+        messages: What it is shown.
+        stop: The stop words.
+        settings: What else it is called with.
+    """
     chat = await LazyModel(model).aget()
-    reply = await (chat.ainvoke(list(messages), stop=list(stop)) if stop else chat.ainvoke(list(messages)))
-    return before(str(reply.text), stop)
+    given = {"stop": list(stop), **settings} if stop else settings
+    return before(str((await chat.ainvoke(list(messages), **given)).text), stop)
 
 
 def before(text: str, stops: Sequence[str]) -> str:
@@ -140,6 +148,20 @@ def read_call(text: str, calls: ToolCalls) -> tuple[str, dict[str, JSON]]:
 def _plain(value: Any) -> JSON:
     assert isinstance(value, str | int | float | bool | list | dict | None)  # a lone call has nothing to refer to
     return value
+
+
+def titled(name: str, usual: Mapping[str, Any], **options: Any) -> str:
+    """A system's name in reports: with the options that differ from the usual ones.
+
+    >>> titled("rewoo", {"constrain": False}, constrain=True), titled("rewoo", {"constrain": False}, constrain=False)
+    ('rewoo[constrain=true]', 'rewoo')
+    """
+    differing = [f"{key}={_shown(value)}" for key, value in options.items() if key not in usual or value != usual[key]]
+    return f"{name}[{','.join(differing)}]" if differing else name
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=lambda each: type(each).__name__)
 
 
 def sections(*parts: str) -> str:

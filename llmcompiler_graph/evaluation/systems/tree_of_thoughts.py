@@ -13,7 +13,7 @@ from typing import Any
 from llmcompiler_graph import ConfigurationError
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.evaluation.records import Answer, Benchmark, Model, Sample, System
-from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls
+from llmcompiler_graph.evaluation.systems.toolbox import ToolCalls, titled
 
 __all__ = ("PROPOSER", "VALUER", "tree_of_thoughts")
 
@@ -46,10 +46,7 @@ def tree_of_thoughts(*, rounds: int = 4, keep: int = 5) -> System:
             states = sorted(values, key=lambda each: -values[each])[:keep]
         return calls.answer("\n".join(states), width=1, depth=len(calls.timeline))
 
-    differing = [
-        f"{name}={value}" for name, value, usual in (("rounds", rounds, 4), ("keep", keep, 5)) if value != usual
-    ]
-    return System(f"tree_of_thoughts{(differing and '[' + ','.join(differing) + ']') or ''}", answer)
+    return System(titled("tree_of_thoughts", {"rounds": 4, "keep": 5}, rounds=rounds, keep=keep), answer)
 
 
 async def _call(calls: ToolCalls, tool: str, *given: Any) -> list[JSON]:
