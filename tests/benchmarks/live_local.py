@@ -51,6 +51,8 @@ def told(record: Record) -> None:
 async def main(given: argparse.Namespace) -> None:
     """Ask the first, or all, questions of a benchmark."""
     benchmark = slowed(benchmark_named(given.benchmark), given.search_latency)
+    if given.max_steps:
+        benchmark = replace(benchmark, max_steps=given.max_steps)
     plans: list[Run] = []
     for text in given.systems:
         name, _, options = text.partition(":")
@@ -71,6 +73,8 @@ async def main(given: argparse.Namespace) -> None:
     if any(plan.plan_only for plan in plans):
         samples = [each for each in samples if each.entities]
     shuffled = selected(samples, seed=given.seed)
+    if given.ids:
+        shuffled.sort(key=lambda sample: sample.id not in given.ids)  # stable: those that were named come first
     chosen, others = shuffled[: given.n], shuffled[given.n :]
     with tempfile.TemporaryDirectory() as directory:  # no system is to pay for evaluating its prompt's prefix at first
         for plan in plans if given.warm and others else ():
@@ -89,6 +93,8 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--model", default="local")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--ids", type=lambda text: text.split(","), default=[], help="samples to ask first")
+    parser.add_argument("--max-steps", type=int, help="model calls for systems that loop (default: the benchmark's)")
     parser.add_argument("--search-latency", type=float, default=0.0, help="seconds to add to each search")
     parser.add_argument("--warm", action="store_true", help="ask each system one more question first, unrecorded")
     arguments = parser.parse_args()

@@ -3,6 +3,7 @@
 A plan may be readable, refer well and still stop short of its question: it subtracts where a name is asked for, leaves
 a percentage out, or ends with three numbers of which the answer would be the smallest. This is seen without running it.
 
+>>> from llmcompiler_graph.core.language.references import Reference, Template
 >>> returns = {"type": "object", "properties": {"m": {"type": "number"}}}
 >>> expression = {"type": "string", "format": "arithmetic", "selectors": ["argmax", "argmin"]}
 >>> tools = [ToolSpec("search", {"of": {"type": "string"}}, returns=returns), ToolSpec("math", {"x": expression})]
@@ -21,7 +22,8 @@ small model that was asked for it wrote no better.
 Only what is certain is said: of questions whose wording says what they ask for (see `questions`), and of plans that end
 in calculations or could. A tool calculates if it has a parameter with the format `arithmetic`.
 
-May know: `completion`, `expressions`, `json_text`, `plan`, `questions`, `references`, `schema`.
+May know: `calculations`, `changes`, `completion`, `groups`, `json_text`, `plan`, `questions`, `references`, `schema`,
+`terms`.
 """
 
 from __future__ import annotations
@@ -30,17 +32,28 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from llmcompiler_graph.core.checking.calculations import (
+    FACTOR,
+    REFERENCE,
+    calculating,
+    constants_in,
+    inlined,
+    multiplier,
+    roots_of,
+    text_of,
+    thing,
+    understood,
+)
+from llmcompiler_graph.core.checking.changes import Changes
 from llmcompiler_graph.core.checking.completion import (
-    Term,
     asks_for_change,
+    averaged,
     factor,
     in_full,
-    is_difference,
+    is_reversed,
     last_step,
-    terms_of,
-    terms_of_extreme,
 )
-from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.checking.groups import extreme_of_pairs, mentions, merged_density
 from llmcompiler_graph.core.checking.questions import (
     AnswerKind,
     Number,
@@ -51,30 +64,20 @@ from llmcompiler_graph.core.checking.questions import (
     unit_number,
 )
 from llmcompiler_graph.core.checking.schema import alternatives, fields_of
+from llmcompiler_graph.core.checking.terms import Term, is_difference, terms_of
 from llmcompiler_graph.core.language.json_text import write_json
-from llmcompiler_graph.core.language.plan import Task, ToolSpec, template_text
-from llmcompiler_graph.core.language.references import JSON, Reference, Template, Value, leaves
+from llmcompiler_graph.core.language.plan import Task, ToolSpec
+from llmcompiler_graph.core.language.references import JSON, parse_template
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("AnswerCheck", "AnswerDoubt", "calculating")
+__all__ = ("AnswerCheck", "AnswerDoubt")
 
 _WORDS: dict[AnswerKind, str] = {"name": "a name", "number": "a number", "truth": "yes or no"}
+_COMPLETIONS = 3  # what is completed may leave something out as well
 _LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
 _COMPARISON = lazy_pattern(r"[<>]|[=!]=")
-_LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)\d+(?:,\d{3})*(?:\.\d+)?(?:e\d+)?(?![\w.]*\w)")
-_REFERENCE = lazy_pattern(r"\$\{?(\d+)")
-_FACTOR = lazy_pattern(
-    r"(?:(?<![\w.])(?P<first>\d+(?:\.\d+)?) ?\* ?)?"
-    r"(?P<reference>\$(?:\{(?P<index>\d+)[^}]*\}|(?P<bare>\d+)))"
-    r"(?P<times> ?\* ?(?P<by>-?\d+(?:\.\d+)?)(?![\d.]))?"
-)
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
-_FIELD = lazy_pattern(r"\$\{\d+([.\[][^}]*)\}")
-_MOST_TASKS = 64
-_LONGEST = 2_000  # characters of a task; what is larger is not for one answer
 _HUNDRED = 100.0
-_NEAR_ONE = 0.1, 2.0
-_HALF = 0.5  # the mean of two
 _NUMBERS = {"number", "integer"}
 _DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
 _BY_HUNDRED = lazy_pattern(r"\b100\b")
@@ -92,8 +95,17 @@ class AnswerDoubt(NamedTuple):
     """The task that is to be written, again or for the first time."""
     problems: list[str]
     """What is wanting."""
-    line: str
-    """The task's line."""
+    tool: str
+    """Its tool, which calculates."""
+    parameter: str
+    """The tool's parameter that takes arithmetic."""
+    text: str
+    """The calculation."""
+
+    @property
+    def line(self) -> str:
+        """The task's line."""
+        return f"{self.task}. {self.tool}({self.parameter}={write_json(self.text)})"
 
 
 class AnswerCheck:
@@ -121,34 +133,91 @@ class AnswerCheck:
 
         The last task is written again if it calculates, else one is added.
         """
-        if self.asked is None or not _is_checked(tasks):
+        doubt, more = None, self._doubt(tasks)
+        for _ in range(_COMPLETIONS):
+            if more is None:
+                break
+            problems = [*doubt.problems, *more.problems] if doubt else more.problems
+            doubt = more._replace(problems=problems)
+            made = parse_template(more.text, lambda _: True).value
+            tasks = _with_needed(Task(more.task, more.tool, {more.parameter: made}), tasks)
+            more = self._doubt(tasks)
+        return doubt
+
+    def _doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
+        """What is wanting, before anything was completed or after."""
+        if self.asked is None or not understood(tasks):
             return None
+        return self._of_groups(tasks) or self._of_ends(tasks)
+
+    def _of_ends(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
+        """What is wanting in what the plan's ends come to."""
         last, used = tasks[-1], {index for task in tasks for index in task.dependencies}
         ends = [task for task in tasks if task.index not in used]
-        several = len(ends) > 1 or not self.calculates(last)
-        if several:
-            index, problems = max(task.index for task in tasks) + 1, [*self._unfinished(ends)]
-        else:
-            index, problems = last.index, [*self._misfit(last)] if self.calculates(last) else []
-        if not (problems or (self.calculates(last) and not several)):
+        is_one = len(ends) == 1 and self.calculates(last)
+        problems = [*(self._misfit(last) if is_one else self._unfinished(ends))]
+        if not (problems or is_one):
             return None
         unused = self._unused(tasks)
         if all(each.converts for each in unused) and not asks_for_change(self._question):
             unused += self._misused(tasks)
-        problems += map(_left_out, unused)
-        if not several:
-            problems += self._uncombined(tasks)
+        problems += [*map(_left_out, unused), *(self._uncombined(tasks) if is_one else ())]
         if not problems:
             return None
         around = [each.around for each in problems if each.around]
-        changes = [each for each in unused if not each.converts]
+        changes = [each for each in unused if not each.converts and not each.is_compared_in(self._question)]
         last_is_whole = len(problems) == len(changes) + len(around)
         text = self._completed(tasks, ends, changes, last_is_whole=last_is_whole)
         if text is None:
             return None
         for each in around:
             text = each.format(text)
-        return AnswerDoubt(index, [each.message for each in problems], self._line(index, last, text))
+        return self._completing(tasks, [each.message for each in problems], text, again=is_one)
+
+    def _of_groups(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
+        """That the plan does not calculate with the pairs that the question names, or with what becomes one."""
+        if self.asked != "number" or not all(number.converts for number in self._numbers):
+            return None
+        things = {name: index for index, name in self._names(tasks).items()}
+        field, people, area = self._field(tasks), self._field(tasks, "population"), self._field(tasks, "area")
+        text, unit = None, None
+        if field:
+            text = extreme_of_pairs(self._question, {name: f"${{{n}.{field}}}" for name, n in things.items()})
+            unit = unit_number(self._question, {field}) if text else None
+        if text is None and people and area:
+            terms = {name: (f"${{{n}.{people}}}", f"${{{n}.{area}}}") for name, n in things.items()}
+            text = merged_density(self._question, terms)
+        if text is None or _bare(inlined(tasks, self._calculating)).startswith(_bare(text)):
+            return None
+        for number in [*self._numbers, *([unit] if unit else [])]:
+            text = _left_out(number).around.format(text)
+        problem = "the question compares pairs of things, or things that become one, and no task calculates with these"
+        return self._completing(tasks, [problem], text, again=self.calculates(tasks[-1]))
+
+    def _field(self, tasks: Sequence[Task], named: str = "") -> str | None:
+        """The field of what was looked up that the question is about; `None` if that is not certain.
+
+        Args:
+            tasks: Those of the plan.
+            named: What it is called, if that is known.
+        """
+        used = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
+        if len(used) == 1 and not named:
+            return min(used)
+        lookups = {task.tool for task in tasks if task.tool not in self._calculating}
+        tool = self._tools.get(min(lookups)) if len(lookups) == 1 else None
+        if tool is None:
+            return None
+        options = alternatives(tool.returns, tool.definitions)
+        numbers = [
+            field
+            for option in options
+            for field, schema in fields_of(option).items()
+            if any(kind["type"] in _NUMBERS for kind in alternatives(schema, tool.definitions))
+        ]
+        told = named or self._question
+        fits = {field for field in numbers if re.search(rf"\b{re.escape(field.split('_')[0])}s?\b", told, re.I)}
+        return min(fits) if len(fits) == 1 else None
 
     def _unfinished(self, ends: Sequence[Task]) -> Iterator[_Wanting]:
         """That a plan has several ends, all of them numbers, of which one thing is to be made; or one with numbers."""
@@ -171,32 +240,34 @@ class AnswerCheck:
 
     def _unused(self, tasks: Sequence[Task]) -> list[Number]:
         """The numbers of the question that no task has."""
-        constants = {round(number, 9) for task in tasks for number in _constants(task)}
+        constants = {round(number, 9) for task in tasks for number in constants_in(task)}
         elsewhere = {
-            round(number, 9) for task in tasks if task.tool not in self._calculating for number in _constants(task)
+            round(number, 9) for task in tasks if task.tool not in self._calculating for number in constants_in(task)
         }
         percents = constants if _HUNDRED in constants else elsewhere
         fields = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
         unit = unit_number(self._question, fields) if self.asked == "number" else None
+        named = mentions(self._question, self._names(tasks).values())
+        numbers = [each for each in self._numbers if not any(one.start <= each.place < one.end for one in named)]
         return [
             number
-            for number in [*self._numbers, *([unit] if unit else [])]
+            for number in [*numbers, *([unit] if unit else [])]
             if not number.accepted & constants and number.percent not in percents and self._counts(number)
         ]
 
     def _misused(self, tasks: Sequence[Task]) -> list[Number]:
         """The percentages that a thing is changed by, if all that is told of in that way are taken as shares of it."""
-        roots, names, expressions = _roots(tasks), self._names(tasks), self._expressions(tasks)
+        roots, names, expressions = roots_of(tasks), self._names(tasks), self._expressions(tasks)
 
         def is_share(number: Number, name: str) -> bool:
             """Whether a thing is multiplied by a percentage as a share, where it is changed by it."""
             if number.percent is None:
                 return False
             share = round(number.percent / 100, 9)
-            matches = list(_FACTOR.finditer(expressions))
+            matches = list(FACTOR.finditer(expressions))
             places = [match["index"] or match["bare"] for match in matches]
             return any(
-                abs(_by(match) or 0) == share
+                abs(multiplier(match) or 0) == share
                 and {names.get(root) for root in roots.get(int(place), ())} == {name}
                 and places.count(place) == 1  # else the share is added to the whole
                 for match, place in zip(matches, places, strict=True)
@@ -207,7 +278,7 @@ class AnswerCheck:
 
     def _names(self, tasks: Iterable[Task]) -> dict[int, str]:
         """What the tasks without references were called with, as the question has it."""
-        return {task.index: in_full(self._question, name) for task in tasks if (name := _name(task)) is not None}
+        return {task.index: in_full(self._question, name) for task in tasks if (name := thing(task)) is not None}
 
     def _uncombined(self, tasks: Sequence[Task]) -> Iterator[_Wanting]:
         """That an average or an extreme is asked for, and nothing in the plan makes one."""
@@ -216,8 +287,9 @@ class AnswerCheck:
         expressions = self._expressions(tasks)
         if _AVERAGE.search(self._question) and not _AVERAGED.search(expressions):
             yield _Wanting("the question asks for an average, but no task divides or calls `mean`")
-        text = _written(tasks[-1], self._calculating.get(tasks[-1].tool))
-        if _DIFFERENCE.search(self._question) and is_difference(text):
+        text = text_of(tasks[-1], self._calculating)
+        is_negative = not _DIFFERENCE.search(self._question) and self._is_reversed(tasks, text)
+        if (_DIFFERENCE.search(self._question) or is_negative) and is_difference(text):
             yield _Wanting("a difference has no sign, but the calculation may", "abs({})")
         if _PERCENTAGE.search(self._question) and not _BY_HUNDRED.search(expressions):
             yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "({}) * 100")
@@ -225,8 +297,12 @@ class AnswerCheck:
         if several and asks_for_extreme(self._question) and not _CHOSEN.search(expressions):
             yield _Wanting("the question asks for the largest or smallest of several, but no task calls `max` or `min`")
 
+    def _is_reversed(self, tasks: Sequence[Task], text: str) -> bool:
+        """Whether a calculation subtracts what the question says to be more from what it says to be less."""
+        return is_reversed(self._question, _terms(terms_of(text), roots_of(tasks), self._names(tasks)))
+
     def _expressions(self, tasks: Sequence[Task]) -> str:
-        return " ".join(_written(task, self._calculating.get(task.tool)) for task in tasks)
+        return " ".join(text_of(task, self._calculating) for task in tasks)
 
     # -- completing ---------------------------------------------------------------------------------------------
 
@@ -241,93 +317,41 @@ class AnswerCheck:
             unused: The numbers of the question that no task has.
             last_is_whole: Whether the last task is right but for these.
         """
-        roots, names = _roots(tasks), self._names(tasks)
-        changes = self._changes(unused, names)
-        texts = None if changes is None else self._ends_in_text(tasks, ends, roots, changes)
+        roots, names = roots_of(tasks), self._names(tasks)
+        changes = Changes.told_of(self._question, unused, names)
+        texts = None if changes is None else changes.put_into(tasks, ends, self._calculating)
         if texts is None:
             return None
         if last_is_whole:
             return texts[0] if len(texts) == 1 else None
-        return self._last_step(texts if len(texts) > 1 else terms_of(texts[0]), roots, names)
-
-    def _changes(self, unused: Sequence[Number], names: Mapping[int, str]) -> dict[int, _Change] | None:
-        """What the question changes by the numbers that no task has, by task; `None` if that is not certain."""
-        changes: dict[int, _Change] = {}
-        for number in unused:
-            found = factor(self._question, number, names.values())
-            index = next((index for index, name in names.items() if found and name == found[0]), None)
-            if found is None or index is None or index in changes:
-                return None
-            wrong = () if number.percent is None else (number.percent, round(number.percent / 100, 9))
-            changes[index] = _Change(found[1], wrong)
-        return changes
+        made = self._last_step(texts if len(texts) > 1 else terms_of(texts[0]), roots, names)
+        return made or (averaged(self._question, texts[0]) if len(texts) == 1 else None)
 
     def _last_step(self, parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> str | None:
         """The calculation that makes the answer of the parts of an expression, if the question leaves no choice."""
-        rooted = [{index for each in _REFERENCE.findall(part) for index in roots.get(int(each), ())} for part in parts]
-        combined = {len(each) > 1 for each in rooted}
-        if self.asked is None or len(parts) == 1 or not all(rooted) or len(combined) > 1:
+        combined = {len(each) > 1 for each in _rooted(parts, roots)}
+        if self.asked is None or len(parts) == 1 or not all(_rooted(parts, roots)) or len(combined) > 1:
             return None
-        if self.asked == "name" and True in combined:
+        if self.asked != "number" and True in combined:
             return None
-        terms = [Term(names.get(min(each), ""), part) for each, part in zip(rooted, parts, strict=True)]
-        if self.asked == "name" and not all(term.name for term in terms):
+        terms = _terms(parts, roots, names)
+        if self.asked != "number" and not all(term.name for term in terms):
             return None
         return last_step(self._question, self.asked, terms, combined=True in combined)
 
-    def _ends_in_text(
-        self, tasks: Sequence[Task], ends: Sequence[Task], roots: Mapping[int, set[int]], changes: Mapping[int, _Change]
-    ) -> list[str] | None:
-        """What the ends of a plan are, as parts of an expression, with changes that the plan has left out."""
-
-        def changed(match: re.Match[str]) -> str:
-            leads_to = roots.get(int(match["index"] or match["bare"]), set())
-            change = changes.get(next(iter(leads_to))) if len(leads_to) == 1 else None
-            if change is None:
-                return match[0]
-            by = _by(match)
-            if by is not None and (abs(by) in change.wrong or self._is_stray(by)):
-                return f"{match['reference']} * {change.by}"
-            before = f"{match['first']} * " if match["first"] else ""
-            needed = written[int(match["index"] or match["bare"])]
-            if any(self._is_stray(_by(each) or 0) for each in _FACTOR.finditer(needed)):
-                return f"{before}({_FACTOR.sub(changed, needed)}){match['times'] or ''}"
-            return f"{before}({match['reference']} * {change.by}){match['times'] or ''}"
-
-        written = {task.index: _written(task, self._calculating.get(task.tool)) for task in tasks}
-        if len(ends) == 1 and ends[0].tool in self._calculating:
-            return [_FACTOR.sub(changed, written[ends[0].index])]
-        fields = {match[1] for text in written.values() for match in _FIELD.finditer(text)}
-        texts = []
-        for end in ends:
-            if end.tool in self._calculating:
-                mended = _FACTOR.sub(changed, written[end.index])
-                if parts := terms_of_extreme(mended):  # of some, while others were left out
-                    texts += [part for part in parts if part not in texts]
-                    continue
-                texts.append(f"${end.index}" if mended == written[end.index] else f"({mended})")
-            elif len(fields) == 1:
-                texts.append(_FACTOR.sub(changed, f"${{{end.index}{min(fields)}}}"))
-            else:
-                return None
-        return texts
-
-    def _is_stray(self, by: float) -> bool:
-        """Whether a factor is near 1 and none that the question tells of: a change that was got wrong."""
-        told = {accepted for number in self._numbers for accepted in number.accepted}
-        return _NEAR_ONE[0] < by < _NEAR_ONE[1] and by != _HALF and round(by, 9) not in told
-
-    def _line(self, index: int, last: Task, text: str) -> str:
-        """The line of the task that makes the answer."""
+    def _completing(self, tasks: Sequence[Task], problems: list[str], text: str, *, again: bool) -> AnswerDoubt:
+        """A doubt of a plan whose last task is written again, or followed by another one."""
+        last = tasks[-1]
+        index = last.index if again else max(task.index for task in tasks) + 1
         tool = last.tool if last.tool in self._calculating else next(iter(self._calculating))
-        return f"{index}. {tool}({self._calculating[tool]}={write_json(text)})"
+        return AnswerDoubt(index, problems, tool, self._calculating[tool], text)
 
     def _counts(self, number: Number) -> bool:
         return self.asked == "number" or not number.converts
 
     def _given(self, task: Task) -> AnswerKind | None:
         """What a calculation gives, as its text shows."""
-        text = _written(task, self._calculating[task.tool]).strip()
+        text = text_of(task, self._calculating).strip()
         if text.startswith(tuple(f"{name}(" for name in self._selectors)):
             return "name"
         if " if " in text:
@@ -364,12 +388,6 @@ class AnswerCheck:
         return bool(kinds) and all(_is_numeric(kind, tool.definitions) for kind in kinds)
 
 
-def _by(factor: re.Match[str]) -> float | None:
-    """What a reference is multiplied by, before or behind it."""
-    by = factor["by"] or factor["first"]
-    return float(by) if by else None
-
-
 class _Wanting(NamedTuple):
     """One thing that is wanting in a plan."""
 
@@ -378,12 +396,32 @@ class _Wanting(NamedTuple):
     """What is put around the calculation, if that alone is wanting: `abs({})`."""
 
 
-class _Change(NamedTuple):
-    """What a thing is multiplied by."""
+def _rooted(parts: Sequence[str], roots: Mapping[int, set[int]]) -> list[set[int]]:
+    """What the parts of an expression are made of: the tasks that need no others."""
+    return [{index for each in REFERENCE.findall(part) for index in roots.get(int(each), ())} for part in parts]
 
-    by: str
-    wrong: Sequence[float]
-    """What stands for it where it is wrong: the percentage itself, or the share."""
+
+def _terms(parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> list[Term]:
+    """The parts of an expression, with what they are about; without a name where that is several things."""
+    rooted = _rooted(parts, roots)
+    return [
+        Term(names.get(min(each), "") if len(each) == 1 else "", part) for each, part in zip(rooted, parts, strict=True)
+    ]
+
+
+def _with_needed(last: Task, tasks: Iterable[Task]) -> list[Task]:
+    """A task behind those that it needs, whether by itself or by others."""
+    needed, found = set(last.dependencies), [last]
+    for task in sorted(tasks, key=lambda other: other.index, reverse=True):
+        if task.index in needed and task.index != last.index:
+            needed.update(task.dependencies)
+            found.insert(0, task)
+    return found
+
+
+def _bare(text: str) -> str:
+    """A calculation's text without what does not change it."""
+    return re.sub(r"[\s(){}]|abs", "", text)
 
 
 def _left_out(number: Number) -> _Wanting:
@@ -396,72 +434,3 @@ def _is_numeric(option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> 
         return True
     fields = (kind for schema in fields_of(option).values() for kind in alternatives(schema, definitions))
     return option["type"] == "object" and any(kind["type"] in _NUMBERS for kind in fields)
-
-
-def _is_checked(tasks: Sequence[Task]) -> bool:
-    """Whether a plan is one that can be understood: not too large, and without conditions and fan-outs."""
-    if any(task.when is not None or task.fans_out or len(str(task)) > _LONGEST for task in tasks):
-        return False
-    return 0 < len(tasks) <= _MOST_TASKS
-
-
-def _roots(tasks: Iterable[Task]) -> dict[int, set[int]]:
-    """The tasks that need no others, by the tasks that they lead to; each leads to itself."""
-    roots: dict[int, set[int]] = {}
-    for task in tasks:
-        needed = [roots[index] for index in task.dependencies if index in roots]
-        roots[task.index] = set().union(*needed) if needed else {task.index}
-    return roots
-
-
-def _name(task: Task) -> str | None:
-    """What a task without references was called with, if that is one text."""
-    values = [*task.positional, *task.arguments.values()]
-    return values[0] if len(values) == 1 and isinstance(values[0], str) and not task.dependencies else None
-
-
-def _written(task: Task, parameter: str | None) -> str:
-    """A calculation's text, as it was written."""
-    value = task.arguments.get(parameter) if parameter is not None else None
-    match value:
-        case str():
-            return template_text((value,))
-        case Reference():
-            return str(value)
-        case Template(parts):
-            return template_text(parts)
-        case _:
-            return ""
-
-
-def _constants(task: Task) -> Iterator[float]:
-    """The numbers that a task was given."""
-    for value in (*task.positional, *task.arguments.values()):
-        yield from _plain_numbers(value)
-        for leaf in leaves(value):
-            if isinstance(leaf, str):
-                yield from (float(match[0].replace(",", "")) for match in _LITERAL.finditer(leaf))
-
-
-def _plain_numbers(value: Value) -> Iterator[float]:
-    match value:
-        case bool():
-            return
-        case int() | float():
-            yield float(value)
-        case list():
-            for each in value:
-                yield from _plain_numbers(each)
-        case dict():
-            for each in value.values():
-                yield from _plain_numbers(each)
-
-
-def calculating(tools: Iterable[ToolSpec]) -> dict[str, str]:
-    """The parameters that take arithmetic, by the names of their tools."""
-    return {
-        tool.name: name
-        for tool in tools
-        for name, schema in tool.parameters.items()
-        if arithmetic(schema, tool.definitions)
-    }

@@ -16,28 +16,29 @@ A change that the question tells of one thing, and the plan has left out, is put
 >>> factor("Lhotse shrinks by 6% and Makalu doubles.", number, ["Lhotse", "Makalu"])
 ('Lhotse', '0.94')
 
-May know: `questions`.
+May know: `questions`, `terms`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
+from llmcompiler_graph.core.checking.terms import OPERATORS, Term, split
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("Term", "asks_for_change", "factor", "in_full", "is_difference", "last_step", "terms_of", "terms_of_extreme")
-
-
-class Term(NamedTuple):
-    """A part of a calculation that is about one thing."""
-
-    name: str
-    """The thing."""
-    text: str
-    """How it is calculated."""
+__all__ = (
+    "asking_part",
+    "asks_for_change",
+    "averaged",
+    "extreme_words",
+    "extremes",
+    "factor",
+    "in_full",
+    "is_reversed",
+    "last_step",
+)
 
 
 _UP = (
@@ -70,6 +71,7 @@ _LEAST = lazy_pattern(
 _RATIO = lazy_pattern(r"\b(?:ratio|divide[ds]?|factor|times as|how many times|quotient)\b", re.I)
 _DIFFERENCE = lazy_pattern(r"\b(?:difference|how much|how many|than)\b", re.I)
 _AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
+_NEGATED = lazy_pattern(r"\b(?:no|not|never|neither)\b|n't\b", re.I)
 _SUM = lazy_pattern(r"\b(?:sum|total|combined|altogether)\b", re.I)
 _MEASURED_APART = lazy_pattern(r"\b(?:percentage|percent|density|densities|per|median|product)\b", re.I)
 
@@ -83,10 +85,12 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
         terms: The terms.
         combined: Whether each is made of several things: then it is a ratio, a difference or an average already.
     """
-    begun = _asking(question)
+    begun = asking_part(question)
     if asked == "name":
         return _choice(begun, terms)
-    if asked != "number" or _MEASURED_APART.search(begun):
+    if asked == "truth":
+        return _comparison(question, terms)
+    if _MEASURED_APART.search(begun):
         return None
     values = ", ".join(term.text for term in terms)
     return _extreme(begun, values) if combined else _reduction(begun, values)
@@ -94,7 +98,7 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
 
 def _choice(asking: str, terms: Sequence[Term]) -> str | None:
     """The name of the thing that has the most or the least."""
-    most, least = _extremes(asking)
+    most, least = extremes(asking)
     names = [term.name for term in terms]
     if most == least or len(set(names)) != len(names) or any(set(name) & set("'\"\\$\n") for name in names):
         return None
@@ -102,9 +106,76 @@ def _choice(asking: str, terms: Sequence[Term]) -> str | None:
     return f"{'argmax' if most else 'argmin'}({{{pairs}}})"
 
 
+def _comparison(question: str, terms: Sequence[Term]) -> str | None:
+    """Whether one thing has more, or less, than another, or than a share of it.
+
+    >>> _comparison("Is Erie smaller than half of Onega?", [Term("Onega", "$1"), Term("Erie", "$2")])
+    '$2 < $1 * 0.5'
+    """
+    compared = _compared(question, terms)
+    if compared is None:
+        return None
+    before, after, first, other = compared
+    named = _places(after, other.name)
+    shares = [
+        number for number in numbers_in(after) if not any(0 <= number.place - at < len(other.name) for at in named)
+    ]
+    most, _ = extremes(before)
+    text = other.text
+    if shares:
+        by = f"{shares[0].percent / 100:.10g}" if shares[0].percent is not None else shares[0].hint.strip("`* ")
+        if len(shares) != 1 or shares[0].place or not by:
+            return None
+        text = text.removesuffix(" * 100")
+        text = f"({text}) * {by}" if len(split(text, OPERATORS)) > 1 else f"{text} * {by}"
+    return f"{first.text} {'>' if most else '<'} {text}"
+
+
+def is_reversed(question: str, terms: Sequence[Term]) -> bool:
+    """Whether the second of two terms is to be the larger, as the question has it, so that the first is less.
+
+    >>> terms = [Term("Onega", "$1"), Term("Erie", "$2")]
+    >>> is_reversed("How much larger is Erie than Onega?", terms)
+    True
+    >>> is_reversed("How much larger is Onega than Erie?", terms)
+    False
+    """
+    compared = _compared(question, terms)
+    return compared is not None and (compared[2] == terms[0]) != extremes(compared[0])[0]
+
+
+def _compared(question: str, terms: Sequence[Term]) -> tuple[str, str, Term, Term] | None:
+    """What stands before and behind the `than` of a question, and the terms that it compares."""
+    sentence = next((each for each in re.split(r"(?<=[.?!])\s+|\n+", question) if each.endswith("?")), "")
+    before, _, after = sentence.partition(" than ")
+    most, least = extremes(before)
+    first = [term for term in terms if _mentions(before, term.name) and not _mentions(after, term.name)]
+    other = [term for term in terms if _mentions(after, term.name) and not _mentions(before, term.name)]
+    if _NEGATED.search(before):
+        return None
+    if most == least or len(first) != 1 or len(other) != 1 or len(terms) != 2:
+        return None
+    return before, after, first[0], other[0]
+
+
+def averaged(question: str, expression: str) -> str | None:
+    """An expression whose one sum is averaged, if a question asks for an average and for no sum.
+
+    >>> averaged("What is the ratio of the average of both to the third?", "(${1.m} + ${2.m}) / $3")
+    'mean(${1.m}, ${2.m}) / $3'
+    """
+    if not _AVERAGE.search(question) or _SUM.search(question):
+        return None
+    sums = [match for match in _ADDED.finditer(expression) if len(split(match[1], (" + ",))) > 1]
+    if len(sums) != 1 or expression.count(" + ") != sums[0][0].count(" + "):
+        return None
+    parts = ", ".join(part.strip() for part in split(sums[0][1], (" + ",)))
+    return f"{expression[: sums[0].start()]}mean({parts}){expression[sums[0].end() :]}"
+
+
 def _reduction(asking: str, values: str) -> str | None:
     """The number that is made of several."""
-    most, least = _extremes(asking)
+    most, least = extremes(asking)
     ratio = bool(_RATIO.search(asking))
     difference = not ratio and bool(_DIFFERENCE.search(asking))
     if most and least and ratio != difference:
@@ -118,25 +189,18 @@ def _reduction(asking: str, values: str) -> str | None:
 
 
 def _extreme(asking: str, values: str) -> str | None:
-    most, least = _extremes(asking)
+    most, least = extremes(asking)
     return f"{'max' if most else 'min'}({values})" if most != least else None
 
 
-def _extremes(asking: str) -> tuple[bool, bool]:
+def extreme_words(asking: str) -> list[re.Match[str]]:
+    """Where a question says that it asks for the largest or the smallest."""
+    return [*_MOST.finditer(asking), *_LEAST.finditer(asking)]
+
+
+def extremes(asking: str) -> tuple[bool, bool]:
     """Whether a question asks for the largest, and whether for the smallest."""
     return bool(_MOST.search(asking)), bool(_LEAST.search(asking))
-
-
-def terms_of_extreme(expression: str) -> list[str]:
-    """The parts of which an expression takes the largest or the smallest; none if it does not.
-
-    >>> terms_of_extreme("max($1, $2 * 2) / min($1, $2 * 2)"), terms_of_extreme("$1 / $2")
-    (['$1', '$2 * 2'], [])
-    """
-    expression = _bare(expression)
-    called = _EXTREME_CALL.match(expression)
-    end = _closing(expression, called.end()) if called else -1
-    return terms_of(expression[: end + 1]) if end > 0 else []
 
 
 def asks_for_change(question: str) -> bool:
@@ -145,93 +209,30 @@ def asks_for_change(question: str) -> bool:
     >>> asks_for_change("How much is lost if K2 shrinks by 5%?"), asks_for_change("How high is K2 if it grows by 5%?")
     (True, False)
     """
-    return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", _asking(question))[0]))
+    return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", asking_part(question))[0]))
 
 
-def _asking(question: str) -> str:
-    """The part of a question that asks: from its last word that does to the end of the sentence."""
-    sentences = [sentence for sentence in re.split(r"(?<=[.?!])\s+|\n+", question) if sentence.endswith("?")]
-    sentence = sentences[0] if sentences else question
-    asking = [match.start() for match in _ASKING.finditer(sentence)]
-    return sentence[asking[-1] :] if asking else sentence
+def asking_part(question: str) -> str:
+    """The part of a question that asks: from its last word that does to the end of the sentence.
 
-
-_EXTREME_CALL = lazy_pattern(r"(?:max|min)(?=\()")
-_CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
-_DEEPEST = 50  # brackets and calls around an expression that are looked into
-_OPERATORS = (" - ", " + ", " / ", " > ", " < ")
-_SEPARATING = lazy_pattern(r"\$\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+*/<>] ")
-_LABEL = lazy_pattern(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
-
-
-def terms_of(expression: str) -> list[str]:
-    """The parts that an expression compares or combines, of equal rank; only itself if there are none.
-
-    >>> terms_of("abs(${1.m} * 0.9 - ($2 + 1) * 1.1)"), terms_of("argmin({'a': $1, 'b': $2 / 2})"), terms_of("$1 * 2")
-    (['${1.m} * 0.9', '($2 + 1) * 1.1'], ['$1', '$2 / 2'], ['$1 * 2'])
+    >>> asking_part("If K2 grew by 5%, what would be the difference to Lhotse? Answer in metres.")
+    'what would be the difference to Lhotse?'
     """
-    expression, labels = _bare(expression), False
-    for _ in range(_DEEPEST):
-        call = _CALL.match(expression)
-        if call is None or _closing(expression, call.end()) != len(expression) - 1:
-            break
-        expression, labels = _bare(expression[call.end() :]), True
-        if len(listed := _split(expression, (",",))) > 1:
-            return [_without_label(part) for part in listed]
-    parts = _split(expression, _OPERATORS)
-    factors = _split(expression, (" * ",))
-    if len(parts) == 1 and all("$" in each for each in factors):
-        parts = factors
-    return [_without_label(_bare(part)) if labels else _bare(part) for part in parts]
+    sentences = re.split(r"(?<=[.?!])\s+|\n+", question)
+    asking = [each for each in sentences if each.endswith("?")] or [each for each in sentences if _ASKING.search(each)]
+    sentence = asking[0] if asking else question
+    begun = [match.start() for match in _ASKING.finditer(sentence)]
+    return sentence[begun[-1] :] if begun else sentence
 
 
-def _without_label(part: str) -> str:
-    return _LABEL.sub("", part).strip()
-
-
-def is_difference(expression: str) -> bool:
-    """Whether an expression subtracts one thing from another, so that its sign depends on their order."""
-    expression = _bare(expression)
-    parts = _split(expression, (" - ",))
-    return len(parts) == 2 and len(terms_of(expression)) == 2 and not parts[0].lstrip().startswith("max(")
-
-
-def _bare(text: str) -> str:
-    """A text without brackets around all of it."""
-    text = text.strip()
-    for _ in range(_DEEPEST):
-        if text[:1] not in ("(", "[", "{") or not text or _closing(text, 0) != len(text) - 1:
-            break
-        text = text[1:-1].strip()
-    return text
-
-
-def _closing(text: str, start: int) -> int:
-    """Where the bracket closes that opens at a place; -1 if it does not."""
-    depth = 0
-    for match in _SEPARATING.finditer(text, start):
-        depth += (match[0] in ("(", "[", "{")) - (match[0] in (")", "]", "}"))
-        if depth == 0:
-            return match.start()
-    return -1
-
-
-def _split(text: str, separators: Sequence[str]) -> list[str]:
-    """Split a text at separators that stand in no brackets."""
-    depth, start, parts = 0, 0, []
-    for match in _SEPARATING.finditer(text):
-        depth += (match[0] in ("(", "[", "{")) - (match[0] in (")", "]", "}"))
-        if depth == 0 and match[0] in separators:
-            parts.append(text[start : match.start()])
-            start = match.end()
-    return [*parts, text[start:]]
+_ADDED = lazy_pattern(r"(?<!\w)\(([^()]*\+[^()]*)\)(?! / \d)")
 
 
 def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
     """Which of the named things a question changes by a number, and by what factor; `None` if that is not certain."""
     listed = list(dict.fromkeys(names))
     start = number.place
-    if start < 0 or number.converts or "respectively" in question.casefold():
+    if start < 0 or number.converts or number.is_compared_in(question) or "respectively" in question.casefold():
         return None
     begin, end = _clause(question, start)
     clause = question[begin:end]
@@ -298,7 +299,7 @@ def _places(text: str, name: str) -> list[int]:
 
 
 def _mentions(text: str, name: str) -> bool:
-    return bool(_places(text, name))
+    return bool(name and _places(text, name))
 
 
 def _last_mentioned(text: str, names: Sequence[str]) -> list[str]:

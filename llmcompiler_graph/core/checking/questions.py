@@ -60,6 +60,10 @@ class Number:
         """As it is written."""
         return self.text
 
+    def is_compared_in(self, question: str) -> bool:
+        """Whether it is a share that something is compared with, as in `less than half of it`."""
+        return question[: max(self.place, 0)].casefold().endswith("than ")
+
 
 _LONGEST = 4_000  # characters; what is longer is no question of one answer
 _SENTENCE = lazy_pattern(r"(?<=[.?!])\s+|\n+")

@@ -1,3 +1,6 @@
+import json
+import re
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -9,9 +12,28 @@ from llmcompiler_graph.core.checking.said_answers import unsaid
 from llmcompiler_graph.core.language.parser import PlanParser
 from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
 from llmcompiler_graph.evaluation.records import Sample
+from llmcompiler_graph.tools import calculate
+from llmcompiler_graph.tools.facts import load_index
+from llmcompiler_graph.tools.lookup import find
 
 TOOLS = tool_specs(PARALLELQA.tools(Sample("1", "", "", {"facts": {}}), "none"))
 LOOKUPS = '1. search(entity="Lake Erie")\n2. search(entity="Lake Onega")\n3. search(entity="Dead Sea")\n'
+
+
+FIELD = re.compile(r"\{([^{}':]+)\.(\w+)\}")
+FIELD_OF = re.compile(r"\$\{(\d+)\.(\w+)\}")
+
+
+def own_questions() -> list[dict[str, Any]]:
+    """Our own questions, with a program for each answer."""
+    text = files("llmcompiler_graph.evaluation.benchmarks").joinpath("reasoning.json").read_text(encoding="utf-8")
+    questions: list[dict[str, Any]] = json.loads(text)
+    return questions
+
+
+def value(program: str, measures: list[dict[str, Any]]) -> Any:
+    """What a calculation comes to."""
+    return calculate.invoke(FIELD_OF.sub(lambda match: str(measures[int(match[1]) - 1][match[2]]), program))
 
 
 def doubted(question: str, plan: str, tools: Any = TOOLS) -> AnswerDoubt | None:
@@ -276,3 +298,98 @@ def test_without_a_tool_that_calculates_nothing_is_doubted() -> None:
 def test_numbers_of_an_answer(value: float, answer: str, *, is_unsaid: bool) -> None:
     """A number is said rounded, in thousands and so on, or in percent; ten times as much is another number."""
     assert unsaid("number", value, answer) is is_unsaid
+
+
+@pytest.mark.parametrize(
+    ("question", "steps", "completed"),
+    [
+        (
+            "Is Lake Erie, grown by 7%, still smaller than Lake Onega?",
+            '4. calculate("${1.area_km2} * 1.07 - ${2.area_km2}")',
+            "${1.area_km2} * 1.07 < ${2.area_km2}",
+        ),
+        (
+            "Is the area of Lake Onega more than 40% of that of Lake Erie?",
+            '4. calculate("${2.area_km2} / ${1.area_km2} * 100")',
+            "${2.area_km2} > ${1.area_km2} * 0.4",
+        ),
+        (
+            "By how many metres is Lake Onega deeper than Lake Erie?",
+            '4. calculate("${1.depth_m} - ${2.depth_m}")',
+            "abs(${1.depth_m} - ${2.depth_m})",
+        ),
+        (
+            "By how many kilometres would Lake Erie, 7% deeper, be deeper than Lake Onega?",
+            '4. calculate("${1.depth_m} * 1.07")\n5. calculate("${2.depth_m} - $4")',
+            "abs((${2.depth_m} - $4) / 1000)",
+        ),
+        (
+            "What is the ratio of the average area of Lake Erie and Lake Onega to the Dead Sea's?",
+            '4. calculate("(${1.area_km2} + ${2.area_km2}) / ${3.area_km2}")',
+            "mean(${1.area_km2}, ${2.area_km2}) / ${3.area_km2}",
+        ),
+        (
+            "Lake Erie grows by 7%. What is the ratio of the largest to the smallest of the three?",
+            '4. calculate("${1.area_km2} * 1.07 / ${2.area_km2}")',
+            "max(${3.area_km2}, ${1.area_km2} * 1.07, ${2.area_km2})"
+            " / min(${3.area_km2}, ${1.area_km2} * 1.07, ${2.area_km2})",
+        ),
+        (
+            "What is the larger ratio of the depth of Lake Erie to Lake Onega, and Lake Onega to the Dead Sea?",
+            '4. calculate("${1.depth_m} / ${2.depth_m}")',
+            "max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})",
+        ),
+        (
+            "What is the larger ratio of the depth of Lake Erie to Lake Onega, and Lake Onega to the Dead Sea?",
+            "",
+            "max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})",
+        ),
+        (
+            "What is the smaller difference in depth in kilometres between Lake Erie and Lake Onega, and Lake Onega "
+            "and the Dead Sea?",
+            "",
+            "(min(abs(${1.depth_m} - ${2.depth_m}), abs(${2.depth_m} - ${3.depth_m}))) / 1000",
+        ),
+    ],
+)
+def test_several_things_are_put_right_at_once(question: str, steps: str, completed: str) -> None:
+    """What is completed is looked at again; comparisons, pairs, averages and signs are as the question says."""
+    lookups = lookups_for(steps) if steps and "three" not in question and "larger" not in question else LOOKUPS
+    doubt = doubted(question, f"{lookups}{steps}")
+    assert doubt is not None
+    assert doubt.text == completed
+
+
+@pytest.mark.parametrize(
+    ("question", "plan"),
+    [
+        ("Is Lake Erie no larger than Lake Onega?", '4. calculate("${1.area_km2} - ${2.area_km2}")'),
+        ("Is Lake Erie larger than Lake Onega by 30%?", '4. calculate("${1.area_km2} / ${2.area_km2}")'),
+        ("How much smaller is Lake Onega than Lake Erie?", '4. calculate("${1.area_km2} - ${2.area_km2}")'),
+        (
+            "What is the larger ratio of the depth of Lake Erie to Lake Onega, and Lake Onega to the Dead Sea?",
+            '4. calculate("${1.depth_m} / ${2.depth_m}")\n5. calculate("${2.depth_m} / ${3.depth_m}")\n'
+            '6. calculate("max($4, $5)")',
+        ),
+    ],
+)
+def test_what_is_right_or_unclear_is_not_doubted(question: str, plan: str) -> None:
+    """A plan that is right in other words is left as it is, and so is one for a question that leaves a choice."""
+    assert doubted(question, (LOOKUPS if "larger ratio" in question else lookups_for(plan)) + plan) is None
+
+
+def test_no_plan_that_is_right_is_made_wrong() -> None:
+    """The programs of our own questions, as plans, come to the same answers after the check."""
+    index, questions = load_index(), own_questions()
+    for question in questions:
+        names = list(dict.fromkeys(name for name, _ in FIELD.findall(question["program"])))
+        program = question["program"]
+        for n, name in enumerate(names, 1):
+            program = program.replace(f"{{{name}.", f"${{{n}.")
+        looked_up = "".join(f"{n}. search(entity={json.dumps(name)})\n" for n, name in enumerate(names, 1))
+        plan = f"{looked_up}{len(names) + 1}. calculate(expression={json.dumps(program)})"
+        doubt = doubted(f"{question['question']}\n\n{PARALLELQA.instructions}", plan)
+        measures = [dict(find(name, index)) for name in names]
+        right, completed = (value(text, measures) for text in (program, doubt.text if doubt else program))
+        assert right == pytest.approx(completed), question
+    assert len(questions) > 70

@@ -1,0 +1,125 @@
+"""Changes that a question tells of, put into the calculations of a plan that leaves them out or gets them wrong.
+
+>>> from llmcompiler_graph.core.language.references import Reference, Template
+>>> question = "K2 grows by 7%. How much higher than Lhotse is it?"
+>>> tasks = [Task(1, "search", {"of": "K2"}), Task(2, "search", {"of": "Lhotse"})]
+>>> last = Task(3, "math", {"x": Template((Reference(1, ("m",)), " - ", Reference(2, ("m",))))})
+>>> changes = Changes.told_of(question, list(numbers_in(question)), {1: "K2", 2: "Lhotse"})
+>>> changes.put_into([*tasks, last], [last], {"math": "x"})
+['(${1.m} * 1.07) - ${2.m}']
+
+May know: `calculations`, `completion`, `plan`, `questions`, `terms`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from llmcompiler_graph.core.checking.calculations import FACTOR, multiplier, roots_of, text_of
+from llmcompiler_graph.core.checking.completion import factor
+from llmcompiler_graph.core.checking.questions import Number, numbers_in
+from llmcompiler_graph.core.checking.terms import terms_of, terms_of_extreme
+from llmcompiler_graph.core.language.plan import Task
+from llmcompiler_graph.core.patterns import lazy_pattern
+
+__all__ = ("Changes",)
+
+_FIELD = lazy_pattern(r"\$\{\d+([.\[][^}]*)\}")
+_NEAR_ONE = 0.1, 2.0
+_HALF = 0.5  # the mean of two
+
+
+class _Change(NamedTuple):
+    """What a thing is multiplied by."""
+
+    by: str
+    wrong: Sequence[float]
+    """What stands for it where it is wrong: the percentage itself, or the share."""
+
+
+class Changes:
+    """What a question changes, by the task that has looked it up.
+
+    Args:
+        question: The question.
+        changes: The changes.
+    """
+
+    def __init__(self, question: str, changes: Mapping[int, _Change]) -> None:
+        self._changes = changes
+        self._told = {accepted for number in numbers_in(question) for accepted in number.accepted}
+
+    @classmethod
+    def told_of(cls, question: str, numbers: Iterable[Number], names: Mapping[int, str]) -> Changes | None:
+        """The changes by some numbers of a question; `None` if it is not certain what they change.
+
+        Args:
+            question: The question.
+            numbers: The numbers.
+            names: What was looked up, by task.
+        """
+        changes: dict[int, _Change] = {}
+        for number in numbers:
+            found = factor(question, number, names.values())
+            index = next((index for index, name in names.items() if found and name == found[0]), None)
+            if found is None or index is None or index in changes:
+                return None
+            wrong = () if number.percent is None else (number.percent, round(number.percent / 100, 9))
+            changes[index] = _Change(found[1], wrong)
+        return cls(question, changes)
+
+    def put_into(self, tasks: Sequence[Task], ends: Sequence[Task], calculates: Mapping[str, str]) -> list[str] | None:
+        """What the ends of a plan are, as parts of an expression, with the changes; `None` if that is not certain.
+
+        Args:
+            tasks: Those of the plan.
+            ends: Those that no other needs.
+            calculates: The parameters that take arithmetic, by tool.
+        """
+        texts = {task.index: text_of(task, calculates) for task in tasks}
+        roots = roots_of(tasks)
+
+        def changed(match: re.Match[str]) -> str:
+            return self._changed(match, roots, texts)
+
+        if len(ends) == 1 and ends[0].tool in calculates:
+            return [FACTOR.sub(changed, texts[ends[0].index])]
+        fields = {match[1] for text in texts.values() for match in _FIELD.finditer(text)}
+        alike = len({len(roots[end.index]) > 1 for end in ends}) == 1
+        alike = alike and not any(terms_of_extreme(texts[end.index]) for end in ends)
+        parts: list[str] = []
+        for end in ends:
+            if end.tool not in calculates:
+                if len(fields) != 1:
+                    return None
+                parts.append(FACTOR.sub(changed, f"${{{end.index}{min(fields)}}}"))
+                continue
+            text = FACTOR.sub(changed, texts[end.index])
+            within = terms_of_extreme(text) or ([] if alike or len(roots[end.index]) == 1 else terms_of(text))
+            if len(within) > 1:  # it is made of some, while others were left out
+                parts += [part for part in within if part not in parts]
+            else:
+                parts.append(f"${end.index}" if text == texts[end.index] else f"({text})")
+        return parts
+
+    def _changed(self, match: re.Match[str], roots: Mapping[int, set[int]], texts: Mapping[int, str]) -> str:
+        """A reference, of a match of `FACTOR`, with the change of what it leads to."""
+        leads_to = roots.get(int(match["index"] or match["bare"]), set())
+        change = self._changes.get(next(iter(leads_to))) if len(leads_to) == 1 else None
+        if change is None:
+            return match[0]
+        by = multiplier(match)
+        if by is not None and (abs(by) in change.wrong or self._is_stray(by)):
+            return f"{match['reference']} * {change.by}"
+        before, behind = f"{match['first']} * " if match["first"] else "", match["times"] or ""
+        needed = texts[int(match["index"] or match["bare"])]
+        if any(self._is_stray(multiplier(each) or 0) for each in FACTOR.finditer(needed)):
+            mended = FACTOR.sub(lambda inner: self._changed(inner, roots, texts), needed)
+            return f"{before}({mended}){behind}"
+        return f"{before}({match['reference']} * {change.by}){behind}"
+
+    def _is_stray(self, by: float) -> bool:
+        """Whether a factor is near 1 and none that the question tells of: a change that was got wrong."""
+        return _NEAR_ONE[0] < by < _NEAR_ONE[1] and by != _HALF and round(by, 9) not in self._told
