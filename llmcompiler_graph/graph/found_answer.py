@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llmcompiler_graph.core.checking.answers import calculating
+from llmcompiler_graph.core.checking.calculations import calculating
 from llmcompiler_graph.core.checking.questions import asked_for, only_asked
 from llmcompiler_graph.core.checking.said_answers import answer_of, is_bare
 from llmcompiler_graph.core.checking.said_answers import unsaid as says_not

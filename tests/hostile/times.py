@@ -8,9 +8,9 @@ from random import Random
 from typing import Any
 
 from llmcompiler_graph.core.checking.checker import Checker
-from llmcompiler_graph.core.checking.completion import is_difference, terms_of, terms_of_extreme
 from llmcompiler_graph.core.checking.entities import Entities
 from llmcompiler_graph.core.checking.placeholders import Placeholders
+from llmcompiler_graph.core.checking.terms import is_difference, terms_of, terms_of_extreme
 from llmcompiler_graph.core.language.decision_parser import DecisionParser
 from llmcompiler_graph.core.language.native_calls import Piece, ToolCallText
 from llmcompiler_graph.core.language.parser import PlanParser
