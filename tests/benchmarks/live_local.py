@@ -19,7 +19,7 @@ from langchain_core.tools import BaseTool
 
 from llmcompiler_graph.evaluation.cassettes.stand_ins import function_of, with_function
 from llmcompiler_graph.evaluation.command import benchmark_named, system_named
-from llmcompiler_graph.evaluation.records import Benchmark, Model, Record, Sample
+from llmcompiler_graph.evaluation.records import STOPPED, Answer, Benchmark, Model, Record, Sample, System
 from llmcompiler_graph.evaluation.runner import Run, run, selected
 
 
@@ -41,6 +41,22 @@ def slowed(benchmark: Benchmark, seconds: float) -> Benchmark:
     return replace(benchmark, tools=tools)
 
 
+def timed(system: System, seconds: float) -> System:
+    """The system, which is stopped after so many seconds on a question: that is no answer."""
+
+    async def answer(sample: Sample, benchmark: Benchmark, model: Model) -> Answer:
+        timer = asyncio.timeout(seconds)
+        try:
+            async with timer:
+                return await system.answer(sample, benchmark, model)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            return Answer("", errors=(f"{STOPPED}{seconds:g} s",))
+
+    return replace(system, answer=answer)
+
+
 def told(record: Record) -> None:
     """Print a line for a record."""
     answer = " ".join(record.answer.split())[:50]
@@ -58,6 +74,8 @@ async def main(given: argparse.Namespace) -> None:
         name, _, options = text.partition(":")
         settings = json.loads(options or "{}")
         system = system_named(name, settings)
+        if given.seconds:
+            system = timed(system, given.seconds)
         label = re.sub(r"[^\w.-]+", "-", f"{given.benchmark}-{given.model}-{text}").strip("-")
         plans.append(
             Run(
@@ -95,6 +113,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int)
     parser.add_argument("--ids", type=lambda text: text.split(","), default=[], help="samples to ask first")
     parser.add_argument("--max-steps", type=int, help="model calls for systems that loop (default: the benchmark's)")
+    parser.add_argument("--seconds", type=float, help="how long a system may take for a question")
     parser.add_argument("--search-latency", type=float, default=0.0, help="seconds to add to each search")
     parser.add_argument("--warm", action="store_true", help="ask each system one more question first, unrecorded")
     arguments = parser.parse_args()
