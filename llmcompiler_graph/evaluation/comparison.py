@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from llmcompiler_graph import ConfigurationError
 from llmcompiler_graph.evaluation import report
+from llmcompiler_graph.evaluation.pairs import RIGHT, per_example
 from llmcompiler_graph.evaluation.records import Record, Setting
 
 __all__ = ("Compared", "compare", "markdown")
@@ -88,8 +89,8 @@ def _changes(of: Setting, compared: Compared) -> str:
 
 def _right(records: Sequence[Record], of: Setting, name: str) -> dict[str, bool]:
     own = [record for record in records if record.setting == of and record.system == name]
-    scores = report.per_example(own, lambda record: record.correct)
-    return {example: score >= report.RIGHT for example, score in scores.items()}
+    scores = per_example(own, lambda record: record.correct)
+    return {example: score >= RIGHT for example, score in scores.items()}
 
 
 def _listed(examples: Sequence[str]) -> str:

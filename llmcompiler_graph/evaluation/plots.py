@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmcompiler_graph.evaluation.pairs import latency
 from llmcompiler_graph.evaluation.records import Record, Setting
-from llmcompiler_graph.evaluation.report import Table, latency
+from llmcompiler_graph.evaluation.report import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,14 +45,23 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _colours(systems: int) -> list[tuple[float, ...]]:
+    """As many colours as there are systems, up to twenty."""
+    from matplotlib import colormaps
+
+    chosen = colormaps["tab10" if systems <= 10 else "tab20"]
+    return [chosen(number % chosen.N) for number in range(max(systems, 1))]
+
+
 def _title(of: Setting) -> str:
     return f"{of.heading} ({', '.join([of.tier, of.model, *of.asked_with])})"
 
 
 def accuracy_against_latency(table: Table) -> Figure:
     """A point for each system, with both intervals: up is better, left is faster."""
-    figure = _figure(7, 4.5)
+    figure = _figure(9.5, 4.5)
     axes = figure.subplots()
+    axes.set_prop_cycle(color=_colours(len(table.rows)))
     for row in table.rows:
         right, time = row.correct, row.latency_s
         axes.errorbar(
@@ -67,21 +77,22 @@ def accuracy_against_latency(table: Table) -> Figure:
     axes.set(xlabel=f"latency, {table.setting.clock}", ylabel=judged, title=_title(table.setting), ylim=(-2, 102))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))  # beside: it would hide points
     return figure
 
 
 def latencies(table: Table, records: Sequence[Record]) -> Figure:
     """The share of examples answered within so many seconds, for each system."""
-    figure = _figure(7, 4.5)
+    figure = _figure(9.5, 4.5)
     axes = figure.subplots()
+    axes.set_prop_cycle(color=_colours(len(table.rows)))
     for row in table.rows:
         times = sorted(latency(record) for record in records if record.system == row.system)
         axes.ecdf(times, label=row.system)
     axes.set(xlabel=f"latency, {table.setting.clock}", ylabel="share of examples answered", title=_title(table.setting))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))  # beside: it would hide points
     return figure
 
 

@@ -8,34 +8,23 @@ over the examples that both have answered. An example that was asked several tim
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any, NamedTuple
+from statistics import fmean
+from typing import Any
 
 from llmcompiler_graph import ConfigurationError
+from llmcompiler_graph.evaluation.pairs import Averages, Comparison, compare, latency, per_example
 from llmcompiler_graph.evaluation.records import Record, Setting
 from llmcompiler_graph.evaluation.runner import read_records
-from llmcompiler_graph.evaluation.statistics import Interval, interval, mcnemar, paired_difference, paired_ratio
+from llmcompiler_graph.evaluation.statistics import Interval, interval
+from llmcompiler_graph.models.lazy import is_local
 
-__all__ = (
-    "RIGHT",
-    "Comparison",
-    "Medians",
-    "Row",
-    "Table",
-    "latency",
-    "markdown",
-    "per_example",
-    "read_all",
-    "tables",
-    "write",
-)
+__all__ = ("Row", "Table", "markdown", "read_all", "tables", "write")
 
 _BASELINES = ("react_dagger", "react", "tree_of_thoughts")  # the paper's, in this order
-RIGHT = 0.5
-"""Which share of the runs of a question must be right, at least, for it to count as right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,46 +67,6 @@ class Row:
     """The share of plans of the right structure, of those where it is known."""
 
 
-class Medians(NamedTuple):
-    """The medians of a system and of the baseline, over the examples that both answered within their limits.
-
-    A system that loops until it is stopped has a mean of its limit rather than of its speed.
-    """
-
-    examples: int
-    """How many these are."""
-    latency_s: tuple[float, float]
-    """Seconds from question to answer."""
-    tokens: tuple[float, float] | None
-    """Tokens, prompt and written; `None` if some calls were not metered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A system against the baseline, over the examples that both answered."""
-
-    system: str
-    """The system."""
-    baseline: str
-    """What it is compared with."""
-    examples: int
-    """How many both answered."""
-    correct: Interval
-    """The difference of the shares of right answers by the paper's metric; above 0 the system is better."""
-    mcnemar: float | None
-    """How likely chance alone makes such a difference (exact, two-sided); `None` for scores between wrong and right."""
-    lenient: Interval
-    """The difference by the forgiving metric."""
-    mcnemar_lenient: float | None
-    """The same test by the forgiving metric."""
-    speedup: Interval | None
-    """The baseline's mean latency over the system's; above 1 the system is faster."""
-    tokens: Interval | None
-    """The baseline's tokens (prompt and written) over the system's; above 1 the system needs fewer."""
-    medians: Medians | None
-    """The medians over the examples that both answered within their limits; `None` if there are none."""
-
-
 @dataclass(frozen=True, slots=True)
 class Table:
     """What can be compared."""
@@ -128,6 +77,8 @@ class Table:
     """The systems."""
     comparisons: tuple[Comparison, ...]
     """Each but the baseline against it; empty if there is no baseline."""
+    held: tuple[Comparison, ...]
+    """Each system whose replies are held to a grammar against itself with free replies, where there are both."""
     prices: tuple[str, ...]
     """When and by whom the prices were said that costs are by."""
 
@@ -165,23 +116,30 @@ def tables(records: Iterable[Record], baseline: str | None = None) -> list[Table
 def _table(setting: Setting, systems: Mapping[str, Sequence[Record]], baseline: str | None) -> Table:
     rows = tuple(_row(system, records) for system, records in sorted(systems.items()))
     base = next((name for name in ((baseline,) if baseline else _BASELINES) if name in systems), None)
-    compared = [] if base is None else [name for name in sorted(systems) if name != base]
-    comparisons = [_compare(name, systems[name], base or "", systems[base or ""]) for name in compared]
+    others = [] if base is None else [(name, base) for name in sorted(systems) if name != base]
+
+    def compared(pairs: Iterable[tuple[str, str]]) -> tuple[Comparison, ...]:
+        made = (compare(name, systems[name], other, systems[other]) for name, other in pairs)
+        return tuple(each for each in made if each is not None)
+
     prices = sorted({record.price for records in systems.values() for record in records if record.price})
-    return Table(setting, rows, tuple(each for each in comparisons if each is not None), tuple(prices))
+    return Table(setting, rows, compared(others), compared(_held(systems, setting)), tuple(prices))
 
 
-def latency(record: Record) -> float:
-    """Seconds from question to answer: virtual where the clock was, else real."""
-    return record.wall_s if record.virtual_s is None else record.virtual_s
+_CONSTRAIN = re.compile(r",?\bconstrain=(?P<value>true|null)(?=[,\]])")
 
 
-def per_example(records: Iterable[Record], figure: Callable[[Record], float]) -> dict[str, float]:
-    """A figure by example: the mean over its runs."""
-    values: dict[str, list[float]] = {}
-    for record in records:
-        values.setdefault(record.id, []).append(figure(record))
-    return {example: fmean(each) for example, each in values.items()}
+def _held(systems: Iterable[str], setting: Setting) -> Iterator[tuple[str, str]]:
+    """The names of systems that are held to a grammar, each with that of the same system with free replies.
+
+    LLMCompiler holds the embedded model by default, and has free replies with `constrain=null`.
+    """
+    names = set(systems)
+    for name in sorted(names):
+        if match := _CONSTRAIN.search(name):
+            rest = name.replace(match[0], "", 1).replace("[,", "[").replace("[]", "")
+            if rest in names and (match["value"] == "true" or is_local(setting.model)):
+                yield (name, rest) if match["value"] == "true" else (rest, name)
 
 
 def _row(system: str, records: Sequence[Record]) -> Row:
@@ -215,51 +173,6 @@ def _row(system: str, records: Sequence[Record]) -> Row:
     )
 
 
-def _compare(system: str, records: Sequence[Record], baseline: str, others: Sequence[Record]) -> Comparison | None:
-    def paired(figure: Callable[[Record], float]) -> tuple[list[float], list[float]]:
-        mine, theirs = per_example(records, figure), per_example(others, figure)
-        both = [example for example in mine if example in theirs]
-        return [mine[each] for each in both], [theirs[each] for each in both]
-
-    def test(score: Callable[[Record], float]) -> float | None:
-        if any(score(record) not in {0, 1} for record in (*records, *others)):
-            return None
-        return mcnemar(*([value >= RIGHT for value in each] for each in paired(score)))
-
-    mine, theirs = paired(lambda record: record.correct)
-    if not mine:
-        return None
-    metered = not any(record.unmetered_calls for record in (*records, *others))
-    times, tokens = paired(latency), paired(lambda record: record.tokens_in + record.tokens_out)
-    return Comparison(
-        system=system,
-        baseline=baseline,
-        examples=len(mine),
-        correct=paired_difference(mine, theirs),
-        mcnemar=test(lambda record: record.correct),
-        lenient=paired_difference(*paired(lambda record: record.lenient)),
-        mcnemar_lenient=test(lambda record: record.lenient),
-        speedup=paired_ratio(times[1], times[0]),
-        tokens=paired_ratio(tokens[1], tokens[0]) if metered else None,
-        medians=_medians(records, others, metered=metered),
-    )
-
-
-def _medians(records: Sequence[Record], others: Sequence[Record], *, metered: bool) -> Medians | None:
-    """The medians over the examples that both answered within their limits."""
-    stopped = {record.id for record in (*records, *others) if not record.within_limits}
-    both = ({record.id for record in records} & {record.id for record in others}) - stopped
-    if not both:
-        return None
-
-    def of(figure: Callable[[Record], float]) -> tuple[float, float]:
-        values = [per_example((record for record in side if record.id in both), figure) for side in (records, others)]
-        return median(values[0].values()), median(values[1].values())
-
-    tokens = of(lambda record: record.tokens_in + record.tokens_out) if metered else None
-    return Medians(len(both), of(latency), tokens)
-
-
 def markdown(made: Iterable[Table]) -> str:
     """Write tables as Markdown."""
     parts = ["# Evaluation report"]
@@ -274,8 +187,19 @@ def markdown(made: Iterable[Table]) -> str:
         if table.prices and not of.plan_only:
             parts.append(f"Prices: {'; '.join(table.prices)}.")
         if table.comparisons:
-            parts.append(f"Against `{table.comparisons[0].baseline}`, over the examples that both answered:")
+            base = table.comparisons[0].baseline
+            parts.append(f"Against `{base}`, over the examples that both answered (system / `{base}`):")
             parts.append(_grid(_COMPARED, table.comparisons))
+            parts.append(
+                "Their seconds and tokens, over all of these examples and over those that both answered within their "
+                "limits (a system that loops until it is stopped has a mean of its limit rather than of its speed):"
+            )
+            parts.append(_grid(_SPENT, table.comparisons))
+        if table.held:
+            parts.append(
+                "What a grammar changes: held to one / with free replies, over the examples that both answered:"
+            )
+            parts.append(_grid({**_COMPARED, **_RATIOS}, table.held))
     return "\n\n".join(parts) + "\n"
 
 
@@ -291,8 +215,8 @@ def _times(given: Interval | None) -> str:
     return "—" if given is None else f"{given.mean:.2f}x [{given.low:.2f}, {given.high:.2f}]"
 
 
-def _both(given: tuple[float, float] | None, form: str) -> str:
-    return "—" if given is None else f"{given[0]:{form}} against {given[1]:{form}}"
+def _both(given: tuple[float, float] | None, form: str, times: float = 1) -> str:
+    return "—" if given is None else f"{times * given[0]:{form}} / {times * given[1]:{form}}"
 
 
 def _share(given: float | None) -> str:
@@ -300,7 +224,7 @@ def _share(given: float | None) -> str:
 
 
 def _chance(given: float | None) -> str:
-    return "—" if given is None else f"{given:.3f}"
+    return "—" if given is None else "< 0.001" if given < 0.001 else f"{given:.3f}"
 
 
 def _tokens(row: Row) -> str:
@@ -339,16 +263,29 @@ _PLAN_COLUMNS: Mapping[str, Callable[[Row], str]] = {
 }
 _COMPARED: Mapping[str, Callable[[Comparison], str]] = {
     "system": lambda each: f"`{each.system}`",
-    "examples": lambda each: f"{each.examples}",
-    "right, paper's metric: difference, points": lambda each: _percent(each.correct),
+    "examples": lambda each: f"{each.averages.examples}",
+    "right, paper's metric, %": lambda each: _both(each.shares, ".1f", 100),
+    "difference, points": lambda each: _percent(each.correct),
     "McNemar p": lambda each: _chance(each.mcnemar),
-    "right, lenient: difference, points": lambda each: _percent(each.lenient),
-    "McNemar p, lenient": lambda each: _chance(each.mcnemar_lenient),
+    "right, lenient, %": lambda each: _both(each.shares_lenient, ".1f", 100),
+    "lenient: difference, points": lambda each: _percent(each.lenient),
+    "lenient: McNemar p": lambda each: _chance(each.mcnemar_lenient),
+}
+_RATIOS: Mapping[str, Callable[[Comparison], str]] = {
     "speedup": lambda each: _times(each.speedup),
     "tokens saved": lambda each: _times(each.tokens),
-    "within their limits": lambda each: f"{each.medians.examples if each.medians else 0}",
-    "… median latency": lambda each: _both(each.medians and each.medians.latency_s, ".2f"),
-    "… median tokens": lambda each: _both(each.medians and each.medians.tokens, ".0f"),
+}
+_SPENT: Mapping[str, Callable[[Comparison], str]] = {
+    "system": lambda each: f"`{each.system}`",
+    "mean s": lambda each: _both(each.averages.mean_s, ".1f"),
+    "median s": lambda each: _both(each.averages.median_s, ".1f"),
+    **_RATIOS,
+    "median tokens": lambda each: _both(each.averages.median_tokens, ".0f"),
+    "within limits": lambda each: f"{each.within_limits.examples if each.within_limits else 0}",
+    "… mean s": lambda each: _both(each.within_limits and each.within_limits.mean_s, ".1f"),
+    "… median s": lambda each: _both(each.within_limits and each.within_limits.median_s, ".1f"),
+    "… mean tokens": lambda each: _both(each.within_limits and each.within_limits.mean_tokens, ".0f"),
+    "… median tokens": lambda each: _both(each.within_limits and each.within_limits.median_tokens, ".0f"),
 }
 
 
@@ -367,7 +304,7 @@ def write(made: Sequence[Table], directory: Path) -> None:
 
 def _plain(value: Any) -> Any:
     match value:
-        case Interval() | Setting() | Medians():
+        case Interval() | Setting() | Averages():
             return value._asdict()
         case dict():
             return {key: _plain(each) for key, each in value.items()}

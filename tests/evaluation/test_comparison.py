@@ -41,8 +41,8 @@ def test_two_files_are_compared_question_by_question(tmp_path: Path) -> None:
     assert "| right in both | 1 | |" in text
     assert "| right in `after` alone | 2 | 1, 4 |" in text
     assert "| right in `before` alone | 1 | 3 |" in text
-    assert "| 22.00 against 12.00 |" in text
-    assert "| 5 | 20.0 [" in text
+    assert "| 22.0 / 12.0 |" in text
+    assert "| 5 | 60.0 / 40.0 | 20.0 [" in text
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Reports and plots of made-up records."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_means_and_comparison() -> None:
     assert ours.latency_s.mean == pytest.approx(13)
     assert ours.usd_per_1000 == pytest.approx(1)
     (against,) = table.comparisons
-    assert (against.system, against.baseline, against.examples) == ("llm_compiler", "react", 12)
+    assert (against.system, against.baseline, against.averages.examples) == ("llm_compiler", "react", 12)
     assert against.correct.mean == pytest.approx(1 / 6)
     assert against.speedup == pytest.approx((2.5, 2.5, 2.5))
     assert against.tokens == pytest.approx((3.5, 3.5, 3.5))
@@ -81,14 +82,52 @@ def test_rewards_are_not_tested_as_if_they_were_right_or_wrong() -> None:
     (against,) = table.comparisons
     assert (against.mcnemar, against.mcnemar_lenient) == (1, None)
     assert against.lenient.mean == pytest.approx(-0.4)
-    assert "| 1.000 | -40.0 [-40.0, -40.0] | — |" in markdown([table])
+    assert "| 1.000 | 50.0 / 90.0 | -40.0 [-40.0, -40.0] | — |" in markdown([table])
+
+
+def test_the_gap_of_a_grammar_is_a_table() -> None:
+    """A system that is held to a grammar is compared with itself when it is not, by the names of both."""
+    names = ["rewoo", "rewoo[constrain=true]", "react[constrain=true]", "programmatic[constrain=true,other=1]"]
+    ours = ["llm_compiler", "llm_compiler[constrain=null]", "llm_compiler[max_replans=1,constrain=null]"]
+    records = [
+        record(n, name, correct=float(name != "rewoo" and n < 6))
+        for name in [*names, *ours, "programmatic[other=1]"]
+        for n in range(12)
+    ]
+    (table,) = tables(records)
+    assert [(each.system, each.baseline) for each in table.held] == [
+        ("llm_compiler", "llm_compiler[constrain=null]"),
+        ("programmatic[constrain=true,other=1]", "programmatic[other=1]"),
+        ("rewoo[constrain=true]", "rewoo"),
+    ]
+    assert table.held[2].shares == pytest.approx((0.5, 0))
+    assert "| `rewoo[constrain=true]` | 12 | 50.0 / 0.0 | 50.0 [" in markdown([table])
+    (elsewhere,) = tables([replace(each, model="openai:x") for each in records])
+    assert [each.system for each in elsewhere.held] == ["programmatic[constrain=true,other=1]", "rewoo[constrain=true]"]
+
+
+def test_means_and_medians_are_also_of_what_was_answered_within_limits() -> None:
+    """A system that was stopped once has a mean over all, and medians and means without that example."""
+    answered = [replace(each, answer="K2") for each in RECORDS]
+    stopped = replace(answered[12], errors=("stopped after 15 turns",), wall_s=1000.0)
+    (table,) = tables([*answered[:12], stopped, *answered[13:]])
+    (against,) = table.comparisons
+    within = against.within_limits
+    assert within is not None
+    assert (against.averages.examples, within.examples) == (12, 11)
+    assert against.averages.mean_s[1] == pytest.approx((1000 + 5 * sum(range(2, 13))) / 12)
+    assert within.mean_s == pytest.approx((14, 35))
+    assert within.median_s == pytest.approx((14, 35))
+    assert within.mean_tokens == pytest.approx((120, 420))
+    assert within.median_tokens == pytest.approx((120, 420))
+    assert "| 11 | 14.0 / 35.0 | 14.0 / 35.0 | 120 / 420 | 120 / 420 |" in markdown([table])
 
 
 def test_only_what_both_answered_is_compared() -> None:
     """Examples that one system has not are in its own mean, not in the comparison."""
     (table,) = tables(RECORDS[:18])
     assert [row.examples for row in table.rows] == [12, 6]
-    assert table.comparisons[0].examples == 6
+    assert table.comparisons[0].averages.examples == 6
     (table,) = tables([RECORDS[0], RECORDS[-1]])
     assert table.comparisons == ()
 
