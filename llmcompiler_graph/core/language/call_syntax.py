@@ -7,7 +7,7 @@ References, newlines in plain quotes, and the quotes and brackets of other langu
 rewritten first, and every offset is mapped back for diagnostics. An unquoted expression such as `$1 * 2` is taken as
 its text, as if it had been quoted: what a calculator wants, and a type error anywhere else.
 
-May know: `references`, `substitution`, `walker`.
+May know: `plain_arguments`, `references`, `substitution`, `walker`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from llmcompiler_graph.core.language.plain_arguments import plain_arguments
 from llmcompiler_graph.core.language.references import (
     BRACED_PATH,
     Reference,
@@ -60,9 +61,9 @@ class Arguments:
     """Those given by position."""
     named: dict[str, Value]
     """Those given by name."""
-    literal_dollars: tuple[int, ...]
+    literal_dollars: tuple[int, ...] = ()
     """The `N` of each `$N` left as text in a string because there is no task `N`."""
-    unknown: tuple[tuple[int, int], ...]
+    unknown: tuple[tuple[int, int], ...] = ()
     """The `N` of each reference to a task that is not there, and its offset."""
 
 
@@ -406,4 +407,5 @@ def parse_arguments(
     Raises:
         CallSyntaxError: It is no call syntax; `offset` says where.
     """
-    return _Reader(text, is_task, rename).read()
+    plain = plain_arguments(text, is_task, rename)
+    return _Reader(text, is_task, rename).read() if plain is None else Arguments(*plain)

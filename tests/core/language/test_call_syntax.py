@@ -276,3 +276,33 @@ def test_no_text_raises_anything_else(text: str) -> None:
             assert "__reference" not in str(error)
         case arguments:
             assert all(0 <= offset < len(text) for _, offset in arguments.unknown)
+
+
+# -- what most calls have ---------------------------------------------------------------------------------------------
+
+PIECES = st.sampled_from(
+    [
+        *("x=", "limit =", "größe=", "ａ=", "x:", "x", "-", "_x1= ", "if=", "r", "f", "u", "x=y="),
+        *("1", "-0", "007", "12", "1.5", "-0.0", "1.", ".5", "1e3", "1_000", "0x1f", "9" * 19, "3m", "true", "None"),
+        *('"K2"', "'K2'", '""', "''", '"it\'s"', "'say \"K2\"'", r'"a \" b"', '"größe 高"', '"ａ，"', "'Kʼ2'"),
+        *('"„K2“"', "“K2”", '"$1"', '"$9"', '"$$"', '"${1.a}"', r'"a\nb"', '"a\nb"', '"\t"', '"#"', '"{}[](),"'),
+        *('"K2', "K2'", '"""', "'''", "$1", "$2", "$9", "$01", "$0", "${1}", "$1.a", "$1[0]", "[1]", "{}", "(1)", ")"),
+        *("[*]", "# x", ",", ",", ",", ", ", " ,", "，", "=", ":", " ", "  ", "\t", "\n", "\r", "\x0c", "\xa0", "\u3000"),
+        *("\0", "*", "**"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=9).map("".join))
+@settings(max_examples=1_000)
+def test_arguments_that_are_read_by_a_regular_expression_are_read_alike_otherwise(text: str) -> None:
+    """Behind a tab, which that expression does not take, the same arguments are read, or the same is wrong."""
+
+    def outcome(text: str) -> object:
+        try:
+            read = parse_arguments(text, is_task={1, 2}.__contains__, rename=lambda n: n + 10)
+        except CallSyntaxError as error:
+            return error.code, str(error), error.hint
+        return repr((read.positional, read.named, read.literal_dollars, [n for n, _ in read.unknown]))
+
+    assert outcome(text) == outcome(f"\t{text}")
