@@ -101,6 +101,8 @@ class _Tags(NamedTuple):
     """What may become a tag."""
     starts: re.Pattern[str]
     """How tags begin."""
+    plain: re.Pattern[str]
+    """Text that begins no tag and has no other sign of those that count within a reply, up to the end of a line."""
     longest: int
     """The length of the longest tag."""
 
@@ -123,6 +125,7 @@ def _tags(pairs: tuple[tuple[str, str], ...], *, answers: bool) -> _Tags:
         in_prompt=_pattern(_any(in_prompt)) if in_prompt else None,
         partial=frozenset(tag[:n] for tag in every for n in range(1, len(tag))),
         starts=_pattern(_any({tag[0] for tag in every})),
+        plain=_pattern(rf"[^{re.escape(''.join({tag[0] for tag in every}))}\\\n\"'`~]*+\n?"),
         longest=max(map(len, every)),
     )
 
@@ -184,6 +187,12 @@ class WithoutThinking:
 
     def feed(self, text: str) -> str:
         """Take more of the reply; return what is surely no thinking, or cannot be told from a reply."""
+        if self._state == "text" and not self._held and self._tags.plain.fullmatch(text):  # as most tokens are
+            self.unopened = None
+            self._line.read(text, 0, len(text) - text.endswith("\n"))
+            if text.endswith("\n"):
+                self._line.end()
+            return text
         held, self._held = self._held, ""
         held += text  # in place, since nothing else holds it
         self._held = held
