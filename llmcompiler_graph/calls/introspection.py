@@ -45,6 +45,7 @@ __all__ = (
     "looked_at_once",
     "mentions",
     "runs_in_executor",
+    "shown_arguments",
     "sync_function_of",
     "with_own_arun",
     "with_readable_typed_dicts",
@@ -122,6 +123,23 @@ def looked_at_once(function: F) -> F:
         hints = get_type_hints(function)
         function.__annotations__ = {name: hint for name, hint in hints.items() if hint is RunnableConfig}
     return function
+
+
+def shown_arguments(tool: BaseTool) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What LangChain is to call for the arguments that callbacks are told of: all but what is injected.
+
+    It would look through the tool's schema in each call. Which arguments are left out depends on their names alone.
+    """
+
+    @functools.lru_cache(maxsize=64)
+    def shown(names: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(tool._filter_injected_args(dict.fromkeys(names)))
+
+    def filtered(given: dict[str, Any]) -> dict[str, Any]:
+        names = shown(tuple(given))
+        return {name: value for name, value in given.items() if name in names}
+
+    return filtered
 
 
 def argument_annotations(tool: BaseTool) -> dict[str, Any]:

@@ -5,7 +5,6 @@ The value is the tool's own, as JSON, unless a `wrap_tool_call` has changed the 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -65,8 +64,8 @@ class Call:
     """What the tool raised."""
     refused: str = ""
     """Why what it returned cannot be an observation."""
-    given_up: threading.Event = field(default_factory=threading.Event)
-    """Set when nobody waits for it any more."""
+    given_up: bool = False
+    """Whether nobody waits for it any more."""
     cached: bool = False
     """Whether the cache has answered it."""
     content: Any = Unknown

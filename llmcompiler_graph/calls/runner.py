@@ -38,6 +38,7 @@ from llmcompiler_graph.calls.introspection import (
     is_of_function,
     looked_at_once,
     runs_in_executor,
+    shown_arguments,
     with_own_arun,
 )
 from llmcompiler_graph.calls.outcomes import Call, observation_of
@@ -219,7 +220,7 @@ class ToolRunner:
         try:
             output = await self._node.ainvoke(request, config)  # `invoke` would take threads that are no daemons
         finally:
-            noted.given_up.set()
+            noted.given_up = True
             _current.reset(token)
         observation = await observation_of(output, call_id, noted, config)
         if noted.cached and observation.status == "done":
@@ -298,7 +299,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
         content, rest = _content_and_artifact(value, tool)
         content = call.without_failures(content)
         try:
-            return call.note(written(content, call.given_up), rest)
+            return call.note(written(content, lambda: call.given_up), rest)
         except ObservationError as error:
             return call.refuse(error, rest)
 
@@ -338,6 +339,7 @@ def _noting_copy(tool: BaseTool) -> BaseTool:
         _arun=looked_at_once(noting_arun),
         invoke=checked_invoke,
         ainvoke=invoke_where_it_runs,
+        _filter_injected_args=shown_arguments(tool),
     )
     if own:
         copy.__dict__["_to_args_and_kwargs"] = set_aside(copy, own, _given, _keep)

@@ -22,7 +22,7 @@ import inspect
 import json
 import threading
 from collections import UserString
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence, Set, Sized, ValuesView
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set, Sized, ValuesView
 from contextlib import closing, nullcontext, suppress
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -52,12 +52,12 @@ _ELEMENTS_ON_LOOP, _CHARACTERS_ON_LOOP = 2_000, 200_000  # a few milliseconds
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
-def written(value: Any, given_up: threading.Event | None = None) -> JSON:
+def written(value: Any, given_up: Callable[[], bool] | None = None) -> JSON:
     """Write a value as JSON, in this thread.
 
     Args:
         value: The value.
-        given_up: Set when nobody waits for it any more: an iterator is then read no further.
+        given_up: Says whether nobody waits for it any more: an iterator is then read no further.
 
     Raises:
         ObservationError: It is too large, too deep, holds itself, or cannot be read; the message says which.
@@ -82,7 +82,7 @@ async def awritten(value: Any, tool: str) -> JSON:
     except _Elsewhere:
         given_up = threading.Event()
         try:
-            return await in_thread(tool, written, value, given_up)
+            return await in_thread(tool, written, value, given_up.is_set)
         finally:
             given_up.set()
 
@@ -120,12 +120,12 @@ class _Writer:
     Args:
         elements: How many values it may have.
         characters: How many characters they may have.
-        given_up: Set when nobody waits for it any more.
+        given_up: Says whether nobody waits for it any more.
         on_loop: Whether to raise `_Elsewhere` at a limit, and at what may run code of its own.
     """
 
     def __init__(
-        self, elements: int, characters: int, given_up: threading.Event | None = None, *, on_loop: bool = False
+        self, elements: int, characters: int, given_up: Callable[[], bool] | None = None, *, on_loop: bool = False
     ) -> None:
         self._most_elements, self._most_characters = elements, characters
         self._elements = self._characters = 0
@@ -226,7 +226,7 @@ class _Writer:
             self._expect(_length(values), 0)
         try:
             for each in values:
-                if self._given_up is not None and self._given_up.is_set():
+                if self._given_up is not None and self._given_up():
                     msg = "nobody waits for it any more"
                     raise ObservationError(msg)
                 yield each
