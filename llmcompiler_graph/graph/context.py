@@ -19,7 +19,7 @@ from llmcompiler_graph.core.arguments import check_count, check_names, refused
 from llmcompiler_graph.core.checking.procedures import CheckedProcedure
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.schedule.executor import Moment
+from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.approvals import InterruptMode
@@ -257,11 +257,12 @@ class Teller:
 
     def planned(self, task: Task, record: TaskRecord) -> None:
         """A task was written."""
-        self._writer(self._event("planned", record) | {"after": list(task.dependencies)})
+        self._writer(self._event("planned", record, record["planned_at"]) | {"after": list(task.dependencies)})
 
-    def moment(self, moment: Moment, record: TaskRecord, observation: Observation | None) -> None:
+    def moment(self, moment: Moment, record: TaskRecord, executor: Executor) -> None:
         """Something happened to a task."""
-        event = self._event(moment, record)
+        index = record["index"]
+        event, observation = self._event(moment, record, executor.timings[index].at(moment)), executor.observation(index)
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
             event |= cast("TaskEvent", how_made(observation))
@@ -275,8 +276,9 @@ class Teller:
         """The joiner asked for another plan."""
         self._writer(TaskEvent(event="replanning", at=self._now(), error=feedback))
 
-    def _event(self, event: Literal["planned"] | Moment, record: TaskRecord) -> TaskEvent:
-        told = TaskEvent(event=event, at=self._now(), index=record["index"], tool=record["tool"], text=record["text"])
+    def _event(self, event: Literal["planned"] | Moment, record: TaskRecord, at: float | None) -> TaskEvent:
+        at = self._now() if at is None else at
+        told = TaskEvent(event=event, at=at, index=record["index"], tool=record["tool"], text=record["text"])
         if "procedure" in record:
             told["procedure"] = record["procedure"]
         return told

@@ -494,7 +494,7 @@ class Draft:
     def _tell(self, moment: Moment, index: int) -> None:
         entry = self._tasks.get(index)
         if entry is not None and entry.record is not None:
-            self._teller.moment(moment, entry.record, self.executor.observation(index))
+            self._teller.moment(moment, entry.record, self.executor)
 
 
 def recorded(diagnostic: Diagnostic) -> DiagnosticRecord:

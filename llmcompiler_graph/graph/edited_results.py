@@ -73,5 +73,6 @@ def _value(message: ToolMessage) -> JSON:
 
 
 def _digest(message: ToolMessage) -> str:
-    said = json.dumps([message.status, message.content], sort_keys=True, default=str)
-    return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:16]
+    content = message.content
+    said = content if isinstance(content, str) else json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(f"{message.status} {type(content).__name__} {said}".encode(errors="replace")).hexdigest()[:16]

@@ -303,4 +303,4 @@ class PlanRun:
         if (record := self._by_index.get(index)) is not None:
             if (body := self._bodies.get(index)) is not None and (text := body.edited_text):
                 record = {**record, "text": text}
-            self._teller.moment(moment, record, self.executor.observation(index))
+            self._teller.moment(moment, record, self.executor)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("JSON", "MAX_CHARACTERS", "MAX_DEPTH", "cut", "is_too_deep", "read_json", "write_json")
+__all__ = ("JSON", "MAX_CHARACTERS", "MAX_DEPTH", "as_json", "cut", "is_too_deep", "read_json", "write_json")
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """A JSON value: what observations and resolved arguments are."""
@@ -54,13 +54,17 @@ def read_json(text: str, *, strict: bool = True) -> JSON:
 _UNSEEN = lazy_pattern("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+as_json = json.JSONEncoder(ensure_ascii=False).encode
+"""Writes a value as JSON; `json.dumps` would make an encoder in each call."""
+
+
 def write_json(value: JSON) -> str:
     r"""Write a value as JSON text on one line, in whatever way lines are told: no character in it ends one.
 
     >>> print(write_json("café\u2028\x85"))
     "café\u2028\u0085"
     """
-    text = json.dumps(value, ensure_ascii=False)
+    text = as_json(value)
     return text if text.isascii() and "\x7f" not in text else _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -82,6 +82,8 @@ class Task:
     """The indices kept free for the other tasks of a procedure, if it calls one."""
     references: tuple[Reference, ...] = field(init=False, compare=False, repr=False)
     """The references to others in its arguments, its guard and its repetition, in order."""
+    dependencies: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """The tasks it waits for, each once, in ascending order."""
 
     def __post_init__(self) -> None:
         found = [r for value in (*self.positional, *self.arguments.values()) for r in references(value)]
@@ -90,16 +92,12 @@ class Task:
         if self.until is not None:
             found += (r for r in guard_references(self.until.condition) if r.index != self.index)
         object.__setattr__(self, "references", tuple(found))
+        object.__setattr__(self, "dependencies", tuple(sorted(self.reads.union(self.after))))
 
     @property
     def reads(self) -> set[int]:
         """The tasks whose observations it takes."""
         return {reference.index for reference in self.references}
-
-    @property
-    def dependencies(self) -> tuple[int, ...]:
-        """The tasks it waits for, each once, in ascending order."""
-        return tuple(sorted(self.reads.union(self.after)))
 
     @property
     def fans_out(self) -> bool:

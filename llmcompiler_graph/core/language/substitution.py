@@ -21,7 +21,7 @@ from itertools import islice
 from typing import cast
 
 from llmcompiler_graph.core.errors import FanOutError, ObservationPathError
-from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, read_json
+from llmcompiler_graph.core.language.json_text import JSON, MAX_CHARACTERS, as_json, read_json
 from llmcompiler_graph.core.language.references import (
     ALL,
     Path,
@@ -43,7 +43,7 @@ _FIELD = lazy_pattern(r"\.\s*(?P<name>[^\W\d][\w-]*)")
 
 def as_text(value: JSON) -> str:
     """Write a value as it stands inside a string: text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else as_json(value)
 
 
 def joined_surrogates(text: str) -> str:

@@ -64,6 +64,16 @@ class Timing:
     early: bool = False
     """Whether its first call was detached: begun before anybody ran the task."""
 
+    def at(self, moment: Moment) -> float | None:
+        """When a moment came."""
+        match moment:
+            case "released":
+                return self.released
+            case "started":
+                return self.started
+            case "done" | "failed" | "skipped":
+                return self.finished
+
 
 class Executor:
     """Makes the calls of one plan.

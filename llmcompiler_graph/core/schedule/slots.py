@@ -74,6 +74,8 @@ class Slots:
 
     def take(self) -> ReadyCall | None:
         """Take a slot for the call that is first; `None` if no call waits for which there is one."""
+        if not self._waiting:
+            return None
         first = min(filter(None, map(self._first, self._open_heaps())), default=None)
         if first is None:
             return None
