@@ -22,7 +22,18 @@ import inspect
 import json
 import threading
 from collections import UserString
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set, Sized, ValuesView
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+    Sized,
+    ValuesView,
+)
 from contextlib import closing, nullcontext, suppress
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta

@@ -20,6 +20,7 @@ from llmcompiler_graph.calls.introspection import (
     has_sync_side,
     is_of_function,
     mentions,
+    shown_arguments,
     sync_function_of,
 )
 
@@ -152,3 +153,36 @@ def test_annotations_of_arguments() -> None:
 def test_mentions(annotation: Any, kinds: tuple[type, ...], expected: bool) -> None:
     """A class is found as it is, parametrised, as an instance, and at any depth of an annotation."""
     assert mentions(annotation, *kinds) is expected
+
+
+@tool
+def with_runtime(text: str, runtime: ToolRuntime, callbacks: str = "") -> str:
+    """Repeat."""
+    return text
+
+
+@tool(args_schema={"type": "object", "properties": {"text": {"type": "string"}}})
+def with_json_schema(text: str, state: Annotated[dict[str, Any], InjectedState]) -> str:
+    """Repeat."""
+    return text
+
+
+@pytest.mark.parametrize(
+    "names", ["text", "text,state", "state", "runtime,text,other", "callbacks,run_manager,text", ""]
+)
+@pytest.mark.parametrize(
+    "made",
+    [
+        with_runtime,
+        with_json_schema,
+        StructuredTool.from_function(lambda text, state: text, name="f", description="F.", args_schema=Arguments),
+        Tool(name="plain", func=plain, description="Repeat."),
+    ],
+    ids=lambda made: made.name,
+)
+def test_arguments_that_callbacks_are_told_of(made: BaseTool, names: str) -> None:
+    """They are those that LangChain itself finds, in each call with its own values."""
+    shown = shown_arguments(made)
+    for value in (1, 2):
+        given = dict.fromkeys(filter(None, names.split(",")), value)
+        assert list(shown(given).items()) == list(made._filter_injected_args(given).items())

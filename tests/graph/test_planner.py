@@ -467,6 +467,18 @@ def test_events() -> None:
     assert events[12]["error"] == "more"
 
 
+async def test_events_tell_the_times_that_the_timeline_has() -> None:
+    """The moments of a task are read from the clock once: for its event and for what the state keeps of it."""
+    graph = create_llm_compiler(ScriptedModel(['1. work("a")\n2. work("$1")', "Finish: ok"]), [sleeper("work", 0)])
+    told: dict[Any, float] = {}
+    async for mode, part in graph.astream(QUESTION, stream_mode=["custom", "values"]):
+        if mode == "custom":
+            told[part["index"], part["event"]] = part["at"]
+        final = part
+    names = {"planned": "planned", "released": "released", "started": "started", "done": "finished"}
+    assert told == {(e["index"], name): e[key] for e in final["timeline"] for name, key in names.items()}
+
+
 @pytest.mark.parametrize(
     ("metadata", "cut"),
     [
