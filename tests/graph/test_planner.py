@@ -471,6 +471,7 @@ async def test_events_tell_the_times_that_the_timeline_has() -> None:
     """The moments of a task are read from the clock once: for its event and for what the state keeps of it."""
     graph = create_llm_compiler(ScriptedModel(['1. work("a")\n2. work("$1")', "Finish: ok"]), [sleeper("work", 0)])
     told: dict[Any, float] = {}
+    part: Any
     async for mode, part in graph.astream(QUESTION, stream_mode=["custom", "values"]):
         if mode == "custom":
             told[part["index"], part["event"]] = part["at"]
