@@ -23,12 +23,14 @@ LOOKUPS = '1. search(entity="Lake Erie")\n2. search(entity="Lake Onega")\n3. sea
 FIELD = re.compile(r"\{([^{}':]+)\.(\w+)\}")
 FIELD_OF = re.compile(r"\$\{(\d+)\.(\w+)\}")
 
+_NOT_ASKED_YET = 78  # the first question that nobody may have read who writes rules
+
 
 def own_questions() -> list[dict[str, Any]]:
-    """Our own questions, with a program for each answer."""
+    """Our own questions, with a program for each answer; not those that are to be asked before anybody reads them."""
     text = files("llmcompiler_graph.evaluation.benchmarks").joinpath("reasoning.json").read_text(encoding="utf-8")
     questions: list[dict[str, Any]] = json.loads(text)
-    return questions
+    return [each for each in questions if int(each["id"]) < _NOT_ASKED_YET]
 
 
 def value(program: str, measures: list[dict[str, Any]]) -> Any:
