@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import SystemMessage
 
 from llmcompiler_graph.core.arguments import refused
-from llmcompiler_graph.core.checking.schema import describe
+from llmcompiler_graph.core.checking.schema import alternatives, describe, fields_of
 from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
+from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.models.wording import (
     ASK,
     PlanFormat,
@@ -21,7 +22,9 @@ from llmcompiler_graph.models.wording import (
     outcome_line,
 )
 
-__all__ = ("listing", "signature", "system_message")
+__all__ = ("listing", "parameters_told", "signature", "system_message")
+
+_DEEPEST = 3  # fields within fields whose descriptions are shown
 
 _TASK = "You answer questions by planning tool calls. They run in parallel, as early as their inputs allow."
 _TEXT = """\
@@ -159,12 +162,43 @@ def system_message(
 
 
 def listing(tools: Iterable[ToolSpec]) -> str:
-    """Write the signature of each tool, and what it says of itself."""
+    """Write the signature of each tool, and what it says of itself and of its parameters."""
     lines: list[str] = []
     for tool in tools:
         lines.append(f"- {signature(tool)}")
         lines += (f"  {line.strip()}" for line in tool.description.splitlines() if line.strip())
+        lines += (f"  - {where}: {text}" for where, text in parameters_told(tool))
     return "\n".join(lines)
+
+
+def parameters_told(tool: ToolSpec) -> Iterator[tuple[str, str]]:
+    """What a tool's schema says of its parameters, and of the fields in them, but what its description says too.
+
+    >>> fields = {"type": "object", "properties": {"city": {"type": "string", "description": "Such as Rome, IT."}}}
+    >>> list(parameters_told(ToolSpec("weather", {"where": {"type": "array", "items": fields}})))
+    [('where[*].city', 'Such as Rome, IT.')]
+    """
+    said, told = " ".join(tool.description.split()), set[int]()
+    pending = [(name, schema, _DEEPEST) for name, schema in tool.parameters.items()]
+    while pending:
+        where, schema, left = pending.pop(0)
+        text = schema.get("description") if isinstance(schema, dict) else None
+        if id(schema) in told:  # the fields of a type are told of once
+            continue
+        told.add(id(schema))
+        if isinstance(text, str) and (line := " ".join(text.split())) and line not in said:
+            yield where, line
+        if left:
+            pending[:0] = ((f"{where}{path}", field, left - 1) for path, field in _fields_in(schema, tool))
+
+
+def _fields_in(schema: JSON, tool: ToolSpec) -> Iterator[tuple[str, JSON]]:
+    """The fields of an object, or of the elements of a list, with their paths."""
+    for option in alternatives(schema, tool.definitions):
+        elements = alternatives(option["items"], tool.definitions) if "items" in option else ()
+        for at, each in [("", option), *(("[*]", element) for element in elements)]:
+            for name, field in fields_of(each).items():
+                yield f"{at}.{name}", field
 
 
 def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool, answers: bool, brief: bool) -> str:

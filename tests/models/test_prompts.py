@@ -1,14 +1,17 @@
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.tools import BaseTool, StructuredTool, tool
+from pydantic import BaseModel, Field
 
 from llmcompiler_graph import create_llm_compiler
+from llmcompiler_graph.calls.specs import tool_specs
 from llmcompiler_graph.core.examples import PlanExample
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.models.prompts import conversation, question_position, repair_request
-from llmcompiler_graph.models.system import signature, system_message
+from llmcompiler_graph.models.system import listing, signature, system_message
 from llmcompiler_graph.state import Round, TaskRecord, new_record
 from llmcompiler_graph.testing import ScriptedModel
 
@@ -54,6 +57,72 @@ def state(*messages: AnyMessage, **keys: Any) -> Any:
 def test_signatures(parameters: Any, required: list[str], returns: Any, text: str) -> None:
     """Tools are shown the way Python declares functions."""
     assert signature(ToolSpec("f", parameters, frozenset(required), returns)) == text
+
+
+class Place(BaseModel):
+    """Where something is."""
+
+    city: str = Field(description="The city,\n in the form 'Rome, IT'.")
+    near: list["Place"] = Field([], description="Places near it.")
+
+
+def parsed_tool() -> tuple[BaseTool, list[str]]:
+    """A tool whose docstring is parsed."""
+
+    @tool(parse_docstring=True)
+    def find(city: str, limit: int = 3) -> str:
+        """Find.
+
+        Args:
+            city: The city, in the form 'Rome, IT'.
+            limit: How many.
+        """
+        return city
+
+    return find, ["  - city: The city, in the form 'Rome, IT'.", "  - limit: How many."]
+
+
+def annotated_tool() -> tuple[BaseTool, list[str]]:
+    """A tool whose parameters are annotated."""
+
+    @tool
+    def find(city: Annotated[str, "The city."]) -> str:
+        """Find."""
+        return city
+
+    return find, ["  - city: The city."]
+
+
+def nested_tool() -> tuple[BaseTool, list[str]]:
+    """A tool with a type that holds itself."""
+
+    @tool
+    def find(places: list[Place], other: Place) -> str:
+        """Find."""
+        return ""
+
+    return find, ["  - places[*].city: The city, in the form 'Rome, IT'.", "  - places[*].near: Places near it."]
+
+
+def given_tool() -> tuple[BaseTool, list[str]]:
+    """A tool with a JSON schema, as of an MCP server, whose description says one thing already."""
+    city = {"type": "string", "description": "The city."}
+    unit = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None, "description": "Of the\nresult."}
+    schema = {"type": "object", "properties": {"city": city, "unit": unit}, "required": ["city"]}
+    find = StructuredTool.from_function(
+        lambda **_: "", name="find", description="Find.\n\ncity: The city.", args_schema=schema
+    )
+    return find, ["  - unit: Of the result."]
+
+
+@pytest.mark.parametrize("made", [parsed_tool, annotated_tool, nested_tool, given_tool])
+def test_what_is_said_of_parameters_is_shown(made: Callable[[], tuple[BaseTool, list[str]]]) -> None:
+    """What a tool's schema says of its parameters and the fields in them is shown once, and reaches the planner."""
+    found, lines = made()
+    assert [line for line in listing(tool_specs([found])).splitlines() if line.startswith("  - ")] == lines
+    model = ScriptedModel(["1. join()", "Finish: done"])
+    create_llm_compiler(model, [found]).invoke({"messages": [("user", "?")]})
+    assert all(line in str(model.calls[0][0].content) for line in lines)
 
 
 def test_system_message() -> None:
