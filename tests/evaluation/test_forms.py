@@ -198,6 +198,12 @@ RIGHT_AND_WRONG: dict[str, tuple[Rules, list[str], list[str]]] = {
         ["```python\nprint(1)\n```", "Thought: a\n```python\nprint(1)\n```", "Thought: a\nAnswer: 1"],
         ["Answer: 1", "Thought: a", "Thought: ```\nAnswer: 1", "```python\nprint(1)\n```\nAnswer: 1"],
     ),
+    "a turn without tools": (
+        turn([], one_call=True),
+        ["Thought: a\nAnswer: 1"],
+        ["Thought: a\nAction: f()", "Answer: 1"],
+    ),
+    "ReWOO without tools": (evidence_plan([]), ["Plan: a"], ["", "join()", "#E1 = f()"]),
     "conclusion": (conclusion(), ["Thought: a\nAnswer: 1"], ["Answer: 1", "Thought: a", "Thought: a\nb\nAnswer: 1"]),
 }
 

@@ -64,7 +64,7 @@ def held(model: Model, *, constrain: bool) -> Held:
     constraint = constraint_for("auto", model) if constrain else None
     if constrain and constraint is None:
         msg = (
-            "constrain=true needs a model that takes grammars, which of these is the embedded one only: "
+            "constrain=true needs a model that takes grammars, as the embedded one does: "
             "choose it (--model local), or leave constrain out"
         )
         raise ConfigurationError(msg)
@@ -81,12 +81,13 @@ def turn(tools: Sequence[ToolSpec], *, one_call: bool) -> Rules:
 
     Where a turn may have several actions it may have no thought, as in the examples of that form.
     """
+    thought = _THOUGHT if one_call else optional(_THOUGHT)
+    if not tools:
+        return {"root": Seq((thought, _ANSWER))}
     call = expanded(plan_grammar(tools, again=[1], notation=replace(PLAN, begin=lambda _: "Action: ")))
     rules = {"action" if name == "root" else name: node for name, node in call.items()}
     more = () if one_call else (Repeat(Seq(("\n", Use("action"))), 0, _MOST_ACTIONS - 1),)
-    done: tuple[Node, ...] = (Seq((Use("action"), *more)),) if tools else ()
-    thought = _THOUGHT if one_call else optional(_THOUGHT)
-    return {"root": Seq((thought, Alt((*done, _ANSWER)))), **rules}
+    return {"root": Seq((thought, Alt((Seq((Use("action"), *more)), _ANSWER)))), **rules}
 
 
 _EVIDENCE = Notation(
@@ -103,7 +104,12 @@ _EVIDENCE = Notation(
 
 
 def evidence_plan(tools: Sequence[ToolSpec]) -> Rules:
-    """A plan of ReWOO: evidence numbered in order, each referring to earlier evidence that fits."""
+    """A plan of ReWOO: evidence numbered in order, each referring to earlier evidence that fits.
+
+    A text cannot hold `#E` where it is none: ReWOO has no other spelling for it.
+    """
+    if not tools:
+        return {"root": Seq(("Plan: ", _line(240)))}
     return {**plan_grammar(tools, notation=_EVIDENCE), "purpose": Seq(("Plan: ", _line(240), "\n"))}
 
 
