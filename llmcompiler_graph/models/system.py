@@ -11,6 +11,7 @@ from langchain_core.messages import SystemMessage
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import alternatives, describe, fields_of
 from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
+from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.models.wording import (
@@ -24,6 +25,10 @@ from llmcompiler_graph.models.wording import (
 
 __all__ = ("listing", "parameters_told", "signature", "system_message")
 
+_LIMITS = (
+    *("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+    *("pattern", "format", "minItems", "maxItems", "uniqueItems", "examples"),
+)
 _DEEPEST = 3  # fields within fields whose descriptions are shown
 
 _TASK = "You answer questions by planning tool calls. They run in parallel, as early as their inputs allow."
@@ -175,21 +180,32 @@ def parameters_told(tool: ToolSpec) -> Iterator[tuple[str, str]]:
     """What a tool's schema says of its parameters, and of the fields in them, but what its description says too.
 
     >>> fields = {"type": "object", "properties": {"city": {"type": "string", "description": "Such as Rome, IT."}}}
-    >>> list(parameters_told(ToolSpec("weather", {"where": {"type": "array", "items": fields}})))
-    [('where[*].city', 'Such as Rome, IT.')]
+    >>> days = {"type": "integer", "minimum": 1, "maximum": 10}
+    >>> list(parameters_told(ToolSpec("weather", {"where": {"type": "array", "items": fields}, "days": days})))
+    [('where[*].city', 'Such as Rome, IT.'), ('days', '(minimum 1, maximum 10)')]
     """
     said, told = " ".join(tool.description.split()), set[int]()
     pending = [(name, schema, _DEEPEST) for name, schema in tool.parameters.items()]
     while pending:
         where, schema, left = pending.pop(0)
-        text = schema.get("description") if isinstance(schema, dict) else None
         if id(schema) in told:  # the fields of a type are told of once
             continue
         told.add(id(schema))
-        if isinstance(text, str) and (line := " ".join(text.split())) and line not in said:
+        text = schema.get("description") if isinstance(schema, dict) else None
+        line = " ".join(text.split()) if isinstance(text, str) else ""
+        limits = _limits(schema, tool)
+        if line := " ".join(filter(None, [line if line not in said else "", f"({limits})" if limits else ""])):
             yield where, line
         if left:
             pending[:0] = ((f"{where}{path}", field, left - 1) for path, field in _fields_in(schema, tool))
+
+
+def _limits(schema: JSON, tool: ToolSpec) -> str:
+    """What a schema says of a value besides its type, in JSON Schema's words: `minimum 1, maximum 10`."""
+    found: dict[str, JSON] = {}
+    for option in [*([schema] if isinstance(schema, dict) else ()), *alternatives(schema, tool.definitions)]:
+        found.update((key, option[key]) for key in _LIMITS if option.get(key) not in (None, "arithmetic"))
+    return ", ".join(f"{key} {found[key] if isinstance(found[key], str) else write_json(found[key])}" for key in found)
 
 
 def _fields_in(schema: JSON, tool: ToolSpec) -> Iterator[tuple[str, JSON]]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -107,15 +108,40 @@ def nested_tool() -> tuple[BaseTool, list[str]]:
 def given_tool() -> tuple[BaseTool, list[str]]:
     """A tool with a JSON schema, as of an MCP server, whose description says one thing already."""
     city = {"type": "string", "description": "The city."}
-    unit = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None, "description": "Of the\nresult."}
+    unit = {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "default": None,
+        "description": "Of the\nresult.",
+        "examples": ["C"],
+    }
     schema = {"type": "object", "properties": {"city": city, "unit": unit}, "required": ["city"]}
     find = StructuredTool.from_function(
         lambda **_: "", name="find", description="Find.\n\ncity: The city.", args_schema=schema
     )
-    return find, ["  - unit: Of the result."]
+    return find, ["""  - unit: Of the result. (examples ["C"])"""]
 
 
-@pytest.mark.parametrize("made", [parsed_tool, annotated_tool, nested_tool, given_tool])
+def limited_tool() -> tuple[BaseTool, list[str]]:
+    """A tool whose parameters have limits."""
+
+    @tool
+    def find(
+        day: Annotated[date, "The day."],
+        near: Annotated[list[Annotated[str, Field(pattern="^[A-Z]+$")]] | None, Field(max_length=3)] = None,
+        limit: Annotated[int, Field(ge=1, le=10)] = 3,
+    ) -> str:
+        """Find."""
+        return ""
+
+    told = [
+        "  - day: The day. (format date)",
+        "  - near: (maxItems 3)",
+        "  - limit: (minimum 1, maximum 10, examples [5])",
+    ]
+    return find, told
+
+
+@pytest.mark.parametrize("made", [parsed_tool, annotated_tool, nested_tool, given_tool, limited_tool])
 def test_what_is_said_of_parameters_is_shown(made: Callable[[], tuple[BaseTool, list[str]]]) -> None:
     """What a tool's schema says of its parameters and the fields in them is shown once, and reaches the planner."""
     found, lines = made()
