@@ -136,7 +136,7 @@ def limited_tool() -> tuple[BaseTool, list[str]]:
     told = [
         "  - day: The day. (format date)",
         "  - near: (maxItems 3)",
-        "  - limit: (minimum 1, maximum 10, examples [5])",
+        "  - limit: (minimum 1, maximum 10)",
     ]
     return find, told
 
