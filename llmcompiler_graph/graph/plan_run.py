@@ -109,6 +109,7 @@ class PlanRun:
             begun.on_event = self._tell
         else:
             self._rebuild()
+        self._left_to_wait = _A_MOMENT  # while results of others are not persisted
         self._expiry: asyncio.TimerHandle | None = None
         # after a pause the tasks have time for what a human has approved
         self._not_before = self.loop.time() + settings.deadline_grace if self._resumed else 0.0
@@ -191,7 +192,8 @@ class PlanRun:
     async def finishes_soon(self, records: Sequence[TaskRecord], following: Iterable[TaskRecord]) -> bool:
         """Wait a moment for tasks to finish without `@task`s; say whether they have.
 
-        It is not waited for tasks that start only in theirs, nor while others have finished that are to be persisted.
+        It is not waited for tasks that start only in theirs. While others have finished that are to be persisted, it is
+        waited for one moment in all.
 
         Args:
             records: The tasks.
@@ -201,10 +203,13 @@ class PlanRun:
             plan_name(record) in self._held or record["index"] in self._repeat for record in records
         ):
             return False
-        indices = [record["index"] for record in records]
-        return self.finished_early(records) or (
-            not any(map(self._is_finished, following)) and await self.executor.settled(indices, _A_MOMENT)
-        )
+        if self.finished_early(records):
+            return True
+        others_wait, began = any(map(self._is_finished, following)), self.loop.time()
+        seconds = self._left_to_wait if others_wait else _A_MOMENT
+        soon = await self.executor.settled([record["index"] for record in records], seconds)
+        self._left_to_wait -= self.loop.time() - began if others_wait else 0
+        return soon
 
     def _is_finished(self, record: TaskRecord) -> bool:
         return self.executor.observation(record["index"]) is not None

@@ -262,6 +262,30 @@ def test_what_is_waited_for_is_persisted_soon() -> None:
     assert run_virtual(main) == {*range(1, N + 1)} - {40}
 
 
+def test_results_wait_a_moment_in_all_for_the_tasks_before_them() -> None:
+    """Tasks that take a moment each are waited for while later ones have finished, but not one moment after another."""
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        await asyncio.sleep({1: 0.1, 33: 0.2, 65: 9}.get(n, 0))
+        return n
+
+    async def main() -> tuple[set[int], list[int]]:
+        saver = InMemorySaver()
+        text = "\n".join(f"{n}. look(n={n})" for n in range(1, 129))
+        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
+        run = asyncio.create_task(graph.ainvoke(QUESTION, THREAD))
+        await asyncio.sleep(0.26)
+        found = await kept(saver, sync=False)
+        await run
+        return found, sorted(len(value["results"]) for value in await returned(saver) if "results" in value)
+
+    found, groups = run_virtual(main)
+    assert found == {*range(1, 129)} - {65}
+    assert groups == [32, 32, 32, 32]
+
+
 @pytest.mark.parametrize("limit", [None, 2])
 def test_a_large_plan_that_is_left(limit: int | None) -> None:
     """The next question finds what the tasks of a large plan had returned, also in groups that had not finished."""
