@@ -70,7 +70,8 @@ class Slots:
 
     def contested(self) -> bool:
         """Whether calls of several tasks wait, and there is a slot for some of them."""
-        return len(self._ranks) > 1 and any(map(self._first, self._open_heaps()))
+        several = len(self._waiting) > 1 and len(self._ranks) > 1  # which holds some tasks that wait no more
+        return several and any(map(self._first, self._open_heaps()))
 
     def take(self) -> ReadyCall | None:
         """Take a slot for the call that is first; `None` if no call waits for which there is one."""
