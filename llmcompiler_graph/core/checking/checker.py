@@ -118,7 +118,9 @@ class Checker:
         if tool is None:
             complain("unknown-tool", f"no tool is named {task.tool!r}", self._which_tools(task.tool))
             return Checked(task, found)
-        task = replace(task, arguments=self._bind(task, tool, complain), positional=())
+        arguments = self._bind(task, tool, complain)
+        if task.positional or not _are(arguments, task.arguments):
+            task = replace(task, arguments=arguments, positional=())
         if task.when is not None:
             self._check_guard(task.when, self._returns, complain)
         if task.until is not None:
@@ -208,10 +210,13 @@ class Checker:
     def _referring(self, name: str, value: Value, schema: Schema, tool: ToolSpec, complain: _Complain) -> Value:
         """Check an argument with references in it."""
 
-        def expect(given: Schema, what: str, definitions: Mapping[str, JSON] | None = None) -> None:
-            if not fits(given, schema, tool.definitions, definitions):
-                wanted = describe(schema, tool.definitions)
-                complain("reference-type", f"`{name}` of {tool.name!r} takes {wanted}, {what}")
+        def refuse(what: str) -> None:
+            wanted = describe(schema, tool.definitions)
+            complain("reference-type", f"`{name}` of {tool.name!r} takes {wanted}, {what}")
+
+        def expect(kind: str, what: str) -> None:
+            if not fits({"type": kind}, schema, tool.definitions):
+                refuse(what)
 
         def inside(key: str | int, element: Value) -> Value:
             try:
@@ -223,18 +228,18 @@ class Checker:
         match value:
             case Reference():
                 producer, source = self._source(value, complain)
-                found = f"{value} is {describe(source, producer.definitions)}"
-                expect(source, f"but {found} ({_origin(value, producer)})", producer.definitions)
+                if not fits(source, schema, tool.definitions, producer.definitions):
+                    refuse(f"but {value} is {describe(source, producer.definitions)} ({_origin(value, producer)})")
             case list():
-                expect({"type": "array"}, "not a list")
+                expect("array", "not a list")
                 return [inside(0, element) for element in value]
             case dict():
-                expect({"type": "object"}, "not a dict")
+                expect("object", "not a dict")
                 return {key: inside(key, element) for key, element in value.items()}
             case _:
                 for reference in references(value):
                     self._source(reference, complain)
-                expect({"type": "string"}, "not text")
+                expect("string", "not text")
         return value
 
     def _is_known(self, index: int) -> bool:
@@ -278,6 +283,11 @@ class Checker:
 def _origin(reference: Reference, producer: ToolSpec) -> str:
     """Where the value of a reference comes from."""
     return f"the parameter {reference.name!r}" if reference.name else f"the observation of {producer.name!r}"
+
+
+def _are(some: Mapping[str, Value], others: Mapping[str, Value]) -> bool:
+    """Whether arguments are those very ones, not only equal to them, as `True` is to 1."""
+    return some.keys() == others.keys() and all(value is others[name] for name, value in some.items())
 
 
 def _by_name(task: Task, tool: ToolSpec) -> dict[str, Value] | None:
