@@ -22,8 +22,8 @@ small model that was asked for it wrote no better.
 Only what is certain is said: of questions whose wording says what they ask for (see `questions`), and of plans that end
 in calculations or could. A tool calculates if it has a parameter with the format `arithmetic`.
 
-May know: `calculations`, `changes`, `completion`, `groups`, `json_text`, `plan`, `questions`, `references`, `schema`,
-`terms`.
+May know: `calculations`, `changes`, `completion`, `factors`, `groups`, `json_text`, `plan`, `questions`,
+`references`, `results`, `returned`, `terms`.
 """
 
 from __future__ import annotations
@@ -33,41 +33,45 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.calculations import (
-    FACTOR,
     REFERENCE,
     calculating,
     constants_in,
     inlined,
-    multiplier,
     roots_of,
     text_of,
     thing,
     understood,
 )
-from llmcompiler_graph.core.checking.changes import Changes
+from llmcompiler_graph.core.checking.changes import Changes, is_share
 from llmcompiler_graph.core.checking.completion import (
     asks_for_change,
     averaged,
-    factor,
-    in_full,
     is_reversed,
     last_step,
 )
+from llmcompiler_graph.core.checking.factors import factor, in_full
 from llmcompiler_graph.core.checking.groups import extreme_of_pairs, mentions, merged_density
 from llmcompiler_graph.core.checking.questions import (
     AnswerKind,
     Number,
     asked_for,
-    asks_for_extreme,
     asks_to_calculate,
+    has_other_numbers,
     numbers_in,
     unit_number,
 )
-from llmcompiler_graph.core.checking.schema import alternatives, fields_of
-from llmcompiler_graph.core.checking.terms import Term, is_difference, terms_of
+from llmcompiler_graph.core.checking.results import (
+    asks_for_ratio,
+    is_difference_without_sign,
+    lacks_average,
+    lacks_extreme,
+    lacks_percent,
+)
+from llmcompiler_graph.core.checking.returned import fitting_field, has_numbers, may_be_number, number_fields, selectors
+from llmcompiler_graph.core.checking.terms import Term, terms_of
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
-from llmcompiler_graph.core.language.references import JSON, parse_template
+from llmcompiler_graph.core.language.references import parse_template
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("AnswerCheck", "AnswerDoubt")
@@ -78,14 +82,7 @@ _LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
 _COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
 _HUNDRED = 100.0
-_NUMBERS = {"number", "integer"}
-_DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
-_BY_HUNDRED = lazy_pattern(r"\b100\b")
-_PERCENTAGE = lazy_pattern(r"\b(?:what|by how many|how many) (?:percentage|percent|per cent)\b", re.I)
-_AVERAGED = lazy_pattern(r"/ ?\(?\d|\b(?:mean|median)\b")
-_CHOSEN = lazy_pattern(r"(?:max|min)\(| if ")
 _PAIR = 2  # of two things one may know which is the larger
-_AVERAGE = lazy_pattern(r"\b(?:average|mean|on average)\b", re.I)
 
 
 class AnswerDoubt(NamedTuple):
@@ -123,6 +120,9 @@ class AnswerCheck:
         """What the question asks for; `None` if that is not certain, or no tool calculates."""
         self._question = question
         self._numbers = list(numbers_in(question)) if self.asked else []
+        if asks_for_ratio(question):  # which has no unit
+            self._numbers = [number for number in self._numbers if not number.converts]
+        self._is_read = not has_other_numbers(question)
 
     def calculates(self, task: Task) -> bool:
         """Whether a task is a calculation, that may be the last."""
@@ -146,7 +146,7 @@ class AnswerCheck:
 
     def _doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """What is wanting, before anything was completed or after."""
-        if self.asked is None or not understood(tasks):
+        if self.asked is None or not self._is_read or not understood(tasks):
             return None
         return self._of_groups(tasks) or self._of_ends(tasks)
 
@@ -174,6 +174,10 @@ class AnswerCheck:
             text = each.format(text)
         return self._completing(tasks, [each.message for each in problems], text, again=is_one)
 
+    def _unit(self, fields: Iterable[str]) -> Number | None:
+        """The conversion that the question asks for, if it asks for something with a unit."""
+        return None if asks_for_ratio(self._question) else unit_number(self._question, fields)
+
     def _of_groups(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """That the plan does not calculate with the pairs that the question names, or with what becomes one."""
         if self.asked != "number" or not all(number.converts for number in self._numbers):
@@ -183,7 +187,7 @@ class AnswerCheck:
         text, unit = None, None
         if field:
             text = extreme_of_pairs(self._question, {name: f"${{{n}.{field}}}" for name, n in things.items()})
-            unit = unit_number(self._question, {field}) if text else None
+            unit = self._unit({field}) if text else None
         if text is None and people and area:
             terms = {name: (f"${{{n}.{people}}}", f"${{{n}.{area}}}") for name, n in things.items()}
             text = merged_density(self._question, terms)
@@ -206,24 +210,13 @@ class AnswerCheck:
             return min(used)
         lookups = {task.tool for task in tasks if task.tool not in self._calculating}
         tool = self._tools.get(min(lookups)) if len(lookups) == 1 else None
-        if tool is None:
-            return None
-        options = alternatives(tool.returns, tool.definitions)
-        numbers = [
-            field
-            for option in options
-            for field, schema in fields_of(option).items()
-            if any(kind["type"] in _NUMBERS for kind in alternatives(schema, tool.definitions))
-        ]
-        told = named or self._question
-        fits = {field for field in numbers if re.search(rf"\b{re.escape(field.split('_')[0])}s?\b", told, re.I)}
-        return min(fits) if len(fits) == 1 else None
+        return fitting_field(number_fields(tool), named or self._question) if tool else None
 
     def _unfinished(self, ends: Sequence[Task]) -> Iterator[_Wanting]:
         """That a plan has several ends, all of them numbers, of which one thing is to be made; or one with numbers."""
         if not asks_to_calculate(self._question) or not all(map(self._has_numbers, ends)):
             return
-        if len(ends) == 1 and (self.asked != "number" or self._gives_number(ends[0])):
+        if len(ends) == 1 and (self.asked != "number" or may_be_number(self._tools[ends[0].tool])):
             return
         if self.asked == "name" and not self._selectors:
             return
@@ -246,7 +239,7 @@ class AnswerCheck:
         }
         percents = constants if _HUNDRED in constants else elsewhere
         fields = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
-        unit = unit_number(self._question, fields) if self.asked == "number" else None
+        unit = self._unit(fields) if self.asked == "number" else None
         named = mentions(self._question, self._names(tasks).values())
         numbers = [each for each in self._numbers if not any(one.start <= each.place < one.end for one in named)]
         return [
@@ -257,24 +250,10 @@ class AnswerCheck:
 
     def _misused(self, tasks: Sequence[Task]) -> list[Number]:
         """The percentages that a thing is changed by, if all that is told of in that way are taken as shares of it."""
-        roots, names, expressions = roots_of(tasks), self._names(tasks), self._expressions(tasks)
-
-        def is_share(number: Number, name: str) -> bool:
-            """Whether a thing is multiplied by a percentage as a share, where it is changed by it."""
-            if number.percent is None:
-                return False
-            share = round(number.percent / 100, 9)
-            matches = list(FACTOR.finditer(expressions))
-            places = [match["index"] or match["bare"] for match in matches]
-            return any(
-                abs(multiplier(match) or 0) == share
-                and {names.get(root) for root in roots.get(int(place), ())} == {name}
-                and places.count(place) == 1  # else the share is added to the whole
-                for match, place in zip(matches, places, strict=True)
-            )
-
+        names, expressions = self._names(tasks), self._expressions(tasks)
         changed = [(each, found) for each in self._numbers if (found := factor(self._question, each, names.values()))]
-        return [each for each, found in changed if is_share(each, found[0])]
+        things = {index: {names.get(root, "") for root in roots} for index, roots in roots_of(tasks).items()}
+        return [each for each, found in changed if is_share(each, found[0], expressions, things)]
 
     def _names(self, tasks: Iterable[Task]) -> dict[int, str]:
         """What the tasks without references were called with, as the question has it."""
@@ -284,18 +263,21 @@ class AnswerCheck:
         """That an average or an extreme is asked for, and nothing in the plan makes one."""
         if self.asked != "number":
             return
-        expressions = self._expressions(tasks)
-        if _AVERAGE.search(self._question) and not _AVERAGED.search(expressions):
+        expressions, text = self._expressions(tasks), text_of(tasks[-1], self._calculating)
+        if lacks_average(self._question, expressions) and not self._other_constants(tasks):
             yield _Wanting("the question asks for an average, but no task divides or calls `mean`")
-        text = text_of(tasks[-1], self._calculating)
-        is_negative = not _DIFFERENCE.search(self._question) and self._is_reversed(tasks, text)
-        if (_DIFFERENCE.search(self._question) or is_negative) and is_difference(text):
+        if is_difference_without_sign(self._question, text, is_reversed=self._is_reversed(tasks, text)):
             yield _Wanting("a difference has no sign, but the calculation may", "abs({})")
-        if _PERCENTAGE.search(self._question) and not _BY_HUNDRED.search(expressions):
+        if lacks_percent(self._question, expressions):
             yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "({}) * 100")
         several = sum(task.tool not in self._calculating for task in tasks) > _PAIR
-        if several and asks_for_extreme(self._question) and not _CHOSEN.search(expressions):
+        if several and lacks_extreme(self._question, expressions):
             yield _Wanting("the question asks for the largest or smallest of several, but no task calls `max` or `min`")
+
+    def _other_constants(self, tasks: Sequence[Task]) -> set[float]:
+        """The numbers in a plan's calculations that the question does not tell of."""
+        told = {accepted for number in self._numbers for accepted in number.accepted}
+        return {round(number, 9) for task in tasks for number in constants_in(task) if self.calculates(task)} - told
 
     def _is_reversed(self, tasks: Sequence[Task], text: str) -> bool:
         """Whether a calculation subtracts what the question says to be more from what it says to be less."""
@@ -366,16 +348,7 @@ class AnswerCheck:
     @property
     def _selectors(self) -> list[str]:
         """The functions that give a name."""
-        owners = ((self._tools[tool], name) for tool, name in self._calculating.items())
-        options = (each for tool, name in owners for each in alternatives(tool.parameters[name], tool.definitions))
-        found = (option.get("selectors") for option in options)
-        return [str(name) for names in found if isinstance(names, list) for name in names]
-
-    def _gives_number(self, task: Task) -> bool:
-        """Whether what a task returns is a number itself, or may be."""
-        tool = self._tools[task.tool]
-        kinds = alternatives(tool.returns, tool.definitions)
-        return not kinds or any(kind["type"] != "object" for kind in kinds)
+        return [each for tool, name in self._calculating.items() for each in selectors(self._tools[tool], name)]
 
     def _has_numbers(self, task: Task) -> bool:
         """Whether what a task returns is a number or has one in it."""
@@ -384,8 +357,7 @@ class AnswerCheck:
             return False
         if task.tool in self._calculating:
             return self._given(task) == "number"
-        kinds = alternatives(tool.returns, tool.definitions)
-        return bool(kinds) and all(_is_numeric(kind, tool.definitions) for kind in kinds)
+        return has_numbers(tool)
 
 
 class _Wanting(NamedTuple):
@@ -427,10 +399,3 @@ def _bare(text: str) -> str:
 def _left_out(number: Number) -> _Wanting:
     around = f"({{}}) {number.hint.strip('`')}" if number.converts else ""
     return _Wanting(f"the question says {str(number)!r}, but no task calculates with that", around)
-
-
-def _is_numeric(option: Mapping[str, JSON], definitions: Mapping[str, JSON]) -> bool:
-    if option["type"] in _NUMBERS:
-        return True
-    fields = (kind for schema in fields_of(option).values() for kind in alternatives(schema, definitions))
-    return option["type"] == "object" and any(kind["type"] in _NUMBERS for kind in fields)

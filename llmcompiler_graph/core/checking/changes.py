@@ -8,25 +8,25 @@
 >>> changes.put_into([*tasks, last], [last], {"math": "x"})
 ['(${1.m} * 1.07) - ${2.m}']
 
-May know: `calculations`, `completion`, `plan`, `questions`, `terms`.
+May know: `calculations`, `factors`, `plan`, `questions`, `terms`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.calculations import FACTOR, multiplier, roots_of, text_of
-from llmcompiler_graph.core.checking.completion import factor
+from llmcompiler_graph.core.checking.factors import factor, is_of_other_measure
 from llmcompiler_graph.core.checking.questions import Number, numbers_in
 from llmcompiler_graph.core.checking.terms import terms_of, terms_of_extreme
 from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("Changes",)
+__all__ = ("Changes", "is_share")
 
-_FIELD = lazy_pattern(r"\$\{\d+([.\[][^}]*)\}")
+_FIELD = lazy_pattern(r"\$\{(\d+)([.\[][^}]*)\}")
 _NEAR_ONE = 0.1, 2.0
 _HALF = 0.5  # the mean of two
 
@@ -37,6 +37,8 @@ class _Change(NamedTuple):
     by: str
     wrong: Sequence[float]
     """What stands for it where it is wrong: the percentage itself, or the share."""
+    number: Number
+    """How the question tells of it."""
 
 
 class Changes:
@@ -48,7 +50,7 @@ class Changes:
     """
 
     def __init__(self, question: str, changes: Mapping[int, _Change]) -> None:
-        self._changes = changes
+        self._question, self._changes = question, changes
         self._told = {accepted for number in numbers_in(question) for accepted in number.accepted}
 
     @classmethod
@@ -67,7 +69,7 @@ class Changes:
             if found is None or index is None or index in changes:
                 return None
             wrong = () if number.percent is None else (number.percent, round(number.percent / 100, 9))
-            changes[index] = _Change(found[1], wrong)
+            changes[index] = _Change(found[1], wrong, number)
         return cls(question, changes)
 
     def put_into(self, tasks: Sequence[Task], ends: Sequence[Task], calculates: Mapping[str, str]) -> list[str] | None:
@@ -80,28 +82,31 @@ class Changes:
         """
         texts = {task.index: text_of(task, calculates) for task in tasks}
         roots = roots_of(tasks)
+        used = {(int(match[1]), match[2]) for text in texts.values() for match in _FIELD.finditer(text)}
+        if not all(
+            self._is_one_measure(index, {field for task, field in used if task == index}) for index in self._changes
+        ):
+            return None
 
         def changed(match: re.Match[str]) -> str:
             return self._changed(match, roots, texts)
 
         if len(ends) == 1 and ends[0].tool in calculates:
             return [FACTOR.sub(changed, texts[ends[0].index])]
-        fields = {match[1] for text in texts.values() for match in _FIELD.finditer(text)}
+        fields = {field for _, field in used}
         alike = len({len(roots[end.index]) > 1 for end in ends}) == 1
         alike = alike and not any(terms_of_extreme(texts[end.index]) for end in ends)
         parts: list[str] = []
         for end in ends:
-            if end.tool not in calculates:
-                if len(fields) != 1:
-                    return None
+            if end.tool in calculates:
+                text = FACTOR.sub(changed, texts[end.index])
+                within = terms_of_extreme(text) or ([] if alike or len(roots[end.index]) == 1 else terms_of(text))
+                whole = f"${end.index}" if text == texts[end.index] else f"({text})"
+                parts += [whole] if len(within) < 2 else [part for part in within if part not in parts]
+            elif len(fields) == 1:
                 parts.append(FACTOR.sub(changed, f"${{{end.index}{min(fields)}}}"))
-                continue
-            text = FACTOR.sub(changed, texts[end.index])
-            within = terms_of_extreme(text) or ([] if alike or len(roots[end.index]) == 1 else terms_of(text))
-            if len(within) > 1:  # it is made of some, while others were left out
-                parts += [part for part in within if part not in parts]
             else:
-                parts.append(f"${end.index}" if text == texts[end.index] else f"({text})")
+                return None
         return parts
 
     def _changed(self, match: re.Match[str], roots: Mapping[int, set[int]], texts: Mapping[int, str]) -> str:
@@ -120,6 +125,31 @@ class Changes:
             return f"{before}({mended}){behind}"
         return f"{before}({match['reference']} * {change.by}){behind}"
 
+    def _is_one_measure(self, index: int, fields: Collection[str]) -> bool:
+        """Whether what the question changes is the only field of a task that is calculated with."""
+        number = self._changes[index].number
+        return len(fields) < 2 and not is_of_other_measure(self._question, number, fields)
+
     def _is_stray(self, by: float) -> bool:
         """Whether a factor is near 1 and none that the question tells of: a change that was got wrong."""
         return _NEAR_ONE[0] < by < _NEAR_ONE[1] and by != _HALF and round(by, 9) not in self._told
+
+
+def is_share(number: Number, name: str, expressions: str, things: Mapping[int, Collection[str]]) -> bool:
+    """Whether a thing is multiplied by a percentage as a share, where the question changes it by that.
+
+    Args:
+        number: The percentage.
+        name: The thing.
+        expressions: The plan's calculations.
+        things: What the values of tasks are about.
+    """
+    share = None if number.percent is None else round(number.percent / 100, 9)
+    matches = list(FACTOR.finditer(expressions))
+    tasks = [match["index"] or match["bare"] for match in matches]
+    return any(
+        abs(multiplier(match) or 0) == share
+        and set(things.get(int(task), ())) == {name}
+        and tasks.count(task) == 1  # else the share is added to the whole
+        for match, task in zip(matches, tasks, strict=True)
+    )

@@ -10,53 +10,35 @@ The model has named the things and looked them up; what it was asked for says ho
 >>> last_step("Which of the two would you choose?", "name", terms) is None
 True
 
-A change that the question tells of one thing, and the plan has left out, is put in in the same way:
-
->>> number = next(numbers_in("Lhotse shrinks by 6% and Makalu doubles."))
->>> factor("Lhotse shrinks by 6% and Makalu doubles.", number, ["Lhotse", "Makalu"])
-('Lhotse', '0.94')
-
-May know: `questions`, `terms`.
+May know: `factors`, `questions`, `terms`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from llmcompiler_graph.core.checking.questions import AnswerKind, Number, numbers_in
+from llmcompiler_graph.core.checking.factors import is_named, places
+from llmcompiler_graph.core.checking.questions import AnswerKind, asks_for_extreme, is_negated, numbers_in, sentences_of
 from llmcompiler_graph.core.checking.terms import OPERATORS, Term, split
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (
     "asking_part",
+    "asking_sentence",
     "asks_for_change",
     "averaged",
     "extreme_words",
     "extremes",
-    "factor",
-    "in_full",
     "is_reversed",
     "last_step",
 )
 
 
-_UP = (
-    r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|speedier|wider|heavier"
-    r"|more|deepen\w*|widen\w*|stretch\w*|exten\w*|expan\w*|enlarg\w*|lengthen\w*|swell\w*|magnif\w*|improv\w*"
-    r"|enhanc\w*|bigger|greater|boost\w*|up"
-)
-_DOWN = (
-    r"decreas\w*|reduc\w*|shr[iau]nk\w*|los[et]s?|losing|lower\w*|short\w*|smaller|shallower|slow\w*|less|cuts?|cutting"
-    r"|drop\w*|f[ae]ll\w*|declin\w*|contract\w*|down|subtract\w*|fewer|lighter|narrower"
-)
-_CHANGES = lazy_pattern(rf"\b(?:{_UP}|{_DOWN})\b", re.I)
 _CHANGE_ITSELF = lazy_pattern(
     r"\b(?:changes?|increases?|decreases?|gr[eo]ws?|gains?|gained|shr[iau]nks?|los[et]s?|added|lost|rises?|falls?)\b",
     re.I,
 )
-_BOTH_ALIKE = lazy_pattern(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
-_CLAUSE = lazy_pattern(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
 _ASKING = lazy_pattern(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
 _MOST = lazy_pattern(
     r"\b(?:(?:tall|larg|long|high|deep|fast|quick|bigg|great|heavi|old|far|farth|furth|wid|warm|hott|strong|rich|dens"
@@ -68,11 +50,35 @@ _LEAST = lazy_pattern(
     r"|least|minimum)\b",
     re.I,
 )
-_RATIO = lazy_pattern(r"\b(?:ratio|divide[ds]?|factor|times as|how many times|quotient)\b", re.I)
-_DIFFERENCE = lazy_pattern(r"\b(?:difference|how much|how many|than)\b", re.I)
+_RATIO = lazy_pattern(r"\b(?:ratios?|divide[ds]?|factor|times as|how many times|quotients?)\b", re.I)
+_DIFFERENCE = lazy_pattern(r"\b(?:differences?|how much|how many|than)\b", re.I)
 _AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
-_NEGATED = lazy_pattern(r"\b(?:no|not|never|neither)\b|n't\b", re.I)
+_ORDINAL = r"(?:one of|among|amongst|some of|two|second|third|fourth|fifth|next|2nd|3rd|\dth)"
+_UNCLEAR_EXTREME = lazy_pattern(
+    rf"\b{_ORDINAL}[- ](?:the )?(?:most|least|\w+est)\b"
+    r"|\b(?:more|most|less|least) (?:small|short|low|shallow|slow|light|young|narrow|cheap)\b"
+    r"|\b(?:near|clos)(?:er|est)\b|\bat (?:least|most)\b|\bmost of\b",
+    re.I,
+)
+_UNCLEAR_CHOICE = lazy_pattern(
+    r"\bthan (?!the others?\b)|\bas \w+ as\b"
+    r"|\b(?:together|total|sum|combined|difference|differs?|average|mean|pairs?|ratio)\b",
+    re.I,
+)
+_OTHER_MEAN = lazy_pattern(
+    r"\b(?:geometric|harmonic|weight(?:ed|s)|quadratic)\b"
+    r"|\b(?:average|mean)s?\b[^.?!]{0,25}\b(?:ratio|difference|quotient|sum|densitie|product)s\b",
+    re.I,
+)
+_OTHER_THINGS = lazy_pattern(
+    r"\b(?:sum|total|average|mean|median|difference|ratio|combined|together|plus|minus|square|product|either|both)\b",
+    re.I,
+)
+_OF_IT = lazy_pattern(
+    r"(?: times)?\s+(?:of|the|that of|as (?!small|short|low|shallow|slow|light|narrow)\w+ as)\b", re.I
+)
 _SUM = lazy_pattern(r"\b(?:sum|total|combined|altogether)\b", re.I)
+_RELATION = lazy_pattern(r"\b(?:ratio|difference|average|mean|sum|total|quotient|product)s?\b", re.I)
 _MEASURED_APART = lazy_pattern(r"\b(?:percentage|percent|density|densities|per|median|product)\b", re.I)
 
 
@@ -86,11 +92,14 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
         combined: Whether each is made of several things: then it is a ratio, a difference or an average already.
     """
     begun = asking_part(question)
+    if _UNCLEAR_EXTREME.search(question) or is_negated(asking_sentence(question)):
+        return None
     if asked == "name":
         return _choice(begun, terms)
     if asked == "truth":
         return _comparison(question, terms)
-    if _MEASURED_APART.search(begun):
+    is_of_relations = not combined and _RELATION.search(asking_sentence(question).removesuffix(begun))
+    if _MEASURED_APART.search(begun) or is_of_relations:
         return None
     values = ", ".join(term.text for term in terms)
     return _extreme(begun, values) if combined else _reduction(begun, values)
@@ -100,7 +109,9 @@ def _choice(asking: str, terms: Sequence[Term]) -> str | None:
     """The name of the thing that has the most or the least."""
     most, least = extremes(asking)
     names = [term.name for term in terms]
-    if most == least or len(set(names)) != len(names) or any(set(name) & set("'\"\\$\n") for name in names):
+    if most == least or _UNCLEAR_CHOICE.search(asking):
+        return None
+    if len(set(names)) != len(names) or any(set(name) & set("'\"\\$\n") for name in names):
         return None
     pairs = ", ".join(f"'{term.name}': {term.text}" for term in terms)
     return f"{'argmax' if most else 'argmin'}({{{pairs}}})"
@@ -116,7 +127,7 @@ def _comparison(question: str, terms: Sequence[Term]) -> str | None:
     if compared is None:
         return None
     before, after, first, other = compared
-    named = _places(after, other.name)
+    named = places(after, other.name)
     shares = [
         number for number in numbers_in(after) if not any(0 <= number.place - at < len(other.name) for at in named)
     ]
@@ -124,7 +135,8 @@ def _comparison(question: str, terms: Sequence[Term]) -> str | None:
     text = other.text
     if shares:
         by = f"{shares[0].percent / 100:.10g}" if shares[0].percent is not None else shares[0].hint.strip("`* ")
-        if len(shares) != 1 or shares[0].place or not by:
+        end = len(shares[0].text)
+        if len(shares) != 1 or shares[0].place or not by or not (_OF_IT.match(after, end) or end + 1 in named):
             return None
         text = text.removesuffix(" * 100")
         text = f"({text}) * {by}" if len(split(text, OPERATORS)) > 1 else f"{text} * {by}"
@@ -146,12 +158,12 @@ def is_reversed(question: str, terms: Sequence[Term]) -> bool:
 
 def _compared(question: str, terms: Sequence[Term]) -> tuple[str, str, Term, Term] | None:
     """What stands before and behind the `than` of a question, and the terms that it compares."""
-    sentence = next((each for each in re.split(r"(?<=[.?!])\s+|\n+", question) if each.endswith("?")), "")
+    sentence = asking_sentence(question)
     before, _, after = sentence.partition(" than ")
     most, least = extremes(before)
-    first = [term for term in terms if _mentions(before, term.name) and not _mentions(after, term.name)]
-    other = [term for term in terms if _mentions(after, term.name) and not _mentions(before, term.name)]
-    if _NEGATED.search(before):
+    first = [term for term in terms if is_named(before, term.name) and not is_named(after, term.name)]
+    other = [term for term in terms if is_named(after, term.name) and not is_named(before, term.name)]
+    if " than " in after or is_negated(sentence) or asks_for_extreme(sentence) or _OTHER_THINGS.search(sentence):
         return None
     if most == least or len(first) != 1 or len(other) != 1 or len(terms) != 2:
         return None
@@ -164,7 +176,7 @@ def averaged(question: str, expression: str) -> str | None:
     >>> averaged("What is the ratio of the average of both to the third?", "(${1.m} + ${2.m}) / $3")
     'mean(${1.m}, ${2.m}) / $3'
     """
-    if not _AVERAGE.search(question) or _SUM.search(question):
+    if not _AVERAGE.search(question) or _SUM.search(question) or _OTHER_MEAN.search(question):
         return None
     sums = [match for match in _ADDED.finditer(expression) if len(split(match[1], (" + ",))) > 1]
     if len(sums) != 1 or expression.count(" + ") != sums[0][0].count(" + "):
@@ -182,9 +194,9 @@ def _reduction(asking: str, values: str) -> str | None:
         return f"max({values}) {'/' if ratio else '-'} min({values})"
     if ratio or difference:
         return None
-    if most or least:
-        return _extreme(asking, values)
     wanted = [name for name, pattern in (("mean", _AVERAGE), ("sum", _SUM)) if pattern.search(asking)]
+    if most or least:
+        return None if wanted else _extreme(asking, values)
     return f"{wanted[0]}({values})" if len(wanted) == 1 else None
 
 
@@ -212,98 +224,22 @@ def asks_for_change(question: str) -> bool:
     return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", asking_part(question))[0]))
 
 
+def asking_sentence(question: str) -> str:
+    """The sentence of a question that asks."""
+    sentences = sentences_of(question)
+    asking = [each for each in sentences if each.endswith("?")] or [each for each in sentences if _ASKING.search(each)]
+    return asking[0] if asking else question
+
+
 def asking_part(question: str) -> str:
     """The part of a question that asks: from its last word that does to the end of the sentence.
 
     >>> asking_part("If K2 grew by 5%, what would be the difference to Lhotse? Answer in metres.")
     'what would be the difference to Lhotse?'
     """
-    sentences = re.split(r"(?<=[.?!])\s+|\n+", question)
-    asking = [each for each in sentences if each.endswith("?")] or [each for each in sentences if _ASKING.search(each)]
-    sentence = asking[0] if asking else question
+    sentence = asking_sentence(question)
     begun = [match.start() for match in _ASKING.finditer(sentence)]
     return sentence[begun[-1] :] if begun else sentence
 
 
 _ADDED = lazy_pattern(r"(?<!\w)\(([^()]*\+[^()]*)\)(?! / \d)")
-
-
-def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
-    """Which of the named things a question changes by a number, and by what factor; `None` if that is not certain."""
-    listed = list(dict.fromkeys(names))
-    start = number.place
-    if start < 0 or number.converts or number.is_compared_in(question) or "respectively" in question.casefold():
-        return None
-    begin, end = _clause(question, start)
-    clause = question[begin:end]
-    if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1:
-        return None
-    named = (
-        _last_mentioned(question[begin:start], listed)
-        or [name for name in listed if _mentions(question[start:end], name)]
-        or _last_mentioned(_clause_before(question, begin), listed)
-    )
-    by = _by(clause, number) or _by_as_before(question[:begin], clause, number)
-    return (named[0], by) if len(named) == 1 and by else None
-
-
-def in_full(question: str, name: str) -> str:
-    """A name as the question has it in full.
-
-    >>> in_full("The Sahara Desert's area doubles.", "Sahara"), in_full("Is K2 higher than Lhotse?", "K2")
-    ('Sahara Desert', 'K2')
-    """
-    found = re.search(rf"(?<!\w){re.escape(name)}(?: [A-Z]\w+){{0,3}}", question)
-    return found[0] if found else name
-
-
-def _by(clause: str, number: Number) -> str | None:
-    by = number.hint.removeprefix("`* ").removesuffix("`") if number.percent is None else ""
-    if by and (not number.text.endswith("times") or f"{number.text} as" in clause):
-        return by
-    up, down = (re.search(rf"\b(?:{words})\b", clause, re.I) for words in (_UP, _DOWN))
-    if bool(up) == bool(down):
-        return None
-    if number.percent is not None:
-        return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
-    said = re.search(rf"{re.escape(number.text.removesuffix(' times'))} times\b(?! as\b)", clause)
-    if said is None or re.search(r"\bthan\b", clause, re.I):  # else it compares two things
-        return by or None
-    times = by or number.text.replace(",", "")
-    return times if up else f"{1 / float(times):.10g}"
-
-
-def _by_as_before(before: str, clause: str, number: Number) -> str | None:
-    """The factor where the clause leaves out its verb, as in `A grew by 3%, B by 4%`."""
-    if _CHANGES.search(clause) or not re.search(r"\bby\b", clause, re.I):
-        return None
-    verbs = list(_CHANGES.finditer(before))
-    return _by(verbs[-1][0], number) if verbs else None
-
-
-def _clause(text: str, place: int) -> tuple[int, int]:
-    """Where the clause begins and ends that a place is in."""
-    ends = [match for match in _CLAUSE.finditer(text) if match.end() <= place]
-    following = _CLAUSE.search(text, place)
-    return ends[-1].end() if ends else 0, following.start() if following else len(text)
-
-
-def _clause_before(text: str, begin: int) -> str:
-    """The clause that ends where another begins."""
-    before = text[: max(begin - 1, 0)].rstrip(" ,;")
-    return before[_clause(before, len(before))[0] :]
-
-
-def _places(text: str, name: str) -> list[int]:
-    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(name)}(?:'s)?(?!\w)", text, re.I)]
-
-
-def _mentions(text: str, name: str) -> bool:
-    return bool(name and _places(text, name))
-
-
-def _last_mentioned(text: str, names: Sequence[str]) -> list[str]:
-    """The thing that a text names last; of two that are one within the other, the longer."""
-    named = {name: _places(text, name)[-1] + len(name) for name in names if _mentions(text, name)}
-    last = [name for name, place in named.items() if place == max(named.values())]
-    return sorted(last, key=len)[-1:]

@@ -15,7 +15,7 @@ A density of things that become one is that of all their people over all their a
 >>> merged_density(question, {"Peru": ("$1", "$2"), "Chile": ("$3", "$4"), "Cuba": ("$5", "$6")})
 'abs(($1 + $3) / ($2 + $4) - $5 / $6)'
 
-May know: `completion`.
+May know: `completion`, `questions`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
 
-from llmcompiler_graph.core.checking.completion import asking_part, extreme_words, extremes
+from llmcompiler_graph.core.checking.completion import asking_part, asking_sentence, extreme_words, extremes
+from llmcompiler_graph.core.checking.questions import is_negated
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Mention", "extreme_of_pairs", "mentions", "merged_density", "pairs")
@@ -42,6 +43,7 @@ class Mention(NamedTuple):
 
 
 _ALIKE = 0.75  # of what follows in two spellings of one name: Congo Forest, Congo Rainforest
+_NEAR = 40  # characters before a thing that may say that something of it is meant
 _LONGEST_WITHIN = 60  # characters between the things of a pair
 _WITHIN = lazy_pattern(r"\b(?:to|and|with|versus|vs|against|over)\b", re.I)
 _BETWEEN = lazy_pattern(r"[,;:.?!]|\band (?:between|of|when|from|for|among|comparing)\b", re.I)
@@ -52,8 +54,17 @@ _RELATIONS = (
     (lazy_pattern(r"\b(?:averages?|means?)\b", re.I), "mean({}, {})"),
     (lazy_pattern(r"\b(?:sums?|totals?|combined)\b", re.I), "{} + {}"),
 )
-_APART = lazy_pattern(r"\b(?:than|how (?:much|many)|times|percent|percentage)\b|%", re.I)
-_MERGE = lazy_pattern(r"\b(?:merg(?:e|es|ed|ing)|unit(?:e|es|ed|ing)|becom(?:e|es|ing) one|became one)\b", re.I)
+_APART = lazy_pattern(
+    r"\b(?:than|how (?:much|many)|times|percent|percentage|inverse|reciprocal|square|per (?!sq|km|unit)\w+)\b|%", re.I
+)
+_MERGE = lazy_pattern(
+    r"\b(?:merg(?:e|es|ed|ing)|unit(?:e|es|ed|ing)|becom(?:e|es|ing) one|became one)\b(?! (?:their|its|[A-Z]))"
+)
+_STAY = lazy_pattern(r"\b(?:apart|separate(?:ly)?|independent|alone|stay\w*|remain\w*|keep\w*|kept)\b", re.I)
+_OF_THEM = lazy_pattern(r"\b(?!merg|uni|join|combin)\w+ of (?:the )?$", re.I)
+_ASKS_FOR = lazy_pattern(
+    r"\w+(?: (?:is|are|was|were|would|will|be|has|have|the|one|of|these|those|them|which|what|value|result))* ", re.I
+)
 _DENSITY = lazy_pattern(r"\bdensit(?:y|ies)\b", re.I)
 _DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
 
@@ -118,7 +129,15 @@ def extreme_of_pairs(question: str, terms: Mapping[str, str]) -> str | None:
     words = extreme_words(asked)
     relations = [(pattern, text) for pattern, text in _RELATIONS if pattern.search(question)]
     compared = pairs(question, terms)
-    if not compared or len(words) != 1 or len(relations) != 1 or _APART.search(asked):
+    if (
+        not compared
+        or len(words) != 1
+        or len(relations) != 1
+        or _APART.search(asked)
+        or is_negated(asking_sentence(question))
+    ):
+        return None
+    if not _ASKS_FOR.fullmatch(asked, 0, words[0].start()):  # as in `twice the largest` or `the second largest`
         return None
     (pattern, text), place = relations[0], question.rfind(asked) + words[0].end()
     first, *_, last = mentions(question, terms)
@@ -140,19 +159,35 @@ def merged_density(question: str, terms: Mapping[str, tuple[str, str]]) -> str |
     begin = question.rfind(asked)
     if not (_MERGE.search(question[:begin]) and _DENSITY.search(question)) or _APART.search(asked):
         return None
-    groups: list[list[str]] = []
-    end = -1
-    for mention in mentions(question, terms):
-        joined = mention.end <= begin and end >= 0 and _AND.fullmatch(question[end : mention.start])
-        if joined:
-            groups[-1].append(mention.name)
-        else:
-            groups.append([mention.name])
-        end = mention.end
+    if is_negated(question[: begin + len(asked)]) or _STAY.search(question):
+        return None
+    groups = _merged(question, terms, begin)
     named = [name for group in groups for name in group]
     if len(set(named)) != len(named) or max(map(len, groups), default=1) == 1:
         return None
     return _of_densities(asked, [_density([terms[name] for name in group]) for group in groups])
+
+
+def _merged(question: str, names: Collection[str], end: int) -> list[list[str]]:
+    """The things that a question names, those together that become one; none if something of theirs does.
+
+    Args:
+        question: The question.
+        names: The things that were looked up.
+        end: Where the part begins that asks.
+    """
+    groups: list[list[str]] = []
+    last = 0
+    for mention in mentions(question, names):
+        is_premise = mention.end <= end
+        if is_premise and groups and _AND.fullmatch(question, last, mention.start):
+            groups[-1].append(mention.name)
+        elif is_premise and _OF_THEM.search(question[max(mention.start - _NEAR, 0) : mention.start]):
+            return []
+        else:
+            groups.append([mention.name])
+        last = mention.end
+    return groups
 
 
 def _density(things: Collection[tuple[str, str]]) -> str:

@@ -24,13 +24,17 @@ from typing import Literal, TypeAlias
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = (
+    "MEASURES",
     "AnswerKind",
     "Number",
     "asked_for",
     "asks_for_extreme",
     "asks_to_calculate",
+    "has_other_numbers",
+    "is_negated",
     "numbers_in",
     "only_asked",
+    "sentences_of",
     "unit_number",
 )
 
@@ -75,11 +79,12 @@ _SAID: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
         lazy_pattern(r"\banswer (?:with |only )?(?:the|a) (?:value|number)\b|\banswer in (?!one\b|an?\b)", re.I),
     ),
 )
-_MEASURES = (
+MEASURES = (
     "ratio|difference|average|mean|median|sum|total|product|quotient|density|percentage|percent|proportion|share|number"
     "|value|factor|result|height|length|depth|area|size|speed|velocity|population|distance|weight|mass|price|cost"
     "|temperature|elevation|width|age|surface|volume|amount"
 )
+"""What is measured or calculated, as an alternation of a regular expression."""
 _DEGREES = (
     "tall|larg|small|long|short|high|low|deep|shallow|fast|slow|quick|bigg|great|heavi|light|old|young|near|clos|far"
     "|farth|furth|cheap|expensiv|wid|narrow|warm|cold|hott|strong|weak|rich|poor|dens|tini|lengthi|speedi"
@@ -94,21 +99,22 @@ _HOW_MUCH = lazy_pattern(
     re.I,
 )
 _WHAT_MEASURE = lazy_pattern(
-    rf"\bwhat(?:'s| is| are| was| were| would| will)\b(?!.*\b(?:which|who|whose)\b).*\b(?:{_MEASURES})s?\b"
+    rf"\bwhat(?:'s| is| are| was| were| would| will)\b(?!.*\b(?:which|who|whose)\b).*\b(?:{MEASURES})s?\b"
     r"|\bwhat percentage\b",
     re.I | re.S,
 )
 _COMPUTE = lazy_pattern(
-    rf"^(?:please )?(?:calculate|compute|determine|identify|find|give|state) (?!which|who|what).*\b(?:{_MEASURES})s?\b",
+    rf"^(?:please )?(?:calculate|compute|determine|identify|find|give|state) (?!which|who|what).*\b(?:{MEASURES})s?\b",
     re.I | re.S,
 )
-_WHICH_MEASURE = lazy_pattern(rf"\bwhich (?:of (?:these|the) )?(?:{_MEASURES})s?\b", re.I)
+_WHICH_MEASURE = lazy_pattern(rf"\bwhich (?:of (?:these|the) )?(?:{MEASURES})s?\b", re.I)
 _WHICH = lazy_pattern(r"\b(?:which|who|whose)\b", re.I)
 _AUXILIARY = lazy_pattern(
     r"(?:^|[,;:] ?(?:then |and )?)"
     r"(?:is|are|was|were|does|do|did|would|will|can|could|has|have|had|should)\b(?! (?:the )?which)",
     re.I,
 )
+_RELATIVE = lazy_pattern(r", which\b")
 _WH = lazy_pattern(r"\b(?:what|which|who|whose|whom|how|when|where|why)\b", re.I)
 _CALCULATED = lazy_pattern(
     r"\b(?:ratio|difference|average|mean|median|sum|total|combined|together|density|densities|percentage|percent|product"
@@ -141,6 +147,23 @@ _UNITS = {
     "s": ("seconds?", 1.0, "time"),
 }  # what fields are in, as their names end: how questions say it, how much it is, and of what
 _ASKED_IN = r"\b(?:in|how many|answer in) (?:{words})\b(?! per|/| squared)"
+_NEGATED = lazy_pattern(
+    r"\b(?:no|not|never|neither|nor|none|cannot|without|unless|unlike|false|untrue|wrong|wrongly|incorrect|fail(?:s|ed)?"
+    r"|hardly|barely|except|excluding|excluded|ignoring|besides|apart from|aside from|instead|other than|rather than"
+    r"|all but)\b|n't\b",
+    re.I,
+)
+_CARDINAL = (
+    r"(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|seventy"
+    r"|eighty|ninety|hundred|thousand)"
+)
+_PARTS = r"(?:third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|hundredth)"
+_OTHER_NUMBER = lazy_pattern(
+    rf"\b(?:an?|one|{_CARDINAL})[ -]{_PARTS}s?\b|\b(?:one|{_CARDINAL})[ -](?:percent|per cent|fold)\b"
+    r"|\b(?:five|six|seven|eight|nine|ten|twelve|twenty|hundred)(?: times|fold)\b|\band a half\b"
+    r"|\d+(?:\.\d+)?(?:x\b|/\d)|[\u00bc-\u00be\u2150-\u215e]",
+    re.I,
+)
 _IN_SCALE = lazy_pattern(r"\bin (?P<scale>thousand|million|billion)s?\b", re.I)
 
 
@@ -148,7 +171,7 @@ def asked_for(question: str) -> AnswerKind | None:
     """What kind of answer a question asks for; `None` where that is not certain."""
     if len(question) > _LONGEST:
         return None
-    sentences = [sentence.strip() for sentence in _SENTENCE.split(question) if sentence.strip()]
+    sentences = sentences_of(question)
     said = {kind for kind, pattern in _SAID for sentence in sentences if pattern.search(sentence)}
     if said:
         return said.pop() if len(said) == 1 else None
@@ -161,12 +184,14 @@ def asked_for(question: str) -> AnswerKind | None:
 def _asked_in(sentence: str) -> AnswerKind | None:
     kinds: set[AnswerKind] = set()
     superlative = _SUPERLATIVE.search(sentence)
-    if superlative and not re.fullmatch(rf"(?:{_MEASURES})s?", superlative["noun"], re.I):
+    if superlative and not re.fullmatch(rf"(?:{MEASURES})s?", superlative["noun"], re.I):
         kinds.add("name")
     elif _HOW_MUCH.search(sentence) or _WHAT_MEASURE.search(sentence):
         kinds.add("number")
     if _WHICH.search(sentence):
         kinds.add("number" if _WHICH_MEASURE.search(sentence) else "name")
+    if _RELATIVE.search(sentence) and _AUXILIARY.search(sentence):  # `which` may be no question word
+        return None
     if not kinds and _AUXILIARY.search(sentence) and not _WH.search(sentence):
         return None if re.search(r"\bor\b", sentence, re.I) else "truth"
     return kinds.pop() if len(kinds) == 1 else None
@@ -175,6 +200,33 @@ def _asked_in(sentence: str) -> AnswerKind | None:
 def asks_to_calculate(question: str) -> bool:
     """Whether a question compares or combines several things."""
     return bool(_COMPARED.search(question) or _CALCULATED.search(question))
+
+
+def has_other_numbers(question: str) -> bool:
+    """Whether a question has numbers that `numbers_in` does not find.
+
+    >>> [has_other_numbers(text) for text in ("a third of K2", "ten percent less", "5 times", "1/3", "2x", "5%")]
+    [True, True, False, True, True, False]
+    """
+    return bool(_OTHER_NUMBER.search(question))
+
+
+def is_negated(text: str) -> bool:
+    """Whether a text says that something is not so, or leaves something out.
+
+    >>> is_negated("which isn't the largest?"), is_negated("all but K2"), is_negated("which is the largest?")
+    (True, True, False)
+    """
+    return bool(_NEGATED.search(text))
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, without the empty ones; at least one.
+
+    >>> sentences_of("K2 grows. Is it higher?"), sentences_of("")
+    (['K2 grows.', 'Is it higher?'], [''])
+    """
+    return [sentence.strip() for sentence in _SENTENCE.split(text) if sentence.strip()] or [text]
 
 
 def only_asked(question: str) -> bool:

@@ -1,0 +1,223 @@
+"""By what a question changes a thing that was looked up, where its wording is certain.
+
+>>> number = next(numbers_in("Lhotse shrinks by 6% and Makalu doubles."))
+>>> factor("Lhotse shrinks by 6% and Makalu doubles.", number, ["Lhotse", "Makalu"])
+('Lhotse', '0.94')
+
+May know: `questions`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from llmcompiler_graph.core.checking.questions import MEASURES, Number, is_negated, numbers_in, sentences_of
+from llmcompiler_graph.core.patterns import lazy_pattern
+
+__all__ = ("factor", "in_full", "is_named", "is_of_other_measure", "places")
+
+_UP = (
+    r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|speedier|wider|heavier"
+    r"|more|deepen\w*|widen\w*|stretch\w*|exten\w*|expan\w*|enlarg\w*|lengthen\w*|swell\w*|magnif\w*|improv\w*"
+    r"|enhanc\w*|bigger|greater|boost\w*|up"
+)
+_DOWN = (
+    r"decreas\w*|reduc\w*|shr[iau]nk\w*|los[et]s?|losing|lower\w*|short\w*|smaller|shallower|slow\w*|less|cuts?|cutting"
+    r"|drop\w*|f[ae]ll\w*|declin\w*|contract\w*|down|subtract\w*|fewer|lighter|narrower"
+)
+_CHANGES = lazy_pattern(rf"\b(?:{_UP}|{_DOWN})\b", re.I)
+_BOTH_ALIKE = lazy_pattern(r"\b(?:each|all|both|respectively|same|every|together|between)\b", re.I)
+_CLAUSE = lazy_pattern(r"[,;:?!]|\.(?=\s|$)|\b(?:and|while|but|whereas|or|if|when|after|suppose|with)\b", re.I)
+_RISES, _FALLS = (lazy_pattern(rf"\b(?:{words})\b", re.I) for words in (_UP, _DOWN))
+_NOW = r"(?:it|its|they|their|now|today|before|at present|usual)\b"
+_INEXACT = lazy_pattern(
+    r"\b(?:to|at|of|under|over|almost|at least|at most|more than|less than|up to|only|again)"
+    r"(?: (?:only|just|about|some|roughly|nearly|a|the|its))*\s*$",
+    re.I,
+)
+_SHARE = lazy_pattern(
+    rf"(?:\s*times)?\s+(?:of (?!its\b|their\b)|again\b|(?:[\w']+ ){{1,4}}than (?!{_NOW})|as \w+ as (?!{_NOW}))", re.I
+)
+_MEASURE = rf"(?:{MEASURES}|deep|high|tall|long|large|fast|people|inhabitants|residents|level)"
+_OTHER_MEASURE = lazy_pattern(
+    rf"\b(?:more|fewer|less) (?!than\b|{_MEASURE}s?\b)[a-z]"
+    rf"|\w's (?:(?:own|total|current|present|maximum|top|average|surface|mean) )*"
+    rf"(?!(?:{_MEASURE}s?|{_UP}|{_DOWN}|ha[sd]|have|is|was|were|by)\b)[a-z]"
+    rf"|\b(?:price|cost|number|share|value|rate)s?\b",
+)
+_MEASURED = (
+    (("depth",), lazy_pattern(r"\b(?:deep|depth)\w*", re.I)),
+    (("height", "elevation", "altitude"), lazy_pattern(r"\b(?:high|height|tall|elevation|altitude)\w*", re.I)),
+    (("length", "distance"), lazy_pattern(r"\b(?:length|long|distance)\w*", re.I)),
+    (("area", "size", "surface"), lazy_pattern(r"\b(?:area|surface)s?\b", re.I)),
+    (("population", "inhabitants"), lazy_pattern(r"\b(?:populat|populous|people|inhabitant|resident)\w*", re.I)),
+    (("speed", "velocity"), lazy_pattern(r"\b(?:fast|slow|speed|quick|velocit)\w*", re.I)),
+    (("width",), lazy_pattern(r"\b(?:wid(?:er|en|th)|narrow)\w*", re.I)),
+    (("volume",), lazy_pattern(r"\bvolumes?\b", re.I)),
+)  # how fields are named, and what tells of them
+_BARE = lazy_pattern(r"half|twice|thrice|double|triple|treble|quadruple|\w+fold|\w+ times", re.I)
+_AS_LITTLE = lazy_pattern(r"\s+as (?:small|short|low|shallow|slow|light|narrow|few|little)\b", re.I)
+_OWN_MEASURE = lazy_pattern(rf"\s+(?:as \w+|(?:of )?(?:its|their|the) (?:\w+ )?{_MEASURE})\b", re.I)
+_ASIDE = lazy_pattern(r"\b(?:than|which|who|that|like|as)\b", re.I)
+_POINTING = lazy_pattern(r"\b(?:former|latter|first|second|third|last|others?|either|everyone|everything|rest)\b", re.I)
+_GOES_ON = lazy_pattern(
+    rf"\s*(?:(?:it|its|it's|which|that|is|was|were|be|been|being|has|had|have|would|becomes?|became|gets?|got|then|now|by|a"
+    rf"|an|in|to|the|one|{_UP}|{_DOWN}|{MEASURES}|lake|mountain|river|sea)\b\s*)*",
+    re.I,
+)
+
+
+def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
+    """Which of the named things a question changes by a number, and by what factor; `None` if that is not certain.
+
+    Shares, what is compared with another thing, and changes of other things than measures are not certain:
+
+    >>> text = "K2 shrinks to 5%. Lhotse is 5% higher than K2. It has 5% more guests. He climbs up 5% of K2."
+    >>> [factor(text, number, ["K2", "Lhotse"]) for number in numbers_in(text)]
+    [None, None, None, None]
+    """
+    if number.place < 0 or number.converts or number.is_compared_in(question) or "respectively" in question.casefold():
+        return None
+    begin, end = _clause(question, number.place)
+    place, listed = (begin, number.place, end), list(dict.fromkeys(names))
+    if not _is_change(question, number, place, listed):
+        return None
+    clause, named = question[begin:end], _changed_thing(question, place, listed)
+    by = _by(clause, number) or _by_as_before(question[:begin], clause, number)
+    return (named[0], by) if len(named) == 1 and by else None
+
+
+def _is_change(question: str, number: Number, place: tuple[int, int, int], names: Sequence[str]) -> bool:
+    """Whether a number changes a single thing's measure, and is no share and no comparison.
+
+    Args:
+        question: The question.
+        number: The number.
+        place: Where its clause begins, where it stands, and where the clause ends.
+        names: The things that were looked up.
+    """
+    begin, start, end = place
+    clause, before, behind = question[begin:end], question[begin:start], question[start + len(number.text) : end]
+    if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1 or _is_denied(question[:end]):
+        return False
+    if _INEXACT.search(before) or _SHARE.match(behind) or _OTHER_MEASURE.search(clause):
+        return False
+    if not _BARE.fullmatch(number.text):
+        return True
+    return not _named_in(behind, names) and _changes_itself(before, number, behind)
+
+
+def _is_denied(text: str) -> bool:
+    """Whether the last sentence of a text says that something is not so, or not so of all."""
+    return is_negated(sentences_of(text)[-1])
+
+
+def _changes_itself(before: str, number: Number, behind: str) -> bool:
+    """Whether a `half` or `twice` is that of a thing's own measure: `half its area`, `twice as high`, `cut by half`."""
+    said = number.text.casefold()
+    if said == "half":
+        return not _RISES.search(before) and bool(_FALLS.search(before) or _OWN_MEASURE.match(behind))
+    if said.endswith(" times"):  # as in `four times smaller`
+        return not _AS_LITTLE.match(behind) and bool(_CHANGES.search(before + behind) or _OWN_MEASURE.match(behind))
+    falls = _FALLS.search(before + behind) or _AS_LITTLE.match(behind)
+    return not falls and bool(_RISES.search(before) or _OWN_MEASURE.match(behind))
+
+
+def _changed_thing(question: str, places: tuple[int, int, int], names: Sequence[str]) -> list[str]:
+    """The thing that a clause says to change; several if it may be either.
+
+    Args:
+        question: The question.
+        places: Where the clause begins, where its number stands, and where the clause ends.
+        names: The things.
+    """
+    begin, start, end = places
+    before = question[begin:start]
+    if named := _named_in(before, names):
+        listed = re.search(r"\b(?:and|or)\s*$", question[:begin])
+        is_list = listed and any(question[: listed.start()].rstrip().endswith((name, f"{name}'s")) for name in names)
+        return [] if is_list else named
+    if _POINTING.search(before):
+        return []
+    earlier = _clause_before(question, begin)
+    return _named_in(question[start:end], names) or (
+        _named_in(earlier, names) if _GOES_ON.fullmatch(before) and not _ASIDE.search(earlier) else []
+    )
+
+
+def is_of_other_measure(question: str, number: Number, fields: Iterable[str]) -> bool:
+    """Whether a question changes another measure of a thing than those that a plan calculates with.
+
+    >>> text = "Erie gets 5% deeper. Which lake is larger?"
+    >>> number = next(numbers_in(text))
+    >>> is_of_other_measure(text, number, ["area_km2"]), is_of_other_measure(text, number, ["depth_m"])
+    (True, False)
+    """
+    begin, end = _clause(question, number.place)
+    told = {names for names, words in _MEASURED if words.search(question, begin, end)}
+    used = {names for names, _ in _MEASURED for field in fields if set(names) & set(re.split(r"[\W_]+", field))}
+    return bool(told and used and not told & used)
+
+
+def in_full(question: str, name: str) -> str:
+    """A name as the question has it in full.
+
+    >>> in_full("The Sahara Desert's area doubles.", "Sahara"), in_full("Is K2 higher than Lhotse?", "K2")
+    ('Sahara Desert', 'K2')
+    """
+    found = re.search(rf"(?<!\w){re.escape(name)}(?: [A-Z]\w+){{0,3}}", question)
+    return found[0] if found else name
+
+
+def _by(clause: str, number: Number) -> str | None:
+    by = number.hint.removeprefix("`* ").removesuffix("`") if number.percent is None else ""
+    if by and (not number.text.endswith("times") or f"{number.text} as" in clause):
+        return by
+    up, down = (re.search(rf"\b(?:{words})\b", clause, re.I) for words in (_UP, _DOWN))
+    if bool(up) == bool(down):
+        return None
+    if number.percent is not None:
+        return f"{1 + number.percent / 100 if up else 1 - number.percent / 100:.10g}"
+    said = re.search(rf"{re.escape(number.text.removesuffix(' times'))} times\b(?! as\b)", clause)
+    if said is None or re.search(r"\bthan\b", clause, re.I):  # else it compares two things
+        return by or None
+    times = by or number.text.replace(",", "")
+    return times if up else f"{1 / float(times):.10g}"
+
+
+def _by_as_before(before: str, clause: str, number: Number) -> str | None:
+    """The factor where the clause leaves out its verb, as in `A grew by 3%, B by 4%`."""
+    if _CHANGES.search(clause) or not re.search(r"\bby\b", clause, re.I):
+        return None
+    verbs = list(_CHANGES.finditer(before))
+    return _by(verbs[-1][0], number) if verbs else None
+
+
+def _clause(text: str, place: int) -> tuple[int, int]:
+    """Where the clause begins and ends that a place is in."""
+    ends = [match for match in _CLAUSE.finditer(text) if match.end() <= place]
+    following = _CLAUSE.search(text, place)
+    return ends[-1].end() if ends else 0, following.start() if following else len(text)
+
+
+def _clause_before(text: str, begin: int) -> str:
+    """The clause that ends where another begins."""
+    before = text[: max(begin - 1, 0)].rstrip(" ,;")
+    return before[_clause(before, len(before))[0] :]
+
+
+def places(text: str, name: str) -> list[int]:
+    """Where a text names a thing."""
+    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(name)}(?:'s)?(?!\w)", text, re.I)]
+
+
+def is_named(text: str, name: str) -> bool:
+    """Whether a text names a thing."""
+    return bool(name and places(text, name))
+
+
+def _named_in(text: str, names: Sequence[str]) -> list[str]:
+    """The things that a text names; of two that are one within the other, the longer."""
+    named = [name for name in names if is_named(text, name)]
+    return [name for name in named if not any(name != other and name in other for other in named)]
