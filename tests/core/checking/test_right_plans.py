@@ -1,0 +1,232 @@
+"""Plans that are right stay right, and what a question's wording leaves open is not completed."""
+
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from llmcompiler_graph.tools import calculate
+from tests.core.checking.test_answers import FIELD, doubted
+
+REFERENCE = re.compile(r"\$\{(\d+)\.(\w+)\}")
+Values = Mapping[tuple[str, str], float]
+
+
+def looked_up(*names: str) -> str:
+    """The lookups of some things."""
+    return "".join(f"{n}. search(entity={json.dumps(name)})\n" for n, name in enumerate(names, 1))
+
+
+def as_plan(names: list[str], program: str) -> str:
+    """A program with things and fields, as a plan's last task."""
+    text = FIELD.sub(lambda match: f"${{{names.index(match[1]) + 1}.{match[2]}}}", program)
+    return f"{looked_up(*names)}{len(names) + 1}. calculate(expression={json.dumps(text)})"
+
+
+def drawn(names: list[str]) -> Iterator[Values]:
+    """Numbers for the fields of things, far from each other and near."""
+    for seed in range(8):
+        numbers = random.Random(seed)
+        fields = ("area_km2", "depth_m", "height_m", "length_km", "population", "max_speed_km_h")
+        yield {
+            (name, field): round(numbers.uniform(10, 20 + 500 * (seed % 2)), 1) for name in names for field in fields
+        }
+
+
+def value(text: str, names: list[str], values: Values) -> object:
+    """What a calculation comes to."""
+    found: object = calculate.invoke(REFERENCE.sub(lambda match: str(values[names[int(match[1]) - 1], match[2]]), text))
+    return found
+
+
+def assert_stays_right(question: str, program: str, *others: str) -> None:
+    """Assert that a plan with a right program comes to the same after the check, whatever the numbers."""
+    names = list(dict.fromkeys([*(name for name, _ in FIELD.findall(program)), *others]))
+    doubt = doubted(question, as_plan(names, program))
+    if doubt is None:
+        return
+    for values in drawn(names):
+        right = value(as_plan(names, program).rpartition("expression=")[2][1:-2].replace('\\"', '"'), names, values)
+        assert value(doubt.text, names, values) == pytest.approx(right), doubt.text
+
+
+ERIE, ONEGA = "{Erie.area_km2}", "{Onega.area_km2}"
+K2, LHOTSE = "{K2.height_m}", "{Lhotse.height_m}"
+PERU, CHILE = "{Peru.population}", "{Chile.population}"
+RATIOS = "{Loire.length_km} / {Rhine.length_km}, {Elbe.length_km} / {Po.length_km}"
+OF_RATIOS = "ratio of the Loire to the Rhine, and of the Elbe to the Po"
+MERGED = "({Peru.population} + {Chile.population}) / ({Peru.area_km2} + {Chile.area_km2})"
+DENSITIES = "{Peru.population} / {Peru.area_km2}, {Chile.population} / {Chile.area_km2}"
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("Erie shrinks to 30% of its area. How large is it then?", f"{ERIE} * 0.3"),
+        ("If Erie grew to 120% of its area, how much larger would it be than Onega?", f"{ERIE} * 1.2 - {ONEGA}"),
+        ("If Erie slowed to 80%, how much larger would it be than Onega?", f"{ERIE} * 0.8 - {ONEGA}"),
+        ("The lower 30% of K2 are forest. How many metres are that?", f"{K2} * 0.3"),
+        ("A boat went down 30% of the Loire. How far was that?", "{Loire.length_km} * 0.3"),
+        ("A swimmer raises money by swimming 30% of the Loire. How far is that?", "{Loire.length_km} * 0.3"),
+        ("A climber has 30% of K2 left to go up. How high is that?", f"{K2} * 0.3"),
+        ("A race along 40% of the Loire is 10% shorter than planned. How long is it?", "{Loire.length_km} * 0.4"),
+        ("If Erie were 20% smaller than Onega, how large would it be?", f"{ONEGA} * 0.8"),
+        ("If Erie were 5% larger than Onega, how large would both be?", f"{ONEGA} * 1.05 + {ONEGA}"),
+        ("If Erie grew by 10% of Onega's area, how large would it be?", f"{ERIE} + {ONEGA} * 0.1"),
+        ("If Erie grew by half, how large would it and Onega be in total?", f"{ERIE} * 1.5 + {ONEGA}"),
+        ("If Erie were twice as small, how large would it and Onega be in total?", f"{ERIE} * 0.5 + {ONEGA}"),
+        ("If Erie were twice smaller, how large would it and Onega be in total?", f"{ERIE} / 2 + {ONEGA}"),
+    ],
+)
+def test_a_share_or_what_remains_is_no_change(question: str, program: str) -> None:
+    """`To 30%`, `30% of` a thing, and so much more or less than another thing are not changes by that much."""
+    assert_stays_right(question, program, "Onega")
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("Erie holds half the fish of the land. What is the total area of Erie and Onega?", f"{ERIE} + {ONEGA}"),
+        ("Erie's budget has grown by 10%. How much larger than Onega is it?", f"{ERIE} - {ONEGA}"),
+        ("Erie's visitors doubled. Is it larger than Onega?", f"{ERIE} > {ONEGA}"),
+        ("Erie had 20% fewer visitors. Is it larger than Onega?", f"{ERIE} > {ONEGA}"),
+        ("The number of visitors to Erie rose by 30%. Is Erie larger than Onega?", f"{ERIE} > {ONEGA}"),
+        ("Consider Erie and Onega. Ticket prices rise by 5%. What is their total area?", f"{ERIE} + {ONEGA}"),
+        ("Consider Erie. Tickets there rise by 5%. How much larger than Onega is it?", f"{ERIE} - {ONEGA}"),
+        ("If Erie became 20% deeper, would it have a larger area than Onega?", f"{ERIE} > {ONEGA}"),
+        ("Erie's population grew by 20%. Has it a larger area than Onega?", f"{ERIE} > {ONEGA}"),
+        ("If Peru lost 5% of its area, what would be the ratio of its people to Chile's?", f"{PERU} / {CHILE}"),
+        ("If K2 did not grow by 10%, how much higher would it be than Lhotse?", f"{K2} - {LHOTSE}"),
+        ("Unless K2 grows by 10%, how much higher is it than Lhotse?", f"{K2} - {LHOTSE}"),
+    ],
+)
+def test_a_change_of_something_else_is_left_out(question: str, program: str) -> None:
+    """What a question tells of visitors, prices, another measure, or as not so, changes nothing that is calculated."""
+    assert_stays_right(question, program)
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("What is the mean area of Erie and Onega?", f"0.5 * ({ERIE} + {ONEGA})"),
+        ("What is the average area of Erie and Onega?", f"{ERIE} * 0.5 + {ONEGA} * 0.5"),
+        ("What is the ratio of K2 to the average of Lhotse and Erie?", f"2 * {K2} / ({LHOTSE} + {ERIE})"),
+        ("What is the weighted average of K2 (30%) and Lhotse (70%)?", f"{K2} * 0.3 + {LHOTSE} * 0.7"),
+        ("What is the harmonic mean of K2 and Lhotse?", f"2 * {K2} * {LHOTSE} / ({K2} + {LHOTSE})"),
+        ("On average lakes shrink. What is the sum of the areas of Erie and Onega?", f"{ERIE} + {ONEGA}"),
+        ("What is the signed difference between Erie's area and Onega's?", f"{ERIE} - {ONEGA}"),
+        ("What is the difference in height from K2 to Lhotse, negative for a descent?", f"{LHOTSE} - {K2}"),
+        ("If K2 were 20% lower than Lhotse, how much lower would it be than it is?", f"{K2} - {LHOTSE} * 0.8"),
+        ("What percentage is K2's height of Lhotse's?", f"{K2} / {LHOTSE} * 1e2"),
+        ("What percentage is K2's height of Lhotse's?", f"{K2} / (0.01 * {LHOTSE})"),
+        ("How many percent higher is K2 than Lhotse, as a decimal fraction?", f"{K2} / {LHOTSE} - 1"),
+        ("What is the ratio of the heights of K2 and Lhotse, both in kilometres?", f"{K2} / {LHOTSE}"),
+        ("How many times would K2 in kilometres be higher than Lhotse?", f"{K2} / {LHOTSE}"),
+        ("What is the ratio of the population in millions of Peru to Chile's?", f"{PERU} / {CHILE}"),
+        ("What is the total of K2, Lhotse and Erie, the highest of the land?", f"{K2} + {LHOTSE} + {ERIE}"),
+        ("If K2 grew by 10%, which it cannot, would it be higher than Lhotse?", f"{K2} * 1.1 > {LHOTSE}"),
+    ],
+)
+def test_what_is_made_in_another_way_is_not_made_again(question: str, program: str) -> None:
+    """Averages by a factor, other means, signs and fractions that are asked for, and ratios without a unit stay."""
+    assert_stays_right(question, program)
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        (f"What is the second largest {OF_RATIOS}?", f"min({RATIOS})"),
+        (f"What is not the largest {OF_RATIOS}, but the other?", f"min({RATIOS})"),
+        (f"What is twice the largest {OF_RATIOS}?", f"2 * max({RATIOS})"),
+        (f"What is the inverse of the largest {OF_RATIOS}?", f"1 / max({RATIOS})"),
+        (
+            f"If the Loire were a third shorter, what would be the largest {OF_RATIOS}?",
+            "max({Loire.length_km} * 2 / 3 / {Rhine.length_km}, {Elbe.length_km} / {Po.length_km})",
+        ),
+        ("If Peru and Chile never merged, what would be the larger density?", f"max({DENSITIES})"),
+        ("Peru and Chile will not unite. What is the average of their densities?", f"mean({DENSITIES})"),
+        ("In the United States of Peru and Chile, what was the larger density?", f"max({DENSITIES})"),
+        ("If the armies of Peru and Chile merged, what would be the larger density?", f"max({DENSITIES})"),
+        ("If Peru and Chile merged their banks, what would be the larger density?", f"max({DENSITIES})"),
+        ("If Peru and Chile merged and a third of the people left, what would be its density?", f"{MERGED} * 2 / 3"),
+        ("If Peru and Chile merged, what would be the inverse of its density?", f"1 / ({MERGED})"),
+        (
+            "If Peru and Chile merged, with Cuba and Haiti staying apart, what would be the smallest density?",
+            f"min({MERGED}, {{Cuba.population}} / {{Cuba.area_km2}}, {{Haiti.population}} / {{Haiti.area_km2}})",
+        ),
+    ],
+)
+def test_pairs_and_what_becomes_one_in_other_words(question: str, program: str) -> None:
+    """Other extremes, what is made of them, and things that do not become one, are not taken for the plain question."""
+    assert_stays_right(question, program)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is Erie more than 30% larger than Onega?",
+        "Is Erie larger than a third of Onega?",
+        "Is Erie larger than 1/3 of Onega?",
+        "Is Erie larger than 2x Onega?",
+        "Is Erie larger than ten percent of Onega?",
+        "Is Erie smaller than five times Onega?",
+        "Is Erie larger than half as much again as Onega?",
+        "Is Erie at least half as large as Onega?",
+        "Is Erie at most 10% smaller than Onega?",
+        "Is it false that Erie is larger than Onega?",
+        "Is it wrong to say that Erie is larger than Onega?",
+        "Does Erie fail to be larger than Onega?",
+        "Is Erie less small than Onega?",
+        "Is Erie more shallow than Onega?",
+        "Would Erie be larger than Onega after losing half of its area?",
+        "Which is not larger than Onega: Erie or Onega?",
+        "Which of the two, Erie or Onega, isn't the larger one?",
+        "Which is the less shallow one, Erie or Onega?",
+        "Which is closer in area to K2, Erie or Onega?",
+        "Which is the second largest, Erie or Onega?",
+        "Which is larger than K2, Erie or Onega?",
+        "Which differs most from K2, Erie or Onega?",
+        "Other than K2, which is the largest, Erie or Onega?",
+        "Which of Erie and Onega is at least as large as K2?",
+        "Which pair has the larger total, Erie and Onega or K2 and Lhotse?",
+        "If Erie grew by ten percent, which would be larger, it or Onega?",
+        "If Erie grew five times, which would be larger, it or Onega?",
+        "If all but Erie grew by 10%, which would be larger, Erie or Onega?",
+        "If Erie as well as Onega grew by 10%, which would be larger?",
+        "If Erie and Onega grew by 10%, which would be larger?",
+        "If the former of Erie and Onega shrank by 10%, which would be larger?",
+        "Erie, which is smaller than Onega, grows by 10%. Which is larger then?",
+        "If Erie had twice the area of Onega, which of the two would be larger?",
+    ],
+)
+@pytest.mark.parametrize("program", [f"{ERIE} - {ONEGA}", f"max({ERIE}, {ONEGA})"])
+def test_a_name_or_a_truth_in_uncertain_words_is_not_completed(question: str, program: str) -> None:
+    """Negations, shares of shares, other numbers in words, ordinals and lists of things leave a choice."""
+    assert doubted(question, as_plan(["Erie", "Onega"], program)) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("What is the average of the ratios of Erie to Onega and Onega to K2?", f"{ERIE} + {ONEGA}"),
+        ("By what percentage is Erie larger than Onega?", f"{ERIE} / {ONEGA}"),
+        ("If Peru's population grew by 5%, what would be its density?", "{Peru.population} / {Peru.area_km2}"),
+        ("If Erie and Onega grew by 10%, what would be their total area?", f"{ERIE} + {ONEGA}"),
+        ("If both Erie and Onega doubled, what would be their total area?", f"{ERIE} + {ONEGA}"),
+        ("If Erie lost a quarter and Onega 5%, what would be the total area?", f"{ERIE} * 0.75 + {ONEGA}"),
+    ],
+)
+def test_a_number_in_uncertain_words_is_not_completed(question: str, program: str) -> None:
+    """A change of several things, of one of several measures, or of a ratio is not put in by guess."""
+    names = list(dict.fromkeys(name for name, _ in FIELD.findall(program)))
+    assert doubted(question, as_plan(names, program)) is None
+
+
+def test_among_differences_which_is_the_largest_is_not_asked_of_the_things() -> None:
+    """Where the relation stands before the question, an extreme of the things themselves is not what is asked."""
+    question = "Among the differences between Erie, Onega and Peru, which value is the largest?"
+    assert (
+        doubted(question, looked_up("Erie", "Onega", "Peru") + '4. calculate("${1.area_km2} - ${2.area_km2}")') is None
+    )
