@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llmcompiler_graph.core.checking.calculations import calculating
+from llmcompiler_graph.core.checking.calculations import calculating, roots_of
 from llmcompiler_graph.core.checking.questions import asked_for, only_asked
 from llmcompiler_graph.core.checking.said_answers import answer_of, is_bare
 from llmcompiler_graph.core.checking.said_answers import unsaid as says_not
@@ -28,15 +28,20 @@ class FoundAnswer:
         self._calculating = calculating(tools)
 
     def last_value(self, state: LLMCompilerState) -> tuple[int, Any] | None:
-        """The only task that no other needs, and what it gave, if it calculates."""
-        written = [task for task in state["tasks"] if task["text"]]
-        used = {index for task in written for index in task_from_record(task).dependencies}
-        ends = [task for task in written if task["index"] not in used]
-        if len(ends) != 1 or ends[0]["status"] != "done" or task_from_record(ends[0]).fans_out:
+        """The last task that no other needs, and what it gave, if it calculates with all that was found out."""
+        written = {task["index"]: task for task in state["tasks"] if task["text"]}
+        tasks = [task_from_record(task) for task in written.values()]
+        used = {index for task in tasks for index in task.dependencies}
+        roots = roots_of(tasks)
+        known = {n for found in roots.values() for n in found if written[n]["status"] == "done"}
+        ends = [task for task in tasks if task.index not in used]
+        if not ends or not known <= roots[ends[-1].index] or ends[-1].fans_out:
             return None
-        if plan_name(ends[0]) not in self._calculating:  # what others return may be a text around the answer
+        if (last := written[ends[-1].index])["status"] != "done":
             return None
-        return ends[0]["index"], ends[0]["value"]
+        if plan_name(last) not in self._calculating:  # what others return may be a text around the answer
+            return None
+        return last["index"], last["value"]
 
     def _found(self, state: LLMCompilerState) -> tuple[int, str] | None:
         """The last task, and what it gave in words, if that is what the question asks for."""

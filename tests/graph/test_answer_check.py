@@ -53,6 +53,21 @@ def test_an_answer_that_is_wrong_twice_is_what_was_found() -> None:
     assert final["messages"][-1].content == "95"
 
 
+@pytest.mark.parametrize(
+    ("steps", "answer"),
+    [
+        ('3. calculate("${1.height_m} / 2")\n4. calculate("${1.height_m} - ${2.height_m}")', "95"),  # all lead to it
+        ('3. calculate("${1.height_m} - ${2.height_m}")\n4. calculate("${1.height_m} / 2")', "Lhotse"),  # not all
+        ('3. calculate("${1.height_m} - ${2.height_m}")\n4. calculate("$3 / 0")', "Lhotse"),  # it failed
+        ('3. lookup("Nowhere")\n4. calculate("${1.height_m} - ${2.height_m}")', "95"),  # what failed leads nowhere
+    ],
+)
+def test_the_last_task_is_made_of_all_that_is_known(steps: str, answer: str) -> None:
+    """Other ends of a plan are no answer where one calculation is made of all that was looked up."""
+    question = "What is the amount? Answer with the number and nothing else."
+    assert asked(question, LOOKUPS + steps, "Finish: Lhotse", "Finish: Lhotse")["messages"][-1].content == answer
+
+
 def test_nothing_else_is_nothing_else() -> None:
     """A question that asks for nothing but the number is answered with nothing else."""
     question = "By how much is K2 higher than Lhotse? Answer with the number and nothing else."
