@@ -25,6 +25,7 @@ class Term(NamedTuple):
 _EXTREME_CALL = lazy_pattern(r"(?:max|min)(?=\()")
 _CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
 _DEEPEST = 50  # brackets and calls around an expression that are looked into
+_RANKS = (" > ", " < "), (" - ", " + "), (" / ",), (" * ",)
 OPERATORS = (" - ", " + ", " / ", " > ", " < ")
 """What stands between parts of equal rank."""
 _SEPARATING = lazy_pattern(r"\$\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+*/<>] ")
@@ -46,6 +47,8 @@ def terms_of_extreme(expression: str) -> list[str]:
 def terms_of(expression: str) -> list[str]:
     """The parts that an expression compares or combines, of equal rank; only itself if there are none.
 
+    >>> terms_of("$1 * 2 / 3 - $2 / 4")
+    ['$1 * 2 / 3', '$2 / 4']
     >>> terms_of("abs(${1.m} * 0.9 - ($2 + 1) * 1.1)"), terms_of("argmin({'a': $1, 'b': $2 / 2})"), terms_of("$1 * 2")
     (['${1.m} * 0.9', '($2 + 1) * 1.1'], ['$1', '$2 / 2'], ['$1 * 2'])
     """
@@ -57,11 +60,17 @@ def terms_of(expression: str) -> list[str]:
         expression, labels = _bare(expression[call.end() :]), True
         if len(listed := split(expression, (",",))) > 1:
             return [_without_label(part) for part in listed]
-    parts = split(expression, OPERATORS)
-    factors = split(expression, (" * ",))
-    if len(parts) == 1 and all("$" in each for each in factors):
-        parts = factors
+    parts = _of_equal_rank(expression)
     return [_without_label(_bare(part)) if labels else _bare(part) for part in parts]
+
+
+def _of_equal_rank(expression: str) -> list[str]:
+    """The parts between the operators that bind least; what is divided or multiplied by a number is one part."""
+    for operators in _RANKS:
+        parts = split(expression, operators)
+        if len(parts) > 1 and all("$" in part for part in parts):
+            return parts
+    return [expression]
 
 
 def _without_label(part: str) -> str:
