@@ -271,12 +271,15 @@ class Draft:
         doubt = None
         if all(entry.phase in ("held", "scheduled") for entry in entries):
             doubt = self._answers.doubt([entry.task for entry in entries if entry.task is not None])
-        is_full = self._settings.max_tasks is not None and len(entries) >= self._settings.max_tasks
-        if doubt is None or (is_full and self._tasks.get(doubt.task) is None):
+        if doubt is None or not self._has_room(len(doubt.before) + (self._tasks.get(doubt.task) is None)):
             self._release()
         else:
             self._teller.repairing("; ".join(doubt.problems))
             self._complete(doubt.task, doubt.line)
+
+    def _has_room(self, tasks: int) -> bool:
+        """Whether so many more tasks may be written."""
+        return not tasks or self._settings.max_tasks is None or self.size + tasks <= self._settings.max_tasks
 
     def _complete(self, index: int, line: str) -> None:
         """Write the last task, which question and plan leave no choice about, as if the planner had."""

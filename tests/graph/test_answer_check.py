@@ -94,6 +94,24 @@ def test_a_full_plan_has_no_room_for_a_last_step() -> None:
     assert [task["status"] for task in final["tasks"]] == ["done", "done"]
 
 
+GAP = "After Lhotse drops by 10%, what is the gap between the highest and the lowest of K2, Makalu and it?"
+
+
+def test_what_was_not_looked_up_is() -> None:
+    """What the question changes, and no task has looked up, is looked up for the last step."""
+    plan = '1. lookup("K2")\n2. lookup("Makalu")\n3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
+    final = asked(GAP, plan, "Finish: 946.6 m")
+    assert [task["value"] for task in final["tasks"]][4:] == [pytest.approx(8611 - 8516 * 0.9)]
+    assert '4. lookup(entity="Lhotse")' in final["plan_text"]
+
+
+def test_what_was_not_looked_up_needs_room() -> None:
+    """Where the plan has no room for what is wanting, none of it is added."""
+    plan = '1. lookup("K2")\n2. lookup("Makalu")\n3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
+    final = asked(GAP, plan, "Finish: 126 m", "Finish: 126 m", max_tasks=4)
+    assert [task["status"] for task in final["tasks"]] == ["done"] * 3
+
+
 def test_large_numbers() -> None:
     """A number that is too large to be written is not looked for in the answer."""
     plan = '1. calculate("2 ** 2000")'

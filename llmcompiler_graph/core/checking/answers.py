@@ -23,7 +23,7 @@ Only what is certain is said: of questions whose wording says what they ask for 
 in calculations or could. A tool calculates if it has a parameter with the format `arithmetic`.
 
 May know: `calculations`, `changes`, `completion`, `factors`, `groups`, `json_text`, `plan`, `questions`,
-`references`, `results`, `returned`, `terms`.
+`references`, `results`, `returned`, `terms`, `unlooked`.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ from llmcompiler_graph.core.checking.results import (
 )
 from llmcompiler_graph.core.checking.returned import fitting_field, has_numbers, may_be_number, number_fields, selectors
 from llmcompiler_graph.core.checking.terms import Term, terms_of
+from llmcompiler_graph.core.checking.unlooked import unlooked
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import parse_template
@@ -81,6 +82,7 @@ _COMPLETIONS = 3  # what is completed may leave something out as well
 _LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
 _COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
+_MOST_NUMBERS = 30  # a question with more is no question of one answer
 _HUNDRED = 100.0
 _PAIR = 2  # of two things one may know which is the larger
 
@@ -98,11 +100,14 @@ class AnswerDoubt(NamedTuple):
     """The tool's parameter that takes arithmetic."""
     text: str
     """The calculation."""
+    before: tuple[Task, ...] = ()
+    """The look-ups that are to be written before it, for the first time."""
 
     @property
     def line(self) -> str:
-        """The task's line."""
-        return f"{self.task}. {self.tool}({self.parameter}={write_json(self.text)})"
+        """The task's line, behind those of the look-ups."""
+        calculation = f"{self.task}. {self.tool}({self.parameter}={write_json(self.text)})"
+        return "\n".join([*map(str, self.before), calculation])
 
 
 class AnswerCheck:
@@ -122,7 +127,7 @@ class AnswerCheck:
         self._numbers = list(numbers_in(question)) if self.asked else []
         if asks_for_ratio(question):  # which has no unit
             self._numbers = [number for number in self._numbers if not number.converts]
-        self._is_read = not has_other_numbers(question)
+        self._is_read = len(self._numbers) <= _MOST_NUMBERS and not has_other_numbers(question)
 
     def calculates(self, task: Task) -> bool:
         """Whether a task is a calculation, that may be the last."""
@@ -131,8 +136,29 @@ class AnswerCheck:
     def doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """Say what is wanting in a whole plan, if that leaves no choice.
 
-        The last task is written again if it calculates, else one is added.
+        The last task is written again if it calculates, else one is added, and look-ups that are wanting before it.
         """
+        if self.asked is None or not self._is_read or not understood(tasks):
+            return None
+        wanting = self._wanting(tasks)
+        with_them = self._completed_in_turn([*tasks[:-1], *wanting, tasks[-1]]) if wanting else None
+        if with_them is not None and all(f"${{{task.index}" in with_them.text for task in wanting):
+            missing = [f"the question is about {thing(task)!r}, but no task looks it up" for task in wanting]
+            return with_them._replace(problems=[*missing, *with_them.problems], before=tuple(wanting))
+        return self._completed_in_turn(tasks)
+
+    def _wanting(self, tasks: Sequence[Task]) -> list[Task]:
+        """The look-ups of things that the question calculates with, and no task has looked up."""
+        lookups = [task for task in tasks if thing(task) is not None]
+        ways = {(task.tool, *task.arguments) for task in lookups}
+        if len(ways) != 1:
+            return []
+        (tool, *parameters), first = ways.pop(), max(task.index for task in tasks) + 1
+        names = unlooked(self._question, [name for task in lookups if (name := thing(task)) is not None])
+        return [Task(first + n, tool, dict.fromkeys(parameters, name)) for n, name in enumerate(names)]
+
+    def _completed_in_turn(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
+        """What is wanting in a plan, and in what completes it."""
         doubt, more = None, self._doubt(tasks)
         for _ in range(_COMPLETIONS):
             if more is None:
@@ -146,8 +172,6 @@ class AnswerCheck:
 
     def _doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """What is wanting, before anything was completed or after."""
-        if self.asked is None or not self._is_read or not understood(tasks):
-            return None
         return self._of_groups(tasks) or self._of_ends(tasks)
 
     def _of_ends(self, tasks: Sequence[Task]) -> AnswerDoubt | None:

@@ -51,7 +51,7 @@ _LEAST = lazy_pattern(
     re.I,
 )
 _RATIO = lazy_pattern(r"\b(?:ratios?|divide[ds]?|factor|times as|how many times|quotients?)\b", re.I)
-_DIFFERENCE = lazy_pattern(r"\b(?:differences?|how much|how many|than)\b", re.I)
+_DIFFERENCE = lazy_pattern(r"\b(?:differences?|gap|how much|how many|than)\b", re.I)
 _AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
 _ORDINAL = r"(?:one of|among|amongst|some of|two|second|third|fourth|fifth|next|2nd|3rd|\dth)"
 _UNCLEAR_EXTREME = lazy_pattern(

@@ -80,7 +80,7 @@ _SAID: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
     ),
 )
 MEASURES = (
-    "ratio|difference|average|mean|median|sum|total|product|quotient|density|percentage|percent|proportion|share|number"
+    "ratio|difference|gap|average|mean|median|sum|total|product|quotient|density|percentage|percent|proportion|share|number"
     "|value|factor|result|height|length|depth|area|size|speed|velocity|population|distance|weight|mass|price|cost"
     "|temperature|elevation|width|age|surface|volume|amount"
 )
@@ -117,7 +117,7 @@ _AUXILIARY = lazy_pattern(
 _RELATIVE = lazy_pattern(r", which\b")
 _WH = lazy_pattern(r"\b(?:what|which|who|whose|whom|how|when|where|why)\b", re.I)
 _CALCULATED = lazy_pattern(
-    r"\b(?:ratio|difference|average|mean|median|sum|total|combined|together|density|densities|percentage|percent|product"
+    r"\b(?:ratio|difference|gap|average|mean|median|sum|total|combined|together|density|densities|percentage|percent|product"
     r"|divided?|factor|times as|than|per|add(?:ed)? up)\b|%",
     re.I,
 )

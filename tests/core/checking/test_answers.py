@@ -395,3 +395,28 @@ def test_no_plan_that_is_right_is_made_wrong() -> None:
         right, completed = (value(text, measures) for text in (program, doubt.text if doubt else program))
         assert right == pytest.approx(completed), question
     assert len(questions) > 70
+
+
+@pytest.mark.parametrize(
+    ("question", "plan", "wanting"),
+    [
+        (
+            "After the Dead Sea falls by 5%, what is the ratio of the deepest to the shallowest of the three?",
+            '4. calculate("${1.depth_m} / ${2.depth_m}")',
+            ["Dead Sea"],
+        ),
+        (
+            "What is the larger ratio of depths: Lake Erie's to Lake Onega's, or Lake Onega's to Lake Ladoga's?",
+            "",
+            ["Lake Ladoga"],
+        ),
+        ("After Easter, Lake Erie grew by 5%. How large is it?", '4. calculate("${1.area_km2}")', []),
+        ("In Canada, Lake Erie grew by 5%. How much larger is it than Lake Onega?", "", []),
+        ("Lake Erie grew by 5%, the United Nations say. Which lake is larger, it or Lake Onega?", "", []),
+    ],
+)
+def test_what_was_not_looked_up_is_wanting(question: str, plan: str, wanting: list[str]) -> None:
+    """What the question changes or compares in pairs is looked up; other names in it are not."""
+    lookups = "".join(LOOKUPS.splitlines(keepends=True)[:2])
+    doubt = doubted(question, f"{lookups}{plan}")
+    assert [task.arguments["entity"] for task in (doubt.before if doubt else ())] == wanting

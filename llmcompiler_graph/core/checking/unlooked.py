@@ -1,0 +1,74 @@
+"""Things that a question calculates with, and that a plan has not looked up.
+
+Only those are certain that the question changes by a number, or compares with others in pairs:
+
+>>> question = "After Lhotse drops by 10% and Makalu rises by 2%, what is the gap between the highest and the lowest?"
+>>> unlooked(question, ["Makalu"])
+['Lhotse']
+>>> unlooked("In Nepal, Lhotse is popular. How high is Makalu, risen by 2%?", ["Makalu"])
+[]
+
+May know: `factors`, `groups`, `questions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from llmcompiler_graph.core.checking.factors import factor
+from llmcompiler_graph.core.checking.groups import mentions, pairs
+from llmcompiler_graph.core.checking.questions import numbers_in, sentences_of
+from llmcompiler_graph.core.patterns import lazy_pattern
+
+__all__ = ("unlooked",)
+
+_MOST_NAMES = 20
+_MOST = 5  # what leaves out more is another plan
+_NAME = lazy_pattern(
+    r"(?<![\w'\u2019-])[A-Z][\w'\u2019-]*"
+    r"(?: (?:(?:of|the|de|del|da|la|le) )?[A-Z0-9][\w-]*)*(?:'s|\u2019s)?(?!\w)"
+)
+_BEGINS = lazy_pattern(
+    r"(?:after|although|among|an?|and|answer|are|as|assum\w+|before|between|by|calculate|compar\w+|comput\w+|consider\w*"
+    r"|could|determine|divid\w+|do|does|each|find|for|from|given|giv\w+|had|has|have|how|identify|if|imagine|in|is|its?"
+    r"|let|name|now|of|on|once|please|provided|say|should|since|suppos\w+|take|tell|the|then|there|these|they|this|to|upon"
+    r"|was|were|what|when|which|while|who|whose|will|with|would)"
+)
+
+
+def unlooked(question: str, names: Collection[str]) -> list[str]:
+    """The things that are certain to be wanting, as the question names them; none if there are too many.
+
+    Args:
+        question: The question.
+        names: The things that were looked up.
+    """
+    known = mentions(question, names)
+    found = dict.fromkeys(
+        name
+        for name, start, end in _proper_names(question)
+        if all(end <= each.start or each.end <= start for each in known)
+    )
+    if len(found) > _MOST_NAMES:
+        return []
+    every = [*names, *found]
+    changed = {change[0] for number in numbers_in(question) if (change := factor(question, number, every)) is not None}
+    compared = {name for pair in pairs(question, every) for name in pair}
+    wanting = [name for name in found if name in changed | compared]
+    return wanting if len(wanting) <= _MOST else []
+
+
+def _proper_names(question: str) -> Iterator[tuple[str, int, int]]:
+    """What is written with capitals, and where; but not the word that begins a sentence if it is an ordinary one."""
+    begin = 0
+    for sentence in sentences_of(question):
+        begin = question.index(sentence, begin)
+        for match in _NAME.finditer(sentence):
+            name, start = match[0].removesuffix("'s").removesuffix("\u2019s"), match.start()
+            first, _, others = name.partition(" ")
+            if start == 0 and _BEGINS.fullmatch(first.lower()):
+                name = others.removeprefix("the ")
+                start += match[0].index(name)
+            if name:
+                yield name, begin + start, begin + start + len(name)
+        begin += len(sentence)
