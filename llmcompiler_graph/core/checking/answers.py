@@ -138,9 +138,9 @@ class AnswerCheck:
 
         The last task is written again if it calculates, else one is added, and look-ups that are wanting before it.
         """
-        if self.asked is None or not self._is_read or not understood(tasks):
+        if self.asked is None or not understood(tasks):
             return None
-        wanting = self._wanting(tasks)
+        wanting = self._wanting(tasks) if self._is_read else []
         with_them = self._completed_in_turn([*tasks[:-1], *wanting, tasks[-1]]) if wanting else None
         if with_them is not None and all(f"${{{task.index}" in with_them.text for task in wanting):
             missing = [f"the question is about {thing(task)!r}, but no task looks it up" for task in wanting]
@@ -172,7 +172,7 @@ class AnswerCheck:
 
     def _doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """What is wanting, before anything was completed or after."""
-        return self._of_groups(tasks) or self._of_ends(tasks)
+        return (self._of_groups(tasks) if self._is_read else None) or self._of_ends(tasks)
 
     def _of_ends(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """What is wanting in what the plan's ends come to."""
@@ -182,6 +182,8 @@ class AnswerCheck:
         problems = [*(self._misfit(last) if is_one else self._unfinished(ends))]
         if not (problems or is_one):
             return None
+        if not self._is_read:
+            return self._of_kind(tasks, ends, problems, again=is_one)
         unused = self._unused(tasks)
         if all(each.converts for each in unused) and not asks_for_change(self._question):
             unused += self._misused(tasks)
@@ -198,13 +200,23 @@ class AnswerCheck:
             text = each.format(text)
         return self._completing(tasks, [each.message for each in problems], text, again=is_one)
 
+    def _of_kind(
+        self, tasks: Sequence[Task], ends: Sequence[Task], problems: Sequence[_Wanting], *, again: bool
+    ) -> AnswerDoubt | None:
+        """That the ends come to a number where a name is asked for, and the plan has numbers for those not read."""
+        if not problems or self.asked != "name" or not self._other_constants(tasks):
+            return None
+        text = self._completed(tasks, ends, (), last_is_whole=False)
+        return (text and self._completing(tasks, [each.message for each in problems], text, again=again)) or None
+
     def _unit(self, fields: Iterable[str]) -> Number | None:
         """The conversion that the question asks for, if it asks for something with a unit."""
         return None if asks_for_ratio(self._question) else unit_number(self._question, fields)
 
     def _of_groups(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """That the plan does not calculate with the pairs that the question names, or with what becomes one."""
-        if self.asked != "number" or not all(number.converts for number in self._numbers):
+        told = self._told(tasks)
+        if self.asked != "number" or not all(number.converts for number in told):
             return None
         things = {name: index for index, name in self._names(tasks).items()}
         field, people, area = self._field(tasks), self._field(tasks, "population"), self._field(tasks, "area")
@@ -217,7 +229,7 @@ class AnswerCheck:
             text = merged_density(self._question, terms)
         if text is None or _bare(inlined(tasks, self._calculating)).startswith(_bare(text)):
             return None
-        for number in [*self._numbers, *([unit] if unit else [])]:
+        for number in [*told, *([unit] if unit else [])]:
             text = _left_out(number).around.format(text)
         problem = "the question compares pairs of things, or things that become one, and no task calculates with these"
         return self._completing(tasks, [problem], text, again=self.calculates(tasks[-1]))
@@ -264,13 +276,16 @@ class AnswerCheck:
         percents = constants if _HUNDRED in constants else elsewhere
         fields = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
         unit = self._unit(fields) if self.asked == "number" else None
-        named = mentions(self._question, self._names(tasks).values())
-        numbers = [each for each in self._numbers if not any(one.start <= each.place < one.end for one in named)]
         return [
             number
-            for number in [*numbers, *([unit] if unit else [])]
+            for number in [*self._told(tasks), *([unit] if unit else [])]
             if not number.accepted & constants and number.percent not in percents and self._counts(number)
         ]
+
+    def _told(self, tasks: Sequence[Task]) -> list[Number]:
+        """The numbers of the question that are no part of the names of what was looked up."""
+        named = mentions(self._question, self._names(tasks).values())
+        return [each for each in self._numbers if not any(one.start <= each.place < one.end for one in named)]
 
     def _misused(self, tasks: Sequence[Task]) -> list[Number]:
         """The percentages that a thing is changed by, if all that is told of in that way are taken as shares of it."""
@@ -348,7 +363,8 @@ class AnswerCheck:
     def _completing(self, tasks: Sequence[Task], problems: list[str], text: str, *, again: bool) -> AnswerDoubt:
         """A doubt of a plan whose last task is written again, or followed by another one."""
         last = tasks[-1]
-        index = last.index if again else max(task.index for task in tasks) + 1
+        newest = max(task.index for task in tasks)
+        index = last.index if again and last.index == newest else newest + 1
         tool = last.tool if last.tool in self._calculating else next(iter(self._calculating))
         return AnswerDoubt(index, problems, tool, self._calculating[tool], text)
 

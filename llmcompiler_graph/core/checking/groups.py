@@ -63,7 +63,9 @@ _MERGE = lazy_pattern(
 _STAY = lazy_pattern(r"\b(?:apart|separate(?:ly)?|independent|alone|stay\w*|remain\w*|keep\w*|kept)\b", re.I)
 _OF_THEM = lazy_pattern(r"\b(?!merg|uni|join|combin)\w+ of (?:the )?$", re.I)
 _ASKS_FOR = lazy_pattern(
-    r"\w+(?: (?:is|are|was|were|would|will|be|has|have|the|one|of|these|those|them|which|what|value|result))* ", re.I
+    r"(?:\w+(?:['\u2019]s)?(?: (?:is|are|was|were|would|will|be|has|have|the|one|of|these|those|them|which|what|value"
+    r"|result))* )?",
+    re.I,
 )
 _DENSITY = lazy_pattern(r"\bdensit(?:y|ies)\b", re.I)
 _DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)

@@ -76,7 +76,11 @@ _SAID: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
     ("name", lazy_pattern(r"\banswer (?:with |only )?(?:the )?(?:[\w']+ )?name\b|^name the\b", re.I)),
     (
         "number",
-        lazy_pattern(r"\banswer (?:with |only )?(?:the|a) (?:value|number)\b|\banswer in (?!one\b|an?\b)", re.I),
+        lazy_pattern(
+            r"\b(?:answer (?:with |only )?|give (?:only |just )?)(?:the|a) (?:value|number)\b"
+            r"|\banswer in (?!one\b|an?\b)",
+            re.I,
+        ),
     ),
 )
 MEASURES = (
@@ -106,6 +110,10 @@ _WHAT_MEASURE = lazy_pattern(
 _COMPUTE = lazy_pattern(
     rf"^(?:please )?(?:calculate|compute|determine|identify|find|give|state) (?!which|who|what).*\b(?:{MEASURES})s?\b",
     re.I | re.S,
+)
+_NAMED_MEASURE = lazy_pattern(
+    rf"^(?:(?:and|then|now|please),? )?(?:the )?(?:(?:{_DEGREES})(?:er|est)|maximum|minimum) (?:(?:{MEASURES})s?\b)",
+    re.I,
 )
 _WHICH_MEASURE = lazy_pattern(rf"\bwhich (?:of (?:these|the) )?(?:{MEASURES})s?\b", re.I)
 _WHICH = lazy_pattern(r"\b(?:which|who|whose)\b", re.I)
@@ -186,7 +194,7 @@ def _asked_in(sentence: str) -> AnswerKind | None:
     superlative = _SUPERLATIVE.search(sentence)
     if superlative and not re.fullmatch(rf"(?:{MEASURES})s?", superlative["noun"], re.I):
         kinds.add("name")
-    elif _HOW_MUCH.search(sentence) or _WHAT_MEASURE.search(sentence):
+    elif any(pattern.search(sentence) for pattern in (_HOW_MUCH, _WHAT_MEASURE, _NAMED_MEASURE)):
         kinds.add("number")
     if _WHICH.search(sentence):
         kinds.add("number" if _WHICH_MEASURE.search(sentence) else "name")
