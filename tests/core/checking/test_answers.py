@@ -180,7 +180,7 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
         (
             "Lake Erie doubles and Lake Onega doubles. Which of the two lakes is the larger one?",
             'calculate("${1.area_km2} - ${2.area_km2}")',
-            "argmax({'Lake Erie': ${1.area_km2} * 2, 'Lake Onega': ${2.area_km2} * 2})",
+            "argmin({'Lake Erie': ${1.area_km2} * 2, 'Lake Onega': ${2.area_km2} * 2})",
         ),
         (
             "How many times would the shallowest of the three go into the deepest if Lake Erie were 10% deeper?",
@@ -356,9 +356,9 @@ def test_numbers_of_an_answer(value: float, answer: str, *, is_unsaid: bool) -> 
             "max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})",
         ),
         (
-            "Lake Erie lost a third of its area, Lake Onega gained a quarter. Which is larger?",
+            "Lake Erie lost a third of its area, Lake Onega gained a quarter. Which is smaller?",
             '4. calculate("${1.area_km2} * 2 / 3 - ${2.area_km2} * 1.25")',
-            "argmax({'Lake Erie': ${1.area_km2} * 2 / 3, 'Lake Onega': ${2.area_km2} * 1.25})",
+            "argmin({'Lake Erie': ${1.area_km2} * 2 / 3, 'Lake Onega': ${2.area_km2} * 1.25})",
         ),
         (
             "What is the smaller difference in depth in kilometres between Lake Erie and Lake Onega, and Lake Onega "
