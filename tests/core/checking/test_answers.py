@@ -180,7 +180,7 @@ def test_a_change_that_was_got_wrong_is_put_right(steps: str, completed: str) ->
         (
             "Lake Erie doubles and Lake Onega doubles. Which of the two lakes is the larger one?",
             'calculate("${1.area_km2} - ${2.area_km2}")',
-            "argmin({'Lake Erie': ${1.area_km2} * 2, 'Lake Onega': ${2.area_km2} * 2})",
+            "argmax({'Lake Erie': ${1.area_km2} * 2, 'Lake Onega': ${2.area_km2} * 2})",
         ),
         (
             "How many times would the shallowest of the three go into the deepest if Lake Erie were 10% deeper?",
