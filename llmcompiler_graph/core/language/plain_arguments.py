@@ -1,10 +1,10 @@
 """The arguments of most calls, read by one regular expression; `call_syntax` reads all others, and these alike.
 
-They are strings in straight quotes, numbers and references to whole observations, by position or by name. It takes a
-tenth of the time that Python's own parser and what prepares a text for it take.
+They are strings in straight quotes, with references in them, numbers and references to whole observations, by position
+or by name. It takes a tenth of the time that Python's own parser and what prepares a text for it take.
 
->>> plain_arguments('"K2", limit=2, of=$1', is_task=lambda n: n == 1, rename=lambda n: n)
-(('K2',), {'limit': 2, 'of': Reference(index=1, path=())})
+>>> plain_arguments('"K2 and $1", limit=2, of=$1', is_task=lambda n: n == 1, rename=lambda n: n)
+((Template(parts=('K2 and ', Reference(index=1, path=()))),), {'limit': 2, 'of': Reference(index=1, path=())})
 
 May know: `references`.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from llmcompiler_graph.core.language.references import Reference, Value
+from llmcompiler_graph.core.language.references import Reference, Value, parse_template
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("plain_arguments",)
@@ -24,11 +24,12 @@ _ARGUMENT = lazy_pattern(
     [ ]*+
     (?:(?P<name>[A-Za-z_][A-Za-z0-9_]*+)[ ]*=[ ]*)?
     (?:
-      "(?P<double>[\w !\#%-\[\]-~]*+)"
-      |'(?P<single>[\w !"\#%&(-\[\]-~]*+)'
+      "(?P<double>[\w !\#-\[\]-~]*+)"
+      |'(?P<single>[\w !-&(-\[\]-~]*+)'
       |(?P<integer>-?(?:0|[1-9][0-9]{0,17}))
       |(?P<decimal>-?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17})
       |\$(?P<reference>[1-9][0-9]{0,8})
+      |\$\{(?P<braced>[1-9][0-9]{0,8})\}
     )
     [ ]*+(?:,|\Z)
     """,
@@ -57,10 +58,15 @@ def plain_arguments(
                 value = int(written)
             case "decimal":
                 value = float(written)
-            case "reference" if is_task(int(written)):
+            case "reference" | "braced":
+                if not is_task(int(written)):
+                    return None
                 value = Reference(rename(int(written)))
-            case "reference":
-                return None
+            case _ if "$" in written:
+                parsed = parse_template(written, is_task, rename)
+                if parsed.malformed or parsed.literal_dollars or parsed.unknown:
+                    return None
+                value = parsed.value
         if (name := argument["name"]) is not None:
             if name in named:
                 return None
