@@ -7,10 +7,11 @@ They are asked as ParallelQA's are, with the same tools, examples and metric, ov
 The label is what the program gives. Of each kind some are held out: `REASONING` may be looked at while prompts and
 checks are written, `REASONING_HELD_OUT` only to measure them. 61 to 77 were written when those before had been asked;
 78 to 107 on 30 November 2026, in the manner of ParallelQA's questions and in their proportions, by somebody who had not
-seen the rules of the checks. Who works on those rules reads none of these before they have been asked.
+seen the rules of the checks; 108 to 137, siblings of ParallelQA's questions from all of its blocks, on the same day by
+somebody who had not seen them either. Who works on those rules reads none of these before they have been asked.
 
 >>> len(REASONING.load(None)), len(REASONING_HELD_OUT.load(None))
-(30, 77)
+(30, 107)
 >>> REASONING.load(None)[9].gold
 'Makalu'
 """
