@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llmcompiler_graph.core.checking.calculations import calculating, roots_of
+from llmcompiler_graph.core.checking.calculations import calculating, roots_of, thing
 from llmcompiler_graph.core.checking.questions import asked_for, only_asked
 from llmcompiler_graph.core.checking.said_answers import answer_of, is_bare
 from llmcompiler_graph.core.checking.said_answers import unsaid as says_not
@@ -46,16 +46,21 @@ class FoundAnswer:
     def _found(self, state: LLMCompilerState) -> tuple[int, str] | None:
         """The last task, and what it gave in words, if that is what the question asks for."""
         known = self.last_value(state)
-        said = known and answer_of(asked_for(question_of(state).text), known[1])
-        return (known[0], said) if known and said else None
+        asked = asked_for(question_of(state).text)
+        said = known and answer_of(asked, known[1])
+        if not (known and said):
+            return None
+        return known[0], _observed_name(state, said) if asked == "name" else said
 
     def unsaid(self, state: LLMCompilerState, decision: Finish | Replan) -> tuple[int, str] | None:
         """The last task and what it gave in words, if an answer does not say it."""
         known = self.last_value(state)
         if known is None or not isinstance(decision, Finish) or not decision.answer:
             return None
-        asked = asked_for(question_of(state).text)
-        return self._found(state) if says_not(asked, known[1], decision.answer) else None
+        asked, found = asked_for(question_of(state).text), self._found(state)
+        if found is None or (asked == "name" and found[1].casefold() in decision.answer.casefold()):
+            return None
+        return found if says_not(asked, known[1], decision.answer) else None
 
     def bare(self, state: LLMCompilerState, decision: Finish | Replan) -> Finish | Replan:
         """What the last task gave instead of an answer around it, or of another, if nothing else is asked for."""
@@ -64,6 +69,19 @@ class FoundAnswer:
         question = question_of(state).text
         if not only_asked(question):
             return decision
-        found = self._found(state)
-        is_right = is_bare(asked_for(question), decision.answer) and self.unsaid(state, decision) is None
+        found, asked = self._found(state), asked_for(question)
+        is_right = is_bare(asked, decision.answer) and self.unsaid(state, decision) is None
+        if found is not None and is_right and _observed_name(state, decision.answer) == found[1]:
+            return Finish(found[1])
         return decision if found is None or is_right else Finish(found[1])
+
+
+def _observed_name(state: LLMCompilerState, name: str) -> str:
+    """What a thing is called by the look-up of it, if that says so in a field `name`."""
+    said = name.strip(" .").casefold()
+    for task in state["tasks"]:
+        match task["value"]:
+            case {"name": str(observed)} if task["text"]:
+                if (thing(task_from_record(task)) or "").casefold() == said:
+                    return observed
+    return name

@@ -172,6 +172,7 @@ class Joiner:
             grammar = await self._grammar(state, may_replan=not last, until=until)
             again = await reply.read(asked, prompt, grammar, sync=sync, until=until)
             decision = decision if reply.cut and not reply.answer_begun else again
+            decision = self._check.bare(state, decision) if self._check is not None else decision
             if known := self._unsaid(state, decision):
                 decision = Finish(known[1])  # twice the model has said something else than what was found
         if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none

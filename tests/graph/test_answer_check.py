@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessageChunk
+from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError, create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
@@ -10,6 +11,13 @@ from llmcompiler_graph.tools import calculate, lookup
 LOOKUPS = '1. lookup("K2")\n2. lookup("Lhotse")\n'
 NUMBER = '3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
 WHICH = "Which mountain is higher, K2 or Lhotse?"
+
+
+class Mountain(TypedDict):
+    """What a search gives."""
+
+    name: str
+    height_m: float
 
 
 def asked(question: str, *replies: str, **options: Any) -> Any:
@@ -73,6 +81,21 @@ def test_nothing_else_is_nothing_else() -> None:
     question = "By how much is K2 higher than Lhotse? Answer with the number and nothing else."
     final = asked(question, LOOKUPS + NUMBER, "Finish: K2 is 95 m higher.")
     assert final["messages"][-1].content == "95"
+
+
+@pytest.mark.parametrize("said", ["Chogori", "chogori", "K2"])
+def test_a_name_is_that_of_the_observation(said: str) -> None:
+    """Where nothing but a name is asked for, it is the one by which the thing was found."""
+
+    def search(entity: str) -> Mountain:
+        """Search."""
+        return {"name": "K2", "height_m": 8611.0} if entity == "Chogori" else {"name": "Lhotse", "height_m": 8516.0}
+
+    plan = '1. search("Chogori")\n2. search("Lhotse")\n3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'
+    model = ScriptedModel([plan, *[f"Finish: {said}"] * 2])
+    graph = create_llm_compiler(model, [search, calculate], check_answers=True)
+    question = "Which mountain is higher, Chogori or Lhotse? Answer with the name and nothing else."
+    assert graph.invoke({"messages": [("user", question)]})["messages"][-1].content == "K2"
 
 
 def test_what_other_tools_return_is_no_answer() -> None:

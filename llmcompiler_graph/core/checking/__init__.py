@@ -2,8 +2,7 @@
 
 It may know `core.errors` and `core.language`. Others use `Checker`, `check_plan` and `collect` of `checker`,
 `Entities`, `Placeholders`, `CheckedProcedure`, `check_procedures`, `digest` and `pinned` of `procedures`,
-`generalised`, what `answers`, `said_answers` and `questions` list in `__all__`, `calculating` and `roots_of` of
-`calculations`,
-`InliningError` of `inlining`, `compared_types` of `guard_types`, and what `schema` and `expressions` say of values,
-paths, references and arithmetic.
+`generalised`, what `answers`, `said_answers` and `questions` list in `__all__`, `calculating`, `roots_of` and
+`thing` of `calculations`, `InliningError` of `inlining`, `compared_types` of `guard_types`, and what `schema` and
+`expressions` say of values, paths, references and arithmetic.
 """
