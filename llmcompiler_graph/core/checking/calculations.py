@@ -34,13 +34,13 @@ __all__ = (
     "understood",
 )
 
-_LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)\d+(?:,\d{3})*(?:\.\d+)?(?:e\d+)?(?![\w.]*\w)")
+_LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?(?![\w.]*\w)", re.I)
 REFERENCE = lazy_pattern(r"\$\{?(\d+)")
 """A reference in a calculation's text, and its task."""
 FACTOR = lazy_pattern(
-    r"(?:(?<![\w.])(?P<first>\d+(?:\.\d+)?) ?\* ?)?"
+    r"(?:(?<![\w.])(?P<first>\d*\.?\d+) ?\* ?)?"
     r"(?P<reference>\$(?:\{(?P<index>\d+)[^}]*\}|(?P<bare>\d+)))"
-    r"(?P<times> ?\* ?(?P<by>-?\d+(?:\.\d+)?)(?![\d.]))?"
+    r"(?P<times> ?\* ?(?P<by>-?\d*\.?\d+)(?![\d.]))?"
 )
 """A reference in a calculation's text, with what it is multiplied by."""
 _WHOLE = lazy_pattern(r"\$(?:\{(\d+)\}|(\d+))(?![\d.\[])")

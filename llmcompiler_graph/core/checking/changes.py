@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from llmcompiler_graph.core.checking.calculations import FACTOR, multiplier, roots_of, text_of
+from llmcompiler_graph.core.checking.calculations import FACTOR, REFERENCE, multiplier, roots_of, text_of
 from llmcompiler_graph.core.checking.factors import factor, is_of_other_measure
 from llmcompiler_graph.core.checking.questions import Number, numbers_in
 from llmcompiler_graph.core.checking.terms import terms_of, terms_of_extreme
@@ -27,6 +27,9 @@ from llmcompiler_graph.core.patterns import lazy_pattern
 __all__ = ("Changes", "is_share")
 
 _FIELD = lazy_pattern(r"\$\{(\d+)([.\[][^}]*)\}")
+_CHOOSES = lazy_pattern(r"\b(?:arg)?(?:max|min)\(| if ")
+_SCALED = lazy_pattern(r"[^}\s]*\}?\s*(?P<sign>[*/])\s*\(?(?P<by>\d*\.?\d+)")
+_POWERS_OF_TEN = ("10", "100", "1000", "10000", "1000000", "0.001", "0.01")
 _NEAR_ONE = 0.1, 2.0
 _HALF = 0.5  # the mean of two
 
@@ -84,7 +87,9 @@ class Changes:
         roots = roots_of(tasks)
         used = {(int(match[1]), match[2]) for text in texts.values() for match in _FIELD.finditer(text)}
         if not all(
-            self._is_one_measure(index, {field for task, field in used if task == index}) for index in self._changes
+            self._is_one_measure(index, {field for task, field in used if task == index})
+            and all(self._is_plain(index, text) for text in texts.values())
+            for index in self._changes
         ):
             return None
 
@@ -129,6 +134,21 @@ class Changes:
         """Whether what the question changes is the only field of a task that is calculated with."""
         number = self._changes[index].number
         return len(fields) < 2 and not is_of_other_measure(self._question, number, fields)
+
+    def _is_plain(self, index: int, text: str) -> bool:
+        """Whether a calculation with what a task has looked up may not have the change already in another form.
+
+        `$1 + $1` is the double, `$1 * 19 / 20` what is left of it after a loss of 5%.
+        """
+        places = [match.end() for match in REFERENCE.finditer(text) if int(match[1]) == index]
+        if len(places) > 1 and not _CHOOSES.search(text):
+            return False
+        for match in filter(None, (_SCALED.match(text, place) for place in places)):
+            by = float(match["by"])
+            is_known = by in self._changes[index].wrong or round(by, 9) in self._told or self._is_stray(by)
+            if match["by"] not in _POWERS_OF_TEN and not (match["sign"] == "*" and is_known and by != 1):
+                return False
+        return True
 
     def _is_stray(self, by: float) -> bool:
         """Whether a factor is near 1 and none that the question tells of: a change that was got wrong."""

@@ -58,8 +58,19 @@ _MEASURED = (
 )  # how fields are named, and what tells of them
 _BARE = lazy_pattern(r"half|twice|thrice|double|triple|treble|quadruple|\w+fold|\w+ times", re.I)
 _AS_LITTLE = lazy_pattern(r"\s+as (?:small|short|low|shallow|slow|light|narrow|few|little)\b", re.I)
-_OWN_MEASURE = lazy_pattern(rf"\s+(?:as \w+|(?:of )?(?:its|their|the) (?:\w+ )?{_MEASURE})\b", re.I)
+_OWN_MEASURE = lazy_pattern(rf"\s+(?:as (?!much|many)\w+|(?:of )?(?:its|their|the) (?:\w+ )?{_MEASURE})\b", re.I)
 _ASIDE = lazy_pattern(r"\b(?:than|which|who|that|like|as)\b", re.I)
+_LISTED = lazy_pattern(r"\b(?:and|or)\s*$", re.I)
+_WITHIN = lazy_pattern(
+    r"\w (?<!factoring )(?:of|in|on|at|to|around|near|from|for|about|inside|along) (?:the |a )?$", re.I
+)
+_OF_ITS = lazy_pattern(rf"\b(?:{MEASURES}|size|city|state|island|country|town)s? of (?:the |a )?$", re.I)
+_SENTENCE_END = lazy_pattern(r"[.?!](?=\s)|\n")
+_CLAIMED = lazy_pattern(
+    r"\b(?:claim\w*|think\w*|believe\w*|lie|myth|rumou?r\w*|allegedly|supposedly|says?|said)\b"
+    r"|\b(?:too|also|likewise|as well|similarly|equally|like|(?:in|on|at|near|around|with) (?:it|them)|so (?:did|does|do|would|has|had))\b",
+    re.I,
+)
 _POINTING = lazy_pattern(r"\b(?:former|latter|first|second|third|last|others?|either|everyone|everything|rest)\b", re.I)
 _GOES_ON = lazy_pattern(
     rf"\s*(?:(?:it|its|it's|which|that|is|was|were|be|been|being|has|had|have|would|becomes?|became|gets?|got|then|now|by|a"
@@ -99,7 +110,7 @@ def _is_change(question: str, number: Number, place: tuple[int, int, int], names
     """
     begin, start, end = place
     clause, before, behind = question[begin:end], question[begin:start], question[start + len(number.text) : end]
-    if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1 or _is_denied(question[:end]):
+    if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1 or _is_denied(question, number):
         return False
     if _INEXACT.search(before) or _SHARE.match(behind) or _OTHER_MEASURE.search(clause):
         return False
@@ -108,9 +119,12 @@ def _is_change(question: str, number: Number, place: tuple[int, int, int], names
     return not _named_in(behind, names) and _changes_itself(before, number, behind)
 
 
-def _is_denied(text: str) -> bool:
-    """Whether the last sentence of a text says that something is not so, or not so of all."""
-    return is_negated(sentences_of(text)[-1])
+def _is_denied(question: str, number: Number) -> bool:
+    """Whether the sentence that a number stands in says that something is not so, is only claimed, or so of others."""
+    before = question[: number.place]
+    end = _SENTENCE_END.search(question, number.place)
+    sentence = question[before.rfind(sentences_of(before)[-1]) : end.start() if end else len(question)]
+    return is_negated(sentence) or bool(_CLAIMED.search(sentence))
 
 
 def _changes_itself(before: str, number: Number, behind: str) -> bool:
@@ -124,26 +138,45 @@ def _changes_itself(before: str, number: Number, behind: str) -> bool:
     return not falls and bool(_RISES.search(before) or _OWN_MEASURE.match(behind))
 
 
-def _changed_thing(question: str, places: tuple[int, int, int], names: Sequence[str]) -> list[str]:
+def _changed_thing(question: str, place: tuple[int, int, int], names: Sequence[str]) -> list[str]:
     """The thing that a clause says to change; several if it may be either.
 
     Args:
         question: The question.
-        places: Where the clause begins, where its number stands, and where the clause ends.
+        place: Where the clause begins, where its number stands, and where the clause ends.
         names: The things.
     """
-    begin, start, end = places
+    begin, start, end = place
     before = question[begin:start]
     if named := _named_in(before, names):
-        listed = re.search(r"\b(?:and|or)\s*$", question[:begin])
-        is_list = listed and any(question[: listed.start()].rstrip().endswith((name, f"{name}'s")) for name in names)
-        return [] if is_list else named
+        is_of_several = _ends_a_list(question[:begin], names) or _named_in(question[start:end], names)
+        return [] if is_of_several else _meant_in(before, named)
     if _POINTING.search(before):
         return []
-    earlier = _clause_before(question, begin)
-    return _named_in(question[start:end], names) or (
-        _named_in(earlier, names) if _GOES_ON.fullmatch(before) and not _ASIDE.search(earlier) else []
-    )
+    if named := _named_in(question[start:end], names):
+        return named
+    first, last = _clause_before(question, begin)
+    earlier = question[first:last]
+    if not _GOES_ON.fullmatch(before) or _ASIDE.search(earlier) or _ends_a_list(question[:first], names):
+        return []
+    return _meant_in(earlier, _named_in(earlier, names))
+
+
+def _ends_a_list(text: str, names: Sequence[str]) -> bool:
+    """Whether a text ends with a thing and `and`, so that what follows is also of that thing."""
+    listed = _LISTED.search(text)
+    before = text[: listed.start()].rstrip() if listed else ""
+    return any(before.endswith((name, f"{name}'s")) for name in names)
+
+
+def _meant_in(text: str, names: Sequence[str]) -> list[str]:
+    """The things named in a text, if all are meant themselves, or their measures, and not something of them.
+
+    >>> [_meant_in(text, ["Erie"]) for text in ("if Erie", "the area of Erie", "the fish in Erie", "a picture of Erie")]
+    [['Erie'], ['Erie'], [], []]
+    """
+    before = [text[: places(text, name)[-1]] for name in names]
+    return list(names) if all(not _WITHIN.search(part) or _OF_ITS.search(part) for part in before) else []
 
 
 def is_of_other_measure(question: str, number: Number, fields: Iterable[str]) -> bool:
@@ -201,10 +234,11 @@ def _clause(text: str, place: int) -> tuple[int, int]:
     return ends[-1].end() if ends else 0, following.start() if following else len(text)
 
 
-def _clause_before(text: str, begin: int) -> str:
-    """The clause that ends where another begins."""
-    before = text[: max(begin - 1, 0)].rstrip(" ,;")
-    return before[_clause(before, len(before))[0] :]
+def _clause_before(text: str, begin: int) -> tuple[int, int]:
+    """Where the clause begins and ends that is before another one."""
+    ends = [match.span() for match in _CLAUSE.finditer(text) if match.end() <= begin]
+    last = ends[-1][0] if ends else begin
+    return (ends[-2][1] if len(ends) > 1 else 0), last
 
 
 def places(text: str, name: str) -> list[int]:

@@ -230,3 +230,71 @@ def test_among_differences_which_is_the_largest_is_not_asked_of_the_things() -> 
     assert (
         doubted(question, looked_up("Erie", "Onega", "Peru") + '4. calculate("${1.area_km2} - ${2.area_km2}")') is None
     )
+
+
+GROWN = "If Erie grew by 5%, how much larger would it be than Onega?"
+LOST = "If Erie lost 5% of its area, how much larger would it be than Onega?"
+DOUBLED = "If Erie doubled, how much larger would it be than Onega?"
+
+
+@pytest.mark.parametrize(
+    ("question", "changed"),
+    [
+        (GROWN, f"{ERIE} + {ERIE} / 20"),
+        (GROWN, f"{ERIE} * 21 / 20"),
+        (GROWN, f"{ERIE} * (1 + 5 / 100)"),
+        (GROWN, f"{ERIE} * 105 / 100"),
+        (LOST, f"{ERIE} - {ERIE} / 20"),
+        (LOST, f"{ERIE} / 100 * 95"),
+        (LOST, f"{ERIE} * .95"),
+        (DOUBLED, f"{ERIE} + {ERIE}"),
+        (DOUBLED, f"{ERIE} / 0.5"),
+        (DOUBLED, f"{ERIE} * (1 + 1)"),
+        (DOUBLED, f"sum({ERIE}, {ERIE})"),
+        ("If Erie tripled, how much larger would it be than Onega?", f"{ERIE} + 2 * {ERIE}"),
+        ("If Erie halved, how much larger would it be than Onega?", f"{ERIE} - {ERIE} / 2"),
+        ("How much larger is Erie, in thousands, than Onega?", f"{ERIE} / 10 ** 3"),
+        ("How many kilometres is K2's height more than Onega's?", "{K2.height_m} * 1e-3"),
+        ("How many kilometres is K2's height more than Onega's?", "{K2.height_m} / 10 ** 3"),
+        ("How many kilometres is K2's height more than Onega's?", "{K2.height_m} / 100 / 10"),
+    ],
+)
+def test_a_change_may_be_calculated_in_another_form(question: str, changed: str) -> None:
+    """What a question tells of is not put in again where the calculation has it in other numbers."""
+    assert_stays_right(question, changed if "K2" in changed or "**" in changed else f"{changed} - {ONEGA}", "Onega")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "A model of Erie is enlarged by 10%.",
+        "The fish in Erie increased by 10%.",
+        "Fishing on Erie declined by 10%.",
+        "The town at Erie grew by 10%.",
+        "Tourism around Erie doubled.",
+        "Someone claims that Erie has grown by 10%, which is a lie.",
+        "Erie has, it is said, grown by 10%.",
+    ],
+)
+def test_a_change_of_something_at_a_thing_is_none_of_it(told: str) -> None:
+    """What is of, in or at a thing is not the thing, and what is only claimed is not so."""
+    assert_stays_right(f"{told} How much larger is Erie than Onega?", f"{ERIE} - {ONEGA}")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "If Erie shrank by 10% and Onega did too, what would be their total area?",
+        "If Erie shrank by 10%, like Onega, what would be their total area?",
+        "If Erie shrank by 10% as Onega had, what would be their total area?",
+        "If Erie, and with it Onega, shrank by 10%, what would be their total area?",
+        "What is the sum of Erie and Onega, 10% larger than now?",
+        "Onega lies next to Erie, which shrinks by 10%. What is their total area?",
+        "What is the area of the larger of Erie and Onega, less 10%?",
+        "What is the average of Erie and Onega, lowered by 10%?",
+        "If Erie shrank by 10% and Onega by twice as much, what would be their total area?",
+    ],
+)
+def test_a_change_of_several_or_of_their_sum_is_not_completed(question: str) -> None:
+    """A change that is also another thing's, or that of a sum, an average or the larger one, leaves a choice."""
+    assert doubted(question, as_plan(["Erie", "Onega"], f"sum({ERIE}, {ONEGA}) / 1")) is None
