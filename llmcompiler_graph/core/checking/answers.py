@@ -84,7 +84,6 @@ _COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
 _MOST_NUMBERS = 30  # a question with more is no question of one answer
 _HUNDRED = 100.0
-_POWERS_OF_TEN = {0.001, 0.01, 0.1, 10.0, 100.0}
 _PAIR = 2  # of two things one may know which is the larger
 
 
@@ -277,11 +276,12 @@ class AnswerCheck:
         percents = constants if _HUNDRED in constants else elsewhere
         fields = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
         unit = self._unit(fields) if self.asked == "number" else None
+        counts = {1.0, *map(float, range(len(tasks)))}  # by which an average divides
         return [
             number
             for number in [*self._told(tasks), *([unit] if unit else [])]
             if not number.accepted & constants and number.percent not in percents and self._counts(number)
-            if not (number.converts and _POWERS_OF_TEN & constants)  # it may convert in several steps
+            if not (number.converts and self._other_constants(tasks) - counts)  # it may be converted in another form
         ]
 
     def _told(self, tasks: Sequence[Task]) -> list[Number]:

@@ -86,11 +86,7 @@ class Changes:
         texts = {task.index: text_of(task, calculates) for task in tasks}
         roots = roots_of(tasks)
         used = {(int(match[1]), match[2]) for text in texts.values() for match in _FIELD.finditer(text)}
-        if not all(
-            self._is_one_measure(index, {field for task, field in used if task == index})
-            and all(self._is_plain(index, text) for text in texts.values())
-            for index in self._changes
-        ):
+        if not all(self._is_certain(index, used, texts.values()) for index in self._changes):
             return None
 
         def changed(match: re.Match[str]) -> str:
@@ -130,10 +126,17 @@ class Changes:
             return f"{before}({mended}){behind}"
         return f"{before}({match['reference']} * {change.by}){behind}"
 
-    def _is_one_measure(self, index: int, fields: Collection[str]) -> bool:
-        """Whether what the question changes is the only field of a task that is calculated with."""
-        number = self._changes[index].number
-        return len(fields) < 2 and not is_of_other_measure(self._question, number, fields)
+    def _is_certain(self, index: int, used: Collection[tuple[int, str]], texts: Iterable[str]) -> bool:
+        """Whether what the question changes is the only field of a task that is calculated with, and is yet unchanged.
+
+        Args:
+            index: The task.
+            used: The fields that are calculated with, with their tasks.
+            texts: The plan's calculations.
+        """
+        fields = {field for task, field in used if task == index}
+        is_other = len(fields) > 1 or is_of_other_measure(self._question, self._changes[index].number, fields)
+        return not is_other and all(self._is_plain(index, text) for text in texts)
 
     def _is_plain(self, index: int, text: str) -> bool:
         """Whether a calculation with what a task has looked up may not have the change already in another form.
@@ -143,12 +146,14 @@ class Changes:
         places = [match.end() for match in REFERENCE.finditer(text) if int(match[1]) == index]
         if len(places) > 1 and not _CHOOSES.search(text):
             return False
-        for match in filter(None, (_SCALED.match(text, place) for place in places)):
-            by = float(match["by"])
-            is_known = by in self._changes[index].wrong or round(by, 9) in self._told or self._is_stray(by)
-            if match["by"] not in _POWERS_OF_TEN and not (match["sign"] == "*" and is_known and by != 1):
-                return False
-        return True
+        scaled = filter(None, (_SCALED.match(text, place) for place in places))
+        return all(match["by"] in _POWERS_OF_TEN or self._is_wrong(index, match) for match in scaled)
+
+    def _is_wrong(self, index: int, scaled: re.Match[str]) -> bool:
+        """Whether what a thing is multiplied by is a change that was got wrong, or told of elsewhere."""
+        by = float(scaled["by"])
+        is_known = by in self._changes[index].wrong or round(by, 9) in self._told or self._is_stray(by)
+        return scaled["sign"] == "*" and by != 1 and is_known
 
     def _is_stray(self, by: float) -> bool:
         """Whether a factor is near 1 and none that the question tells of: a change that was got wrong."""

@@ -36,15 +36,17 @@ _INEXACT = lazy_pattern(
     r"(?: (?:only|just|about|some|roughly|nearly|a|the|its))*\s*$",
     re.I,
 )
-_SHARE = lazy_pattern(
-    rf"(?:\s*times)?\s+(?:of (?!its\b|their\b)|again\b|(?:[\w']+ ){{1,4}}than (?!{_NOW})|as \w+ as (?!{_NOW}))", re.I
-)
 _MEASURE = rf"(?:{MEASURES}|deep|high|tall|long|large|fast|people|inhabitants|residents|level)"
+_SHARE = lazy_pattern(
+    rf"(?:\s*times)?\s+(?:of (?!its\b|their\b)|again\b|(?:[\w']+ ){{1,4}}than (?!{_NOW})|as \w+ as (?!{_NOW})"
+    rf"|(?:of )?(?:its|their) (?!(?:\w+ )?{_MEASURE}s?\b)|as an?\b|times (?:an?|per|each|every)\b)",
+    re.I,
+)
 _OTHER_MEASURE = lazy_pattern(
     rf"\b(?:more|fewer|less) (?!than\b|{_MEASURE}s?\b)[a-z]"
     rf"|\w's (?:(?:own|total|current|present|maximum|top|average|surface|mean) )*"
     rf"(?!(?:{_MEASURE}s?|{_UP}|{_DOWN}|ha[sd]|have|is|was|were|by)\b)[a-z]"
-    rf"|\b(?:price|cost|number|share|value|rate)s?\b",
+    rf"|\b(?:price|cost|number|share|value|rate|temperature|pressure)s?\b|\b(?:weigh|cost|earn|pa[iy])(?:s|ed|d)?\b",
 )
 _MEASURED = (
     (("depth",), lazy_pattern(r"\b(?:deep|depth)\w*", re.I)),
@@ -56,19 +58,25 @@ _MEASURED = (
     (("width",), lazy_pattern(r"\b(?:wid(?:er|en|th)|narrow)\w*", re.I)),
     (("volume",), lazy_pattern(r"\bvolumes?\b", re.I)),
 )  # how fields are named, and what tells of them
+_ADJECTIVE = (
+    r"(?:large|big|great|high|tall|long|deep|fast|quick|speedy|wide|heavy|populous|dense|small|short|low|shallow|slow)"
+)
 _BARE = lazy_pattern(r"half|twice|thrice|double|triple|treble|quadruple|\w+fold|\w+ times", re.I)
 _AS_LITTLE = lazy_pattern(r"\s+as (?:small|short|low|shallow|slow|light|narrow|few|little)\b", re.I)
-_OWN_MEASURE = lazy_pattern(rf"\s+(?:as (?!much|many)\w+|(?:of )?(?:its|their|the) (?:\w+ )?{_MEASURE})\b", re.I)
+_OWN_MEASURE = lazy_pattern(rf"\s+(?:as {_ADJECTIVE}|(?:of )?(?:its|their|the) (?:\w+ )?{_MEASURE})\b", re.I)
 _ASIDE = lazy_pattern(r"\b(?:than|which|who|that|like|as)\b", re.I)
 _LISTED = lazy_pattern(r"\b(?:and|or)\s*$", re.I)
 _WITHIN = lazy_pattern(
-    r"\w (?<!factoring )(?:of|in|on|at|to|around|near|from|for|about|inside|along) (?:the |a )?$", re.I
+    r"(?:\w (?<!factoring )(?:of|to|for|from|about)|who \w+"
+    r"|(?:^\s*|\w )(?<!factoring )(?:in|on|at|around|near|inside|along|up)) (?:the |a )?$",
+    re.I,
 )
 _OF_ITS = lazy_pattern(rf"\b(?:{MEASURES}|size|city|state|island|country|town)s? of (?:the |a )?$", re.I)
 _SENTENCE_END = lazy_pattern(r"[.?!](?=\s)|\n")
 _CLAIMED = lazy_pattern(
     r"\b(?:claim\w*|think\w*|believe\w*|lie|myth|rumou?r\w*|allegedly|supposedly|says?|said)\b"
-    r"|\b(?:too|also|likewise|as well|similarly|equally|like|(?:in|on|at|near|around|with) (?:it|them)|so (?:did|does|do|would|has|had))\b",
+    r"|\b(?:too|also|likewise|as well|similarly|equally|like|(?:in|on|at|near|around|with) (?:it|them))\b"
+    r"|\bso (?:did|does|do|would|has|had)\b",
     re.I,
 )
 _POINTING = lazy_pattern(r"\b(?:former|latter|first|second|third|last|others?|either|everyone|everything|rest)\b", re.I)
@@ -154,7 +162,7 @@ def _changed_thing(question: str, place: tuple[int, int, int], names: Sequence[s
     if _POINTING.search(before):
         return []
     if named := _named_in(question[start:end], names):
-        return named
+        return _meant_in(question[start:end], named)
     first, last = _clause_before(question, begin)
     earlier = question[first:last]
     if not _GOES_ON.fullmatch(before) or _ASIDE.search(earlier) or _ends_a_list(question[:first], names):
