@@ -8,13 +8,15 @@ Only those are certain that the question changes by a number, or compares with o
 >>> unlooked("In Nepal, Lhotse is popular. How high is Makalu, risen by 2%?", ["Makalu"])
 []
 
-May know: `factors`, `groups`, `questions`.
+May know: `completion`, `factors`, `groups`, `questions`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
+from llmcompiler_graph.core.checking.completion import asking_part
 from llmcompiler_graph.core.checking.factors import factor
 from llmcompiler_graph.core.checking.groups import mentions, pairs
 from llmcompiler_graph.core.checking.questions import numbers_in, sentences_of
@@ -22,11 +24,16 @@ from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("unlooked",)
 
+_POINTS_BACK = lazy_pattern(
+    r"\b(?:its?|their|they|them|both|each|all|these|those|every|any)\b"
+    r"|\bthe (?:two|three|four|five|six|others?|\w+est)\b(?! of)",
+    re.I,
+)
 _MOST_NAMES = 20
 _MOST = 5  # what leaves out more is another plan
 _NAME = lazy_pattern(
     r"(?<![\w'\u2019-])[A-Z][\w'\u2019-]*"
-    r"(?: (?:(?:of|the|de|del|da|la|le) )?[A-Z0-9][\w-]*)*(?:'s|\u2019s)?(?!\w)"
+    r"(?: (?:(?:of|the|de|del|da|la|le) )?[A-Z0-9][\w-]*(?![\w.%]*%))*(?:'s|\u2019s)?(?!\w)"
 )
 _BEGINS = lazy_pattern(
     r"(?:after|although|among|an?|and|answer|are|as|assum\w+|before|between|by|calculate|compar\w+|comput\w+|consider\w*"
@@ -54,8 +61,20 @@ def unlooked(question: str, names: Collection[str]) -> list[str]:
     every = [*names, *found]
     changed = {change[0] for number in numbers_in(question) if (change := factor(question, number, every)) is not None}
     compared = {name for pair in pairs(question, every) for name in pair}
+    if not _asks_for_all(question, every):
+        found = dict.fromkeys(each.name for each in mentions(asking_part(question), found))
     wanting = [name for name in found if name in changed | compared]
     return wanting if len(wanting) <= _MOST else []
+
+
+def _asks_for_all(question: str, names: Collection[str]) -> bool:
+    """Whether the part of a question that asks may be about what it does not name.
+
+    >>> _asks_for_all("Rome grew by 5%. How large are Oslo and Bonn in total?", ["Rome", "Oslo", "Bonn"])
+    False
+    """
+    asked = asking_part(question)
+    return bool(_POINTS_BACK.search(asked)) or not mentions(asked, names)
 
 
 def _proper_names(question: str) -> Iterator[tuple[str, int, int]]:
@@ -69,6 +88,7 @@ def _proper_names(question: str) -> Iterator[tuple[str, int, int]]:
             if start == 0 and _BEGINS.fullmatch(first.lower()):
                 name = others.removeprefix("the ")
                 start += match[0].index(name)
-            if name:
+            is_word = start == 0 and not others and len(re.findall(rf"\b{re.escape(name)}\b", question)) == 1
+            if name and not is_word:  # as in `Tourism doubled`
                 yield name, begin + start, begin + start + len(name)
         begin += len(sentence)

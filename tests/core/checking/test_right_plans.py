@@ -309,3 +309,21 @@ def test_a_change_of_something_at_a_thing_is_none_of_it(told: str) -> None:
 def test_a_change_of_several_or_of_their_sum_is_not_completed(question: str) -> None:
     """A change that is also another thing's, or that of a sum, an average or the larger one, leaves a choice."""
     assert doubted(question, as_plan(["Erie", "Onega"], f"sum({ERIE}, {ONEGA}) / 1")) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ("Tourism doubled.", "What is their total area?"),
+        ("Inflation fell by 5%.", "What is the sum of the areas of Erie and Onega?"),
+        ("Denmark grew by 5%.", "What is the sum of the areas of Erie and Onega?"),
+        ("Canada's GDP grew by 5%.", "What is the sum of the areas of Erie and Onega?"),
+        ("If Canada grew by 5%,", "what would be the sum of the areas of Erie and Onega?"),
+        ("About 20% more people see them.", "What is the sum of the areas of Erie and Onega?"),
+        ("Climate change has increased by 5%.", "What is the sum of the areas of Erie and Onega?"),
+    ],
+)
+def test_what_is_only_told_of_is_not_looked_up(told: str, asked: str) -> None:
+    """A thing that the asking part neither names nor points back to, or a word that begins a sentence, is not added."""
+    doubt = doubted(f"Consider Erie and Onega. {told} {asked}", as_plan(["Erie", "Onega"], f"{ERIE} + {ONEGA}"))
+    assert doubt is None
