@@ -101,6 +101,9 @@ class ToolRunner:
         self._many = ToolRunner([form.tool for form in batches.values()], handle_tool_errors=False) if batches else None
         tools = [self._gathering(tool, batches[tool.name]) if tool.name in batches else tool for tool in tools]
         self._tools = {tool.name: tool for tool in tools}
+        self._on_loop = {
+            (tool.name, sync) for tool in tools for sync in (False, True) if _runs_on_loop(tool, sync=sync)
+        }
         self._wrapped = bool(wrappers)
         self._given_state = {tool.name for tool in tools if wrappers or is_given_state(tool)}
         self._handle_errors = _describe_error if handle_tool_errors is True else handle_tool_errors
@@ -213,7 +216,7 @@ class ToolRunner:
             "tool_call": {"name": tool, "args": deepcopy(dict(arguments)), "id": call_id, "type": "tool_call"},
             "state": state,
         }
-        blocks = not _runs_on_loop(self._tools[tool], sync=sync)
+        blocks = (tool, sync) not in self._on_loop
         given = request["tool_call"]["args"]
         noted = Call(sync, blocks, self._wrapped, arguments=given, run=state, failed=failed, fresh=fresh, check=check)
         token = _current.set(noted)
