@@ -192,6 +192,8 @@ class AnswerCheck:
             return None
         around = [each.around for each in problems if each.around]
         changes = [each for each in unused if not each.converts and not each.is_compared_in(self._question)]
+        if changes and asks_for_change(self._question):
+            return None
         last_is_whole = len(problems) == len(changes) + len(around)
         text = self._completed(tasks, ends, changes, last_is_whole=last_is_whole)
         if text is None:

@@ -32,11 +32,18 @@ __all__ = (
     "extremes",
     "is_reversed",
     "last_step",
+    "points_back",
 )
 
 
 _CHANGE_ITSELF = lazy_pattern(
     r"\b(?:changes?|increases?|decreases?|gr[eo]ws?|gains?|gained|shr[iau]nks?|los[et]s?|added|lost|rises?|falls?)\b",
+    re.I,
+)
+_HOW_MUCH_MORE = lazy_pattern(r"\bhow (?:much|many) (?:more|less|fewer|\w+er)\b", re.I)
+_POINTS_BACK = lazy_pattern(
+    r"\b(?:its?|their|they|them|both|each|all|these|those|every|any)\b"
+    r"|\bthe (?:two|three|four|five|six|others?|\w+est)\b(?! of)",
     re.I,
 )
 _ASKING = lazy_pattern(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
@@ -94,6 +101,8 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
     begun = asking_part(question)
     if _UNCLEAR_EXTREME.search(question) or is_negated(asking_sentence(question)):
         return None
+    if _is_of_others(begun, terms):
+        return None
     if asked == "name":
         return _choice(begun, terms)
     if asked == "truth":
@@ -103,6 +112,16 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
         return None
     values = ", ".join(term.text for term in terms)
     return _extreme(begun, values) if combined else _reduction(begun, values)
+
+
+def _is_of_others(asking: str, terms: Sequence[Term]) -> bool:
+    """Whether a question asks of some of the things by name, and so not of the others.
+
+    >>> _is_of_others("What is the sum of K2 and Makalu?", [Term("Lhotse", "$1"), Term("K2", "$2"), Term("Makalu", "$3")])
+    True
+    """
+    named = [is_named(asking, term.name) for term in terms if term.name]
+    return any(named) and not all(named) and not points_back(asking)
 
 
 def _choice(asking: str, terms: Sequence[Term]) -> str | None:
@@ -221,7 +240,10 @@ def asks_for_change(question: str) -> bool:
     >>> asks_for_change("How much is lost if K2 shrinks by 5%?"), asks_for_change("How high is K2 if it grows by 5%?")
     (True, False)
     """
-    return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", asking_part(question))[0]))
+    asking = asking_part(question)
+    if _HOW_MUCH_MORE.search(asking) and " than " not in asking:
+        return True
+    return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", asking)[0]))
 
 
 def asking_sentence(question: str) -> str:
@@ -229,6 +251,11 @@ def asking_sentence(question: str) -> str:
     sentences = sentences_of(question)
     asking = [each for each in sentences if each.endswith("?")] or [each for each in sentences if _ASKING.search(each)]
     return asking[0] if asking else question
+
+
+def points_back(asking: str) -> bool:
+    """Whether the part of a question that asks points back to things that were named before."""
+    return bool(_POINTS_BACK.search(asking))
 
 
 def asking_part(question: str) -> str:

@@ -158,7 +158,7 @@ _ASKED_IN = r"\b(?:in|how many|answer in) (?:{words})\b(?! per|/| squared)"
 _NEGATED = lazy_pattern(
     r"\b(?:no|not|never|neither|nor|none|cannot|without|unless|unlike|false|untrue|wrong|wrongly|incorrect|fail(?:s|ed)?"
     r"|hardly|barely|except|excluding|excluded|ignoring|besides|apart from|aside from|instead|other than|rather than"
-    r"|all but)\b|n't\b",
+    r"|all but|leaving|left out|leave out|aside|omit\w*|disregard\w*)\b|n't\b",
     re.I,
 )
 _CARDINAL = (

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from llmcompiler_graph.core.checking.completion import asking_part
+from llmcompiler_graph.core.checking.completion import asking_part, points_back
 from llmcompiler_graph.core.checking.factors import factor
 from llmcompiler_graph.core.checking.groups import mentions, pairs
 from llmcompiler_graph.core.checking.questions import numbers_in, sentences_of
@@ -24,11 +24,6 @@ from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("unlooked",)
 
-_POINTS_BACK = lazy_pattern(
-    r"\b(?:its?|their|they|them|both|each|all|these|those|every|any)\b"
-    r"|\bthe (?:two|three|four|five|six|others?|\w+est)\b(?! of)",
-    re.I,
-)
 _MOST_NAMES = 20
 _MOST = 5  # what leaves out more is another plan
 _NAME = lazy_pattern(
@@ -74,7 +69,7 @@ def _asks_for_all(question: str, names: Collection[str]) -> bool:
     False
     """
     asked = asking_part(question)
-    return bool(_POINTS_BACK.search(asked)) or not mentions(asked, names)
+    return points_back(asked) or not mentions(asked, names)
 
 
 def _proper_names(question: str) -> Iterator[tuple[str, int, int]]:

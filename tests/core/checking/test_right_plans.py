@@ -327,3 +327,32 @@ def test_what_is_only_told_of_is_not_looked_up(told: str, asked: str) -> None:
     """A thing that the asking part neither names nor points back to, or a word that begins a sentence, is not added."""
     doubt = doubted(f"Consider Erie and Onega. {told} {asked}", as_plan(["Erie", "Onega"], f"{ERIE} + {ONEGA}"))
     assert doubt is None
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("What is the total area of Erie and Onega? K2 is no part of it.", f"{ERIE} + {ONEGA}"),
+        ("K2 aside, what is the total area of Erie and Onega?", f"{ERIE} + {ONEGA}"),
+        ("As seen from K2, what is the average area of Erie and Onega?", f"mean({ERIE}, {ONEGA})"),
+        ("Take K2, Erie and Onega. How large is the largest, leaving K2 out?", f"max({ERIE}, {ONEGA})"),
+    ],
+)
+def test_what_was_looked_up_and_is_not_asked_of_stays_out(question: str, program: str) -> None:
+    """Where the asking part names some of what was looked up, the others are not put in."""
+    assert_stays_right(question, program, "K2")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How much larger would Erie be if it were 10% larger?",
+        "How many more km2 would Erie have after growing by 10%?",
+        "By how much does Erie grow when it grows by 10%?",
+        "What is the increase in area of Erie when it grows by 10%?",
+    ],
+)
+@pytest.mark.parametrize("program", [f"{ERIE} * 0.1", ERIE])
+def test_a_change_that_is_asked_for_itself_is_not_put_in(question: str, program: str) -> None:
+    """What a thing gains or loses is not what it becomes."""
+    assert doubted(question, as_plan(["Erie"], program)) is None
