@@ -117,7 +117,7 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
 def _is_of_others(asking: str, terms: Sequence[Term]) -> bool:
     """Whether a question asks of some of the things by name, and so not of the others.
 
-    >>> _is_of_others("What is the sum of K2 and Makalu?", [Term("Lhotse", "$1"), Term("K2", "$2"), Term("Makalu", "$3")])
+    >>> _is_of_others("What is the sum of K2 and Makalu?", [Term(name, "") for name in ("Lhotse", "K2", "Makalu")])
     True
     """
     named = [is_named(asking, term.name) for term in terms if term.name]
