@@ -330,3 +330,28 @@ async def test_approvals(store: str, together: bool, sync: bool) -> None:
     assert answers == (1 if together else 3)
     assert state["messages"][-1].content == "done"
     assert desk.ran == {f"find {n}": 1 for n in range(4, 9)} | {f"send {n}": 1 for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("effects", [False, True], ids=["read-only", "with effects"])
+@both_ways
+async def test_a_plan_goes_on_without_a_tool_that_is_gone(sync: bool, effects: bool) -> None:
+    """Its tasks fail, and those that need them are skipped; all others run."""
+
+    @tool
+    async def look(what: str) -> str:
+        """Look."""
+        return f"saw {what}"
+
+    @tool
+    async def gone(what: str) -> str:
+        """Look elsewhere."""
+        return what
+
+    gone.metadata = {"readOnlyHint": not effects}
+    saver, plan = InMemorySaver(), '1. gone("a")\n2. look("$1")\n3. look("b")\n4. join()'
+    held: Any = {"checkpointer": saver, "interrupt_before": ["task_fetching_unit"]}
+    await create_llm_compiler(ScriptedModel([plan]), [look, gone], **held).ainvoke(QUESTION, THREAD)
+    graph = create_llm_compiler(ScriptedModel(["Finish: ok"]), [look], checkpointer=saver)
+    final = await asyncio.to_thread(graph.invoke, None, THREAD) if sync else await graph.ainvoke(None, THREAD)
+    assert [task["status"] for task in final["tasks"]] == ["failed", "skipped", "done"]
+    assert "gone is not a valid tool" in final["tasks"][0]["error"]
