@@ -157,7 +157,7 @@ def test_what_is_kept() -> None:
     graph = graph_of(["1. double(-1)\n2. double(5)"] * 2, [double.tool], cache=cache, tool_cache_policy=KEPT)
     asked(graph)
     state = asked(graph)
-    assert double.calls == [-1, 5, -1]
+    assert sorted(double.calls) == [-1, -1, 5]  # the two of a plan run at the same time
     assert [task["status"] for task in state["tasks"]] == ["failed", "done"]
     [((namespace, _), (text, ttl))] = cache.kept.items()
     assert namespace == ("llmcompiler_graph", "double")
