@@ -28,19 +28,21 @@ May know: `calculations`, `changes`, `completion`, `factors`, `groups`, `json_te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.calculations import (
-    REFERENCE,
+    bare,
     calculating,
     constants_in,
     inlined,
+    named_terms,
+    rooted,
     roots_of,
     text_of,
     thing,
     understood,
+    with_needed,
 )
 from llmcompiler_graph.core.checking.changes import Changes, is_share
 from llmcompiler_graph.core.checking.completion import (
@@ -61,15 +63,19 @@ from llmcompiler_graph.core.checking.questions import (
     unit_number,
 )
 from llmcompiler_graph.core.checking.results import (
+    Wanting,
     asks_for_ratio,
+    given,
     is_difference_without_sign,
     lacks_average,
     lacks_extreme,
     lacks_percent,
+    left_out,
+    put_around,
 )
 from llmcompiler_graph.core.checking.returned import fitting_field, has_numbers, may_be_number, number_fields, selectors
-from llmcompiler_graph.core.checking.terms import Term, terms_of
-from llmcompiler_graph.core.checking.unlooked import unlooked
+from llmcompiler_graph.core.checking.terms import terms_of
+from llmcompiler_graph.core.checking.unlooked import lookups_wanting
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
 from llmcompiler_graph.core.language.references import parse_template
@@ -79,8 +85,6 @@ __all__ = ("AnswerCheck", "AnswerDoubt")
 
 _WORDS: dict[AnswerKind, str] = {"name": "a name", "number": "a number", "truth": "yes or no"}
 _COMPLETIONS = 3  # what is completed may leave something out as well
-_LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
-_COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _FIELD_NAME = lazy_pattern(r"\$\{\d+[^}]*?\.(\w+)\}")
 _MOST_NUMBERS = 30  # a question with more is no question of one answer
 _HUNDRED = 100.0
@@ -140,22 +144,12 @@ class AnswerCheck:
         """
         if self.asked is None or not understood(tasks):
             return None
-        wanting = self._wanting(tasks) if self._is_read else []
+        wanting = lookups_wanting(self._question, tasks) if self._is_read else []
         with_them = self._completed_in_turn([*tasks[:-1], *wanting, tasks[-1]]) if wanting else None
         if with_them is not None and all(f"${{{task.index}" in with_them.text for task in wanting):
             missing = [f"the question is about {thing(task)!r}, but no task looks it up" for task in wanting]
             return with_them._replace(problems=[*missing, *with_them.problems], before=tuple(wanting))
         return self._completed_in_turn(tasks)
-
-    def _wanting(self, tasks: Sequence[Task]) -> list[Task]:
-        """The look-ups of things that the question calculates with, and no task has looked up."""
-        lookups = [task for task in tasks if thing(task) is not None]
-        ways = {(task.tool, *task.arguments) for task in lookups}
-        if len(ways) != 1:
-            return []
-        (tool, *parameters), first = ways.pop(), max(task.index for task in tasks) + 1
-        names = unlooked(self._question, [name for task in lookups if (name := thing(task)) is not None])
-        return [Task(first + n, tool, dict.fromkeys(parameters, name)) for n, name in enumerate(names)]
 
     def _completed_in_turn(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """What is wanting in a plan, and in what completes it."""
@@ -166,7 +160,7 @@ class AnswerCheck:
             problems = [*doubt.problems, *more.problems] if doubt else more.problems
             doubt = more._replace(problems=problems)
             made = parse_template(more.text, lambda _: True).value
-            tasks = _with_needed(Task(more.task, more.tool, {more.parameter: made}), tasks)
+            tasks = with_needed(Task(more.task, more.tool, {more.parameter: made}), tasks)
             more = self._doubt(tasks)
         return doubt
 
@@ -185,25 +179,27 @@ class AnswerCheck:
         if not self._is_read:
             return self._of_kind(tasks, ends, problems, again=is_one)
         unused = self._unused(tasks)
-        if all(each.converts for each in unused) and not asks_for_change(self._question):
+        if all(each.converts for each in unused):
             unused += self._misused(tasks)
-        problems += [*map(_left_out, unused), *(self._uncombined(tasks) if is_one else ())]
-        if not problems:
+        problems += [*map(left_out, unused), *(self._uncombined(tasks) if is_one else ())]
+        text = self._of_problems(tasks, ends, problems, unused) if problems else None
+        if text is None:
             return None
-        around = [each.around for each in problems if each.around]
+        return self._completing(tasks, [each.message for each in problems], text, again=is_one)
+
+    def _of_problems(
+        self, tasks: Sequence[Task], ends: Sequence[Task], problems: Sequence[Wanting], unused: Sequence[Number]
+    ) -> str | None:
+        """The calculation that mends what is wanting, if that leaves no choice."""
         changes = [each for each in unused if not each.converts and not each.is_compared_in(self._question)]
         if changes and asks_for_change(self._question):
             return None
+        around = [each for each in problems if each.around]
         last_is_whole = len(problems) == len(changes) + len(around)
-        text = self._completed(tasks, ends, changes, last_is_whole=last_is_whole)
-        if text is None:
-            return None
-        for each in around:
-            text = each.format(text)
-        return self._completing(tasks, [each.message for each in problems], text, again=is_one)
+        return put_around(self._completed(tasks, ends, changes, last_is_whole=last_is_whole), around)
 
     def _of_kind(
-        self, tasks: Sequence[Task], ends: Sequence[Task], problems: Sequence[_Wanting], *, again: bool
+        self, tasks: Sequence[Task], ends: Sequence[Task], problems: Sequence[Wanting], *, again: bool
     ) -> AnswerDoubt | None:
         """That the ends come to a number where a name is asked for, and the plan has numbers for those not read."""
         if not problems or self.asked != "name" or not self._other_constants(tasks):
@@ -220,21 +216,28 @@ class AnswerCheck:
         told = self._told(tasks)
         if self.asked != "number" or not all(number.converts for number in told):
             return None
-        things = {name: index for index, name in self._names(tasks).items()}
-        field, people, area = self._field(tasks), self._field(tasks, "population"), self._field(tasks, "area")
-        text, unit = None, None
-        if field:
-            text = extreme_of_pairs(self._question, {name: f"${{{n}.{field}}}" for name, n in things.items()})
-            unit = self._unit({field}) if text else None
-        if text is None and people and area:
-            terms = {name: (f"${{{n}.{people}}}", f"${{{n}.{area}}}") for name, n in things.items()}
-            text = merged_density(self._question, terms)
-        if text is None or _bare(inlined(tasks, self._calculating)).startswith(_bare(text)):
+        text = self._pairs(tasks, told) or self._merged(tasks, told)
+        if text is None or bare(inlined(tasks, self._calculating)).startswith(bare(text)):
             return None
-        for number in [*told, *([unit] if unit else [])]:
-            text = _left_out(number).around.format(text)
         problem = "the question compares pairs of things, or things that become one, and no task calculates with these"
         return self._completing(tasks, [problem], text, again=self.calculates(tasks[-1]))
+
+    def _pairs(self, tasks: Sequence[Task], told: Iterable[Number]) -> str | None:
+        """What the question asks of pairs of things that were looked up, in the unit that it asks for."""
+        field = self._field(tasks)
+        if field is None:
+            return None
+        text = extreme_of_pairs(self._question, {name: f"${{{n}.{field}}}" for n, name in self._names(tasks).items()})
+        unit = self._unit({field})
+        return put_around(text, map(left_out, [*told, *([unit] if unit else [])]))
+
+    def _merged(self, tasks: Sequence[Task], told: Iterable[Number]) -> str | None:
+        """What the question asks of the densities of things of which some become one."""
+        people, area = self._field(tasks, "population"), self._field(tasks, "area")
+        if people is None or area is None:
+            return None
+        terms = {name: (f"${{{n}.{people}}}", f"${{{n}.{area}}}") for n, name in self._names(tasks).items()}
+        return put_around(merged_density(self._question, terms), map(left_out, told))
 
     def _field(self, tasks: Sequence[Task], named: str = "") -> str | None:
         """The field of what was looked up that the question is about; `None` if that is not certain.
@@ -250,7 +253,7 @@ class AnswerCheck:
         tool = self._tools.get(min(lookups)) if len(lookups) == 1 else None
         return fitting_field(number_fields(tool), named or self._question) if tool else None
 
-    def _unfinished(self, ends: Sequence[Task]) -> Iterator[_Wanting]:
+    def _unfinished(self, ends: Sequence[Task]) -> Iterator[Wanting]:
         """That a plan has several ends, all of them numbers, of which one thing is to be made; or one with numbers."""
         if not asks_to_calculate(self._question) or not all(map(self._has_numbers, ends)):
             return
@@ -259,15 +262,15 @@ class AnswerCheck:
         if self.asked == "name" and not self._selectors:
             return
         indices = ", ".join(f"${task.index}" for task in ends)
-        yield _Wanting(f"the question asks for {self._wanted}, but nothing is made of {indices}")
+        yield Wanting(f"the question asks for {self._wanted}, but nothing is made of {indices}")
 
-    def _misfit(self, last: Task) -> Iterator[_Wanting]:
+    def _misfit(self, last: Task) -> Iterator[Wanting]:
         """That the last task gives something of another kind than what is asked for."""
-        given = self._given(last)
-        if given is None or given == self.asked or (self.asked == "name" and not self._selectors):
+        kind = self._given(last)
+        if kind is None or kind == self.asked or (self.asked == "name" and not self._selectors):
             return
-        message = f"the question asks for {self._wanted}, but task {last.index} gives {_WORDS[given]}"
-        yield _Wanting(message)
+        message = f"the question asks for {self._wanted}, but task {last.index} gives {_WORDS[kind]}"
+        yield Wanting(message)
 
     def _unused(self, tasks: Sequence[Task]) -> list[Number]:
         """The numbers of the question that no task has."""
@@ -293,6 +296,8 @@ class AnswerCheck:
 
     def _misused(self, tasks: Sequence[Task]) -> list[Number]:
         """The percentages that a thing is changed by, if all that is told of in that way are taken as shares of it."""
+        if asks_for_change(self._question):
+            return []
         names, expressions = self._names(tasks), self._expressions(tasks)
         changed = [(each, found) for each in self._numbers if (found := factor(self._question, each, names.values()))]
         things = {index: {names.get(root, "") for root in roots} for index, roots in roots_of(tasks).items()}
@@ -302,29 +307,26 @@ class AnswerCheck:
         """What the tasks without references were called with, as the question has it."""
         return {task.index: in_full(self._question, name) for task in tasks if (name := thing(task)) is not None}
 
-    def _uncombined(self, tasks: Sequence[Task]) -> Iterator[_Wanting]:
+    def _uncombined(self, tasks: Sequence[Task]) -> Iterator[Wanting]:
         """That an average or an extreme is asked for, and nothing in the plan makes one."""
         if self.asked != "number":
             return
         expressions, text = self._expressions(tasks), text_of(tasks[-1], self._calculating)
         if lacks_average(self._question, expressions) and not self._other_constants(tasks):
-            yield _Wanting("the question asks for an average, but no task divides or calls `mean`")
-        if is_difference_without_sign(self._question, text, is_reversed=self._is_reversed(tasks, text)):
-            yield _Wanting("a difference has no sign, but the calculation may", "abs({})")
+            yield Wanting("the question asks for an average, but no task divides or calls `mean`")
+        terms = named_terms(terms_of(text), roots_of(tasks), self._names(tasks))
+        if is_difference_without_sign(self._question, text, is_reversed=is_reversed(self._question, terms)):
+            yield Wanting("a difference has no sign, but the calculation may", "abs({})")
         if lacks_percent(self._question, expressions):
-            yield _Wanting("the question asks for percent, but nothing is multiplied by 100", "({}) * 100")
+            yield Wanting("the question asks for percent, but nothing is multiplied by 100", "({}) * 100")
         several = sum(task.tool not in self._calculating for task in tasks) > _PAIR
         if several and lacks_extreme(self._question, expressions):
-            yield _Wanting("the question asks for the largest or smallest of several, but no task calls `max` or `min`")
+            yield Wanting("the question asks for the largest or smallest of several, but no task calls `max` or `min`")
 
     def _other_constants(self, tasks: Sequence[Task]) -> set[float]:
         """The numbers in a plan's calculations that the question does not tell of."""
         told = {accepted for number in self._numbers for accepted in number.accepted}
         return {round(number, 9) for task in tasks for number in constants_in(task) if self.calculates(task)} - told
-
-    def _is_reversed(self, tasks: Sequence[Task], text: str) -> bool:
-        """Whether a calculation subtracts what the question says to be more from what it says to be less."""
-        return is_reversed(self._question, _terms(terms_of(text), roots_of(tasks), self._names(tasks)))
 
     def _expressions(self, tasks: Sequence[Task]) -> str:
         return " ".join(text_of(task, self._calculating) for task in tasks)
@@ -354,12 +356,12 @@ class AnswerCheck:
 
     def _last_step(self, parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> str | None:
         """The calculation that makes the answer of the parts of an expression, if the question leaves no choice."""
-        combined = {len(each) > 1 for each in _rooted(parts, roots)}
-        if self.asked is None or len(parts) == 1 or not all(_rooted(parts, roots)) or len(combined) > 1:
+        combined = {len(each) > 1 for each in rooted(parts, roots)}
+        if self.asked is None or len(parts) == 1 or not all(rooted(parts, roots)) or len(combined) > 1:
             return None
         if self.asked != "number" and True in combined:
             return None
-        terms = _terms(parts, roots, names)
+        terms = named_terms(parts, roots, names)
         if self.asked != "number" and not all(term.name for term in terms):
             return None
         return last_step(self._question, self.asked, terms, combined=True in combined)
@@ -377,12 +379,7 @@ class AnswerCheck:
 
     def _given(self, task: Task) -> AnswerKind | None:
         """What a calculation gives, as its text shows."""
-        text = text_of(task, self._calculating).strip()
-        if text.startswith(tuple(f"{name}(" for name in self._selectors)):
-            return "name"
-        if " if " in text:
-            return self.asked if _LABEL_CHOICE.search(text) else "number"
-        return "truth" if _COMPARISON.search(text) else "number"
+        return given(text_of(task, self._calculating), self.asked, self._selectors)
 
     @property
     def _wanted(self) -> str:
@@ -396,50 +393,6 @@ class AnswerCheck:
 
     def _has_numbers(self, task: Task) -> bool:
         """Whether what a task returns is a number or has one in it."""
-        tool = self._tools.get(task.tool)
-        if tool is None:
-            return False
         if task.tool in self._calculating:
             return self._given(task) == "number"
-        return has_numbers(tool)
-
-
-class _Wanting(NamedTuple):
-    """One thing that is wanting in a plan."""
-
-    message: str
-    around: str = ""
-    """What is put around the calculation, if that alone is wanting: `abs({})`."""
-
-
-def _rooted(parts: Sequence[str], roots: Mapping[int, set[int]]) -> list[set[int]]:
-    """What the parts of an expression are made of: the tasks that need no others."""
-    return [{index for each in REFERENCE.findall(part) for index in roots.get(int(each), ())} for part in parts]
-
-
-def _terms(parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> list[Term]:
-    """The parts of an expression, with what they are about; without a name where that is several things."""
-    rooted = _rooted(parts, roots)
-    return [
-        Term(names.get(min(each), "") if len(each) == 1 else "", part) for each, part in zip(rooted, parts, strict=True)
-    ]
-
-
-def _with_needed(last: Task, tasks: Iterable[Task]) -> list[Task]:
-    """A task behind those that it needs, whether by itself or by others."""
-    needed, found = set(last.dependencies), [last]
-    for task in sorted(tasks, key=lambda other: other.index, reverse=True):
-        if task.index in needed and task.index != last.index:
-            needed.update(task.dependencies)
-            found.insert(0, task)
-    return found
-
-
-def _bare(text: str) -> str:
-    """A calculation's text without what does not change it."""
-    return re.sub(r"[\s(){}]|abs", "", text)
-
-
-def _left_out(number: Number) -> _Wanting:
-    around = f"({{}}) {number.hint.strip('`')}" if number.converts else ""
-    return _Wanting(f"the question says {str(number)!r}, but no task calculates with that", around)
+        return task.tool in self._tools and has_numbers(self._tools[task.tool])

@@ -8,7 +8,7 @@
 >>> inlined([search, half, last], {"math": "x"})
 'max((${1.m} / 2), 4000)'
 
-May know: `expressions`, `plan`, `references`.
+May know: `expressions`, `plan`, `references`, `terms`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from llmcompiler_graph.core.checking.expressions import arithmetic
+from llmcompiler_graph.core.checking.terms import Term
 from llmcompiler_graph.core.language.plan import Task, ToolSpec, template_text
 from llmcompiler_graph.core.language.references import Reference, Template, Value, leaves
 from llmcompiler_graph.core.patterns import lazy_pattern
@@ -24,14 +25,18 @@ from llmcompiler_graph.core.patterns import lazy_pattern
 __all__ = (
     "FACTOR",
     "REFERENCE",
+    "bare",
     "calculating",
     "constants_in",
     "inlined",
     "multiplier",
+    "named_terms",
+    "rooted",
     "roots_of",
     "text_of",
     "thing",
     "understood",
+    "with_needed",
 )
 
 _LITERAL = lazy_pattern(r"(?<![\w.$])(?<!\$\{)(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?(?![\w.]*\w)", re.I)
@@ -144,3 +149,40 @@ def _plain_numbers(value: Value) -> Iterator[float]:
         case dict():
             for each in value.values():
                 yield from _plain_numbers(each)
+
+
+def bare(text: str) -> str:
+    """A calculation's text without brackets and what else does not change it."""
+    return re.sub(r"[\s(){}]|abs", "", text)
+
+
+def rooted(parts: Sequence[str], roots: Mapping[int, set[int]]) -> list[set[int]]:
+    """What the parts of an expression are made of: the tasks that need no others.
+
+    Args:
+        parts: The parts.
+        roots: The tasks that need no others, by the tasks that they lead to.
+    """
+    return [{index for each in REFERENCE.findall(part) for index in roots.get(int(each), ())} for part in parts]
+
+
+def named_terms(parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> list[Term]:
+    """The parts of an expression, with what they are about; without a name where that is several things.
+
+    Args:
+        parts: The parts.
+        roots: The tasks that need no others, by the tasks that they lead to.
+        names: What was looked up, by task.
+    """
+    found = zip(rooted(parts, roots), parts, strict=True)
+    return [Term(names.get(min(each), "") if len(each) == 1 else "", part) for each, part in found]
+
+
+def with_needed(last: Task, tasks: Iterable[Task]) -> list[Task]:
+    """A task behind those that it needs, whether by itself or by others."""
+    needed, found = set(last.dependencies), [last]
+    for task in sorted(tasks, key=lambda other: other.index, reverse=True):
+        if task.index in needed and task.index != last.index:
+            needed.update(task.dependencies)
+            found.insert(0, task)
+    return found

@@ -11,13 +11,26 @@ May know: `completion`, `questions`, `terms`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.completion import asking_part, asking_sentence
-from llmcompiler_graph.core.checking.questions import asks_for_extreme
+from llmcompiler_graph.core.checking.questions import AnswerKind, Number, asks_for_extreme
 from llmcompiler_graph.core.checking.terms import is_difference
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("asks_for_ratio", "is_difference_without_sign", "lacks_average", "lacks_extreme", "lacks_percent")
+__all__ = (
+    "Wanting",
+    "asks_for_ratio",
+    "given",
+    "is_difference_without_sign",
+    "lacks_average",
+    "lacks_extreme",
+    "lacks_percent",
+    "left_out",
+    "put_around",
+)
+
 
 _AVERAGE = lazy_pattern(r"\b(?:average|mean|on average)\b", re.I)
 _OTHER_MEAN = lazy_pattern(r"\b(?:weight(?:ed|s)|geometric|harmonic|quadratic)\b", re.I)
@@ -32,7 +45,50 @@ _RATIO = lazy_pattern(
     r"\b(?:ratio|quotient|factor|how many times|times as|what percentage|percentage of|fraction|proportion|share)\b",
     re.I,
 )
+_LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
+_COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _CHOSEN = lazy_pattern(r"(?:max|min)\(| if ")
+
+
+class Wanting(NamedTuple):
+    """One thing that is wanting in a plan."""
+
+    message: str
+    around: str = ""
+    """What is put around the calculation, if that alone is wanting: `abs({})`."""
+
+
+def left_out(number: Number) -> Wanting:
+    """That no task calculates with a number of the question."""
+    around = f"({{}}) {number.hint.strip('`')}" if number.converts else ""
+    return Wanting(f"the question says {str(number)!r}, but no task calculates with that", around)
+
+
+def given(text: str, asked: AnswerKind | None, selectors: Iterable[str]) -> AnswerKind | None:
+    """What a calculation gives, as its text shows: a label is what the question asks for.
+
+    Args:
+        text: The calculation's text.
+        asked: What the question asks for.
+        selectors: The functions that give a name.
+    """
+    text = text.strip()
+    if text.startswith(tuple(f"{name}(" for name in selectors)):
+        return "name"
+    if " if " in text:
+        return asked if _LABEL_CHOICE.search(text) else "number"
+    return "truth" if _COMPARISON.search(text) else "number"
+
+
+def put_around(text: str | None, wanting: Iterable[Wanting]) -> str | None:
+    """A calculation with what is put around it, from the inside to the outside.
+
+    >>> put_around("$1 - $2", [Wanting("no unit", "({}) / 1000"), Wanting("a sign", "abs({})")])
+    'abs(($1 - $2) / 1000)'
+    """
+    for each in wanting:
+        text = text and (each.around or "{}").format(text)
+    return text
 
 
 def lacks_average(question: str, expressions: str) -> bool:

@@ -8,21 +8,23 @@ Only those are certain that the question changes by a number, or compares with o
 >>> unlooked("In Nepal, Lhotse is popular. How high is Makalu, risen by 2%?", ["Makalu"])
 []
 
-May know: `completion`, `factors`, `groups`, `questions`.
+May know: `calculations`, `completion`, `factors`, `groups`, `plan`, `questions`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from llmcompiler_graph.core.checking.calculations import thing
 from llmcompiler_graph.core.checking.completion import asking_part, points_back
 from llmcompiler_graph.core.checking.factors import factor
 from llmcompiler_graph.core.checking.groups import mentions, pairs
 from llmcompiler_graph.core.checking.questions import numbers_in, sentences_of
+from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("unlooked",)
+__all__ = ("lookups_wanting", "unlooked")
 
 _MOST_NAMES = 20
 _MOST = 5  # what leaves out more is another plan
@@ -36,6 +38,17 @@ _BEGINS = lazy_pattern(
     r"|let|name|now|of|on|once|please|provided|say|should|since|suppos\w+|take|tell|the|then|there|these|they|this|to|upon"
     r"|was|were|what|when|which|while|who|whose|will|with|would)"
 )
+
+
+def lookups_wanting(question: str, tasks: Sequence[Task]) -> list[Task]:
+    """The look-ups of things that a question calculates with, and no task has looked up."""
+    lookups = [task for task in tasks if thing(task) is not None]
+    ways = {(task.tool, *task.arguments) for task in lookups}
+    if len(ways) != 1:
+        return []
+    (tool, *parameters), first = ways.pop(), max(task.index for task in tasks) + 1
+    names = unlooked(question, [name for task in lookups if (name := thing(task)) is not None])
+    return [Task(first + n, tool, dict.fromkeys(parameters, name)) for n, name in enumerate(names)]
 
 
 def unlooked(question: str, names: Collection[str]) -> list[str]:
