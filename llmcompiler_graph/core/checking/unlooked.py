@@ -26,6 +26,8 @@ from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("lookups_wanting", "unlooked")
 
+_COUNTS = ("", "one", "two", "three", "four", "five", "six")
+_COUNTED = lazy_pattern(r"\b(?:the|all|these|those) (two|three|four|five|six)\b", re.I)
 _MOST_NAMES = 20
 _MOST = 5  # what leaves out more is another plan
 _NAME = lazy_pattern(
@@ -72,7 +74,14 @@ def unlooked(question: str, names: Collection[str]) -> list[str]:
     if not _asks_for_all(question, every):
         found = dict.fromkeys(each.name for each in mentions(asking_part(question), found))
     wanting = [name for name in found if name in changed | compared]
-    return wanting if len(wanting) <= _MOST else []
+    may_be_known = {each.name for each in known} != set(names) and _count(question) != len(names) + len(wanting)
+    return [] if len(wanting) > _MOST or may_be_known else wanting  # what is known may have another name
+
+
+def _count(question: str) -> int | None:
+    """How many things a question says that it is about: `the three`, `all four`."""
+    counted = _COUNTED.search(question)
+    return _COUNTS.index(counted[1].lower()) if counted else None
 
 
 def _asks_for_all(question: str, names: Collection[str]) -> bool:

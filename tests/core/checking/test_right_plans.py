@@ -356,3 +356,25 @@ def test_what_was_looked_up_and_is_not_asked_of_stays_out(question: str, program
 def test_a_change_that_is_asked_for_itself_is_not_put_in(question: str, program: str) -> None:
     """What a thing gains or loses is not what it becomes."""
     assert doubted(question, as_plan(["Erie"], program)) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "names", "program"),
+    [
+        (
+            "If Chomolungma grew by 5% and Lhotse by 3%, what would be their total height?",
+            ["Mount Everest", "Lhotse"],
+            "{Mount Everest.height_m} * 1.05 + {Lhotse.height_m} * 1.03",
+        ),
+        (
+            "What is the larger ratio of the areas of Burma to Chile, and of the UK to Peru?",
+            ["Myanmar", "Chile", "United Kingdom", "Peru"],
+            "max({Myanmar.area_km2} / {Chile.area_km2}, {United Kingdom.area_km2} / {Peru.area_km2})",
+        ),
+    ],
+)
+def test_what_was_looked_up_under_another_name_is_not_looked_up_again(
+    question: str, names: list[str], program: str
+) -> None:
+    """Where a look-up has a name that the question does not have, nothing is certain to be wanting."""
+    assert doubted(question, as_plan(names, program)) is None
