@@ -301,6 +301,8 @@ class Draft:
 
     def _write(self, written: Task) -> None:
         self._release()
+        if self._answers is not None and not self._rewriting:
+            written = self._answers.in_full(written)
         known = self._tasks.get(written.index)
         self._written += [] if self._rewriting else [written]
         if written.after:

@@ -120,6 +120,14 @@ def test_a_full_plan_has_no_room_for_a_last_step() -> None:
 GAP = "After Lhotse drops by 10%, what is the gap between the highest and the lowest of K2, Makalu and it?"
 
 
+def test_a_name_that_was_cut_short() -> None:
+    """A look-up by a part of a name is made by the whole of it, as the question has it."""
+    question = "How much higher than Lhotse is Mount Everest, in metres?"
+    plan = '1. lookup("Lhotse")\n2. lookup("Mount")\n3. calculate("${2.height_m} - ${1.height_m}")'
+    final = asked(question, plan, "Finish: 333 m")
+    assert final["tasks"][1]["arguments"] == [{"entity": "Mount Everest"}]
+
+
 def test_what_was_not_looked_up_is() -> None:
     """What the question changes, and no task has looked up, is looked up for the last step."""
     plan = '1. lookup("K2")\n2. lookup("Makalu")\n3. calculate("${1.height_m} - ${2.height_m}")\n4. join()'

@@ -29,6 +29,7 @@ May know: `calculations`, `changes`, `completion`, `factors`, `groups`, `json_te
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.calculations import (
@@ -51,7 +52,7 @@ from llmcompiler_graph.core.checking.completion import (
     is_reversed,
     last_step,
 )
-from llmcompiler_graph.core.checking.factors import factor, in_full
+from llmcompiler_graph.core.checking.factors import factor, in_full, name_in_full
 from llmcompiler_graph.core.checking.groups import extreme_of_pairs, mentions, merged_density
 from llmcompiler_graph.core.checking.questions import (
     AnswerKind,
@@ -74,7 +75,7 @@ from llmcompiler_graph.core.checking.results import (
     put_around,
 )
 from llmcompiler_graph.core.checking.returned import fitting_field, has_numbers, may_be_number, number_fields, selectors
-from llmcompiler_graph.core.checking.terms import terms_of
+from llmcompiler_graph.core.checking.terms import terms_of, terms_of_extreme
 from llmcompiler_graph.core.checking.unlooked import lookups_wanting
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.plan import Task, ToolSpec
@@ -136,6 +137,19 @@ class AnswerCheck:
     def calculates(self, task: Task) -> bool:
         """Whether a task is a calculation, that may be the last."""
         return self.asked is not None and task.tool in self._calculating and not task.fans_out
+
+    def in_full(self, task: Task) -> Task:
+        """A look-up of a thing by its name as the question has it in full, if it has it only so.
+
+        Args:
+            task: The task; one that changes something, or refers to others, is as it was.
+        """
+        name, tool = thing(task), self._tools.get(task.tool)
+        if self.asked is None or name is None or tool is None or tool.has_effects or task.tool in self._calculating:
+            return task
+        full = name_in_full(self._question, name)
+        arguments = {key: full if value == name else value for key, value in task.arguments.items()}
+        return replace(task, arguments=arguments, positional=tuple(full if v == name else v for v in task.positional))
 
     def doubt(self, tasks: Sequence[Task]) -> AnswerDoubt | None:
         """Say what is wanting in a whole plan, if that leaves no choice.
@@ -394,5 +408,5 @@ class AnswerCheck:
     def _has_numbers(self, task: Task) -> bool:
         """Whether what a task returns is a number or has one in it."""
         if task.tool in self._calculating:
-            return self._given(task) == "number"
+            return self._given(task) == "number" or bool(terms_of_extreme(text_of(task, self._calculating)))
         return task.tool in self._tools and has_numbers(self._tools[task.tool])

@@ -89,6 +89,8 @@ class Changes:
         if not all(self._is_certain(index, used, texts.values()) for index in self._changes):
             return None
 
+        known = {root for each in roots.values() for root in each}
+
         def changed(match: re.Match[str]) -> str:
             return self._changed(match, roots, texts)
 
@@ -97,8 +99,9 @@ class Changes:
         fields = {field for _, field in used}
         alike = len({len(roots[end.index]) > 1 for end in ends}) == 1
         alike = alike and not any(terms_of_extreme(texts[end.index]) for end in ends)
+        whole_ends = [end for end in ends if roots[end.index] == known and terms_of_extreme(texts[end.index])]
         parts: list[str] = []
-        for end in ends:
+        for end in whole_ends or ends:  # those that have all things in them, if some do
             if end.tool in calculates:
                 text = FACTOR.sub(changed, texts[end.index])
                 within = terms_of_extreme(text) or ([] if alike or len(roots[end.index]) == 1 else terms_of(text))

@@ -49,7 +49,8 @@ _POINTS_BACK = lazy_pattern(
 _ASKING = lazy_pattern(r"\b(?:which|who|whose|what|how|by how|calculate|determine|identify|find|compute|name)\b", re.I)
 _MOST = lazy_pattern(
     r"\b(?:(?:tall|larg|long|high|deep|fast|quick|bigg|great|heavi|old|far|farth|furth|wid|warm|hott|strong|rich|dens"
-    r"|expensiv|speedi|lengthi)(?:er|est)|more|most|maximum|highest|biggest)\b",
+    r"|expensiv|speedi|lengthi)(?:er|est)|more|most|maximum|highest|biggest"
+    r"|(?:surpass|exceed|top)(?:es|s)? (?:all )?the (?:others|rest))\b",
     re.I,
 )
 _LEAST = lazy_pattern(
@@ -178,15 +179,16 @@ def is_reversed(question: str, terms: Sequence[Term]) -> bool:
 def _compared(question: str, terms: Sequence[Term]) -> tuple[str, str, Term, Term] | None:
     """What stands before and behind the `than` of a question, and the terms that it compares."""
     sentence = asking_sentence(question)
-    before, _, after = sentence.partition(" than ")
-    most, least = extremes(before)
-    first = [term for term in terms if is_named(before, term.name) and not is_named(after, term.name)]
-    other = [term for term in terms if is_named(after, term.name) and not is_named(before, term.name)]
-    if " than " in after or is_negated(sentence) or asks_for_extreme(sentence) or _OTHER_THINGS.search(sentence):
+    if is_negated(sentence) or asks_for_extreme(sentence) or _OTHER_THINGS.search(sentence) or len(terms) != 2:
         return None
-    if most == least or len(first) != 1 or len(other) != 1 or len(terms) != 2:
-        return None
-    return before, after, first[0], other[0]
+    for text in (asking_part(question), sentence):  # what is said before it asks may name both
+        before, _, after = text.partition(" than ")
+        most, least = extremes(before)
+        first = [term for term in terms if is_named(before, term.name) and not is_named(after, term.name)]
+        other = [term for term in terms if is_named(after, term.name) and not is_named(before, term.name)]
+        if most != least and len(first) == len(other) == 1 and " than " not in after:
+            return before, after, first[0], other[0]
+    return None
 
 
 def averaged(question: str, expression: str) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from llmcompiler_graph.core.checking.questions import MEASURES, Number, is_negated, numbers_in, sentences_of
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("factor", "in_full", "is_named", "is_of_other_measure", "places")
+__all__ = ("factor", "in_full", "is_named", "is_of_other_measure", "name_in_full", "places")
 
 _UP = (
     r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|speedier|wider|heavier"
@@ -209,6 +209,19 @@ def in_full(question: str, name: str) -> str:
     """
     found = re.search(rf"(?<!\w){re.escape(name)}(?: [A-Z]\w+){{0,3}}", question)
     return found[0] if found else name
+
+
+def name_in_full(question: str, name: str) -> str:
+    """A name as a question has it in full, if it has it in one way only.
+
+    >>> name_in_full("Is the Niger River longer than the Po?", "Niger")
+    'Niger River'
+    >>> name_in_full("Is Niger larger than the Niger River's basin?", "Niger")
+    'Niger'
+    """
+    said = rf"(?<![\w'-]){re.escape(name)}(?: (?:[A-Z][\w-]*|\d+)(?![\w%]))*(?!\w)"
+    found = {match[0] for match in re.finditer(said, question)}
+    return found.pop() if len(found) == 1 else name
 
 
 def _by(clause: str, number: Number) -> str | None:

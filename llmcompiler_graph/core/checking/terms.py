@@ -22,7 +22,7 @@ class Term(NamedTuple):
     """How it is calculated."""
 
 
-_EXTREME_CALL = lazy_pattern(r"(?:max|min)(?=\()")
+_EXTREME_CALL = lazy_pattern(r"(?:arg)?(?:max|min)(?=\()")
 _CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
 _DEEPEST = 50  # brackets and calls around an expression that are looked into
 _RANKS = (" > ", " < "), (" - ", " + "), (" / ",), (" * ",)

@@ -10,6 +10,7 @@ from llmcompiler_graph.core.checking.answers import AnswerCheck, AnswerDoubt
 from llmcompiler_graph.core.checking.checker import Checker, collect
 from llmcompiler_graph.core.checking.said_answers import unsaid
 from llmcompiler_graph.core.language.parser import PlanParser
+from llmcompiler_graph.core.language.plan import Task
 from llmcompiler_graph.evaluation.benchmarks.parallelqa import PARALLELQA
 from llmcompiler_graph.evaluation.records import Sample
 from llmcompiler_graph.tools import calculate
@@ -345,6 +346,18 @@ def test_numbers_of_an_answer(value: float, answer: str, *, is_unsaid: bool) -> 
             "max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})",
         ),
         (
+            "Lake Erie shrinks by 7%, Lake Onega doubles. What is the difference between the largest and the smallest?",
+            "4. calculate(\"argmax({'Lake Erie': ${1.area_km2} * 0.93, 'Lake Onega': ${2.area_km2} * 2, "
+            '\'Dead Sea\': ${3.area_km2}})")\n5. calculate("${1.area_km2} * 0.93 - ${2.area_km2} * 2.5")',
+            "max(${1.area_km2} * 0.93, ${2.area_km2} * 2, ${3.area_km2})"
+            " - min(${1.area_km2} * 0.93, ${2.area_km2} * 2, ${3.area_km2})",
+        ),
+        (
+            "Lake Erie shrinks by 7%. Which lake surpasses the others in area?",
+            '4. calculate("${1.area_km2} * 0.93")',
+            "argmax({'Lake Onega': ${2.area_km2}, 'Dead Sea': ${3.area_km2}, 'Lake Erie': $4})",
+        ),
+        (
             "Largest ratio of depths, please: Lake Erie to Lake Onega, or Lake Onega to the Dead Sea?",
             "",
             "max(${1.depth_m} / ${2.depth_m}, ${2.depth_m} / ${3.depth_m})",
@@ -370,7 +383,7 @@ def test_numbers_of_an_answer(value: float, answer: str, *, is_unsaid: bool) -> 
 )
 def test_several_things_are_put_right_at_once(question: str, steps: str, completed: str) -> None:
     """What is completed is looked at again; comparisons, pairs, averages and signs are as the question says."""
-    lookups = lookups_for(steps) if steps and "three" not in question and "larger" not in question else LOOKUPS
+    lookups = lookups_for(steps) if steps and not re.search("three|larger|smallest|others", question) else LOOKUPS
     doubt = doubted(question, f"{lookups}{steps}")
     assert doubt is not None
     assert doubt.text == completed
@@ -434,3 +447,12 @@ def test_what_was_not_looked_up_is_wanting(question: str, plan: str, wanting: li
     lookups = "".join(LOOKUPS.splitlines(keepends=True)[:2])
     doubt = doubted(question, f"{lookups}{plan}")
     assert [task.arguments["entity"] for task in (doubt.before if doubt else ())] == wanting
+
+
+def test_a_name_that_was_cut_short_is_written_in_full() -> None:
+    """What is looked up is the thing that the question names, if the question has its name in one way only."""
+    check = AnswerCheck("Is the Niger River longer than the Po?", TOOLS)
+    tasks = [Task(1, "search", {"entity": name}) for name in ("Niger", "Po", "Rhine")]
+    assert [check.in_full(task).arguments["entity"] for task in tasks] == ["Niger River", "Po", "Rhine"]
+    calculation = Task(4, "calculate", {"expression": "Niger"})
+    assert check.in_full(calculation) is calculation
