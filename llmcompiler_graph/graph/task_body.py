@@ -94,6 +94,8 @@ class TaskBody:
             Exception: What a tool raised that is not handled.
         """
         if self._may_nest:
+            if self._executor.task(self._index).fans_out:
+                await self._executor.released(self._index)  # its calls begin by themselves then
             await self._adopt()
         try:
             observation = await self._executor.run(self._index, self._call)

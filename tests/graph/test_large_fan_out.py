@@ -141,3 +141,22 @@ def test_quick_calls_are_persisted_in_groups() -> None:
     """Calls that have returned when their plan is complete need no `@task`s of their own."""
     found = persisted(slow({75: 99}, 0.001), after=1.5)
     assert [len(value["results"]) for value in found if len(value.get("results", [])) > 1] == [32, 32]
+
+
+@tool("numbers")
+async def late(count: int) -> list[int]:
+    """Count."""
+    await asyncio.sleep(2)
+    return list(range(1, count + 1))
+
+
+def test_quick_calls_with_a_late_list_are_persisted_in_groups() -> None:
+    """Calls begin by themselves once the list is there, also after the plan: those that return soon are one group."""
+    found = persisted([slow({75: 99}, 0.001)[0], late], after=3.5)
+    assert [len(value["results"]) for value in found if len(value.get("results", [])) > 1] == [32, 32]
+
+
+def test_a_slow_call_with_a_late_list() -> None:
+    """A slow call keeps no result of others from being persisted for more than a second, if the list comes late."""
+    found = numbers_in(persisted([slow({40: 99}, 0.1)[0], late], after=3.2))
+    assert found | {2} == {*range(1, N + 1)} - {40}

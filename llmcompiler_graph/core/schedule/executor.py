@@ -105,6 +105,7 @@ class Executor:
         self._raised: dict[int, Exception] = {}  # index -> what a call of it raised
         self._asking: dict[int, dict[int, Suspended]] = {}  # index -> element -> what its call wants to ask
         self._outcomes: dict[int, asyncio.Future[Observation]] = {}
+        self._awaited: dict[int, asyncio.Event] = {}  # index -> set once its inputs exist, or it has ended
         self._calls: set[asyncio.Task[Observation | None]] = set()
         self._begun: dict[int, dict[int, asyncio.Task[Observation | None]]] = {}  # index -> element -> detached call
         self._closed = False
@@ -184,6 +185,15 @@ class Executor:
         if index not in self._raised:
             self._apply(self._unit.claim(index))
         return await asyncio.shield(self._outcome(index))
+
+    async def released(self, index: int) -> None:
+        """Wait until a task's inputs exist or it has ended; but not if nobody makes its calls before it is run."""
+        if self._detached is None or index in self._unit.arguments or self._outcome(index).done():
+            return
+        released = self._awaited.setdefault(index, asyncio.Event())
+        outcome = self._outcome(index)
+        outcome.add_done_callback(lambda _: released.set())
+        await released.wait()
 
     async def settled(self, indices: Sequence[int], seconds: float) -> bool:
         """Wait until tasks have observations, but not for long; say whether all have.
@@ -266,6 +276,8 @@ class Executor:
             instruction = pending.popleft()
             match instruction:
                 case Release(index):
+                    if (waited := self._awaited.pop(index, None)) is not None:
+                        waited.set()
                     self._timing(index).released = self._now()
                     self._tell("released", index)
                 case Start(index, element):
