@@ -89,22 +89,18 @@ class Changes:
         if not all(self._is_certain(index, used, texts.values()) for index in self._changes):
             return None
 
-        known = {root for each in roots.values() for root in each}
-
         def changed(match: re.Match[str]) -> str:
             return self._changed(match, roots, texts)
 
         if len(ends) == 1 and ends[0].tool in calculates:
             return [FACTOR.sub(changed, texts[ends[0].index])]
+        split = _mixed([roots[end.index] for end in ends], [texts[end.index] for end in ends])
         fields = {field for _, field in used}
-        alike = len({len(roots[end.index]) > 1 for end in ends}) == 1
-        alike = alike and not any(terms_of_extreme(texts[end.index]) for end in ends)
-        whole_ends = [end for end in ends if roots[end.index] == known and terms_of_extreme(texts[end.index])]
         parts: list[str] = []
-        for end in whole_ends or ends:  # those that have all things in them, if some do
+        for end in _whole(ends, roots, texts) or ends:
             if end.tool in calculates:
                 text = FACTOR.sub(changed, texts[end.index])
-                within = terms_of_extreme(text) or ([] if alike or len(roots[end.index]) == 1 else terms_of(text))
+                within = terms_of_extreme(text) or (terms_of(text) if split and len(roots[end.index]) > 1 else [])
                 whole = f"${end.index}" if text == texts[end.index] else f"({text})"
                 parts += [whole] if len(within) < 2 else [part for part in within if part not in parts]
             elif len(fields) == 1:
@@ -181,3 +177,14 @@ def is_share(number: Number, name: str, expressions: str, things: Mapping[int, C
         and tasks.count(task) == 1  # else the share is added to the whole
         for match, task in zip(matches, tasks, strict=True)
     )
+
+
+def _mixed(roots: Sequence[set[int]], texts: Iterable[str]) -> bool:
+    """Whether some ends of a plan are about one thing and others about several, or of an extreme."""
+    return len({len(each) > 1 for each in roots}) > 1 or any(map(terms_of_extreme, texts))
+
+
+def _whole(ends: Iterable[Task], roots: Mapping[int, set[int]], texts: Mapping[int, str]) -> list[Task]:
+    """The ends that take the largest or the smallest of all that was looked up."""
+    known = set().union(*roots.values())
+    return [end for end in ends if roots[end.index] == known and terms_of_extreme(texts[end.index])]
