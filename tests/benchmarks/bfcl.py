@@ -20,10 +20,11 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 CATEGORIES = ("parallel", "parallel_multiple", "live_parallel", "live_parallel_multiple")
 CHECKED_AS = "gorilla-openfunctions-v2"  # a model whose names the checker takes as they are
@@ -118,40 +119,58 @@ def written_back(sample: dict[str, Any], gold: list[dict[str, Any]]) -> list[dic
     return [{task.tool: as_json(task.arguments)} for task in parse_plan(str(bfcl_plan(gold)))]
 
 
-def ask(given: argparse.Namespace) -> None:
-    """Ask for what the file does not have."""
+class Asked(NamedTuple):
+    """A sample that systems are asked about."""
+
+    id: str
+    about: dict[str, Any]
+    """What its records say besides the answer."""
+    answer: Callable[[str], Any]
+    """Asks a system, by its name."""
+    none: Any
+    """The answer of a system that fails."""
+
+
+def record(given: argparse.Namespace, key: str, samples: Iterable[Asked]) -> None:
+    """Ask for what the file does not have; `key` names the answer in the records."""
     known = {(each["id"], each["system"]) for each in lines_of(given.out)} if given.out.exists() else set()
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    with given.out.open("a", encoding="utf-8") as out:
+        for sample in samples:
+            for system in given.systems:
+                if (sample.id, system) in known:
+                    continue
+                began, error = time.monotonic(), ""
+                try:
+                    answer = sample.answer(system)
+                except Exception as failure:  # of one sample: its answer is none, and the others are asked
+                    answer, error = sample.none, f"{type(failure).__name__}: {failure}"[:500]
+                seconds = round(time.monotonic() - began, 2)
+                said = {"id": sample.id, "system": system, key: answer, "error": error, "seconds": seconds}
+                out.write(json.dumps(said | sample.about, ensure_ascii=False) + "\n")
+                out.flush()
+
+
+def ask(given: argparse.Namespace) -> None:
+    """Ask for the calls of plans."""
     answers = {
         each["id"]: each["ground_truth"]
         for category in given.categories
         for each in lines_of(given.data / "possible_answer" / f"BFCL_v4_{category}.json")
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    with given.out.open("a", encoding="utf-8") as out:
+
+    def samples() -> Iterator[Asked]:
         for category, sample in chosen(given.data, given.categories, given.per_category, given.seed):
-            for system in given.systems:
-                if (sample["id"], system) in known:
-                    continue
-                began, error = time.monotonic(), ""
-                try:
-                    if system == "gold":
-                        calls = written_back(sample, answers[sample["id"]])
-                    else:
-                        calls = planned(system, given.model, sample)
-                except Exception as failure:  # of one sample: its answer is none, and the others are asked
-                    calls, error = [], f"{type(failure).__name__}: {failure}"[:500]
-                record = {
-                    "id": sample["id"],
-                    "category": category,
-                    "system": system,
-                    "calls": calls,
-                    "error": error,
-                    "seconds": round(time.monotonic() - began, 2),
-                    "function": sample["function"],
-                    "possible_answer": answers[sample["id"]],
-                }
-                out.write(json.dumps(record, ensure_ascii=False) + "\n")
-                out.flush()
+            gold = answers[sample["id"]]
+            about = {"category": category, "function": sample["function"], "possible_answer": gold}
+            yield Asked(sample["id"], about, partial(calls_of, given.model, sample, gold), [])
+
+    record(given, "calls", samples())
+
+
+def calls_of(model: Any, sample: dict[str, Any], gold: list[dict[str, Any]], system: str) -> list[dict[str, Any]]:
+    """The calls that a system answers with."""
+    return written_back(sample, gold) if system == "gold" else planned(system, model, sample)
 
 
 # -- scoring: needs bfcl-eval -------------------------------------------------------------------------------------
@@ -249,15 +268,17 @@ def score(given: argparse.Namespace) -> None:
         print(f"| {system} | {' | '.join(cells)} | {sum(whole)} of {len(whole)} |")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+Command = Callable[[argparse.Namespace], None]
+
+
+def command_line(doc: str | None, systems: Sequence[str], ask: Command, score: Command) -> tuple[Any, Any]:
+    """The parser of a command line that asks and scores, and that of its `ask`, for more options."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     asking = commands.add_parser("ask")
-    asking.add_argument("systems", nargs="+", choices=("plan", "free", "native", "gold"))
-    asking.add_argument("--categories", nargs="+", choices=CATEGORIES, default=CATEGORIES)
+    asking.add_argument("systems", nargs="+", choices=systems)
     asking.add_argument("--data", type=Path, required=True)
     asking.add_argument("--out", type=Path, required=True)
-    asking.add_argument("--per-category", type=int)
     asking.add_argument("--seed", type=int, default=7)
     asking.add_argument("--model", default="local")
     asking.set_defaults(do=ask)
@@ -265,5 +286,12 @@ if __name__ == "__main__":
     scoring.add_argument("files", nargs="+", type=Path)
     scoring.add_argument("--why", action="store_true", help="what is wrong with each that is")
     scoring.set_defaults(do=score)
+    return parser, asking
+
+
+if __name__ == "__main__":
+    parser, asking = command_line(__doc__, ("plan", "free", "native", "gold"), ask, score)
+    asking.add_argument("--categories", nargs="+", choices=CATEGORIES, default=CATEGORIES)
+    asking.add_argument("--per-category", type=int)
     arguments = parser.parse_args()
     arguments.do(arguments)

@@ -16,16 +16,14 @@ write a plan a turn; `steps` is LangChain's `create_agent` with the same tools, 
 import argparse
 import asyncio
 import importlib
-import json
 import random
 import sys
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
-from tests.benchmarks.bfcl import StandIn, lines_of, shown_name
+from tests.benchmarks.bfcl import Asked, StandIn, command_line, lines_of, record, shown_name
 
 NAME = "BFCL_v4_multi_turn_base.json"
 MOST_STEPS = 20  # of a turn, as BFCL's own runner allows
@@ -35,7 +33,6 @@ def services_of(sample: dict[str, Any], data: Path) -> dict[str, Any]:
     """The sample's services, as they are before the first turn."""
     if str(data.parent.parent) not in sys.path:
         sys.path.append(str(data.parent.parent))  # last: our own packages are ours
-        sys.meta_path.append(StandIn())
     from bfcl_eval.constants.executable_backend_config import (  # type: ignore[import-not-found, unused-ignore]
         CLASS_FILE_PATH_MAPPING,
     )
@@ -132,32 +129,26 @@ def chosen(data: Path, n: int | None, seed: int) -> Iterator[tuple[dict[str, Any
 
 
 def ask(given: argparse.Namespace) -> None:
-    """Ask for what the file does not have."""
-    known = {(each["id"], each["system"]) for each in lines_of(given.out)} if given.out.exists() else set()
-    given.out.parent.mkdir(parents=True, exist_ok=True)
+    """Ask for the calls of each turn."""
     model = given.model
     if "steps" in given.systems:
         from llmcompiler_graph.models.local import local_chat_model
 
         model = local_chat_model()
-    with given.out.open("a", encoding="utf-8") as out:
+
+    def samples() -> Iterator[Asked]:
         for sample, gold in chosen(given.data, given.n, given.seed):
-            for system in given.systems:
-                if (sample["id"], system) in known:
-                    continue
-                began, error = time.monotonic(), ""
-                try:
-                    turns = asyncio.run(turns_of(system, model, sample, given.data, gold))
-                except Exception as failure:  # of one sample: its answer is none, and the others are asked
-                    turns, error = [[] for _ in sample["question"]], f"{type(failure).__name__}: {failure}"[:500]
-                seconds = round(time.monotonic() - began, 2)
-                record = {"id": sample["id"], "system": system, "turns": turns, "error": error, "seconds": seconds}
-                out.write(json.dumps(record, ensure_ascii=False) + "\n")
-                out.flush()
+
+            def turns(system: str, sample: dict[str, Any] = sample, gold: list[list[str]] = gold) -> Any:
+                return asyncio.run(turns_of(system, model, sample, given.data, gold))
+
+            yield Asked(sample["id"], {}, turns, [[] for _ in sample["question"]])
+
+    record(given, "turns", samples())
 
 
 def score(given: argparse.Namespace) -> None:
-    """Print a table: right by the official checker, of how many, and how many turns were right before one was not."""
+    """Print a table: right by the official checker, of how many."""
     sys.meta_path.append(StandIn())
     import bfcl_eval  # type: ignore[import-not-found, unused-ignore]
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import (  # type: ignore[import-not-found, unused-ignore]
@@ -180,19 +171,7 @@ def score(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    asking = commands.add_parser("ask")
-    asking.add_argument("systems", nargs="+", choices=("plan", "steps", "gold"))
-    asking.add_argument("--data", type=Path, required=True)
-    asking.add_argument("--out", type=Path, required=True)
+    parser, asking = command_line(__doc__, ("plan", "steps", "gold"), ask, score)
     asking.add_argument("--n", type=int, help="how many samples, chosen at random (all)")
-    asking.add_argument("--seed", type=int, default=7)
-    asking.add_argument("--model", default="local")
-    asking.set_defaults(do=ask)
-    scoring = commands.add_parser("score")
-    scoring.add_argument("files", nargs="+", type=Path)
-    scoring.add_argument("--why", action="store_true", help="what is wrong with each that is")
-    scoring.set_defaults(do=score)
     arguments = parser.parse_args()
     arguments.do(arguments)
