@@ -262,10 +262,8 @@ class Teller:
     def moment(self, moment: Moment, record: TaskRecord, executor: Executor) -> None:
         """Something happened to a task."""
         index = record["index"]
-        event, observation = (
-            self._event(moment, record, executor.timings[index].at(moment)),
-            executor.observation(index),
-        )
+        event = self._event(moment, record, executor.timings[index].at(moment))
+        observation = executor.observation(index)
         if observation is not None and moment == observation.status:
             event |= {"value": observation.value, "error": observation.error}
             event |= cast("TaskEvent", how_made(observation))

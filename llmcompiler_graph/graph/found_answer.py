@@ -69,11 +69,11 @@ class FoundAnswer:
         question = question_of(state).text
         if not only_asked(question):
             return decision
-        found, asked = self._found(state), asked_for(question)
-        is_right = is_bare(asked, decision.answer) and self.unsaid(state, decision) is None
-        if found is not None and is_right and _observed_name(state, decision.answer) == found[1]:
-            return Finish(found[1])
-        return decision if found is None or is_right else Finish(found[1])
+        if (found := self._found(state)) is None:
+            return decision
+        is_right = is_bare(asked_for(question), decision.answer) and self.unsaid(state, decision) is None
+        is_other = is_right and _observed_name(state, decision.answer) != found[1]
+        return decision if is_other else Finish(found[1])
 
 
 def _observed_name(state: LLMCompilerState, name: str) -> str:

@@ -159,7 +159,7 @@ class Joiner:
         """Let the model decide; it is asked again if its reply cannot be taken, once for each reason."""
         grammar = await self._grammar(state, may_replan=not last, until=until)
         decision = await reply.read(asked, prompt, grammar, sync=sync, until=until)
-        decision = self._check.bare(state, decision) if self._check is not None else decision
+        decision = self._bare(state, decision)
         last = last or self._overdue(state)
         asked_before: list[str] = []
         while (request := self._asked_again(state, decision, reply, last=last)) not in ("", *asked_before):
@@ -171,8 +171,7 @@ class Joiner:
             prompt += [AIMessage(reply.text.strip() or reply.refusal or _NOTHING), HumanMessage(request)]
             grammar = await self._grammar(state, may_replan=not last, until=until)
             again = await reply.read(asked, prompt, grammar, sync=sync, until=until)
-            decision = decision if reply.cut and not reply.answer_begun else again
-            decision = self._check.bare(state, decision) if self._check is not None else decision
+            decision = self._bare(state, decision if reply.cut and not reply.answer_begun else again)
             if known := self._unsaid(state, decision):
                 decision = Finish(known[1])  # twice the model has said something else than what was found
         if isinstance(decision, Replan) and last:  # what it says is the answer, but a plan is none
@@ -285,6 +284,10 @@ class Joiner:
         if (known := self._unsaid(state, decision)) is None:
             return ""
         return f"Your answer does not say what task {known[0]} returned, {known[1]}. {_NOW if last else _NOW_OR_REPLAN}"
+
+    def _bare(self, state: LLMCompilerState, decision: Finish | Replan) -> Finish | Replan:
+        """The answer without a word around it, if that is asked for and answers are checked."""
+        return self._check.bare(state, decision) if self._check is not None else decision
 
     def _unsaid(self, state: LLMCompilerState, decision: Finish | Replan) -> tuple[int, str] | None:
         """The last task and what it gave in words, if answers are checked for that and this one does not say it."""

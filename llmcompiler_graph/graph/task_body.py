@@ -94,8 +94,6 @@ class TaskBody:
             Exception: What a tool raised that is not handled.
         """
         if self._may_nest:
-            if self._executor.task(self._index).fans_out:
-                await self._executor.released(self._index)  # its calls begin by themselves then
             await self._adopt()
         try:
             observation = await self._executor.run(self._index, self._call)
@@ -220,6 +218,9 @@ class TaskBody:
 
     async def _adopt(self) -> None:
         """Call the `@task`s of those that have begun, all at first: LangGraph tells them apart by their order."""
+        if not self._executor.task(self._index).fans_out:
+            return
+        await self._executor.released(self._index)  # its calls begin by themselves then
         count, moments = len(self._executor.arguments(self._index)), _MOST_MOMENTS
         for first in range(0, count, IN_ONE_GROUP if count > IN_ONE_GROUP else 1):
             elements = self._together_with(first)

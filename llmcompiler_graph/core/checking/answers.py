@@ -147,7 +147,8 @@ class AnswerCheck:
         name, tool = thing(task), self._tools.get(task.tool)
         if self.asked is None or name is None or tool is None or tool.has_effects or task.tool in self._calculating:
             return task
-        full = name_in_full(self._question, name)
+        if (full := name_in_full(self._question, name)) == name:
+            return task
         arguments = {key: full if value == name else value for key, value in task.arguments.items()}
         return replace(task, arguments=arguments, positional=tuple(full if v == name else v for v in task.positional))
 
@@ -260,12 +261,16 @@ class AnswerCheck:
             tasks: Those of the plan.
             named: What it is called, if that is known.
         """
-        used = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
+        used = self._fields(tasks)
         if len(used) == 1 and not named:
             return min(used)
         lookups = {task.tool for task in tasks if task.tool not in self._calculating}
         tool = self._tools.get(min(lookups)) if len(lookups) == 1 else None
         return fitting_field(number_fields(tool), named or self._question) if tool else None
+
+    def _fields(self, tasks: Sequence[Task]) -> set[str]:
+        """The fields that a plan calculates with."""
+        return {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
 
     def _unfinished(self, ends: Sequence[Task]) -> Iterator[Wanting]:
         """That a plan has several ends, all of them numbers, of which one thing is to be made; or one with numbers."""
@@ -293,8 +298,7 @@ class AnswerCheck:
             round(number, 9) for task in tasks if task.tool not in self._calculating for number in constants_in(task)
         }
         percents = constants if _HUNDRED in constants else elsewhere
-        fields = {match[1] for match in _FIELD_NAME.finditer(self._expressions(tasks))}
-        unit = self._unit(fields) if self.asked == "number" else None
+        unit = self._unit(self._fields(tasks)) if self.asked == "number" else None
         counts = {1.0, *map(float, range(len(tasks)))}  # by which an average divides
         return [
             number
@@ -370,8 +374,9 @@ class AnswerCheck:
 
     def _last_step(self, parts: Sequence[str], roots: Mapping[int, set[int]], names: Mapping[int, str]) -> str | None:
         """The calculation that makes the answer of the parts of an expression, if the question leaves no choice."""
-        combined = {len(each) > 1 for each in rooted(parts, roots)}
-        if self.asked is None or len(parts) == 1 or not all(rooted(parts, roots)) or len(combined) > 1:
+        made_of = rooted(parts, roots)
+        combined = {len(each) > 1 for each in made_of}
+        if self.asked is None or len(parts) == 1 or not all(made_of) or len(combined) > 1:
             return None
         if self.asked != "number" and True in combined:
             return None

@@ -19,7 +19,14 @@ import re
 from collections.abc import Sequence
 
 from llmcompiler_graph.core.checking.factors import is_named, places
-from llmcompiler_graph.core.checking.questions import AnswerKind, asks_for_extreme, is_negated, numbers_in, sentences_of
+from llmcompiler_graph.core.checking.questions import (
+    AVERAGE,
+    AnswerKind,
+    asks_for_extreme,
+    is_negated,
+    numbers_in,
+    sentences_of,
+)
 from llmcompiler_graph.core.checking.terms import OPERATORS, Term, split
 from llmcompiler_graph.core.patterns import lazy_pattern
 
@@ -60,7 +67,6 @@ _LEAST = lazy_pattern(
 )
 _RATIO = lazy_pattern(r"\b(?:ratios?|divide[ds]?|factor|times as|how many times|quotients?)\b", re.I)
 _DIFFERENCE = lazy_pattern(r"\b(?:differences?|gap|how much|how many|than)\b", re.I)
-_AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
 _ORDINAL = r"(?:one of|among|amongst|some of|two|second|third|fourth|fifth|next|2nd|3rd|\dth)"
 _UNCLEAR_EXTREME = lazy_pattern(
     rf"\b{_ORDINAL}[- ](?:the )?(?:most|least|\w+est)\b"
@@ -197,7 +203,7 @@ def averaged(question: str, expression: str) -> str | None:
     >>> averaged("What is the ratio of the average of both to the third?", "(${1.m} + ${2.m}) / $3")
     'mean(${1.m}, ${2.m}) / $3'
     """
-    if not _AVERAGE.search(question) or _SUM.search(question) or _OTHER_MEAN.search(question):
+    if not AVERAGE.search(question) or _SUM.search(question) or _OTHER_MEAN.search(question):
         return None
     sums = [match for match in _ADDED.finditer(expression) if len(split(match[1], (" + ",))) > 1]
     if len(sums) != 1 or expression.count(" + ") != sums[0][0].count(" + "):
@@ -215,7 +221,7 @@ def _reduction(asking: str, values: str) -> str | None:
         return f"max({values}) {'/' if ratio else '-'} min({values})"
     if ratio or difference:
         return None
-    wanted = [name for name, pattern in (("mean", _AVERAGE), ("sum", _SUM)) if pattern.search(asking)]
+    wanted = [name for name, pattern in (("mean", AVERAGE), ("sum", _SUM)) if pattern.search(asking)]
     if most or least:
         return None if wanted else _extreme(asking, values)
     return f"{wanted[0]}({values})" if len(wanted) == 1 else None

@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.completion import asking_part, asking_sentence, extreme_words, extremes
-from llmcompiler_graph.core.checking.questions import is_negated
+from llmcompiler_graph.core.checking.questions import DIFFERENCE, is_negated
 from llmcompiler_graph.core.patterns import lazy_pattern
 
 __all__ = ("Mention", "extreme_of_pairs", "mentions", "merged_density", "pairs")
@@ -68,7 +68,6 @@ _ASKS_FOR = lazy_pattern(
     re.I,
 )
 _DENSITY = lazy_pattern(r"\bdensit(?:y|ies)\b", re.I)
-_DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
 
 
 def mentions(question: str, names: Collection[str]) -> list[Mention]:
@@ -203,6 +202,6 @@ def _of_densities(asked: str, densities: list[str]) -> str | None:
         return densities[0]
     if most != least:
         return f"{'max' if most else 'min'}({', '.join(densities)})"
-    if len(densities) == 2 and not most and _DIFFERENCE.search(asked):
+    if len(densities) == 2 and not most and DIFFERENCE.search(asked):
         return f"abs({densities[0]} - {densities[1]})"
     return None

@@ -89,6 +89,10 @@ MEASURES = (
     "|temperature|elevation|width|age|surface|volume|amount"
 )
 """What is measured or calculated, as an alternation of a regular expression."""
+AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
+"""How a question names an average."""
+DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
+"""How a question names a difference."""
 _DEGREES = (
     "tall|larg|small|long|short|high|low|deep|shallow|fast|slow|quick|bigg|great|heavi|light|old|young|near|clos|far"
     "|farth|furth|cheap|expensiv|wid|narrow|warm|cold|hott|strong|weak|rich|poor|dens|tini|lengthi|speedi"

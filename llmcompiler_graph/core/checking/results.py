@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from llmcompiler_graph.core.checking.completion import asking_part, asking_sentence
-from llmcompiler_graph.core.checking.questions import AnswerKind, Number, asks_for_extreme
+from llmcompiler_graph.core.checking.questions import AVERAGE, DIFFERENCE, AnswerKind, Number, asks_for_extreme
 from llmcompiler_graph.core.checking.terms import is_difference
 from llmcompiler_graph.core.patterns import lazy_pattern
 
@@ -32,10 +32,8 @@ __all__ = (
 )
 
 
-_AVERAGE = lazy_pattern(r"\b(?:average|mean|on average)\b", re.I)
 _OTHER_MEAN = lazy_pattern(r"\b(?:weight(?:ed|s)|geometric|harmonic|quadratic)\b", re.I)
 _AVERAGED = lazy_pattern(r"/ ?\(?\d|\b(?:mean|median)\b")
-_DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
 _SIGNED = lazy_pattern(r"\b(?:signed?|negative|minus|net|change|subtract(?:ed|ing)?)\b", re.I)
 _PERCENTAGE = lazy_pattern(r"\b(?:what|by how many|how many) (?:percentage|percent|per cent)\b", re.I)
 _MORE_PERCENT = lazy_pattern(r"\bby (?:what|how many) per|\bper(?:centage|cent| cent) (?:\w+er|more|less)\b", re.I)
@@ -99,7 +97,7 @@ def lacks_average(question: str, expressions: str) -> bool:
     """
     if _OTHER_MEAN.search(question) or _AVERAGED.search(expressions):
         return False
-    return bool(_AVERAGE.search(asking_sentence(question)))
+    return bool(AVERAGE.search(asking_sentence(question)))
 
 
 def is_difference_without_sign(question: str, expression: str, *, is_reversed: bool) -> bool:
@@ -110,7 +108,7 @@ def is_difference_without_sign(question: str, expression: str, *, is_reversed: b
         expression: The last calculation.
         is_reversed: Whether it subtracts what is more from what is less.
     """
-    asks = bool(_DIFFERENCE.search(question)) or is_reversed
+    asks = bool(DIFFERENCE.search(question)) or is_reversed
     return asks and not _SIGNED.search(question) and is_difference(expression)
 
 

@@ -26,8 +26,8 @@ _EXTREME_CALL = lazy_pattern(r"(?:arg)?(?:max|min)(?=\()")
 _CALL = lazy_pattern(r"(?:abs|max|min|sum|mean|argmax|argmin)(?=\()")
 _DEEPEST = 50  # brackets and calls around an expression that are looked into
 _RANKS = (" > ", " < "), (" - ", " + "), (" / ",), (" * ",)
-OPERATORS = (" - ", " + ", " / ", " > ", " < ")
-"""What stands between parts of equal rank."""
+OPERATORS = tuple(each for rank in _RANKS[:-1] for each in rank)
+"""What may stand between the parts of an expression, but for products."""
 _SEPARATING = lazy_pattern(r"\$\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[()\[\]{},]| [-+*/<>] ")
 _LABEL = lazy_pattern(r"^\s*(?:'([^']*)'|\"([^\"]*)\")\s*:\s*")
 

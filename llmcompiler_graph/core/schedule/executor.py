@@ -188,10 +188,10 @@ class Executor:
 
     async def released(self, index: int) -> None:
         """Wait until a task's inputs exist or it has ended; but not if nobody makes its calls before it is run."""
-        if self._detached is None or index in self._unit.arguments or self._outcome(index).done():
+        outcome = self._outcome(index)
+        if self._detached is None or index in self._unit.arguments or outcome.done():
             return
         released = self._awaited.setdefault(index, asyncio.Event())
-        outcome = self._outcome(index)
         outcome.add_done_callback(lambda _: released.set())
         await released.wait()
 
