@@ -32,10 +32,19 @@ from llmcompiler_graph.core.checking.schema import Schema, alternatives, at_path
 from llmcompiler_graph.core.errors import ConfigurationError, Diagnostic, PlanCheckError, PlanError
 from llmcompiler_graph.core.language.decision import Replan, parse_decision
 from llmcompiler_graph.core.language.parser import PlanParser
-from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec, render_call
+from llmcompiler_graph.core.language.plan import Observation, Plan, Task, ToolSpec
 from llmcompiler_graph.core.language.references import ALL, JSON, Path, Reference, Template, Value
 
-__all__ = ("Outcome", "PlanExample", "check_examples", "made_examples", "shown_tasks", "with_procedures")
+__all__ = (
+    "Outcome",
+    "PlanExample",
+    "briefly",
+    "check_examples",
+    "made_examples",
+    "shown_tasks",
+    "with_brief_replies",
+    "with_procedures",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +71,21 @@ class PlanExample:
     """What came of it: one for its plan, and one for each plan of these, in order. Empty to show the plan only."""
 
 
-def shown_tasks(example: PlanExample) -> list[list[Task]]:
-    """Read the plans of an example, each into its tasks.
+def shown_tasks(example: PlanExample, tools: Sequence[ToolSpec] = ()) -> list[list[Task]]:
+    """Read the plans of an example, each into its tasks; their arguments are named, where the tool is known.
 
     Raises:
         PlanError: One of them has a line that cannot be used.
     """
+    checker = Checker(tools)
+    return [[checker.check(task).task for task in tasks] for tasks in _written_tasks(example, tools)]
+
+
+def _written_tasks(example: PlanExample, tools: Sequence[ToolSpec]) -> list[list[Task]]:
+    parameters = {tool.name: tuple(tool.parameters) for tool in tools}
     plans: list[list[Task]] = []
     for text in (example.plan, *(each.plan for each in example.outcomes if each.plan)):
-        parser = PlanParser(task.index for plan in plans for task in plan)
+        parser = PlanParser((task.index for plan in plans for task in plan), tools=parameters)
         events = [*parser.feed(text), *parser.close()]
         if wrong := [each for each in events if isinstance(each, Diagnostic)]:
             raise PlanCheckError(wrong)
@@ -99,7 +114,7 @@ def check_examples(examples: Iterable[PlanExample], tools: Sequence[ToolSpec]) -
 def _problems(example: PlanExample, tools: Sequence[ToolSpec]) -> str:
     checker = Checker(tools)
     found: list[str] = []
-    plans = shown_tasks(example)
+    plans = _written_tasks(example, tools)
     for number, tasks in enumerate(plans, 1):
         where = f"plan {number}, " if len(plans) > 1 else ""
         found += (f"{where}{problem}" for task in tasks for problem in checker.check(task).diagnostics)
@@ -123,6 +138,89 @@ def _problems_with(outcome: Outcome, tasks: Sequence[Task]) -> Iterator[str]:
         yield ": `reply` asks for another plan, but `plan` is empty"
 
 
+# -- as short as they can be ------------------------------------------------------------------------------------------
+
+
+def briefly(example: PlanExample, tools: Sequence[ToolSpec], *, joined: bool = False) -> PlanExample:
+    r"""Write an example with a call on each line and nothing else, and with the joiner's answers alone.
+
+    What could not be read in that form as it was meant stays as it is: such as plans whose first number is not 1.
+
+    >>> height = ToolSpec("height", {"of": {"type": "string"}}, frozenset({"of"}))
+    >>> example = PlanExample("K2?", 'Thought: look it up\n1. height(of="K2")\n2. join()')
+    >>> briefly(example, [height]).plan
+    'height("K2")'
+    >>> briefly(example, [height], joined=True).plan
+    'height(of="K2")\njoin()'
+
+    Args:
+        example: An example that fits the tools.
+        tools: The tools.
+        joined: Whether arguments are named and plans end with `join()`, as grammars have it; else arguments stand by
+            position as far as they can.
+    """
+    plans = [[replace(task, thought="") for task in tasks] for tasks in shown_tasks(example, tools)]
+    for named in (True,) if joined else (False, True):
+        short = _shortened(example, plans, {tool.name: tool for tool in tools}, named=named, joined=joined)
+        if _says(short, plans, tools):
+            example = short
+            break
+    return with_brief_replies(example)
+
+
+def with_brief_replies(example: PlanExample) -> PlanExample:
+    """An example in which the joiner's replies have no thought, and no word before the answer."""
+    outcomes = (replace(each, reply=_brief_reply(each.reply)) for each in example.outcomes)
+    return replace(example, outcomes=tuple(outcomes))
+
+
+def _shortened(
+    example: PlanExample, plans: Sequence[Sequence[Task]], tools: Mapping[str, ToolSpec], *, named: bool, joined: bool
+) -> PlanExample:
+    """An example whose plans have neither numbers nor thoughts."""
+
+    def text(given: str, tasks: Sequence[Task]) -> str:
+        if not tasks:
+            return _JOIN_NUMBER.sub("", given)
+        calls = [_brief_line(task, tools.get(task.tool), named=named) for task in tasks]
+        return "\n".join([*calls, *(["join()"] if joined else [])])
+
+    following = iter(plans[1:])
+    outcomes = (replace(each, plan=each.plan and text(each.plan, next(following))) for each in example.outcomes)
+    return replace(example, plan=text(example.plan, plans[0]), outcomes=tuple(outcomes))
+
+
+_JOIN_NUMBER = re.compile(r"^\s*\d+\.[ \t]*(?=join\()")
+
+
+def _brief_line(task: Task, tool: ToolSpec | None, *, named: bool) -> str:
+    """A task without its number, its arguments in the order that grammars have."""
+    arguments = dict(task.arguments)
+    parameters = list(tool.parameters) if tool else []
+    first = [] if named else list(takewhile(arguments.__contains__, parameters))
+    positional = (*(arguments.pop(name) for name in first), *task.positional)
+    needed_first = sorted(parameters, key=lambda name: tool is not None and name not in tool.required)
+    ordered = {name: arguments[name] for name in dict.fromkeys([*needed_first, *arguments]) if name in arguments}
+    return str(replace(task, arguments=ordered, positional=positional)).partition(". ")[2]
+
+
+def _says(example: PlanExample, plans: Sequence[Sequence[Task]], tools: Sequence[ToolSpec]) -> bool:
+    """Whether an example's plans are read as these."""
+    try:
+        return shown_tasks(example, tools) == plans
+    except PlanError:
+        return False
+
+
+def _brief_reply(reply: str) -> str:
+    """A joiner's reply without its thought, and without a word before the answer, if it is still read as it was."""
+    decision = parse_decision(reply)
+    short = f"Replan: {decision.feedback}" if isinstance(decision, Replan) else decision.answer
+    read = parse_decision(short)
+    same = replace(decision, thought="") if isinstance(decision, Replan) else decision
+    return short if read == same else reply
+
+
 # -- made of the tools -------------------------------------------------------------------------------------------------
 
 _NUMBERS = ("number", "integer")
@@ -135,25 +233,19 @@ def made_examples(tools: Iterable[ToolSpec], *, brief: bool = False) -> tuple[Pl
 
     Args:
         tools: The tools.
-        brief: Whether their plans are written without all that can be left out: numbers, names and `join()`.
+        brief: Whether to leave out the one without a call. They are in full all the same (see `briefly`).
     """
     known = list(islice(tools, _LOOKED_AT))
     readers = [tool for tool in known if not tool.has_effects]
     parallel = next(chain(_combined(readers), _alone(readers or known)), None)
     chained = next(_chained(readers), None)
     made = [each for each in (parallel, chained) if each is not None]
-    if brief:
-        return tuple(_brief(each, known) for each in made)
     greeting = PlanExample("Good morning!", "1. join()\nFinish: Good morning! What can I do for you?")
-    return (greeting, *made) if known else ()
+    return (*([greeting] if known and not brief else ()), *made)
 
 
 def with_procedures(
-    examples: Sequence[PlanExample],
-    tools: Sequence[ToolSpec],
-    procedures: Mapping[str, Collection[str]],
-    *,
-    brief: bool = False,
+    examples: Sequence[PlanExample], tools: Sequence[ToolSpec], procedures: Mapping[str, Collection[str]]
 ) -> tuple[PlanExample, ...]:
     """Add an example of a call of each procedure that none calls yet, and leave out those that write one out.
 
@@ -163,9 +255,8 @@ def with_procedures(
         examples: The examples.
         tools: What plans may call, procedures included.
         procedures: By name, the tools that each calls.
-        brief: Whether plans are written without all that can be left out.
     """
-    used = [{task.tool for plan in shown_tasks(example) for task in plan} for example in examples]
+    used = [{task.tool for plan in shown_tasks(example, tools) for task in plan} for example in examples]
     known = {tool.name: tool for tool in tools}
     made = {
         name: example
@@ -175,26 +266,13 @@ def with_procedures(
     }
     written_out = [set(procedures[name]) for name in made]
     kept = [each for each, called in zip(examples, used, strict=True) if called not in written_out]
-    return (*kept, *(_brief(each, tools) if brief else each for each in made.values()))
+    return (*kept, *made.values())
 
 
 def _different(tool: ToolSpec) -> dict[str, Value]:
     """A value for each required parameter, another one for each."""
     named = (name for name in tool.parameters if name in tool.required)
     return {name: cast("Value", _constant(name, tool.parameters[name], tool, n)) for n, name in enumerate(named)}
-
-
-def _brief(example: PlanExample, tools: Iterable[ToolSpec]) -> PlanExample:
-    """An example with a call on each line and nothing else, its arguments by position as far as they can be."""
-    parameters = {tool.name: list(tool.parameters) for tool in tools}
-    lines = [_brief_call(task, parameters[task.tool]) for tasks in shown_tasks(example) for task in tasks]
-    return replace(example, plan="\n".join(lines))
-
-
-def _brief_call(task: Task, parameters: Sequence[str]) -> str:
-    given = list(takewhile(task.arguments.__contains__, parameters))
-    named = {name: value for name, value in task.arguments.items() if name not in given}
-    return render_call(task.tool, named, tuple(task.arguments[name] for name in given))
 
 
 def _combined(tools: Sequence[ToolSpec]) -> Iterator[PlanExample]:

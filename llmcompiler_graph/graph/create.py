@@ -51,7 +51,7 @@ from llmcompiler_graph.graph.wiring import make_nodes, wired
 from llmcompiler_graph.models.budget import Budget, budget_meter
 from llmcompiler_graph.models.constraints import Constrain, Constraint, constraint_for
 from llmcompiler_graph.models.dialects import dialect_for
-from llmcompiler_graph.models.lazy import ModelLike
+from llmcompiler_graph.models.lazy import ModelLike, is_local
 from llmcompiler_graph.models.structured import Strategy, answer_form
 from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.models.wording import PlanFormat
@@ -195,9 +195,10 @@ def create_llm_compiler(
             == "done" max 10 every 5` (see `docs/guards.md`). As with `guards`.
         plan_format: How the planner model writes plans: as `"text"`, or for models tuned on tool calling, as `"tools"`.
         brief: Whether the models are asked to write no more than it takes: calls without numbers, arguments by
-            position, no `join()`, and the answer itself without a thought before it. What they write otherwise is
-            understood all the same. By default, unless one of them is the embedded model or held to a grammar: small
-            models count and think better in writing.
+            position, no `join()`, and the answer itself without a thought before it; examples are shown in that form.
+            What they write otherwise is understood all the same. By default, unless one of them is the embedded model
+            or held to a grammar: small models count and think better in writing. Asked to be brief, such a planner
+            still names arguments and ends plans with `join()`.
         select_tools: For many tools: what picks the tools and examples that a question's prompt shows. A number (that
             many, by BM25; extra `retrieval`), an embedding model, a retriever or a function (see `tool_selection`). The
             model may still call a tool that was not shown.
@@ -311,7 +312,8 @@ def create_llm_compiler(
     # a model that is held to a grammar is a small one: it would answer from memory what tools know better
     answers = form is None and constraint is None and roles.joining is roles.planning
     constraints = constraint, constraint_for(constrain, roles.joiner)
-    brief = not (any(constraints) or roles.any_local) if brief is None else brief
+    if brief is None:
+        brief = any(each.brief for each in constraints if each) or not (any(constraints) or roles.any_local)
     writes = {"brief": brief, "guards": guards, "repetition": repetition}
     constraints = _writing(constraints[0], writes), _writing(constraints[1], writes)
     schemas = graph_schemas(state_schema, form.schema if form is not None else None, hooks.state_schemas)
@@ -325,12 +327,12 @@ def create_llm_compiler(
         guards=guards,
         repetition=repetition,
         brief=brief,
+        joined=constraint is not None or is_local(roles.planner),
     )
-    is_brief_text = brief and plan_format == "text"
-    shown = made_examples(specs, brief=is_brief_text) if examples is None else examples
+    shown = made_examples(specs, brief=brief and plan_format == "text") if examples is None else examples
     if known and (examples or (examples is None and select_tools is None)):
         bodies = {name: {task.tool for task in procedure.tasks} for name, procedure in known.items()}
-        shown = examples = with_procedures(shown, callable_, bodies, brief=is_brief_text)
+        shown = examples = with_procedures(shown, callable_, bodies)
     selection = None
     if select_tools is not None:
         from llmcompiler_graph.tool_selection import ToolSelection

@@ -51,7 +51,7 @@ class Constraint:
     one_line: bool = False
     """Whether the joiner's answer is one line of at most 4,000 characters: a small model may not end otherwise."""
     brief: bool = False
-    """Whether plans are nothing but calls, and the joiner writes the answer itself: as `brief` models are asked to."""
+    """Whether plans are nothing but calls and `join()`, and the joiner writes the answer itself, as `brief` asks."""
     guards: bool = False
     """Whether calls may have guards; `create_llm_compiler(…, guards=True)` turns it on."""
     repetition: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import SystemMessage
 
 from llmcompiler_graph.core.arguments import refused
 from llmcompiler_graph.core.checking.schema import alternatives, describe, fields_of
-from llmcompiler_graph.core.examples import PlanExample, made_examples, shown_tasks
+from llmcompiler_graph.core.examples import PlanExample, briefly, made_examples, shown_tasks, with_brief_replies
 from llmcompiler_graph.core.language.json_text import write_json
 from llmcompiler_graph.core.language.plan import Observation, ToolSpec
 from llmcompiler_graph.core.language.references import JSON
@@ -44,7 +45,7 @@ tasks.
 - If no tool is needed, the plan is `1. join()`{answer}."""
 _BRIEF_TEXT = """\
 # Plans
-Asked for a plan, write the tool calls that it takes, one per line and nothing else: they are tasks 1, 2, 3 and so on.
+Asked for a plan, write the tool calls that it takes, one per line{end} tasks 1, 2, 3 and so on.
 - `$1` is what task 1 returned, `${1.name}` a field of it, `$1[0]` an element. Refer only to earlier tasks.
 - `["a", "b"][*]` or `${1.items[*].id}` as an argument makes a call for every element, all as one task: `$N` is the \
 list.
@@ -52,6 +53,8 @@ list.
 - Tasks that do not refer to each other run at the same time: look things up separately, then combine.
 - Leave comparing and arithmetic to tools if there is one for it. Call only the tools above, only as often as needed.
 - If no tool is needed, write `join()`{answer}."""
+_BARE = " and nothing else: they are"
+_JOINED = ", with its arguments by name, and `join()` on the last line. The calls are"
 _CALLS = """\
 # Plans
 Asked for a plan, call all the tools that are needed in this one reply, without waiting for what they return.
@@ -120,6 +123,7 @@ def system_message(
     guards: bool = False,
     repetition: bool = False,
     brief: bool = False,
+    joined: bool = False,
 ) -> SystemMessage:
     """Write the system message, the same for every call of one graph.
 
@@ -134,7 +138,10 @@ def system_message(
         answers: Whether the planner answers by itself what needs no tool.
         guards: Whether it is told of guards.
         repetition: Whether it is told of repetition.
-        brief: Whether the models are to write no more than it takes.
+        brief: Whether the models are to write no more than it takes; examples are shown in that form (see `briefly`),
+            with native calls only what the joiner replies.
+        joined: Whether brief plans are to end with `join()` all the same, and to name arguments: small models do not
+            stop otherwise, and grammars have it so.
 
     Raises:
         ConfigurationError: `system_prompt` is neither text nor a message.
@@ -143,11 +150,13 @@ def system_message(
         raise refused("system_prompt", "text or a SystemMessage", system_prompt)
     answer = _ANSWER[plan_format][answers]
     tools = list(tools)
-    examples = made_examples(tools, brief=brief and plan_format == "text") if examples is None else examples
+    is_brief_text = brief and plan_format == "text"
+    examples = made_examples(tools, brief=is_brief_text) if examples is None else examples
     decisions = (_BRIEF_DECISIONS if brief else _DECISIONS) + (_REPLAN_WITH_PLAN if fused else "")
     if plan_format == "text":
         listed = "# Tools\n" + (listing(tools) or "(none)")
         plans = (_BRIEF_TEXT if brief else _TEXT).replace("{answer}", answer)
+        plans = plans.replace("{end}", _JOINED if joined else _BARE)
         plans += (_GUARDS if guards else "") + (_REPETITION if repetition else "")
         sections = [_TASK, listed, plans, decisions]
         if tools_last:
@@ -156,7 +165,8 @@ def system_message(
         calls = _CALLS.replace("{task}", numbered_by[0]).replace("{after}", numbered_by[1]).replace("{answer}", answer)
         sections = [_TASK, calls, decisions]
     if examples:
-        written = (_example(each, plan_format, fused=fused, answers=answers, brief=brief) for each in examples)
+        how = partial(_example, tools=tools, plan_format=plan_format, fused=fused, answers=answers)
+        written = (how(each, brief=brief, joined=joined) for each in examples)
         sections.append("# Examples" + "".join(f"\n{each}\n" for each in written))
     given = system_prompt if isinstance(system_prompt, SystemMessage) else SystemMessage(system_prompt)
     if isinstance(given.content, str):
@@ -217,12 +227,24 @@ def _fields_in(schema: JSON, tool: ToolSpec) -> Iterator[tuple[str, JSON]]:
                 yield f"{at}.{name}", field
 
 
-def _example(example: PlanExample, plan_format: PlanFormat, *, fused: bool, answers: bool, brief: bool) -> str:
+def _example(
+    example: PlanExample,
+    *,
+    tools: Sequence[ToolSpec],
+    plan_format: PlanFormat,
+    fused: bool,
+    answers: bool,
+    brief: bool,
+    joined: bool,
+) -> str:
     """Write an example as the conversation it would be."""
+    plans = shown_tasks(example, tools) if example.outcomes else []
+    if brief:
+        example = briefly(example, tools, joined=joined) if plan_format == "text" else with_brief_replies(example)
     plan = example.plan.strip()
     parts = [example.question, f"{ASK[plan_format]}\n{plan if answers else plan.partition(_ANSWERED)[0]}"]
     last = 0
-    for tasks, outcome in zip(shown_tasks(example) if example.outcomes else (), example.outcomes, strict=False):
+    for tasks, outcome in zip(plans, example.outcomes, strict=False):
         lines: list[str] = []
         missing: list[int] = []
         for task in tasks:

@@ -29,7 +29,7 @@ PlanFormat: TypeAlias = Literal["text", "tools"]
 ASK: dict[PlanFormat, str] = {"text": "Write the plan.", "tools": "Call the tools that are needed."}
 _HOW = {
     "text": " Each call is a line of its own, as `1. tool(argument=…)`; if no tool is needed, write `1. join()`.",
-    "brief": " Each call is a line of its own, as `tool(argument)`; if no tool is needed, write `join()`.",
+    "brief": " Each call is a line of its own, as `tool(argument=…)`, and `join()` stands on the last line.",
     "tools": " If none is needed, say so.",
 }
 _DECIDE = "Finish with the answer, or replan if something needed is missing."

@@ -1,21 +1,26 @@
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from langchain_core.tools import StructuredTool
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from llmcompiler_graph import ConfigurationError, Outcome, PlanExample, create_llm_compiler
 from llmcompiler_graph.calls.specs import as_tools, tool_spec
 from llmcompiler_graph.core.checking.checker import check_plan
-from llmcompiler_graph.core.examples import check_examples, made_examples, with_procedures
+from llmcompiler_graph.core.examples import briefly, check_examples, made_examples, shown_tasks, with_procedures
+from llmcompiler_graph.core.grammar.forms import write
+from llmcompiler_graph.core.grammar.plans import plan_grammar
 from llmcompiler_graph.core.language.parser import parse_plan
-from llmcompiler_graph.core.language.plan import Observation, ToolSpec
+from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.system import system_message
 from llmcompiler_graph.testing import ScriptedModel
+from tests.grammar_engine import accepts
 
 
 class Facts(TypedDict):
@@ -186,6 +191,28 @@ some_tools = st.lists(
 )
 
 
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "K2", "a, b", "$", "Finish: x\n"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.sampled_from(["a", "b", "page[size]", "x"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+names = st.sampled_from(["a", "b", "page[size]", "x", "data"])
+anything = st.sampled_from([None, {"type": "object"}, {"type": "array"}, {"type": "string"}, {"type": "integer"}])
+toolsets = st.lists(
+    st.builds(
+        lambda name, parameters, n: ToolSpec(name, parameters, frozenset(list(parameters)[n:])),
+        st.sampled_from(["search", "sum", "finish", "print", "create", "none", "a.b"]),
+        st.dictionaries(names, anything, max_size=3),
+        st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda tool: tool.name,
+)
+
+
 @given(some_tools)
 def test_whatever_the_tools(tools: list[Any]) -> None:
     """Examples of any tools pass the checker, and name no tool that is not there."""
@@ -212,6 +239,144 @@ async def test_no_foreign_tool_in_the_prompt(functions: Any, given: Any) -> None
     assert ("# Examples" in model.calls[0][0].text) == (given is None and bool(functions))
     native = system_message(specs(*functions), plan_format="tools").text
     assert set(re.findall(r"\b(\w+)\(", native)) <= names
+
+
+@given(some_tools, st.booleans())
+@settings(deadline=None)
+def test_models_are_shown_what_their_grammar_takes(tools: list[Any], brief: bool) -> None:
+    """The plans of made examples, in full and as short as they can be, are sentences of the grammar."""
+    made_of = [
+        ToolSpec(f"tool{n}", parameters, frozenset(parameters if required else ()), returns, read_only=read_only)
+        for n, (parameters, required, returns, read_only) in enumerate(tools)
+    ]
+    grammar = write(plan_grammar(made_of, max_tasks=4, brief=brief), "lark")
+    for example in made_examples(made_of, brief=brief):
+        shown = briefly(example, made_of, joined=True) if brief else example
+        assume("\\u" not in shown.plan)  # characters that are written as they are in grammars, else escaped
+        assert accepts(grammar, "lark", shown.plan.partition("\nFinish:")[0]), shown.plan
+
+
+# -- as short as they can be -------------------------------------------------------------------------------------------
+
+
+OPEN: Any = {"type": "object"}
+TEXT: Any = {"type": "string"}
+WHOLE: Any = {"type": "integer"}
+PAGE = ToolSpec("page", {"page[size]": WHOLE, "q": TEXT}, frozenset({"page[size]", "q"}))
+CREATE = ToolSpec("create", {"data": OPEN}, frozenset({"data"}))
+SAY = ToolSpec("say", {"text": TEXT}, frozenset({"text"}))
+FINISH = ToolSpec("finish", {"text": TEXT}, frozenset({"text"}))
+SUM = ToolSpec("sum", {"numbers": {"type": "array"}}, frozenset({"numbers"}))
+LATER = ToolSpec("later", {"a": WHOLE, "b": WHOLE}, frozenset({"b"}))
+
+
+@pytest.mark.parametrize(
+    ("plan", "short", "joined"),
+    [
+        (
+            'Thought: both\n1. temperature("Rome")\n2. temperature(city="Oslo")\n3. difference(b=$2, a=$1)\n4. join()',
+            'temperature("Rome")\ntemperature("Oslo")\ndifference($1, $2)',
+            'temperature(city="Rome")\ntemperature(city="Oslo")\ndifference(a=$1, b=$2)\njoin()',
+        ),
+        (
+            '1. temperature("Rome")\n2. temperature("Oslo") after $1 when $1 > 3',
+            'temperature("Rome")\ntemperature("Oslo") after $1 when $1 > 3',
+            'temperature(city="Rome")\ntemperature(city="Oslo") after $1 when $1 > 3\njoin()',
+        ),
+        ("1. join()\nFinish: Hi!", "join()\nFinish: Hi!", "join()\nFinish: Hi!"),
+        ("1. join()\n  **Answer:** Hi!", "join()\n  **Answer:** Hi!", "join()\n  **Answer:** Hi!"),
+        ("1. later(b=2, a=1)", "later(1, 2)", "later(b=2, a=1)\njoin()"),
+        ('1. say({"text": "K2"})', 'say("K2")', 'say(text="K2")\njoin()'),
+        (
+            '1. create(data={"data": {"x": 1}})',
+            'create(data={"data": {"x": 1}})',
+            'create(data={"data": {"x": 1}})\njoin()',
+        ),
+        ("1. sum([1, 2])", "sum([1, 2])", "sum(numbers=[1, 2])\njoin()"),
+        ('1. finish(text="x")\n2. say("$1")', 'finish("x")\nsay($1)', 'finish(text="x")\nsay(text=$1)\njoin()'),
+        (
+            '1. page({"page[size]": 3, "q": "x"})',
+            'page(3, "x")',
+            'page({"page[size]": 3, "q": "x"})\njoin()',
+        ),
+        (
+            '1. say("""Hello\nFinish: it""")\n2. join()',
+            'say("Hello\\nFinish: it")',
+            'say(text="Hello\\nFinish: it")\njoin()',
+        ),
+        ('1. say("x")\n2. join()\nFinish: z', 'say("x")', 'say(text="x")\njoin()'),
+    ],
+)
+def test_short_examples(plan: str, short: str, joined: str) -> None:
+    """Numbers, thoughts and names are left out, and what stands behind the calls; every call stays what it was."""
+    tools = [*specs(temperature, difference), PAGE, CREATE, SAY, FINISH, SUM, LATER]
+    example = PlanExample("?", plan)
+    assert briefly(example, tools).plan == short
+    assert briefly(example, tools, joined=True).plan == joined
+    for form in (short, joined):
+        assert briefly(PlanExample("?", form), tools).plan == short
+
+
+@pytest.mark.parametrize(
+    ("plan", "joined"),
+    [
+        ('3. say("a")\n7. say("$3")', True),
+        ('1. page([1, 2][*], "x")', True),
+    ],
+)
+def test_what_would_be_read_otherwise_stays(plan: str, joined: bool) -> None:
+    """An example stays as it was written if the short form would be read with other numbers, or not at all."""
+    example = PlanExample("?", plan)
+    assert briefly(example, [SAY, PAGE], joined=joined) == example
+
+
+@given(toolsets, st.booleans(), st.data())
+@settings(deadline=None)
+def test_short_examples_say_the_same(tools: list[ToolSpec], joined: bool, data: st.DataObject) -> None:
+    """Whatever the tools and the values, an example's plan is read as the same tasks in either form."""
+    lines = []
+    for n in range(1, data.draw(st.integers(0, 3)) + 1):
+        tool = data.draw(st.sampled_from(tools))
+        given = [name for name in tool.parameters if name in tool.required or data.draw(st.booleans())]
+        arguments = {name: data.draw(values) for name in given}
+        lines.append(str(Task(n, tool.name, arguments)))
+    example = PlanExample("?", "\n".join(lines))
+    try:
+        check_examples([example], tools)
+    except ConfigurationError:
+        assume(False)
+    bare = [[replace(task, thought="") for task in tasks] for tasks in shown_tasks(example, tools)]
+    assert shown_tasks(briefly(example, tools, joined=joined), tools) == bare
+
+
+@pytest.mark.parametrize(
+    ("reply", "short"),
+    [
+        ("Thought: x\nFinish: 5", "5"),
+        ("Thought: x\nReplan: y", "Replan: y"),
+        ("Finish: Replan: is a word.", "Finish: Replan: is a word."),
+        ("Finish: Thought: x", "Finish: Thought: x"),
+        ("Finish: Answer: 5", "Finish: Answer: 5"),
+    ],
+)
+def test_short_replies(reply: str, short: str) -> None:
+    """A reply is shortened as long as it is read as the same decision."""
+    example = PlanExample("?", '1. say("x")', [Outcome({1: "x"}, reply, 'say("y")' if "y" in reply else "")])
+    assert briefly(example, [SAY]).outcomes[0].reply == short
+
+
+def test_a_short_example_with_a_replan() -> None:
+    """Its replies are the answer alone, or what another plan must find out; its plans go on counting."""
+    assert briefly(REPLAN, specs(temperature, difference)) == PlanExample(
+        REPLAN.question,
+        'temperature("Rome")\ntemperature("Olso")',
+        (
+            Outcome(
+                REPLAN.outcomes[0].observations, "Replan: look up Oslo.", 'temperature("Oslo")\ndifference($1, $3)'
+            ),
+            Outcome({3: 4.0, 4: 14.5}, "14.5 degrees."),
+        ),
+    )
 
 
 # -- the user's own ----------------------------------------------------------------------------------------------------
@@ -272,11 +437,13 @@ Finish: 14.5 degrees.
     )
 
 
-async def test_examples_read_like_conversations() -> None:
-    """What an example shows a model is what a run of it would have asked and told it."""
-    replies = [REPLAN.plan, REPLAN.outcomes[0].reply, REPLAN.outcomes[0].plan, REPLAN.outcomes[1].reply]
+@pytest.mark.parametrize("brief", [False, True])
+async def test_examples_read_like_conversations(brief: bool) -> None:
+    """What an example shows a model is what a run of it would have asked and told it, in either form."""
+    given = briefly(REPLAN, specs(temperature, difference)) if brief else REPLAN
+    replies = [given.plan, given.outcomes[0].reply, given.outcomes[0].plan, given.outcomes[1].reply]
 
-    def temperature(city: str) -> float:
+    def measured(city: str) -> float:
         """The temperature in a city."""
         if city == "Olso":
             msg = "no such city"
@@ -284,16 +451,19 @@ async def test_examples_read_like_conversations() -> None:
         return {"Rome": 18.5, "Oslo": 4.0}[city]
 
     model = ScriptedModel(replies)
-    graph = create_llm_compiler(model, [temperature, difference], examples=[REPLAN])
+    measuring = StructuredTool.from_function(measured, name="temperature")
+    graph = create_llm_compiler(model, [measuring, difference], examples=[REPLAN], brief=brief)
     final = await graph.ainvoke({"messages": [("user", REPLAN.question)]})
-    prompt = conversation(model.calls[0][0], final, brief=True)  # type: ignore[arg-type]
+    prompt = conversation(model.calls[0][0], final, brief=brief)  # type: ignore[arg-type]
     real = (
         "\n\n".join(message.text for message in prompt[1:-1])
         .replace("ValueError: ", "")
         .replace("a=18.5, b=4.0", "a=$1, b=$3")
     )
     shown = model.calls[0][0].text.partition("# Examples\n")[2].strip()
-    assert shown.replace("plan.\n1. ", "plan.\n\n1. ").replace("them.\n3. ", "them.\n\n3. ") == real
+    for plan in (given.plan, given.outcomes[0].plan):  # which is a message of its own
+        shown = shown.replace(f"\n{plan}", f"\n\n{plan}")
+    assert shown == real
 
 
 @pytest.mark.parametrize(
@@ -329,15 +499,14 @@ COMPARED = ToolSpec(
 COUNTED = ToolSpec("counted", {"n": {"type": "integer"}}, frozenset("n"), description="Count something.")
 
 
-@pytest.mark.parametrize("brief", [False, True])
-def test_procedures_have_examples_of_their_own(brief: bool) -> None:
+def test_procedures_have_examples_of_their_own() -> None:
     """One for each that no example calls, with all required arguments; what calls the same tools is left out."""
     tools = [*map(tool_spec, as_tools([temperature, difference])), COMPARED, COUNTED]
     written_out = PlanExample("a?", '1. temperature("x")\n2. temperature("y")\n3. difference("$1", "$2")\n4. join()')
     other = PlanExample("b?", '1. temperature("x")\n2. join()')
     called = PlanExample("c?", "1. counted(5)\n2. join()")
     bodies = {"compared": ["temperature", "difference"], "counted": ["temperature"]}
-    shown = with_procedures([written_out, other, called], tools, bodies, brief=brief)
+    shown = with_procedures([written_out, other, called], tools, bodies)
     assert [each.question for each in shown] == ["b?", "c?", "For Alpha and Beta: compared?"]
-    assert shown[-1].plan == ('compared("Alpha", "Beta")' if brief else '1. compared(a="Alpha", b="Beta")\n2. join()')
+    assert shown[-1].plan == '1. compared(a="Alpha", b="Beta")\n2. join()'
     assert with_procedures([written_out], tools, {}) == (written_out,)

@@ -115,7 +115,7 @@ def system(**settings: Any) -> str:
 
 
 def test_what_models_are_asked_for() -> None:
-    """Made examples show the form that is asked for, the user's own stay; the brief prompt is the shorter one."""
+    """Examples show the form that is asked for, made ones and the user's own; the brief prompt is the shorter one."""
     brief, full = system(), system(brief=False)
     assert len(brief) < len(full)
     assert "Thought:" in full
@@ -123,12 +123,15 @@ def test_what_models_are_asked_for() -> None:
     assert not re.search(r"Thought:|1\. |(?<!`)join\(\)(?!`)", brief)
     example = brief.rpartition("Write the plan.\n")[2].strip()
     assert len(parse_plan(example)) == 2
-    mine = PlanExample("?", '1. height(of="K2")\n2. join()')
-    assert mine.plan in system(examples=[mine])
+    mine = PlanExample("?", 'Thought: look\n1. height(of="K2")\n2. join()')
+    assert system(examples=[mine]).endswith('?\n\nWrite the plan.\nheight("K2")\n')
+    assert system(examples=[mine], brief=False).endswith(f"{mine.plan}\n")
 
 
 @pytest.mark.parametrize("constrain", ["vllm", Constraint("sglang")])
 def test_small_models_are_asked_for_more(constrain: Any) -> None:
-    """Models that are held to a grammar number and think, unless that is not wanted; the grammar goes with it."""
+    """Models that are held to a grammar number and think, unless that is not wanted; `join()` says where to stop."""
     assert "Thought:" in system(constrain=constrain)
-    assert "Thought:" not in system(constrain=constrain, brief=True)
+    brief = system(constrain=constrain, brief=True)
+    assert "Thought:" not in brief
+    assert brief.endswith('Write the plan.\nheight(of="Alpha")\nheight(of="Beta")\njoin()\n')

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from llmcompiler_graph.core.grammar.rules import Alt, Node, Seq, Use, optional
 
-__all__ = ("Called", "State", "bare_lines", "numbered_lines")
+__all__ = ("Called", "State", "bare_lines", "joined_lines")
 
 
 class State(NamedTuple):
@@ -30,16 +30,20 @@ Called: TypeAlias = Callable[[int, int], tuple[Node, ...]]
 """Gives what a line may be of a kind: its parts, one after the other."""
 
 
-def numbered_lines(
-    kinds: int, indices: Sequence[int], state: State, called: Called, *, phased: bool, join: bool, end: int
+def joined_lines(
+    kinds: int, indices: Sequence[int], state: State, called: Called, *, phased: bool, joins: Sequence[str]
 ) -> dict[str, Node]:
-    """The numbered lines; the first ones note their kinds in the state."""
+    """The lines of a plan; the first ones note their kinds in the state.
+
+    `joins` is what may stand in place of each line, and at last what follows all of them. Without any, the plan has
+    all lines.
+    """
 
     def name(line: int, kind: int) -> str:
         return f"line-{line}-{kind}" if phased else f"line-{line}"
 
     def following(line: int, kind: int) -> tuple[Node, ...]:
-        if line == len(indices) - 1 and not join:
+        if line == len(indices) - 1 and not joins:
             return ()
         return "\n", Use(name(line + 1, kind), state.after(line, kind))
 
@@ -48,20 +52,17 @@ def numbered_lines(
         return range(kinds if phased and line else 1)
 
     found: dict[str, Node] = {}
-    for line, index in enumerate(indices):
-        joins = (f"{index}. join()",) if join else ()
+    for line in range(len(indices)):
         for least in states(line):
             calls = (Seq((*called(line, n), *following(line, n))) for n in range(least, kinds))
-            found[name(line, least)] = Alt((*calls, *joins))
-    if join:
-        found |= {name(len(indices), least): f"{end}. join()" for least in states(len(indices))}
+            found[name(line, least)] = Alt((*calls, *joins[line : line + 1]))
+    if joins:
+        found |= {name(len(indices), least): joins[-1] for least in states(len(indices))}
     return found
 
 
-def bare_lines(
-    kinds: int, indices: Sequence[int], state: State, called: Called, *, phased: bool, joins: bool
-) -> dict[str, Node]:
-    """The same lines in a plan that may end behind each, or, if it `joins`, is `join()` alone."""
+def bare_lines(kinds: int, indices: Sequence[int], state: State, called: Called, *, phased: bool) -> dict[str, Node]:
+    """The lines of a plan that may end behind each of them."""
     found: dict[str, Node] = {}
     for line in range(len(indices)):
         for least in range(kinds if phased and line else 1):
@@ -70,6 +71,5 @@ def bare_lines(
                 following = Use(f"line-{line + 1}-{kind}" if phased else f"line-{line + 1}", state.after(line, kind))
                 more = [optional(Seq(("\n", following)))] if line + 1 < len(indices) else []
                 calls.append(Seq((*called(line, kind), *more)))
-            alone = ("join()",) if joins and not line else ()
-            found[f"line-{line}-{least}" if phased else f"line-{line}"] = Alt((*calls, *alone))
+            found[f"line-{line}-{least}" if phased else f"line-{line}"] = Alt(tuple(calls))
     return found or {"line-0": "join()"}

@@ -36,7 +36,7 @@ from llmcompiler_graph.core.grammar.conditions import TYPES, comparable, guard, 
 from llmcompiler_graph.core.grammar.kinds import Key, Kinds, Profile, Typed, paths
 from llmcompiler_graph.core.grammar.literals import literal_text, members, separated
 from llmcompiler_graph.core.grammar.notation import PLAN, Notation
-from llmcompiler_graph.core.grammar.plan_lines import State, bare_lines, numbered_lines
+from llmcompiler_graph.core.grammar.plan_lines import State, bare_lines, joined_lines
 from llmcompiler_graph.core.grammar.rules import Alt, Chars, Node, Repeat, Rules, Seq, Use, When, optional
 from llmcompiler_graph.core.grammar.values import Values
 from llmcompiler_graph.core.language.plan import ToolSpec
@@ -86,8 +86,8 @@ def plan_grammar(
         earlier: What else may be referred to: by index, a task's tool and the schema of what it returns.
         typed: Whether references are typed. If not, any `$n` may stand anywhere.
         phased: Whether tasks of one kind must stand together, so that the grammar can be written without states.
-        brief: Whether plans are nothing but calls, without numbers, thoughts and `join()`; numbers are kept for tasks
-            that are written again.
+        brief: Whether plans are nothing but calls and `join()`, without numbers and thoughts; numbers are kept for
+            tasks that are written again.
         guards: Whether a call may have a guard: comparisons of references with constants, joined by `and` and `or`.
         repetition: Whether a call of a tool that only reads may be made again until such comparisons of what it returns
             hold.
@@ -166,15 +166,16 @@ class _Plans:
             polls[f"poll-{line}-{kind}"] = Alt(tuple(again))
             return *number, Alt((call, Use(f"poll-{line}-{kind}")))
 
-        is_bare = join and (self.brief or not self.notation.joins)
-        if is_bare:
-            lines = bare_lines(len(kinds.profiles), indices, state, called, phased=phased, joins=self.brief)
+        if join and not self.notation.joins:
+            lines = bare_lines(len(kinds.profiles), indices, state, called, phased=phased)
         else:
-            end = max([first - 1, *indices]) + 1
-            lines = numbered_lines(len(kinds.profiles), indices, state, called, phased=phased, join=join, end=end)
-        thought = Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))
-        begin = Use(next(iter(lines)))
-        root: dict[str, Node] = {"root": Seq((optional(thought), begin)) if join and not is_bare else begin}
+            ends = [*indices, max([first - 1, *indices]) + 1]
+            joins = ["join()" if self.brief else f"{index}. join()" for index in ends] if join else []
+            lines = joined_lines(len(kinds.profiles), indices, state, called, phased=phased, joins=joins)
+        begin: Node = Use(next(iter(lines)))
+        if join and self.notation.joins and not self.brief:
+            begin = Seq((optional(Seq(("Thought: ", Repeat(Chars(r"^\x00-\x1f"), 1, 300), "\n"))), begin))
+        root: dict[str, Node] = {"root": begin}
         return {**root, **lines, **guards, **polls, **{name: body for name, body, _ in calls}, **made}
 
     def _kinds(self, calls: Sequence[tuple[str, Node, Typed]], tasks: int, *, phased: bool) -> Kinds:
