@@ -62,7 +62,7 @@ def tools_of(sample: dict[str, Any]) -> list[Any]:
 
     from llmcompiler_graph.evaluation.deterministic.gold_calls import json_schema
 
-    def call(**_: Any) -> None:
+    def call(**_: Any) -> Any:
         """Never called."""
 
     return [

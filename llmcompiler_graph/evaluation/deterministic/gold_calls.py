@@ -35,6 +35,7 @@ _TYPES = {
     "dict": "object",
     "tuple": "array",
 }
+_TOLD = ("description", "default", "minimum", "maximum", "format")  # what callers are told of values
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def json_schema(raw: Any) -> JSON:
         found["enum"] = raw["enum"]
     if isinstance(raw.get("required"), list):
         found["required"] = raw["required"]
-    return found
+    return found | {key: raw[key] for key in _TOLD if key in raw}
 
 
 def rows(name: str, samples: Iterable[GoldCalls]) -> list[Row]:
