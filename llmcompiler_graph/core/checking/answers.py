@@ -52,7 +52,7 @@ from llmcompiler_graph.core.checking.completion import (
     is_reversed,
     last_step,
 )
-from llmcompiler_graph.core.checking.factors import factor, in_full, name_in_full
+from llmcompiler_graph.core.checking.factors import factor, name_in_full
 from llmcompiler_graph.core.checking.groups import extreme_of_pairs, mentions, merged_density
 from llmcompiler_graph.core.checking.questions import (
     AnswerKind,
@@ -323,7 +323,7 @@ class AnswerCheck:
 
     def _names(self, tasks: Iterable[Task]) -> dict[int, str]:
         """What the tasks without references were called with, as the question has it."""
-        return {task.index: in_full(self._question, name) for task in tasks if (name := thing(task)) is not None}
+        return {task.index: name_in_full(self._question, name) for task in tasks if (name := thing(task)) is not None}
 
     def _uncombined(self, tasks: Sequence[Task]) -> Iterator[Wanting]:
         """That an average or an extreme is asked for, and nothing in the plan makes one."""

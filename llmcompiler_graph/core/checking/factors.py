@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from llmcompiler_graph.core.checking.questions import MEASURES, Number, is_negated, numbers_in, sentences_of
 from llmcompiler_graph.core.patterns import lazy_pattern
 
-__all__ = ("factor", "in_full", "is_named", "is_of_other_measure", "name_in_full", "places")
+__all__ = ("factor", "is_named", "is_of_other_measure", "name_in_full", "places")
 
 _UP = (
     r"increas\w*|gr[eo]w\w*|rais\w*|ris(?:e|es|en|ing)|gain\w*|higher|taller|longer|larger|deeper|faster|speedier|wider|heavier"
@@ -201,14 +201,11 @@ def is_of_other_measure(question: str, number: Number, fields: Iterable[str]) ->
     return bool(told and used and not told & used)
 
 
-def in_full(question: str, name: str) -> str:
-    """A name as the question has it in full.
-
-    >>> in_full("The Sahara Desert's area doubles.", "Sahara"), in_full("Is K2 higher than Lhotse?", "K2")
-    ('Sahara Desert', 'K2')
-    """
-    found = re.search(rf"(?<!\w){re.escape(name)}(?: [A-Z]\w+){{0,3}}", question)
-    return found[0] if found else name
+# a number that belongs to a name, as in `Apollo 11`: not `4 times`, `300 m`
+_NUMBERED = (
+    r"\d+(?! (?:times|per|percent|(?:kilo|centi)?met(?:er|re)s?|feet|foot|miles?|years?|degrees?|tons?|tonnes?|points?"
+    r"|thousand|million|billion|trillion|(?!(?:and|or|is|was|are|has|had|the|to|in|of|a)\b)[a-z]{1,3})\b)"
+)
 
 
 def name_in_full(question: str, name: str) -> str:
@@ -218,8 +215,10 @@ def name_in_full(question: str, name: str) -> str:
     'Niger River'
     >>> name_in_full("Is Niger larger than the Niger River's basin?", "Niger")
     'Niger'
+    >>> name_in_full("What if the Dead Sea 4 times as large became?", "Dead Sea")
+    'Dead Sea'
     """
-    said = rf"(?<![\w'-]){re.escape(name)}(?: (?:[A-Z][\w-]*|\d+)(?![\w%]))*(?!\w)"
+    said = rf"(?<![\w'-]){re.escape(name)}(?: (?:[A-Z][\w-]*|{_NUMBERED})(?![\w%]))*(?!\w)"
     found = {match[0] for match in re.finditer(said, question)}
     return found.pop() if len(found) == 1 else name
 

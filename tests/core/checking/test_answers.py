@@ -454,5 +454,12 @@ def test_a_name_that_was_cut_short_is_written_in_full() -> None:
     check = AnswerCheck("Is the Niger River longer than the Po?", TOOLS)
     tasks = [Task(1, "search", {"entity": name}) for name in ("Niger", "Po", "Rhine")]
     assert [check.in_full(task).arguments["entity"] for task in tasks] == ["Niger River", "Po", "Rhine"]
+    for question, name, full in (
+        ("Is Apollo 11 heavier than Soyuz 1?", "Apollo", "Apollo 11"),
+        ("Is Apollo 11 heavier than Soyuz 1?", "Soyuz", "Soyuz 1"),
+        ("With the Dead Sea 4 times smaller, which is the largest?", "Dead Sea", "Dead Sea"),
+        ("With K2 300 m lower, which is the highest?", "K2", "K2"),
+    ):
+        assert AnswerCheck(question, TOOLS).in_full(Task(1, "search", {"entity": name})).arguments["entity"] == full
     calculation = Task(4, "calculate", {"expression": "Niger"})
     assert check.in_full(calculation) is calculation
