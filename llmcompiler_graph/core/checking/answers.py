@@ -68,6 +68,7 @@ from llmcompiler_graph.core.checking.results import (
     asks_for_ratio,
     given,
     is_difference_without_sign,
+    is_scaled,
     lacks_average,
     lacks_extreme,
     lacks_percent,
@@ -298,12 +299,14 @@ class AnswerCheck:
             round(number, 9) for task in tasks if task.tool not in self._calculating for number in constants_in(task)
         }
         percents = constants if _HUNDRED in constants else elsewhere
-        unit = self._unit(self._fields(tasks)) if self.asked == "number" else None
+        fields = self._fields(tasks)
+        unit = self._unit(fields) if self.asked == "number" else None
         counts = {1.0, *map(float, range(len(tasks)))}  # by which an average divides
         return [
             number
             for number in [*self._told(tasks), *([unit] if unit else [])]
             if not number.accepted & constants and number.percent not in percents and self._counts(number)
+            if not (number.converts and is_scaled(fields))
             if not (number.converts and self._other_constants(tasks) - counts)  # it may be converted in another form
         ]
 

@@ -47,6 +47,11 @@ _CHANGE_ITSELF = lazy_pattern(
     r"\b(?:changes?|increases?|decreases?|gr[eo]ws?|gains?|gained|shr[iau]nks?|los[et]s?|added|lost|rises?|falls?)\b",
     re.I,
 )
+_PART_OF_IT = lazy_pattern(
+    r"\b(?:saves?|saved|savings?|gone|missing|removed|broke off|dr(?:y|ied)|(?:is|was) (?:that|this)"
+    r"|before|originally|used to be)\b",
+    re.I,
+)
 _HOW_MUCH_MORE = lazy_pattern(r"\bhow (?:much|many) (?:more|less|fewer|\w+er)\b", re.I)
 _POINTS_BACK = lazy_pattern(
     r"\b(?:its?|their|they|them|both|each|all|these|those|every|any)\b"
@@ -91,7 +96,15 @@ _OTHER_THINGS = lazy_pattern(
 _OF_IT = lazy_pattern(
     r"(?: times)?\s+(?:of|the|that of|as (?!small|short|low|shallow|slow|light|narrow)\w+ as)\b", re.I
 )
-_SUM = lazy_pattern(r"\b(?:sum|total|combined|altogether)\b", re.I)
+_SUM = lazy_pattern(
+    r"\b(?:sum|total|combined|altogether|together|overall|in all|at once|stacked|bundle|needed to|end to end)\b", re.I
+)
+_LEFT_OUT = lazy_pattern(
+    r"\b(?:is|are|was|were|comes?|goes|with) (?:\w+ )?(?:free|at no cost|off|out|closed|shut|retired|cancelled|sold)\b"
+    r"|\bstill \w+ing\b",
+    re.I,
+)
+_SOME_ONLY = lazy_pattern(r"\b(?:remaining|remains?|rest|the others?|free|\w+'s (?:total|sum|bill))\b", re.I)
 _RELATION = lazy_pattern(r"\b(?:ratio|difference|average|mean|sum|total|quotient|product)s?\b", re.I)
 _MEASURED_APART = lazy_pattern(r"\b(?:percentage|percent|density|densities|per|median|product)\b", re.I)
 
@@ -106,7 +119,7 @@ def last_step(question: str, asked: AnswerKind, terms: Sequence[Term], *, combin
         combined: Whether each is made of several things: then it is a ratio, a difference or an average already.
     """
     begun = asking_part(question)
-    if _UNCLEAR_EXTREME.search(question) or is_negated(asking_sentence(question)):
+    if _UNCLEAR_EXTREME.search(question) or is_negated(asking_sentence(question)) or _LEFT_OUT.search(question):
         return None
     if _is_of_others(begun, terms):
         return None
@@ -161,7 +174,7 @@ def _comparison(question: str, terms: Sequence[Term]) -> str | None:
     text = other.text
     if shares:
         by = f"{shares[0].percent / 100:.10g}" if shares[0].percent is not None else shares[0].hint.strip("`* ")
-        end = len(shares[0].text)
+        end = shares[0].end
         if len(shares) != 1 or shares[0].place or not by or not (_OF_IT.match(after, end) or end + 1 in named):
             return None
         text = text.removesuffix(" * 100")
@@ -222,6 +235,8 @@ def _reduction(asking: str, values: str) -> str | None:
     if ratio or difference:
         return None
     wanted = [name for name, pattern in (("mean", AVERAGE), ("sum", _SUM)) if pattern.search(asking)]
+    if wanted and _SOME_ONLY.search(asking):
+        return None
     if most or least:
         return None if wanted else _extreme(asking, values)
     return f"{wanted[0]}({values})" if len(wanted) == 1 else None
@@ -249,7 +264,7 @@ def asks_for_change(question: str) -> bool:
     (True, False)
     """
     asking = asking_part(question)
-    if _HOW_MUCH_MORE.search(asking) and " than " not in asking:
+    if (_HOW_MUCH_MORE.search(asking) and " than " not in asking) or _PART_OF_IT.search(asking):
         return True
     return bool(_CHANGE_ITSELF.search(re.split(r"[,;:]|\b(?:if|when|after)\b", asking)[0]))
 

@@ -55,7 +55,8 @@ _MEASURED = (
     (("area", "size", "surface"), lazy_pattern(r"\b(?:area|surface)s?\b", re.I)),
     (("population", "inhabitants"), lazy_pattern(r"\b(?:populat|populous|people|inhabitant|resident)\w*", re.I)),
     (("speed", "velocity"), lazy_pattern(r"\b(?:fast|slow|speed|quick|velocit)\w*", re.I)),
-    (("width",), lazy_pattern(r"\b(?:wid(?:er|en|th)|narrow)\w*", re.I)),
+    (("width",), lazy_pattern(r"\b(?:wid(?:e|th)|narrow)\w*", re.I)),
+    (("weight", "mass"), lazy_pattern(r"\b(?:heav(?:y|ier)|light(?:er)?\b|weigh|mass)\w*", re.I)),
     (("volume",), lazy_pattern(r"\bvolumes?\b", re.I)),
 )  # how fields are named, and what tells of them
 _ADJECTIVE = (
@@ -85,6 +86,21 @@ _GOES_ON = lazy_pattern(
     rf"|an|in|to|the|one|{_UP}|{_DOWN}|{MEASURES}|lake|mountain|river|sea)\b\s*)*",
     re.I,
 )
+_ANOTHER_TIME = lazy_pattern(
+    r"\b(?:next|last|previous|past|yesterday|tomorrow|tonight|since|until|ago|later|online|(?:by|in|from) \d{4})\b",
+    re.I,
+)
+_WORD = lazy_pattern(r"[^\W\d_]+")
+_PLAIN = lazy_pattern(
+    rf"{_UP}|{_DOWN}|{_ADJECTIVE}|(?:{_MEASURE}|height)s?|chang\w*|adjust\w*|becom\w+|became|g[eo]ts?|got|goes|go|mak\w+|made"
+    r"|doubl\w+|tripl\w+|quadrupl\w+|halv\w+|half|twice|thrice|times|fold|percent|per|cent|by|the|s|of|a|an|in|its|it|their"
+    r"|they|is|was|are|were|be|been|being|will|would|should|could|can|has|have|had|that|than|as|to|we|us|with|for|from|at|on"
+    r"|given|assum\w+|suppos\w+|imagin\w+|say|let|take|where|upon|factoring|consider\w*|account\w*|now|then|also|so|only|just"
+    r"|further|another|extra|additional\w*|about|again|added|more|new|usual|top|maximum|current|present|original|total|overall"
+    r"|own|sprint\w*|flight|running|runs?|hops?|dug|sped|spee?d\w*|kilomet\w+|met(?:er|re)s?|km|m|square|people|inhabitants"
+    r"|residents|city|country|state|mountain|river|lake|island|building|tower|statue|animal|what|which|how|much|many|would",
+    re.I,
+)
 
 
 def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
@@ -104,7 +120,9 @@ def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, st
         return None
     clause, named = question[begin:end], _changed_thing(question, place, listed)
     by = _by(clause, number) or _by_as_before(question[:begin], clause, number)
-    return (named[0], by) if len(named) == 1 and by else None
+    if len(named) != 1 or not by or _says_more(question[begin : number.place], question[number.end : end], named[0]):
+        return None
+    return named[0], by
 
 
 def _is_change(question: str, number: Number, place: tuple[int, int, int], names: Sequence[str]) -> bool:
@@ -117,7 +135,7 @@ def _is_change(question: str, number: Number, place: tuple[int, int, int], names
         names: The things that were looked up.
     """
     begin, start, end = place
-    clause, before, behind = question[begin:end], question[begin:start], question[start + len(number.text) : end]
+    clause, before, behind = question[begin:end], question[begin:start], question[number.end : end]
     if _BOTH_ALIKE.search(clause) or sum(1 for _ in numbers_in(clause)) != 1 or _is_denied(question, number):
         return False
     if _INEXACT.search(before) or _SHARE.match(behind) or _OTHER_MEASURE.search(clause):
@@ -125,6 +143,25 @@ def _is_change(question: str, number: Number, place: tuple[int, int, int], names
     if not _BARE.fullmatch(number.text):
         return True
     return not _named_in(behind, names) and _changes_itself(before, number, behind)
+
+
+def _says_more(before: str, behind: str, name: str) -> bool:
+    """Whether a clause says more than that a thing changes: what of it, or when.
+
+    Args:
+        before: The clause up to the number.
+        behind: The clause behind it.
+        name: The thing.
+    """
+    if _ANOTHER_TIME.search(before + behind):
+        return True
+    if named := places(before, name):
+        said = f"{before[named[-1] + len(name) :]} {behind}"
+    else:
+        named = places(behind, name)
+        said = behind[: named[0]] if named else f"{before} {behind}"
+    own = set(_WORD.findall(name.casefold()))
+    return any(not (word in own or _PLAIN.fullmatch(word)) for word in _WORD.findall(said.casefold()))
 
 
 def _is_denied(question: str, number: Number) -> bool:
@@ -201,24 +238,25 @@ def is_of_other_measure(question: str, number: Number, fields: Iterable[str]) ->
     return bool(told and used and not told & used)
 
 
-# a number that belongs to a name, as in `Apollo 11`: not `4 times`, `300 m`
-_NUMBERED = (
-    r"\d+(?! (?:times|per|percent|(?:kilo|centi)?met(?:er|re)s?|feet|foot|miles?|years?|degrees?|tons?|tonnes?|points?"
-    r"|thousand|million|billion|trillion|(?!(?:and|or|is|was|are|has|had|the|to|in|of|a)\b)[a-z]{1,3})\b)"
+# what the name of a place, or of something built, ends with
+_KIND = (
+    r"(?:Rivers?|Lakes?|Deserts?|Mountains?|Mount|Peak|Volcano|Seas?|Ocean|Islands?|Rain[Ff]orests?|Forests?|Towers?"
+    r"|Buildings?|Bridges?|Canal|Trench|Falls|Valley|Canyon|Straits?|Bay|Gulf|Channel|Peninsula|City|State|Dam|Airport"
+    r"|Station|Stadium|Park|Glacier|Range|Plateau|Basin|Delta|Reef|Cathedral|Temple|Palace|Castle|Monument|Wall|Statue)"
 )
 
 
 def name_in_full(question: str, name: str) -> str:
-    """A name as a question has it in full, if it has it in one way only.
+    """A name as a question has it in full, if that ends with what the thing is, and is the only form in it.
 
     >>> name_in_full("Is the Niger River longer than the Po?", "Niger")
     'Niger River'
     >>> name_in_full("Is Niger larger than the Niger River's basin?", "Niger")
     'Niger'
-    >>> name_in_full("What if the Dead Sea 4 times as large became?", "Dead Sea")
-    'Dead Sea'
+    >>> name_in_full("Is Niger Chad's neighbour?", "Niger")
+    'Niger'
     """
-    said = rf"(?<![\w'-]){re.escape(name)}(?: (?:[A-Z][\w-]*|{_NUMBERED})(?![\w%]))*(?!\w)"
+    said = rf"(?<![\w'-]){re.escape(name)}(?:(?: [A-Z][\w-]*){{0,2}} {_KIND}\b)?(?!\w)"
     found = {match[0] for match in re.finditer(said, question)}
     return found.pop() if len(found) == 1 else name
 

@@ -57,6 +57,12 @@ _RELATIONS = (
 _APART = lazy_pattern(
     r"\b(?:than|how (?:much|many)|times|percent|percentage|inverse|reciprocal|square|per (?!sq|km|unit)\w+)\b|%", re.I
 )
+_OTHERWISE = lazy_pattern(r"\b(?:densit(?:y|ies)|geometric|harmonic|relative|weighted)\b", re.I)
+_OF_NOW = lazy_pattern(
+    r"\b(?:before|until|present|current|(?:plan|want|hope|intend)s? to|in \d{4}|(?:sum|average|mean|total) of"
+    r"|(?!population)\w+ densit)",
+    re.I,
+)
 _MERGE = lazy_pattern(
     r"\b(?:merg(?:e|es|ed|ing)|unit(?:e|es|ed|ing)|becom(?:e|es|ing) one|became one)\b(?! (?:their|its|[A-Z]))"
 )
@@ -135,6 +141,7 @@ def extreme_of_pairs(question: str, terms: Mapping[str, str]) -> str | None:
         or len(words) != 1
         or len(relations) != 1
         or _APART.search(asked)
+        or _OTHERWISE.search(question)
         or is_negated(asking_sentence(question))
     ):
         return None
@@ -160,7 +167,7 @@ def merged_density(question: str, terms: Mapping[str, tuple[str, str]]) -> str |
     begin = question.rfind(asked)
     if not (_MERGE.search(question[:begin]) and _DENSITY.search(question)) or _APART.search(asked):
         return None
-    if is_negated(question[: begin + len(asked)]) or _STAY.search(question):
+    if is_negated(question[: begin + len(asked)]) or _STAY.search(question) or _OF_NOW.search(question):
         return None
     groups = _merged(question, terms, begin)
     named = [name for group in groups for name in group]

@@ -59,6 +59,8 @@ class Number:
     """Whether it converts the result to the unit that is asked for."""
     place: int = -1
     """Where it begins in the question."""
+    end: int = -1
+    """Where it ends there: it may be written longer than `text`, as `5 percent`."""
 
     def __str__(self) -> str:
         """As it is written."""
@@ -89,7 +91,11 @@ MEASURES = (
     "|temperature|elevation|width|age|surface|volume|amount"
 )
 """What is measured or calculated, as an alternation of a regular expression."""
-AVERAGE = lazy_pattern(r"\b(?:average|mean)\b", re.I)
+AVERAGE = lazy_pattern(
+    r"\b(?:average|(?-i:mean))\b"
+    r"(?! (?:for|that|to|by|year|month|week|day|person|man|woman|family|household)\b|(?-i: [A-Z]))",
+    re.I,
+)
 """How a question names an average."""
 DIFFERENCE = lazy_pattern(r"\bdifference\b", re.I)
 """How a question names a difference."""
@@ -102,6 +108,23 @@ _EXTREME = lazy_pattern(rf"\b(?:(?:{_DEGREES})est|biggest|most|least|fewest|maxi
 _SUPERLATIVE = lazy_pattern(
     rf"\bwhat (?:is|was|are|would be|will be) the (?:{_DEGREES}|bigg)est (?!of\b)(?P<noun>\w+)", re.I
 )
+_THINGS = (
+    "mountain|peak|summit|volcano|hill|river|stream|lake|sea|ocean|island|desert|forest|rainforest|jungle|country|nation"
+    "|state|province|region|county|city|town|village|continent|planet|moon|star|animal|mammal|bird|fish|reptile|insect|cat"
+    "|tree|building|tower|skyscraper|structure|bridge|dam|canal|tunnel|stadium|trench|canyon|gorge|valley|waterfall|fall"
+    "|glacier|peninsula|gulf|bay|strait|reef|place|landmark|monument|statue|one|thing|item|object|car|vehicle|ship|plane"
+    "|aircraft|train|rocket|species"
+)
+_WHAT_THING = lazy_pattern(
+    rf"\bwhat(?:'s| is| was| would be| will be) the (?:[\w-]+ ){{0,2}}?(?:name|buy|deal|choice|option|{_THINGS})"
+    r" (?:of|with|that|by|in|having)\b",
+    re.I,
+)
+_ATTRIBUTE = lazy_pattern(
+    r"\b(?:capital|currency|president|mayor|king|queen|language|author|founder|owner|ceo|flag)\b", re.I
+)
+_ROUNDED = lazy_pattern(r"\bround(?:ed|ing)? (?:it )?(?:up|down)\b|\b(?:full|whole) \w+s\b", re.I)
+_SEVERAL = lazy_pattern(rf"\bwhat (?:are|were) the (?:\w+ )?(?:{MEASURES})s\b", re.I)
 _HOW_MUCH = lazy_pattern(
     r"\bhow (?:many|much|long|high|deep|large|fast|tall|far|big|old|heavy|wide)\b|\bby what (?:factor|percentage)\b",
     re.I,
@@ -120,12 +143,18 @@ _NAMED_MEASURE = lazy_pattern(
     re.I,
 )
 _WHICH_MEASURE = lazy_pattern(rf"\bwhich (?:of (?:these|the) )?(?:{MEASURES})s?\b", re.I)
+_WHICH_OTHER = lazy_pattern(
+    r"\b(?:in|on|at|by|to|from) which\b"
+    r"|\bwhich (?:\w+ )?(?:year|month|week|day|date|floor|score|salary|wage|time|figure)s?\b",
+    re.I,
+)
 _WHICH = lazy_pattern(r"\b(?:which|who|whose)\b", re.I)
 _AUXILIARY = lazy_pattern(
     r"(?:^|[,;:] ?(?:then |and )?)"
     r"(?:is|are|was|were|does|do|did|would|will|can|could|has|have|had|should)\b(?! (?:the )?which)",
     re.I,
 )
+_WHAT = lazy_pattern(r"what\b", re.I)
 _RELATIVE = lazy_pattern(r", which\b")
 _WH = lazy_pattern(r"\b(?:what|which|who|whose|whom|how|when|where|why)\b", re.I)
 _CALCULATED = lazy_pattern(
@@ -158,6 +187,9 @@ _UNITS = {
     "h": ("hours?", 3600.0, "time"),
     "s": ("seconds?", 1.0, "time"),
 }  # what fields are in, as their names end: how questions say it, how much it is, and of what
+_TELLS = lazy_pattern(
+    r"(?:please )?(?:answer|give|state|express|write|report|tell|calculate|compute|determine|find)\b", re.I
+)
 _ASKED_IN = r"\b(?:in|how many|answer in) (?:{words})\b(?! per|/| squared)"
 _NEGATED = lazy_pattern(
     r"\b(?:no|not|never|neither|nor|none|cannot|without|unless|unlike|false|untrue|wrong|wrongly|incorrect|fail(?:s|ed)?"
@@ -176,7 +208,10 @@ _OTHER_NUMBER = lazy_pattern(
     r"|\d+(?:\.\d+)?(?:x\b|/\d)|[\u00bc-\u00be\u2150-\u215e]",
     re.I,
 )
-_IN_SCALE = lazy_pattern(r"\bin (?P<scale>thousand|million|billion)s?\b", re.I)
+_IN_SCALE = lazy_pattern(
+    r"\bin (?P<scale>thousand|million|billion)s?\b(?! (?:to|on|into|at|from)\b)",  # not `they come in millions to it`
+    re.I,
+)
 
 
 def asked_for(question: str) -> AnswerKind | None:
@@ -194,15 +229,19 @@ def asked_for(question: str) -> AnswerKind | None:
 
 
 def _asked_in(sentence: str) -> AnswerKind | None:
+    if any(each.search(sentence) for each in (_WHAT_THING, _ATTRIBUTE, _ROUNDED, _SEVERAL, _WHICH_OTHER)):
+        return None
     kinds: set[AnswerKind] = set()
     superlative = _SUPERLATIVE.search(sentence)
-    if superlative and not re.fullmatch(rf"(?:{MEASURES})s?", superlative["noun"], re.I):
+    if superlative and re.fullmatch(rf"(?:{_THINGS})s?", superlative["noun"], re.I):
         kinds.add("name")
+    elif superlative and not re.fullmatch(rf"(?:{MEASURES})s?", superlative["noun"], re.I):
+        return None
     elif any(pattern.search(sentence) for pattern in (_HOW_MUCH, _WHAT_MEASURE, _NAMED_MEASURE)):
         kinds.add("number")
     if _WHICH.search(sentence):
         kinds.add("number" if _WHICH_MEASURE.search(sentence) else "name")
-    if _RELATIVE.search(sentence) and _AUXILIARY.search(sentence):  # `which` may be no question word
+    if _RELATIVE.search(sentence) and (_AUXILIARY.search(sentence) or _WHAT.match(sentence)):  # it may ask nothing
         return None
     if not kinds and _AUXILIARY.search(sentence) and not _WH.search(sentence):
         return None if re.search(r"\bor\b", sentence, re.I) else "truth"
@@ -260,12 +299,15 @@ def numbers_in(question: str) -> Iterator[Number]:
             share = value / 100
             hint = f"{digits}% more is `* {_short(1 + share)}`, {digits}% less is `* {_short(1 - share)}`"
             accepted = {share, 1 + share, 1 - share, 100 + value, 100 - value, 1 / (1 + share)}
-            yield Number(f"{digits}%", _rounded(accepted), hint, percent=round(value, 9), place=match.start())
+            yield Number(
+                f"{digits}%", _rounded(accepted), hint, percent=round(value, 9), place=match.start(), end=match.end()
+            )
         elif not (_ENUMERATED.match(question, match.end()) and match.end() < len(question)) and not _is_year(digits):
-            yield Number(digits, _rounded({value, 1 / value if value else 0, 1 + value}), place=match.start())
+            accepted = {value, 1 / value if value else 0, 1 + value}
+            yield Number(digits, _rounded(accepted), place=match.start(), end=match.start() + len(digits))
     for words, (accepted_, hint) in _WORDS.items():
         for match in re.finditer(rf"\b(?:{words})\b", question, re.I):
-            yield Number(match[0], _rounded(set(accepted_)), f"`{hint}`", place=match.start())
+            yield Number(match[0], _rounded(set(accepted_)), f"`{hint}`", place=match.start(), end=match.end())
     if match_ := _IN_SCALE.search(question):
         scale = _SCALES[match_["scale"].lower()]
         yield Number(match_[0].lower(), _rounded({scale, 1 / scale}), f"`/ {scale:.0f}`", converts=True)
@@ -283,10 +325,11 @@ def unit_number(question: str, fields: Iterable[str]) -> Number | None:
     if len(units) != 1 or not (unit := units.pop()):
         return None
     _, size, of = _UNITS[unit]
+    asking = " ".join(each for each in sentences_of(question) if each.endswith("?") or _TELLS.match(each))
     found = [
         (match[0].lower(), other)
         for words, other, kind in _UNITS.values()
-        if kind == of and (match := re.search(_ASKED_IN.format(words=words), question, re.I))
+        if kind == of and (match := re.search(_ASKED_IN.format(words=words), asking, re.I))
     ]
     if len(found) != 1 or found[0][1] == size:
         return None

@@ -24,6 +24,7 @@ __all__ = (
     "asks_for_ratio",
     "given",
     "is_difference_without_sign",
+    "is_scaled",
     "lacks_average",
     "lacks_extreme",
     "lacks_percent",
@@ -33,16 +34,23 @@ __all__ = (
 
 
 _OTHER_MEAN = lazy_pattern(r"\b(?:weight(?:ed|s)|geometric|harmonic|quadratic)\b", re.I)
-_AVERAGED = lazy_pattern(r"/ ?\(?\d|\b(?:mean|median)\b")
-_SIGNED = lazy_pattern(r"\b(?:signed?|negative|minus|net|change|subtract(?:ed|ing)?)\b", re.I)
+_AVERAGED = lazy_pattern(  # by a number, or one of a thing's fields by another
+    r"/ ?\(?\d|\b(?:mean|median)\b|\$\{(\d+)\.[^/]*/ \(?\$\{\1\."
+)
+_SIGNED = lazy_pattern(
+    r"\b(?:signed?|negative|minus|net|change|subtract(?:ed|ing)?|below zero|relative to|ahead|behind|goals?"
+    r"|points?|potential|surplus|deficit|balance|profit|less)\b",
+    re.I,
+)
 _PERCENTAGE = lazy_pattern(r"\b(?:what|by how many|how many) (?:percentage|percent|per cent)\b", re.I)
 _MORE_PERCENT = lazy_pattern(r"\bby (?:what|how many) per|\bper(?:centage|cent| cent) (?:\w+er|more|less)\b", re.I)
 _FRACTION = lazy_pattern(r"\b(?:fraction|decimal)\b", re.I)
-_BY_HUNDRED = lazy_pattern(r"\b(?:100|1e2)\b|(?<!\d)\.01\b|\b0\.01\b")
+_BY_HUNDRED = lazy_pattern(r"\b(?:100|200|50|10 ?\*\* ?2|1e2)\b|(?<!\d)\.01\b|\b0\.01\b|percent|pct")
 _RATIO = lazy_pattern(
     r"\b(?:ratio|quotient|factor|how many times|times as|what percentage|percentage of|fraction|proportion|share)\b",
     re.I,
 )
+_SCALED = lazy_pattern(r"thousand|million|billion|(?:^|_)(?:mln|bn|mio)(?:_|$)", re.I)
 _LABEL_CHOICE = lazy_pattern(r"['\"][^'\"]*['\"] if .* else ")
 _COMPARISON = lazy_pattern(r"[<>]|[=!]=")
 _CHOSEN = lazy_pattern(r"(?:max|min)\(| if ")
@@ -128,6 +136,15 @@ def lacks_percent(question: str, expressions: str) -> bool:
 def lacks_extreme(question: str, expressions: str) -> bool:
     """Whether a question has a superlative, and no calculation takes the largest or the smallest."""
     return asks_for_extreme(question) and not _CHOSEN.search(expressions)
+
+
+def is_scaled(fields: Iterable[str]) -> bool:
+    """Whether fields hold thousands, millions or billions of what they are named after.
+
+    >>> is_scaled(["revenue_millions"]), is_scaled(["population"])
+    (True, False)
+    """
+    return any(_SCALED.search(field) for field in fields)
 
 
 def asks_for_ratio(question: str) -> bool:

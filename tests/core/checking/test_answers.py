@@ -455,8 +455,11 @@ def test_a_name_that_was_cut_short_is_written_in_full() -> None:
     tasks = [Task(1, "search", {"entity": name}) for name in ("Niger", "Po", "Rhine")]
     assert [check.in_full(task).arguments["entity"] for task in tasks] == ["Niger River", "Po", "Rhine"]
     for question, name, full in (
-        ("Is Apollo 11 heavier than Soyuz 1?", "Apollo", "Apollo 11"),
-        ("Is Apollo 11 heavier than Soyuz 1?", "Soyuz", "Soyuz 1"),
+        ("Is the Empire State Building higher than K2?", "Empire", "Empire State Building"),
+        ("Is Anna 3 inches taller than Ben?", "Anna", "Anna"),
+        ("Is K2 Asia's highest mountain, higher than Lhotse?", "K2", "K2"),
+        ("Instead of the Laptop I take the Phone. How much do I save?", "Laptop", "Laptop"),
+        ("HOW MUCH LARGER IS PERU THAN CHILE?", "PERU", "PERU"),
         ("With the Dead Sea 4 times smaller, which is the largest?", "Dead Sea", "Dead Sea"),
         ("With K2 300 m lower, which is the highest?", "K2", "K2"),
     ):

@@ -378,3 +378,97 @@ def test_what_was_looked_up_under_another_name_is_not_looked_up_again(
 ) -> None:
     """Where a look-up has a name that the question does not have, nothing is certain to be wanting."""
     assert doubted(question, as_plan(names, program)) is None
+
+
+@pytest.mark.parametrize("percent", ["30%", "30 %", "30 percent", "30 per cent", "30.0%"])
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("A boat went down {} of the Loire. How far was that?", "{Loire.length_km} * 0.3"),
+        ("A canal is extended along {} of the Loire. How far is that?", "{Loire.length_km} * 0.3"),
+        ("Erie lost {} of its ice. How much larger is Erie than Onega?", f"{ERIE} - {ONEGA}"),
+    ],
+)
+def test_however_a_percentage_is_written(question: str, program: str, percent: str) -> None:
+    """What follows it is read, whether it is a sign or a word."""
+    assert_stays_right(question.format(percent), program)
+
+
+LARGER = f"argmax({{'Erie': {ERIE}, 'Onega': {ONEGA}}})"
+SPEED, OTHER = "{Lion.max_speed_km_h}", "{Wolf.max_speed_km_h}"
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        # an average that is a quotient, or no average
+        ("What is the average number of people on a square kilometre of Peru?", "{Peru.population} / {Peru.area_km2}"),
+        ("How much do the average lion of Peru and the average one of Chile weigh?", f"{PERU} + {CHILE}"),
+        ("What would a merger of Peru and Chile mean for the number of inhabitants?", f"{PERU} + {CHILE}"),
+        ("What is the rain that Erie and Onega get in an average year, put together?", f"{ERIE} + {ONEGA}"),
+        # a name is asked for, or a number, and not the other
+        ("What is the name of the lake with the larger area, Erie or Onega?", LARGER),
+        ("What is the highest salary among Erie and Onega?", f"max({ERIE}, {ONEGA})"),
+        ("What was the fastest lap of Lion and Wolf?", f"min({SPEED}, {OTHER})"),
+        ("Which score is higher, that of Erie or Onega?", f"max({ERIE}, {ONEGA})"),
+        ("In which year did the older of the two, Erie or Onega, open?", f"min({ERIE}, {ONEGA})"),
+        ("What is the length of the fastest route, which leads over Erie and Onega?", f"{ERIE} + {ONEGA}"),
+        # a sign that is meant
+        ("What is the goal difference of Lion and Wolf?", f"{SPEED} - {OTHER}"),
+        ("What is the difference of Erie relative to Onega, below zero if Erie is smaller?", f"{ERIE} - {ONEGA}"),
+        # in a unit only where that is asked
+        (
+            "Birds nest in thousands on both. What is the difference in area of Erie and Onega?",
+            f"abs({ERIE} - {ONEGA})",
+        ),
+        ("Fish come in millions to Erie. What is the sum of the areas of Erie and Onega?", f"{ERIE} + {ONEGA}"),
+        # percent in another form
+        ("What percentage of Onega is Erie?", f"{ERIE} / {ONEGA} * 10 ** 2"),
+        ("What percentage of the mean of Erie and Onega is Erie?", f"200 * {ERIE} / ({ERIE} + {ONEGA})"),
+        # a superlative that only describes
+        ("What is the population of Peru and Chile, the largest of all, put together?", f"{PERU} + {CHILE}"),
+        ("What is the maximum number that Peru, Chile and Lion can carry at once?", f"{PERU} + {CHILE} + {SPEED}"),
+        # the part that a thing loses, or what it was
+        ("Erie loses 10% of its area. How large is the dry part?", f"{ERIE} * 0.1"),
+        ("Erie shrinks by 10%. How many km2 are gone?", f"{ERIE} * 0.1"),
+        ("Peru grew by 5%. How many people is that?", f"{PERU} * 0.05"),
+        ("Erie shrank by 20% to its present size. What was its area before?", f"{ERIE} * 1.25"),
+        # what changes is another thing, or at another time
+        ("Peru raised its minimum wage by 10%. How much larger is it than Chile?", f"{PERU} - {CHILE}"),
+        ("Peru cut taxes by 10%. How many more people live there than in Chile?", f"{PERU} - {CHILE}"),
+        ("Erie tours fell by 10%. How much larger is Erie than Onega?", f"{ERIE} - {ONEGA}"),
+        ("Last year Erie was 5% smaller. What is the sum of Erie and Onega this year?", f"{ERIE} + {ONEGA}"),
+        ("Lhotse will shrink by 5% by 2100. How much higher is K2 than Lhotse today?", f"{K2} - {LHOTSE}"),
+        ("Erie warmed up by 10%. How much larger is Erie than Onega?", f"{ERIE} - {ONEGA}"),
+        (
+            "In winter the Loire is twice as wide. How much longer is it than the Elbe?",
+            "{Loire.length_km} - {Elbe.length_km}",
+        ),
+        # pairs of densities, and densities of before
+        (
+            "What is the largest difference in population density: between Peru and Chile, or between Cuba and Haiti?",
+            "max(abs({Peru.population} / {Peru.area_km2} - {Chile.population} / {Chile.area_km2}),"
+            " abs({Cuba.population} / {Cuba.area_km2} - {Haiti.population} / {Haiti.area_km2}))",
+        ),
+        (
+            "Before Peru and Chile merged, what was the higher density of the two?",
+            "max({Peru.population} / {Peru.area_km2}, {Chile.population} / {Chile.area_km2})",
+        ),
+    ],
+)
+def test_right_plans_in_other_words(question: str, program: str) -> None:
+    """What was found to be made wrong by somebody who looked for it stays right, and so does its like."""
+    assert_stays_right(question, program)
+
+
+@pytest.mark.parametrize(
+    ("question", "program"),
+    [
+        ("K2 is free today. What is the total for K2, Erie and Onega?", f"{ERIE} + {ONEGA}"),
+        ("If K2 goes off the grid, what is their total output?", f"{ERIE} + {ONEGA}"),
+        ("K2 is closed. What is the total area of the others?", f"{ERIE} + {ONEGA}"),
+    ],
+)
+def test_what_drops_out_is_not_put_in(question: str, program: str) -> None:
+    """A thing that a question takes out in its own words stays out of a sum."""
+    assert_stays_right(question, program, "K2")
