@@ -9,6 +9,10 @@ published, and what it imports of the clients of all providers, none of which it
 the calls of the first plan are what is judged. `ask gold` writes BFCL's own answers as plan text and reads them back,
 which needs no model. Systems take turns on each sample. The same `ask` goes on where it was stopped.
 
+`plan` is a plan under the grammar, `free` one without it, `tools` one as native calls (`plan_format="tools"`). `native`
+is no plan: the model with the tools bound to it, asked once. The embedded model writes calls as JSON in its text; they
+count, in any of the notations that plans may have too.
+
 Tools are shown with `_` for the `.` in their names, as BFCL does for models that refuse it, and named with `.` again
 for the checker.
 """
@@ -77,17 +81,19 @@ def tools_of(sample: dict[str, Any]) -> list[Any]:
 
 
 def planned(system: str, model: Any, sample: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls of the model's first plan, by the tools' own names."""
+    """The calls of the model's first plan, by the tools' own names; `native` asks for no plan."""
     from langgraph.checkpoint.memory import InMemorySaver
 
     from llmcompiler_graph import create_llm_compiler
     from llmcompiler_graph.state import task_from_record
 
+    if system == "native":
+        return called(model, sample)
     graph = create_llm_compiler(
         model,
         tools_of(sample),
-        plan_format="tools" if system == "native" else "text",
-        constrain=None if system in ("native", "free") else "auto",
+        plan_format="tools" if system == "tools" else "text",
+        constrain=None if system in ("tools", "free") else "auto",
         interrupt_after=["planner"],
         checkpointer=InMemorySaver(),
     )
@@ -96,6 +102,27 @@ def planned(system: str, model: Any, sample: dict[str, Any]) -> list[dict[str, A
     names = {shown_name(each["name"]): each["name"] for each in sample["function"]}
     tasks = [task_from_record(record) for record in final["tasks"] if record["text"]]
     return [{names.get(task.tool, task.tool): as_json(task.arguments)} for task in tasks]
+
+
+def called(model: Any, sample: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of a model that the tools are bound to."""
+    from llmcompiler_graph.calls.specs import tool_specs
+    from llmcompiler_graph.core.errors import PlanError
+    from llmcompiler_graph.core.examples import PlanExample, shown_tasks
+    from llmcompiler_graph.models.lazy import LazyModel
+
+    tools = tools_of(sample)
+    messages = [(each["role"], each["content"]) for each in sample["question"][0]]
+    reply = LazyModel(model).get().bind_tools(tools).invoke(messages)
+    calls = [(call["name"], call["args"]) for call in reply.tool_calls]
+    if not calls:
+        try:
+            (tasks,) = shown_tasks(PlanExample("", str(reply.text)), tool_specs(tools))
+        except PlanError:
+            return []
+        calls = [(task.tool, as_json(task.arguments)) for task in tasks]
+    names = {shown_name(each["name"]): each["name"] for each in sample["function"]}
+    return [{names.get(name, name): arguments} for name, arguments in calls]
 
 
 def as_json(value: Any) -> Any:
@@ -290,7 +317,7 @@ def command_line(doc: str | None, systems: Sequence[str], ask: Command, score: C
 
 
 if __name__ == "__main__":
-    parser, asking = command_line(__doc__, ("plan", "free", "native", "gold"), ask, score)
+    parser, asking = command_line(__doc__, ("plan", "free", "tools", "native", "gold"), ask, score)
     asking.add_argument("--categories", nargs="+", choices=CATEGORIES, default=CATEGORIES)
     asking.add_argument("--per-category", type=int)
     arguments = parser.parse_args()
