@@ -227,7 +227,7 @@ def test_default_tools_have_examples() -> None:
     """The default tools, in any order, come with worked examples; no others do, whatever their names."""
     with ScriptedServer(["1. join()", "Finish: x"]) as server:
         run(server, "ask", *MODEL, "-t", "calculate", "-t", "lookup", QUESTION)
-    assert 'lookup(entity="Danube")' in server.requests[0]["messages"][0]["content"]
+    assert 'lookup("Danube")' in server.requests[0]["messages"][0]["content"]
     assert examples_for([lookup]) is None
     assert examples_for([lookup, calculate, lookup.model_copy(update={"name": "more"})]) is None
     assert examples_for([lookup, lookup.model_copy(update={"name": "calculate"})]) is None

@@ -433,7 +433,7 @@ async def test_a_reply_in_which_nothing_can_be_read_is_asked_for_again() -> None
     assert [task["index"] for task in final["tasks"]] == [1, 2]
     (repair,) = final["rounds"][0]["repairs"]
     assert "- line 2: the call of 'look' is not written as a task" in repair["request"]
-    assert repair["request"].endswith("if no tool is needed, write `join()`.")
+    assert repair["request"].endswith("and `join()` stands on the last line.")
     assert model.calls[1][-2].text == lost
     assert final["rounds"][0]["diagnostics"] == []
 

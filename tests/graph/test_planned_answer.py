@@ -298,7 +298,7 @@ def test_the_prompt_grows_by_a_line() -> None:
     grown = len(prompt()) - len(prompt(joiner_model=ScriptedModel(["Finish: x"])))
     assert 0 < grown < 120
     shown = prompt(examples=[PlanExample("Hi!", "1. join()\nFinish: Hi!")])
-    assert "Hi!\n\nWrite the plan.\n1. join()\nFinish: Hi!" in shown
+    assert "Hi!\n\nWrite the plan.\njoin()\nFinish: Hi!" in shown
 
 
 # -- replies in the wild -----------------------------------------------------------------------------------------------

@@ -246,8 +246,13 @@ _KIND = (
 )
 
 
+_BEGINS = lazy_pattern(
+    r"Mount|Mt\.?|Mont|Monte|Lake|Cape|River|Gulf|Isle|Fort|Port|Saint|St\.?"
+)  # what some begin with
+
+
 def name_in_full(question: str, name: str) -> str:
-    """A name as a question has it in full, if that ends with what the thing is, and is the only form in it.
+    """A name as a question has it in full, if that says what the thing is, and is the only form in it.
 
     >>> name_in_full("Is the Niger River longer than the Po?", "Niger")
     'Niger River'
@@ -256,7 +261,8 @@ def name_in_full(question: str, name: str) -> str:
     >>> name_in_full("Is Niger Chad's neighbour?", "Niger")
     'Niger'
     """
-    said = rf"(?<![\w'-]){re.escape(name)}(?:(?: [A-Z][\w-]*){{0,2}} {_KIND}\b)?(?!\w)"
+    rest = r" [A-Z][\w-]*" if _BEGINS.fullmatch(name) else rf"(?: [A-Z][\w-]*){{0,2}} {_KIND}\b"
+    said = rf"(?<![\w'-]){re.escape(name)}(?:{rest})?(?!\w)"
     found = {match[0] for match in re.finditer(said, question)}
     return found.pop() if len(found) == 1 else name
 
