@@ -256,7 +256,7 @@ def with_procedures(
         tools: What plans may call, procedures included.
         procedures: By name, the tools that each calls.
     """
-    used = [{task.tool for plan in shown_tasks(example, tools) for task in plan} for example in examples]
+    used = [{task.tool for plan in _written_tasks(example, tools) for task in plan} for example in examples]
     known = {tool.name: tool for tool in tools}
     made = {
         name: example

@@ -81,14 +81,12 @@ def tools_of(sample: dict[str, Any]) -> list[Any]:
 
 
 def planned(system: str, model: Any, sample: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls of the model's first plan, by the tools' own names; `native` asks for no plan."""
+    """The calls of the model's first plan, by the tools' own names."""
     from langgraph.checkpoint.memory import InMemorySaver
 
     from llmcompiler_graph import create_llm_compiler
     from llmcompiler_graph.state import task_from_record
 
-    if system == "native":
-        return called(model, sample)
     graph = create_llm_compiler(
         model,
         tools_of(sample),
@@ -97,23 +95,20 @@ def planned(system: str, model: Any, sample: dict[str, Any]) -> list[dict[str, A
         interrupt_after=["planner"],
         checkpointer=InMemorySaver(),
     )
-    messages = [(each["role"], each["content"]) for each in sample["question"][0]]
-    final = graph.invoke({"messages": messages}, {"configurable": {"thread_id": "bfcl"}})
-    names = {shown_name(each["name"]): each["name"] for each in sample["function"]}
+    final = graph.invoke({"messages": asked_in(sample)}, {"configurable": {"thread_id": "bfcl"}})
     tasks = [task_from_record(record) for record in final["tasks"] if record["text"]]
-    return [{names.get(task.tool, task.tool): as_json(task.arguments)} for task in tasks]
+    return by_own_names(sample, ((task.tool, as_json(task.arguments)) for task in tasks))
 
 
 def called(model: Any, sample: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls of a model that the tools are bound to."""
+    """The calls of a model that the tools are bound to, by the tools' own names."""
     from llmcompiler_graph.calls.specs import tool_specs
     from llmcompiler_graph.core.errors import PlanError
     from llmcompiler_graph.core.examples import PlanExample, shown_tasks
     from llmcompiler_graph.models.lazy import LazyModel
 
     tools = tools_of(sample)
-    messages = [(each["role"], each["content"]) for each in sample["question"][0]]
-    reply = LazyModel(model).get().bind_tools(tools).invoke(messages)
+    reply = LazyModel(model).get().bind_tools(tools).invoke(asked_in(sample))
     calls = [(call["name"], call["args"]) for call in reply.tool_calls]
     if not calls:
         try:
@@ -121,6 +116,16 @@ def called(model: Any, sample: dict[str, Any]) -> list[dict[str, Any]]:
         except PlanError:
             return []
         calls = [(task.tool, as_json(task.arguments)) for task in tasks]
+    return by_own_names(sample, calls)
+
+
+def asked_in(sample: dict[str, Any]) -> list[tuple[str, str]]:
+    """The sample's messages."""
+    return [(each["role"], each["content"]) for each in sample["question"][0]]
+
+
+def by_own_names(sample: dict[str, Any], calls: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    """Calls of tools as they are shown, by the tools' own names, as the checker takes them."""
     names = {shown_name(each["name"]): each["name"] for each in sample["function"]}
     return [{names.get(name, name): arguments} for name, arguments in calls]
 
@@ -197,7 +202,13 @@ def ask(given: argparse.Namespace) -> None:
 
 def calls_of(model: Any, sample: dict[str, Any], gold: list[dict[str, Any]], system: str) -> list[dict[str, Any]]:
     """The calls that a system answers with."""
-    return written_back(sample, gold) if system == "gold" else planned(system, model, sample)
+    match system:
+        case "gold":
+            return written_back(sample, gold)
+        case "native":
+            return called(model, sample)
+        case _:
+            return planned(system, model, sample)
 
 
 # -- scoring: needs bfcl-eval -------------------------------------------------------------------------------------

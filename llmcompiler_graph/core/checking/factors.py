@@ -92,15 +92,15 @@ _ANOTHER_TIME = lazy_pattern(
 )
 _WORD = lazy_pattern(r"[^\W\d_]+")
 _PLAIN = lazy_pattern(
-    rf"{_UP}|{_DOWN}|{_ADJECTIVE}|(?:{_MEASURE}|height)s?|chang\w*|adjust\w*|becom\w+|became|g[eo]ts?|got|goes|go|mak\w+|made"
+    rf"{_UP}|{_DOWN}|{_ADJECTIVE}|{_MEASURE}s?|chang\w*|adjust\w*|becom\w+|became|g[eo]ts?|got|goes|go|mak\w+|made"
     r"|doubl\w+|tripl\w+|quadrupl\w+|halv\w+|half|twice|thrice|times|fold|percent|per|cent|by|the|s|of|a|an|in|its|it|their"
     r"|they|is|was|are|were|be|been|being|will|would|should|could|can|has|have|had|that|than|as|to|we|us|with|for|from|at|on"
     r"|given|assum\w+|suppos\w+|imagin\w+|say|let|take|where|upon|factoring|consider\w*|account\w*|now|then|also|so|only|just"
-    r"|further|another|extra|additional\w*|about|again|added|more|new|usual|top|maximum|current|present|original|total|overall"
-    r"|own|sprint\w*|flight|running|runs?|hops?|dug|sped|spee?d\w*|kilomet\w+|met(?:er|re)s?|km|m|square|people|inhabitants"
-    r"|residents|city|country|state|mountain|river|lake|island|building|tower|statue|animal|what|which|how|much|many|would",
+    r"|further|another|extra|additional\w*|about|again|added|new|usual|top|maximum|current|present|original|total|overall"
+    r"|own|sprint\w*|flight|running|runs?|hops?|dug|sped|speed\w*|kilomet\w+|met(?:er|re)s?|km|m|square|people|inhabitants"
+    r"|residents|city|country|state|mountain|river|lake|island|building|tower|statue|animal|what|which|how|much|many",
     re.I,
-)
+)  # the words of a change, and those that say nothing of what changes
 
 
 def factor(question: str, number: Number, names: Iterable[str]) -> tuple[str, str] | None:
@@ -238,17 +238,12 @@ def is_of_other_measure(question: str, number: Number, fields: Iterable[str]) ->
     return bool(told and used and not told & used)
 
 
-# what the name of a place, or of something built, ends with
 _KIND = (
     r"(?:Rivers?|Lakes?|Deserts?|Mountains?|Mount|Peak|Volcano|Seas?|Ocean|Islands?|Rain[Ff]orests?|Forests?|Towers?"
     r"|Buildings?|Bridges?|Canal|Trench|Falls|Valley|Canyon|Straits?|Bay|Gulf|Channel|Peninsula|City|State|Dam|Airport"
     r"|Station|Stadium|Park|Glacier|Range|Plateau|Basin|Delta|Reef|Cathedral|Temple|Palace|Castle|Monument|Wall|Statue)"
-)
-
-
-_BEGINS = lazy_pattern(
-    r"Mount|Mt\.?|Mont|Monte|Lake|Cape|River|Gulf|Isle|Fort|Port|Saint|St\.?"
-)  # what some begin with
+)  # what the name of a place, or of something built, ends with
+_BEGINS = lazy_pattern(r"Mount|Mt\.?|Monte?|Lake|Cape|River|Gulf|Isle|Fort|Port|Saint|St\.?")  # or begins with
 
 
 def name_in_full(question: str, name: str) -> str:

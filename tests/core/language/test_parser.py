@@ -225,9 +225,8 @@ def test_any_chunking_gives_the_same_events(text: str, cuts: list[int], used: tu
         assert list(map(repr, read(text, used, range(len(text)), tools))) == whole
 
 
-_HEADED = re.compile(
-    r"^[ \t]*(\d+)[ \t]*\.(?!\d)[ \t]*([\w.\-/]+)[ \t]*\(", re.MULTILINE
-)  # `0.5(` begins with a number
+# `0.5(` begins with a number
+_HEADED = re.compile(r"^[ \t]*(\d+)[ \t]*\.(?!\d)[ \t]*([\w.\-/]+)[ \t]*\(", re.MULTILINE)
 
 
 @settings(max_examples=200)
