@@ -4,6 +4,9 @@ LangGraph knows a `@task` by the order of the calls, so they are made in an orde
 depth in the plan, then as written. Each adopts its early calls, or makes its calls once its inputs exist. After a crash
 or an interrupt the finished ones come back from the checkpoint; only the others run.
 
+A plan whose tasks have all finished when it is complete, or an instant later, needs no `@task`: what the node returns
+persists them. So tools that take no time cost no more than in a loop.
+
 What a `@task` costs LangGraph grows with the number of those that one graph has called. So a plan of many tasks is cut
 into groups. Each group is a `@task`, which calls those of its tasks in a graph of their own and gives all their
 results. A group whose tasks have all finished before it is called needs no `@task`s inside. So it is waited a moment
@@ -62,6 +65,8 @@ def results_in_sync(run: PlanRun) -> list[TaskResult]:
 async def _acall_tasks(run: PlanRun) -> list[TaskResult]:
     """Call the `@task`s of a plan; return what its tasks give, in order."""
     await run.approvals.aask()
+    if await run.ends_at_once():
+        return await _finished(run)
     if len(run.order) <= IN_ONE_GROUP:
         return all_ended([await acall_each(_async_tasks(run, run.order))], run.approvals.unanswered)
     groups: list[Any] = []
@@ -73,6 +78,13 @@ async def _acall_tasks(run: PlanRun) -> list[TaskResult]:
         groups.append(group)
     given = await asyncio.gather(*groups, return_exceptions=True)
     return all_ended(map(_ungrouped, given), run.approvals.unanswered)
+
+
+async def _finished(run: PlanRun) -> list[TaskResult]:
+    """What the tasks of a plan give that have all finished without `@task`s."""
+    results = [await run.body(record)() for record in run.order]
+    run.tell(results)
+    return results
 
 
 async def _agroup(run: PlanRun, records: Sequence[TaskRecord]) -> GroupResult:
@@ -105,6 +117,8 @@ def _ungrouped(given: GroupResult | BaseException) -> list[TaskResult] | BaseExc
 
 def _call_tasks(run: PlanRun) -> list[TaskResult]:
     run.approvals.ask()
+    if run_in_background(run.ends_at_once(), loop=run.loop, patience=run.patience):
+        return run_in_background(_finished(run), loop=run.loop, patience=run.patience)
     if len(run.order) <= IN_ONE_GROUP:
         return all_ended([call_each(_sync_tasks(run, run.order))], run.approvals.unanswered)
     groups: list[Any] = []

@@ -49,7 +49,7 @@ def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
     return cast("ToolMessage", result["messages"][0]) if result is not None else tool_message(record, None)
 
 
-_A_MOMENT = 0.25  # seconds
+_AN_INSTANT, _A_MOMENT = 0.05, 0.25  # seconds
 
 
 class PlanRun:
@@ -109,7 +109,7 @@ class PlanRun:
             begun.on_event = self._tell
         else:
             self._rebuild()
-        self._left_to_wait = _A_MOMENT  # while results of others are not persisted
+        self._left_to_wait = _A_MOMENT  # while results are not persisted
         self._expiry: asyncio.TimerHandle | None = None
         # after a pause the tasks have time for what a human has approved
         self._not_before = self.loop.time() + settings.deadline_grace if self._resumed else 0.0
@@ -189,27 +189,36 @@ class PlanRun:
         """Whether all of these tasks have finished, and did so in this run: none is known from a checkpoint."""
         return self._adopted and all(map(self._is_finished, records))
 
-    async def finishes_soon(self, records: Sequence[TaskRecord], following: Iterable[TaskRecord]) -> bool:
-        """Wait a moment for tasks to finish without `@task`s; say whether they have.
+    async def ends_at_once(self) -> bool:
+        """Wait an instant for all tasks to finish without `@task`s; say whether they have.
 
-        It is not waited for tasks that start only in theirs. While others have finished that are to be persisted, it is
-        waited for one moment in all.
+        What the node returns persists them then.
+        """
+        return await self._finish_within(_AN_INSTANT, self.order)
+
+    async def finishes_soon(self, records: Sequence[TaskRecord], following: Iterable[TaskRecord]) -> bool:
+        """Wait a moment for some tasks to finish without `@task`s; say whether they have.
+
+        While others have finished that are to be persisted, it is waited for one moment in all.
 
         Args:
             records: The tasks.
             following: Those that are called next.
         """
+        if any(map(self._is_finished, following)):
+            return await self._finish_within(self._left_to_wait, records)
+        return await self._finish_within(_A_MOMENT, records)
+
+    async def _finish_within(self, seconds: float, records: Sequence[TaskRecord]) -> bool:
+        """Wait for tasks, but not for those that start only in their `@task`s."""
         if not self._adopted or any(
             plan_name(record) in self._held or record["index"] in self._repeat for record in records
         ):
             return False
-        if self.finished_early(records):
-            return True
-        others_wait, began = any(map(self._is_finished, following)), self.loop.time()
-        seconds = self._left_to_wait if others_wait else _A_MOMENT
-        soon = await self.executor.settled([record["index"] for record in records], seconds)
-        self._left_to_wait -= self.loop.time() - began if others_wait else 0
-        return soon
+        began = self.loop.time()
+        finished = await self.executor.settled([record["index"] for record in records], seconds)
+        self._left_to_wait -= self.loop.time() - began
+        return finished
 
     def _is_finished(self, record: TaskRecord) -> bool:
         return self.executor.observation(record["index"]) is not None
@@ -236,12 +245,16 @@ class PlanRun:
             if not future.cancelled() and future.exception() is None:
                 given: Any = future.result()
                 results = ungrouped(given) if "results" in given else [given]
-                if self._settings.on_result is not None:
-                    for result in self._untold(results):
-                        context.copy().run(self._settings.on_result, result)
+                context.copy().run(self.tell, results)
                 self.loop.call_soon_threadsafe(restore_all, results)
 
         return done
+
+    def tell(self, results: Iterable[TaskResult]) -> None:
+        """Tell `on_result` of results."""
+        if self._settings.on_result is not None:
+            for result in self._untold(results):
+                copy_context().run(self._settings.on_result, result)
 
     def _untold(self, results: Iterable[TaskResult]) -> list[TaskResult]:
         """Those that were not given before: a task's result comes by its own `@task`, then by that of its group."""

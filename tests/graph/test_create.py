@@ -1,3 +1,4 @@
+import asyncio
 import inspect
 import json
 import os
@@ -92,8 +93,18 @@ def test_stream() -> None:
 
 
 async def test_astream() -> None:
-    """`astream` yields an update for each node, and one for each task as it is persisted."""
+    """`astream` yields an update for each node; and one for each task as it is persisted, if they take their time."""
     graph = create_llm_compiler(ScriptedModel([PLAN, FINISH]), TOOLS)
+    names = [name async for update in graph.astream(QUESTION, stream_mode="updates") for name in update]
+    assert names == ["planner", "task_fetching_unit", "joiner"]
+
+    @tool
+    async def combine(a: str, b: str) -> str:
+        """Combine, slowly."""
+        await asyncio.sleep(0.1)
+        return f"{a} + {b}"
+
+    graph = create_llm_compiler(ScriptedModel([PLAN, FINISH]), [search, combine])
     names = [name async for update in graph.astream(QUESTION, stream_mode="updates") for name in update]
     assert names == ["planner", "search", "search", "combine", "task_fetching_unit", "joiner"]
 

@@ -202,20 +202,43 @@ async def test_errors_that_are_not_handled(shape: str, sync: bool) -> None:
     assert {n for n in ran if ran[n] > 1} == {50}
 
 
-async def test_what_finished_early_is_persisted_in_groups() -> None:
-    """Tasks that have finished when their plan is complete need no `@task`s of their own."""
+@both_ways
+@pytest.mark.parametrize("count", [2, 100])
+async def test_what_finished_early_needs_no_task_of_langgraph(store: str, sync: bool, count: int) -> None:
+    """Tasks that have finished when their plan is complete, or an instant later, are persisted by their node."""
 
     @tool
     async def look(n: int) -> int:
         """Look."""
+        await asyncio.sleep(0.005 if n == count else 0)
         return n
 
-    saver = InMemorySaver()
-    text = "\n".join(f"{n}. look(n={n})" for n in range(1, 101))
-    graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
-    final = await graph.ainvoke(QUESTION, THREAD)
-    assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
-    assert [len(value["results"]) for value in await returned(saver)] == [32, 32, 32, 4]
+    text = "\n".join(f"{n}. look(n={n})" for n in range(1, count + 1))
+    async with saver_at(store, sync=sync) as saver:
+        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
+        final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
+        assert await returned(saver, sync=sync) == []
+    assert [task["value"] for task in final["tasks"]] == list(range(1, count + 1))
+
+
+def test_what_finished_early_is_persisted_in_groups() -> None:
+    """Groups of tasks that finish a moment after their plan need no `@task`s of their own."""
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        await asyncio.sleep(0.2 if n > 96 else 0)
+        return n
+
+    async def main() -> list[int]:
+        saver = InMemorySaver()
+        text = "\n".join(f"{n}. look(n={n})" for n in range(1, 101))
+        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
+        final = await graph.ainvoke(QUESTION, THREAD)
+        assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
+        return [len(value["results"]) for value in await returned(saver)]
+
+    assert run_virtual(main) == [32, 32, 32, 4]
 
 
 def test_quick_tasks_are_waited_for() -> None:
@@ -224,7 +247,7 @@ def test_quick_tasks_are_waited_for() -> None:
     @tool
     async def look(n: int) -> int:
         """Look."""
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.002)
         return n + 1
 
     async def main() -> list[int]:
@@ -318,9 +341,15 @@ def test_a_large_plan_that_is_left(limit: int | None) -> None:
 @both_ways
 async def test_every_update_has_messages(sync: bool) -> None:
     """In `stream_mode="updates"`, each update of a large plan has `messages`; a group's are its `ToolMessage`s."""
-    ran: Counter[int] = Counter()
+
+    @tool
+    async def look(n: int) -> int:
+        """Look."""
+        await asyncio.sleep(0.1 if n == N else 0)
+        return n
+
     text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))
-    graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), asking(ran))
+    graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look])
     if sync:
         parts = await asyncio.to_thread(lambda: list(graph.stream(QUESTION, stream_mode="updates")))
     else:

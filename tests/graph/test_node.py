@@ -39,7 +39,7 @@ async def test_a_node_is_one_run() -> None:
     await graph.ainvoke(QUESTION, {"callbacks": [runs]})
     nodes = ["planner", "task_fetching_unit", "joiner"]
     assert [name for name in runs.names if name in nodes] == 2 * nodes
-    assert set(runs.names) == {*nodes, "double", "LangGraph"}
+    assert set(runs.names) == {*nodes, "LangGraph"}
 
 
 @pytest.mark.anyio

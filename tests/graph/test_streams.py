@@ -151,9 +151,17 @@ async def test_a_failed_answer_leaves_nothing_behind() -> None:
 
 @both_ways
 async def test_every_update_has_messages(sync: bool) -> None:
-    """In `stream_mode="updates"`, each node and each task has `messages`; a task's are its `ToolMessage`."""
+    """In `stream_mode="updates"`, each node and each slow task has `messages`; a task's are its `ToolMessage`."""
+
+    @tool
+    async def search(query: str) -> str:
+        """Search, slowly."""
+        await asyncio.sleep(0.1)
+        return f"found {query}"
+
     replies = ['1. search("A")\n2. search("$1[*]")\n3. join()', "Replan: more", '1. search("B")', REPLIES[1]]
-    parts = await collect(graph(*replies), sync=sync, stream_mode="updates")
+    agent = create_llm_compiler(ScriptedModel(replies), [search])
+    parts = await collect(agent, sync=sync, stream_mode="updates")
     updates = [(name, update["messages"]) for part in parts for name, update in part.items()]
     assert {name for name, _ in updates} == {"planner", "search", "task_fetching_unit", "joiner"}
     told = [messages[-1].type for name, messages in updates if name == "search"]
