@@ -210,14 +210,11 @@ class ToolRunner:
             GraphBubbleUp: The tool interrupted the graph.
             Exception: The tool raised what `handle_tool_errors` does not handle.
         """
-        request = {
-            "__type": "tool_call_with_context",
-            # copies of its own: what it changes in them are other tasks' values too, and a retry's arguments
-            "tool_call": {"name": tool, "args": deepcopy(dict(arguments)), "id": call_id, "type": "tool_call"},
-            "state": state,
-        }
+        # copies of its own: what it changes in them are other tasks' values too, and a retry's arguments
+        given = {key: deepcopy(value) if isinstance(value, dict | list) else value for key, value in arguments.items()}
+        tool_call = {"name": tool, "args": given, "id": call_id, "type": "tool_call"}
+        request = {"__type": "tool_call_with_context", "tool_call": tool_call, "state": state}
         blocks = (tool, sync) not in self._on_loop
-        given = request["tool_call"]["args"]
         noted = Call(sync, blocks, self._wrapped, arguments=given, run=state, failed=failed, fresh=fresh, check=check)
         token = _current.set(noted)
         try:

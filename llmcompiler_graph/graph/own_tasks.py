@@ -66,7 +66,7 @@ async def _acall_tasks(run: PlanRun) -> list[TaskResult]:
     """Call the `@task`s of a plan; return what its tasks give, in order."""
     await run.approvals.aask()
     if await run.ends_at_once():
-        return await _finished(run)
+        return _finished(run)
     if len(run.order) <= IN_ONE_GROUP:
         return all_ended([await acall_each(_async_tasks(run, run.order))], run.approvals.unanswered)
     groups: list[Any] = []
@@ -80,9 +80,9 @@ async def _acall_tasks(run: PlanRun) -> list[TaskResult]:
     return all_ended(map(_ungrouped, given), run.approvals.unanswered)
 
 
-async def _finished(run: PlanRun) -> list[TaskResult]:
+def _finished(run: PlanRun) -> list[TaskResult]:
     """What the tasks of a plan give that have all finished without `@task`s."""
-    results = [await run.body(record)() for record in run.order]
+    results = run.early_results(run.order)
     run.tell(results)
     return results
 
@@ -90,7 +90,7 @@ async def _finished(run: PlanRun) -> list[TaskResult]:
 async def _agroup(run: PlanRun, records: Sequence[TaskRecord]) -> GroupResult:
     """Run the tasks of a group: in `@task`s of their own, unless all of them have finished."""
     if run.finished_early(records):
-        return grouped([await run.body(record)() for record in records])
+        return grouped(run.early_results(records))
 
     async def call() -> list[TaskResult]:
         return all_ended([await acall_each(_async_tasks(run, records))])
@@ -118,7 +118,7 @@ def _ungrouped(given: GroupResult | BaseException) -> list[TaskResult] | BaseExc
 def _call_tasks(run: PlanRun) -> list[TaskResult]:
     run.approvals.ask()
     if run_in_background(run.ends_at_once(), loop=run.loop, patience=run.patience):
-        return run_in_background(_finished(run), loop=run.loop, patience=run.patience)
+        return _finished(run)
     if len(run.order) <= IN_ONE_GROUP:
         return all_ended([call_each(_sync_tasks(run, run.order))], run.approvals.unanswered)
     groups: list[Any] = []
@@ -135,7 +135,7 @@ def _call_tasks(run: PlanRun) -> list[TaskResult]:
 
 def _group(run: PlanRun, records: Sequence[TaskRecord]) -> GroupResult:
     if run.finished_early(records):
-        return run_in_background(_agroup(run, records), loop=run.loop, patience=run.patience)
+        return grouped(run.early_results(records))
 
     def call() -> list[TaskResult]:
         return all_ended([call_each(_sync_tasks(run, records))])

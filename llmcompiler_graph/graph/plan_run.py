@@ -172,7 +172,16 @@ class PlanRun:
 
     def body(self, record: TaskRecord) -> Callable[[], Coroutine[Any, Any, TaskResult]]:
         """What the `@task` of a task does."""
-        body = self._bodies[record["index"]] = TaskBody(
+        body = self._bodies[record["index"]] = self._body(record)
+        return body.run
+
+    def early_results(self, records: Iterable[TaskRecord]) -> list[TaskResult]:
+        """What tasks give that have finished without `@task`s."""
+        done = ((record, self.executor.observation(record["index"])) for record in records)
+        return [self._body(record).result(observation) for record, observation in done if observation is not None]
+
+    def _body(self, record: TaskRecord) -> TaskBody:
+        return TaskBody(
             self._settings,
             self.executor,
             self._resume_values,
@@ -183,7 +192,6 @@ class PlanRun:
             max_concurrency=self.config.get("max_concurrency"),
             may_nest=not self._sync or self.nests,
         )
-        return body.run
 
     def finished_early(self, records: Iterable[TaskRecord]) -> bool:
         """Whether all of these tasks have finished, and did so in this run: none is known from a checkpoint."""

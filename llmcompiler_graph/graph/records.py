@@ -93,12 +93,12 @@ def to_record(
 
 def how_made(observation: Observation) -> dict[str, Any]:
     """What a record and an event say of how the calls were made, where there is anything to say."""
-    told = {
-        "cached": observation.cached,
-        "batches": list(observation.batches),
-        "attempts": list(observation.attempts),
-    }
-    return {name: value for name, value in told.items() if value}
+    told: dict[str, Any] = {"cached": observation.cached} if observation.cached else {}
+    if observation.batches:
+        told["batches"] = list(observation.batches)
+    if observation.attempts:
+        told["attempts"] = list(observation.attempts)
+    return told
 
 
 def from_record(record: ObservationRecord) -> Observation | None:

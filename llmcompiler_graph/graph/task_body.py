@@ -106,6 +106,10 @@ class TaskBody:
         finally:
             for own_task in self._own_tasks.values():
                 own_task.let_start(None)  # nobody else would, and the `@task` would wait for ever
+        return self.result(observation)
+
+    def result(self, observation: Observation) -> TaskResult:
+        """What the checkpointer keeps of a finished task."""
         arguments, edits = self._executor.arguments(self._index), self._edits()
         made = [edits.get(n, given) for n, given in enumerate(arguments)]
         timing = self._executor.timings[self._index]
