@@ -29,6 +29,7 @@ from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.graph.records import how_made
 from llmcompiler_graph.models.budget import Account, Meter
 from llmcompiler_graph.models.prompts import conversation
+from llmcompiler_graph.models.streaming import config_of_calls
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult
 
@@ -229,7 +230,7 @@ class Settings:
             check: Raises if what wrappers have made of the call, its tool's name and arguments, may not be called.
         """
         call_id = self.call_id(task, start.element)
-        config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
+        config: RunnableConfig = {**config_of_calls(), "max_concurrency": max_concurrency}
         given = (task["tool"], start.arguments, call_id, state, config)
         attempt = partial(self.runner.call, *given, sync=sync, fresh=fresh, check=check)
         return await self.policy.apply(task["tool"], attempt)

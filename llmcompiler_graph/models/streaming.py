@@ -1,4 +1,4 @@
-"""What streams show of model calls: of planner and joiner nothing, of the answer everything.
+"""Whom calls are told to, and what streams show of model calls: of planner and joiner nothing, of the answer everything.
 
 Streams that show model calls (`stream_mode="messages"`, `astream_events`, `stream_events`) are callback handlers, known
 by a marker that LangGraph uses too. The calls of planner and joiner are made without these handlers; tracers and
@@ -25,11 +25,23 @@ from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import PrivateAttr
 
-__all__ = ("AnswerStream", "NodeHandler", "unstreamed_config")
+__all__ = ("AnswerStream", "NodeHandler", "config_of_calls", "unstreamed_config")
 
 
 class NodeHandler(BaseCallbackHandler):
-    """A callback handler that is told of nodes: their models are called without it, which would tell it every token."""
+    """A callback handler that is told of nodes: their models and tools are called without it.
+
+    It would be told every token, and of every call.
+    """
+
+
+def config_of_calls() -> RunnableConfig:
+    """Make the node's config for what a tool runs."""
+    config = get_config()
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        config = {**config, "callbacks": _only(callbacks, _hears_calls)}
+    return config
 
 
 def unstreamed_config() -> RunnableConfig:
@@ -123,7 +135,11 @@ def _streams(handler: BaseCallbackHandler) -> bool:
 
 
 def _hears_models(handler: BaseCallbackHandler) -> bool:
-    return not (_streams(handler) or isinstance(handler, NodeHandler))
+    return _hears_calls(handler) and not _streams(handler)
+
+
+def _hears_calls(handler: BaseCallbackHandler) -> bool:
+    return not isinstance(handler, NodeHandler)
 
 
 def _all_of(callbacks: BaseCallbackManager) -> list[BaseCallbackHandler]:
