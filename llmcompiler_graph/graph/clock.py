@@ -27,8 +27,8 @@ class TurnClock:
         self._began = clock["began"]
 
     def __call__(self) -> float:
-        """Read it."""
-        return round(self._loop.time() - self._began, 6)
+        """Read it, in whole microseconds."""
+        return round((self._loop.time() - self._began) * 1e6) / 1e6  # `round(…, 6)` takes twice as long
 
     def catch_up(self, seconds: float) -> None:
         """Learn that the turn has run for so long at least."""
