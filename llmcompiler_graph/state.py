@@ -449,5 +449,5 @@ def new_record(task: Task, round_number: int, tool_call_id: str, planned_at: flo
 
 def plan_text(records: Sequence[TaskRecord]) -> str:
     """Write a plan from the records of its tasks, arguments by name, without the lines that could not be read."""
-    join = max((record["index"] for record in records), default=0) + 1
-    return "\n".join([*(record["text"] for record in records if record["text"]), f"{join}. join()"])
+    join = max([record["index"] for record in records], default=0) + 1
+    return "\n".join([*[record["text"] for record in records if record["text"]], f"{join}. join()"])

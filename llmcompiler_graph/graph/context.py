@@ -29,7 +29,6 @@ from llmcompiler_graph.graph.plan_approval import PlanApproval
 from llmcompiler_graph.graph.records import how_made
 from llmcompiler_graph.models.budget import Account, Meter
 from llmcompiler_graph.models.prompts import conversation
-from llmcompiler_graph.models.streaming import config_of_calls
 from llmcompiler_graph.models.wording import PlanFormat
 from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult
 
@@ -212,25 +211,24 @@ class Settings:
         start: Start,
         task: TaskRecord,
         state: Any,
+        config: RunnableConfig,
         *,
         sync: bool,
-        max_concurrency: int | None,
         fresh: bool = False,
         check: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> Observation:
-        """Make one call of a task, in the node or `@task` this runs in.
+        """Make one call of a task.
 
         Args:
             start: The call.
             task: Its task.
             state: What the tool sees.
+            config: What the tool runs with (see `config_of_calls`).
             sync: Whether the graph was called synchronously.
-            max_concurrency: That of the run's config, for what the tool runs with its own.
             fresh: Whether what an earlier call returned may not answer it.
             check: Raises if what wrappers have made of the call, its tool's name and arguments, may not be called.
         """
         call_id = self.call_id(task, start.element)
-        config: RunnableConfig = {**config_of_calls(), "max_concurrency": max_concurrency}
         given = (task["tool"], start.arguments, call_id, state, config)
         attempt = partial(self.runner.call, *given, sync=sync, fresh=fresh, check=check)
         return await self.policy.apply(task["tool"], attempt)

@@ -35,6 +35,7 @@ from llmcompiler_graph.graph.lost_calls import lost_calls
 from llmcompiler_graph.graph.plan_message import plan_message, tool_call
 from llmcompiler_graph.graph.records import from_record
 from llmcompiler_graph.models.prompts import question_of
+from llmcompiler_graph.models.streaming import config_of_calls
 from llmcompiler_graph.state import (
     DiagnosticRecord,
     LLMCompilerState,
@@ -78,7 +79,7 @@ class Draft:
         self._state = state
         self._sync = sync
         self._id = plan_id or uuid4().hex[:12]
-        self._max_concurrency = get_config().get("max_concurrency")
+        self._config = config_of_calls(get_config().get("max_concurrency"))
         self._earlier = [record["index"] for record in state["tasks"]]
         self.first = max(self._earlier, default=0) + 1
         """The index its first task should have."""
@@ -477,9 +478,7 @@ class Draft:
         assert entry.record is not None
         record = entry.record
         try:
-            return await self._settings.call(
-                start, record, self._seen(record["tool"]), sync=self._sync, max_concurrency=self._max_concurrency
-            )
+            return await self._settings.call(start, record, self._seen(record["tool"]), self._config, sync=self._sync)
         except GraphBubbleUp as interrupt:
             self._shared.interrupting.add(plan_name(record))
             raise Suspended from interrupt

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from llmcompiler_graph.core.errors import Diagnostic
@@ -108,7 +109,7 @@ class DraftTasks:
     def __iter__(self) -> Iterator[DraftTask]:
         """All of them, in order."""
         self._restore_order()
-        return iter(sorted(self._tasks.values(), key=lambda other: other.place))
+        return iter(sorted(self._tasks.values(), key=attrgetter("place")))
 
     def __len__(self) -> int:
         """How many there are."""
@@ -271,6 +272,8 @@ class DraftTasks:
 
         If it is written again, it may need any that does not wait for it.
         """
+        if not entry.needs and entry.index not in self._dependents:
+            return
         dependents = (self._tasks[n] for n in self._dependents.get(entry.index, ()))
         before = all(needed.place < entry.place for needed in self._needs_before(entry))
         self._in_order = self._in_order and before and all(entry.place < other.place for other in dependents)

@@ -34,6 +34,7 @@ from llmcompiler_graph.graph.human_answers import ResumeValues, one_interrupt
 from llmcompiler_graph.graph.inner_graph import IN_ONE_GROUP, called
 from llmcompiler_graph.graph.records import finished, from_record, to_record, tool_message
 from llmcompiler_graph.graph.task_approval import TaskApproval, with_edit
+from llmcompiler_graph.models.streaming import config_of_calls
 from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("TaskBody",)
@@ -190,8 +191,8 @@ class TaskBody:
             start,
             self._record,
             self._state,
+            config_of_calls(self._max_concurrency),
             sync=self._sync,
-            max_concurrency=self._max_concurrency,
             fresh=self._repeats,
             check=self._approval.check(start),
         )

@@ -1,4 +1,4 @@
-"""Whom calls are told to, and what streams show of model calls: of planner and joiner nothing, of the answer everything.
+"""Whom calls are told to; of model calls streams show nothing of planner and joiner, and everything of the answer.
 
 Streams that show model calls (`stream_mode="messages"`, `astream_events`, `stream_events`) are callback handlers, known
 by a marker that LangGraph uses too. The calls of planner and joiner are made without these handlers; tracers and
@@ -35,12 +35,16 @@ class NodeHandler(BaseCallbackHandler):
     """
 
 
-def config_of_calls() -> RunnableConfig:
-    """Make the node's config for what a tool runs."""
-    config = get_config()
+def config_of_calls(max_concurrency: int | None) -> RunnableConfig:
+    """Make the config of the node or `@task` that this is called in into that of the tools it calls.
+
+    Args:
+        max_concurrency: That of the run's config.
+    """
+    config: RunnableConfig = {**get_config(), "max_concurrency": max_concurrency}
     callbacks = config.get("callbacks")
     if isinstance(callbacks, BaseCallbackManager):
-        config = {**config, "callbacks": _only(callbacks, _hears_calls)}
+        config["callbacks"] = _only(callbacks, _hears_calls)
     return config
 
 

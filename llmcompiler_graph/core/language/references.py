@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
@@ -270,24 +270,29 @@ def _before_ending(path: str) -> int:
     return next(ending, len(path))
 
 
-def leaves(value: Value) -> Iterator[str | Reference]:
-    """Yield every text and every reference in an argument, depth first; of a string with references, its parts."""
+_COMPOUND = (Template, Spread, list, dict)
+
+
+def leaves(value: Value) -> Sequence[str | Reference]:
+    """Give every text and every reference in an argument, depth first; of a string with references, its parts."""
     match value:
         case str() | Reference():
-            yield value
+            return (value,)
         case Template(parts):
-            yield from parts
+            return parts
         case list() | Spread():
-            for element in value:
-                yield from leaves(element)
+            return [leaf for element in value for leaf in leaves(element)]
         case dict():
-            for element in value.values():
-                yield from leaves(element)
+            return [leaf for element in value.values() for leaf in leaves(element)]
+        case _:
+            return ()
 
 
-def references(value: Value) -> Iterator[Reference]:
-    """Yield every reference in an argument, depth first."""
-    return (leaf for leaf in leaves(value) if isinstance(leaf, Reference))
+def references(value: Value) -> Sequence[Reference]:
+    """Give every reference in an argument, depth first."""
+    if isinstance(value, Reference):
+        return (value,)
+    return [leaf for leaf in leaves(value) if isinstance(leaf, Reference)] if isinstance(value, _COMPOUND) else ()
 
 
 def map_references(value: Value, change: Callable[[Reference], Reference]) -> Value:
@@ -307,6 +312,6 @@ def map_references(value: Value, change: Callable[[Reference], Reference]) -> Va
             return value
 
 
-def texts(value: Value) -> Iterator[str]:
-    """Yield every constant text in an argument, depth first."""
-    return (leaf for leaf in leaves(value) if isinstance(leaf, str))
+def texts(value: Value) -> Sequence[str]:
+    """Give every constant text in an argument, depth first."""
+    return [leaf for leaf in leaves(value) if isinstance(leaf, str)]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from llmcompiler_graph.core.language.references import JSON
@@ -44,11 +44,11 @@ class ReadyCall:
     """Equal for calls of which one is as good as two; empty if every call counts (see `call_key`)."""
     same_as: CallId | None = None
     """An equal call that is made instead: what it returns serves this one too."""
+    id: CallId = field(init=False, compare=False, repr=False)
+    """Which call it is."""
 
-    @property
-    def id(self) -> CallId:
-        """Which call it is."""
-        return self.index, self.element
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", (self.index, self.element))
 
 
 def call_key(tool: str, arguments: Mapping[str, JSON]) -> str:
