@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp
 
 from llmcompiler_graph.approval import Approval
 from llmcompiler_graph.calls.policy import ToolPolicy
@@ -19,7 +20,7 @@ from llmcompiler_graph.core.arguments import check_count, check_names, refused
 from llmcompiler_graph.core.checking.procedures import CheckedProcedure
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.schedule.executor import Executor, Moment
+from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.approvals import InterruptMode
@@ -30,7 +31,7 @@ from llmcompiler_graph.graph.records import how_made
 from llmcompiler_graph.models.budget import Account, Meter
 from llmcompiler_graph.models.prompts import conversation
 from llmcompiler_graph.models.wording import PlanFormat
-from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult
+from llmcompiler_graph.state import LLMCompilerState, TaskEvent, TaskRecord, TaskResult, plan_name
 
 if TYPE_CHECKING:
     from llmcompiler_graph.tool_selection import ToolSelection
@@ -233,6 +234,20 @@ class Settings:
         attempt = partial(self.runner.call, *given, sync=sync, fresh=fresh, check=check)
         return await self.policy.apply(task["tool"], attempt)
 
+    async def call_detached(
+        self, shared: Shared, start: Start, task: TaskRecord, state: Any, config: RunnableConfig, *, sync: bool
+    ) -> Observation:
+        """Make one call of a task that nobody runs yet, where a human cannot be asked; as `call` does otherwise.
+
+        Raises:
+            Suspended: The tool asks: it is called again where it can.
+        """
+        try:
+            return await self.call(start, task, state, config, sync=sync)
+        except GraphBubbleUp as interrupt:
+            shared.interrupting.add(plan_name(task))
+            raise Suspended from interrupt
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -242,6 +257,8 @@ class Shared:
     """The calls under way between two nodes."""
     interrupting: set[str] = field(default_factory=set)
     """Tools that were seen to call `interrupt`: called early, they would do twice what they do before it."""
+    returning: set[str] = field(default_factory=set)
+    """Tools that were seen to return."""
 
 
 _RESOLUTION = 0.001  # seconds: what is less is no time

@@ -16,7 +16,6 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.config import get_config, get_stream_writer
-from langgraph.errors import GraphBubbleUp
 
 from llmcompiler_graph.core.checking.checker import Checker
 from llmcompiler_graph.core.checking.entities import Entities
@@ -26,7 +25,7 @@ from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.parser import NOT_A_TASK, PlanParser
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
+from llmcompiler_graph.core.schedule.executor import Executor, Moment
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.graph.clock import turn_clock
 from llmcompiler_graph.graph.context import Settings, Shared, Teller
@@ -477,11 +476,8 @@ class Draft:
         assert entry is not None
         assert entry.record is not None
         record = entry.record
-        try:
-            return await self._settings.call(start, record, self._seen(record["tool"]), self._config, sync=self._sync)
-        except GraphBubbleUp as interrupt:
-            self._shared.interrupting.add(plan_name(record))
-            raise Suspended from interrupt
+        seen = self._seen(record["tool"])
+        return await self._settings.call_detached(self._shared, start, record, seen, self._config, sync=self._sync)
 
     def _seen(self, tool: str) -> LLMCompilerState:
         """The state that a tool is given: if it looks at it, with the plan so far, as the next node has it."""

@@ -5,7 +5,7 @@ depth in the plan, then as written. Each adopts its early calls, or makes its ca
 or an interrupt the finished ones come back from the checkpoint; only the others run.
 
 A plan whose tasks have all finished when it is complete, or an instant later, needs no `@task`: what the node returns
-persists them. So tools that take no time cost no more than in a loop.
+persists them. So tools that take no time cost little more than in a loop.
 
 What a `@task` costs LangGraph grows with the number of those that one graph has called. So a plan of many tasks is cut
 into groups. Each group is a `@task`, which calls those of its tasks in a graph of their own and gives all their

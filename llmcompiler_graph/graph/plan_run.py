@@ -11,7 +11,9 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langgraph.config import get_config, get_stream_writer
 
+from llmcompiler_graph.core.language.plan import Observation
 from llmcompiler_graph.core.schedule.executor import Executor, Moment
+from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.graph.approvals import Approvals
 from llmcompiler_graph.graph.clock import turn_clock
 from llmcompiler_graph.graph.commands import in_plan_order, with_messages
@@ -31,6 +33,7 @@ from llmcompiler_graph.graph.revision import Revision
 from llmcompiler_graph.graph.state_size import tell_of_size
 from llmcompiler_graph.graph.task_body import TaskBody
 from llmcompiler_graph.models.prompts import turn_position
+from llmcompiler_graph.models.streaming import config_of_calls
 from llmcompiler_graph.state import (
     Clock,
     LLMCompilerState,
@@ -81,7 +84,7 @@ class PlanRun:
         self._resume_values = resume_values
         self._resumed = clock is not state["clock"]
         self._revised = revision.update if revision else {}
-        self._settings = settings
+        self._settings, self._shared = settings, shared
         self._held = settings.held.union(shared.interrupting, (s.name for s in settings.specs if s.has_effects))
         state, self._settled = settled(revision.state if revision else {**state, "clock": clock})
         self.approvals = Approvals(state.get("approvals", []), settings.interrupt_mode, settings.specs)
@@ -101,9 +104,9 @@ class PlanRun:
         self._now = turn_clock(state)
         self._teller = Teller(get_stream_writer(), self._now)
         begun = shared.inflight.take_over(message and message.id)
-        if revision is not None and revision.executor is not None:
-            begun = revision.executor
-        self._adopted = isinstance(begun, Executor) and not self._settled
+        edited = revision.executor if revision is not None else None  # it begins nothing by itself
+        begun = edited or begun
+        self._adopted = isinstance(begun, Executor) and not self._settled and begun is not edited
         if isinstance(begun, Executor) and not self._settled:
             self.executor = begun
             begun.on_event = self._tell
@@ -200,9 +203,16 @@ class PlanRun:
     async def ends_at_once(self) -> bool:
         """Wait an instant for all tasks to finish without `@task`s; say whether they have.
 
-        What the node returns persists them then.
+        What the node returns persists them then. What begins meanwhile is called in the node itself. That is for tools
+        that have returned before: one that asks a human would be called once too often.
         """
-        return await self._finish_within(_AN_INSTANT, self.order)
+        self.executor.complete(self._call_at_once)
+        waiting = (plan_name(record) for record in self.order if not self.executor.has_begun(record["index"]))
+        return self._shared.returning.issuperset(waiting) and await self._finish_within(_AN_INSTANT, self.order)
+
+    async def _call_at_once(self, start: Start) -> Observation:
+        record, config = self._by_index[start.index], config_of_calls(self.config.get("max_concurrency"))
+        return await self._settings.call_detached(self._shared, start, record, self._state, config, sync=self._sync)
 
     async def finishes_soon(self, records: Sequence[TaskRecord], following: Iterable[TaskRecord]) -> bool:
         """Wait a moment for some tasks to finish without `@task`s; say whether they have.
@@ -274,6 +284,9 @@ class PlanRun:
         """The state's update, once every `@task` has ended."""
         given = {record["index"]: result for record, result in zip(self.order, results, strict=True)}
         done = {index: result for index, result in given.items() if result["status"] != "planned"}
+        self._shared.returning.update(
+            plan_name(record) for record in self.order if given[record["index"]]["status"] == "done"
+        )
         planned = [given[record["index"]] for record in self._records if record["index"] in given]
         wanted = [pending for result in planned for pending in result.get("wanted", [])]  # asked in the plan's order
         records = [

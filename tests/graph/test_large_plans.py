@@ -202,25 +202,6 @@ async def test_errors_that_are_not_handled(shape: str, sync: bool) -> None:
     assert {n for n in ran if ran[n] > 1} == {50}
 
 
-@both_ways
-@pytest.mark.parametrize("count", [2, 100])
-async def test_what_finished_early_needs_no_task_of_langgraph(store: str, sync: bool, count: int) -> None:
-    """Tasks that have finished when their plan is complete, or an instant later, are persisted by their node."""
-
-    @tool
-    async def look(n: int) -> int:
-        """Look."""
-        await asyncio.sleep(0.005 if n == count else 0)
-        return n
-
-    text = "\n".join(f"{n}. look(n={n})" for n in range(1, count + 1))
-    async with saver_at(store, sync=sync) as saver:
-        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
-        final = await do(graph, "invoke", QUESTION, THREAD, sync=sync)
-        assert await returned(saver, sync=sync) == []
-    assert [task["value"] for task in final["tasks"]] == list(range(1, count + 1))
-
-
 def test_what_finished_early_is_persisted_in_groups() -> None:
     """Groups of tasks that finish a moment after their plan need no `@task`s of their own."""
 

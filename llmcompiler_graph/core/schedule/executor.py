@@ -62,7 +62,7 @@ class Timing:
     finished: float | None = None
     """It had an observation."""
     early: bool = False
-    """Whether its first call was detached: begun before anybody ran the task."""
+    """Whether its first call began before the plan was complete."""
 
     def at(self, moment: Moment) -> float | None:
         """When a moment came."""
@@ -101,6 +101,7 @@ class Executor:
         self._now = now or self._loop.time
         self._detached = detached
         self._context = contextvars.copy_context()
+        self._early = True  # whether what begins now begins before the plan is complete
         self._bodies: dict[int, tuple[Call, contextvars.Context]] = {}  # index -> who runs it
         self._raised: dict[int, Exception] = {}  # index -> what a call of it raised
         self._asking: dict[int, dict[int, Suspended]] = {}  # index -> element -> what its call wants to ask
@@ -214,6 +215,22 @@ class Executor:
         calls = {} if index in self._unit.observations else self._begun.get(index, {})
         return {n: calls[n] for n in elements if n in calls}
 
+    def has_begun(self, index: int) -> bool:
+        """Whether a call of a task has been made."""
+        timing = self.timings.get(index)
+        return timing is not None and timing.started is not None
+
+    def complete(self, detached: Call) -> None:
+        """Say that the plan is complete: what begins from now on is not early.
+
+        Args:
+            detached: Makes its calls while nobody runs their tasks, in the context that this is called in; but none if
+                nobody has made them before.
+        """
+        self._early = False
+        if self._detached is not None:
+            self._detached, self._context = detached, contextvars.copy_context()
+
     def expire(self, what: str) -> None:
         """Say that the time is over: every unfinished task fails, and the calls under way are cancelled.
 
@@ -221,7 +238,7 @@ class Executor:
             what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
         """
         unfinished = [index for index in self._unit.tasks if index not in self._unit.observations]
-        ran = set(filter(self._has_begun, unfinished))
+        ran = set(filter(self.has_begun, unfinished))
         passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
         self._apply(self._unit.expire(passed))
         for call in self._calls:
@@ -234,12 +251,8 @@ class Executor:
             what: Why, for the tasks' errors.
         """
         self._detached = None
-        waiting = [n for n in self._unit.tasks if n not in self._unit.observations and not self._has_begun(n)]
+        waiting = [n for n in self._unit.tasks if n not in self._unit.observations and not self.has_begun(n)]
         self._apply(self._unit.expire(dict.fromkeys(waiting, what)))
-
-    def _has_begun(self, index: int) -> bool:
-        timing = self.timings.get(index)
-        return timing is not None and timing.started is not None
 
     async def aclose(self) -> None:
         """Cancel the calls under way and wait until they have ended."""
@@ -307,21 +320,22 @@ class Executor:
 
     def _started(self, start: Start) -> bool:
         """Make a call, if anybody can."""
-        call, context = self._bodies.get(start.index, (self._detached, self._context))
+        claimed = start.index in self._bodies
+        call, context = self._bodies[start.index] if claimed else (self._detached, self._context)
         if call is None or self._closed:
             return False
         timing = self._timing(start.index)
         if timing.started is None:
-            timing.started, timing.early = self._now(), start.index not in self._bodies
+            timing.started, timing.early = self._now(), self._early and not claimed
             self._tell("started", start.index)
-        task = self._loop.create_task(self._make(start, call), context=context.copy())
+        task = self._loop.create_task(self._make(start, call, claimed=claimed), context=context.copy())
         self._calls.add(task)
-        if call is self._detached and start.element is not None:
+        if not claimed and start.element is not None:
             self._begun.setdefault(start.index, {})[start.element] = task
         task.add_done_callback(self._ended)
         return True
 
-    async def _make(self, start: Start, call: Call) -> Observation | None:
+    async def _make(self, start: Start, call: Call, *, claimed: bool) -> Observation | None:
         index = start.index
         if index in self._raised:
             self._apply(self._unit.suspended(index, start.element))
@@ -334,7 +348,7 @@ class Executor:
             # the tool cancelled itself: without an observation everything behind it would wait for ever
             observation = Observation("failed", error="the tool's call was cancelled")
         except Suspended as error:
-            if call is not self._detached:
+            if claimed:
                 self._asking.setdefault(index, {})[start.element or 0] = error
                 self._apply(self._unit.abandoned(index, start.element))
                 return None
