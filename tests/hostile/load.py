@@ -293,13 +293,16 @@ class Load:
             model, tools_of(faults), checkpointer=saver, tool_timeout={"look": tool_timeout}
         )
         self.figures = Figures()
-        self._others: set[asyncio.Task[Any]] = set()  # of whoever runs this, and of a pool of connections
+        gc.collect()
+        self._loops = [each for each in gc.get_objects() if isinstance(each, asyncio.BaseEventLoop)]
+        gc.freeze()  # what others have left is looked at no more
+        self._others: set[asyncio.Task[Any]] = set()  # of whoever runs this or ran before, and of a pool of connections
         self._pool = concurrent.futures.ThreadPoolExecutor(min(threads, 64), "load") if sync else None
 
     async def round(self, number: int) -> None:
         """Let every thread ask its questions, and measure."""
         names = [f"T{n}R{number}" for n in range(self.threads)]
-        self._others = self._others or asyncio.all_tasks()
+        self._others = self._others or {task for loop in self._loops for task in asyncio.all_tasks(loop)}
         if self._pool is None:
             await asyncio.gather(*map(self._athread, names))
         else:
@@ -316,12 +319,13 @@ class Load:
 
     def _running(self, objects: list[Any]) -> set[asyncio.Task[Any]]:
         """The tasks that run on any event loop, but for those of others."""
-        loops = {asyncio.get_running_loop(), *(each for each in objects if isinstance(each, asyncio.BaseEventLoop))}
+        loops = {*self._loops, *(each for each in objects if isinstance(each, asyncio.BaseEventLoop))}
         running = {task for loop in loops for task in asyncio.all_tasks(loop)}
         return {task for task in running - self._others if task is not asyncio.current_task()}
 
     def close(self) -> None:
         """End the threads that call the graph."""
+        gc.unfreeze()
         if self._pool is not None:
             self._pool.shutdown()
 
