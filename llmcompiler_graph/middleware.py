@@ -71,7 +71,7 @@ class PlanMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     Put it first in the list: `wrap_tool_call` of the middleware behind it, and per-call approvals, then hold for the
     calls inside a plan as for all others. With a checkpointer each task of a plan is persisted as it finishes, but
-    nothing in a plan's first 0.05 s.
+    nothing in a plan's first 0.1 s.
 
     Args:
         interrupt_on: Tools that a human must approve inside plans, as in LangChain's `HumanInTheLoopMiddleware`; those

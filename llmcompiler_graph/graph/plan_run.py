@@ -52,7 +52,7 @@ def _message(record: TaskRecord, result: TaskResult | None) -> ToolMessage:
     return cast("ToolMessage", result["messages"][0]) if result is not None else tool_message(record, None)
 
 
-_AN_INSTANT, _A_MOMENT = 0.05, 0.25  # seconds
+_AN_INSTANT, _A_MOMENT = 0.1, 0.25  # seconds
 
 
 class PlanRun:

@@ -101,7 +101,7 @@ async def test_astream() -> None:
     @tool
     async def combine(a: str, b: str) -> str:
         """Combine, slowly."""
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         return f"{a} + {b}"
 
     graph = create_llm_compiler(ScriptedModel([PLAN, FINISH]), [search, combine])

@@ -326,7 +326,7 @@ async def test_every_update_has_messages(sync: bool) -> None:
     @tool
     async def look(n: int) -> int:
         """Look."""
-        await asyncio.sleep(0.1 if n == N else 0)
+        await asyncio.sleep(0.3 if n == N else 0)
         return n
 
     text = "\n".join(f"{n}. look(n={n})" for n in range(1, N + 1))

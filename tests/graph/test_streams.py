@@ -156,7 +156,7 @@ async def test_every_update_has_messages(sync: bool) -> None:
     @tool
     async def search(query: str) -> str:
         """Search, slowly."""
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         return f"found {query}"
 
     replies = ['1. search("A")\n2. search("$1[*]")\n3. join()', "Replan: more", '1. search("B")', REPLIES[1]]
