@@ -180,7 +180,7 @@ class PlanRun:
 
     def early_results(self, records: Iterable[TaskRecord]) -> list[TaskResult]:
         """What tasks give that have finished without `@task`s."""
-        done = ((record, self.executor.observation(record["index"])) for record in records)
+        done = ((record, self.executor.result(record["index"])) for record in records)
         return [self._body(record).result(observation) for record, observation in done if observation is not None]
 
     def _body(self, record: TaskRecord) -> TaskBody:
@@ -239,7 +239,7 @@ class PlanRun:
         return finished
 
     def _is_finished(self, record: TaskRecord) -> bool:
-        return self.executor.observation(record["index"]) is not None
+        return self.executor.result(record["index"]) is not None
 
     def restorer(self, records: Sequence[TaskRecord]) -> Callable[[Any], None]:
         """What to do when a `@task`'s result is there: if it came from a checkpoint, the executor does not know it."""

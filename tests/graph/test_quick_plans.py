@@ -108,6 +108,25 @@ def test_a_changed_plan_is_not_waited_for() -> None:
     assert ended == 0.02
 
 
+def test_what_a_tool_raised_ends_the_run_whatever_came_later() -> None:
+    """A tool raised what is not handled: a deadline that passes then does not hide it."""
+
+    @tool
+    async def look(at: str) -> str:
+        """Look."""
+        raise OSError(at)
+
+    async def main() -> None:
+        model = ScriptedModel(
+            ['1. look(at="a")\n2. search(query="b")\n3. join()'], chunk_size=4, seconds_per_reply=0.01
+        )
+        graph = create_llm_compiler(model, [search, look], handle_tool_errors=False, deadline=0.01)
+        with pytest.raises(OSError, match="a"):
+            await graph.ainvoke(QUESTION)
+
+    run_virtual(main)
+
+
 def test_every_message_is_in_the_state_once() -> None:
     """Whether tasks have `@task`s or not, the state has one message of each, in the plan's order."""
 

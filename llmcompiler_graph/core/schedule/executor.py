@@ -196,16 +196,23 @@ class Executor:
         outcome.add_done_callback(lambda _: released.set())
         await released.wait()
 
+    def result(self, index: int) -> Observation | None:
+        """What `run` would give at once for a task; `None` if it would wait, or raise."""
+        outcome = self._outcomes.get(index)
+        if outcome is None or not outcome.done() or outcome.cancelled() or outcome.exception() is not None:
+            return None
+        return outcome.result()
+
     async def settled(self, indices: Sequence[int], seconds: float) -> bool:
-        """Wait until tasks have observations, but not for long; say whether all have.
+        """Wait until tasks have results, but not for long; say whether all have.
 
         Args:
             indices: The tasks; nobody needs to run them.
             seconds: How long to wait at most.
         """
-        if pending := [self._outcome(index) for index in indices if index not in self._unit.observations]:
+        if pending := [outcome for outcome in map(self._outcome, indices) if not outcome.done()]:
             await asyncio.wait(pending, timeout=seconds)
-        return all(index in self._unit.observations for index in indices)
+        return all(self.result(index) is not None for index in indices)
 
     def begun(self, index: int, elements: Iterable[int]) -> dict[int, asyncio.Task[Observation | None]]:
         """The detached calls of some elements of an unfinished task that fans out, by element.
