@@ -1,11 +1,14 @@
 """What a run costs per task, beside bare calls and `create_agent`: processor time, growth, memory, and where it goes.
 
-python -m tests.benchmarks.scale [--n 10 100 1000] [--only TEXT] [--runs 5] [--limit 300] [--stages N]
+python -m tests.benchmarks.scale [--n 10 100 1000] [--only TEXT] [--runs 5] [--limit 300] [--stages N] [--in-turns]
 
 Scripted: tools and models take no time; the model streams a plan line by line. Every run is in a process of its own,
 forked from this one, with a graph that has run once; the cases take turns. Figures are medians of processor time (all
 threads). *Over bare* is what a task takes besides `tool.ainvoke` (`tool.invoke`, if synchronous) itself. The exponent
 says how the cost of a whole run grows: 1 is linear. A run that takes longer than `--limit` seconds is broken off.
+
+`--in-turns` measures whole runs in one process instead, which has made some before: the asynchronous cases that keep
+checkpoints in memory, one after the other.
 
 `--stages N` profiles a run of N tasks instead, and says which package and which part of ours takes how much.
 """
@@ -282,6 +285,20 @@ def measured(case: Case, n: int, folder: str, limit: float) -> Cost | None:
             return None
 
 
+async def in_turns(cases: list[Case], n: int, runs: int) -> dict[Case, float]:
+    """The median processor time of a run of `n` tasks, in ms, by case: in this process, in turns."""
+    before = 3
+    graphs = {case: agent(case, [n] * (before + runs), InMemorySaver()) for case in cases}
+    taken: dict[Case, list[float]] = {case: [] for case in cases}
+    for number in range(before + runs):
+        for case, graph in graphs.items():
+            gc.collect()
+            start = time.process_time()
+            await graph.ainvoke(QUESTION, on(str(number)))
+            taken[case].append((time.process_time() - start) * 1000)
+    return {case: statistics.median(seconds[before:]) for case, seconds in taken.items()}
+
+
 # -- where the time goes -----------------------------------------------------------------------------------------------
 
 
@@ -358,8 +375,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each case; fewer of those that take long")
     parser.add_argument("--limit", type=float, default=300, help="seconds that a run may take")
     parser.add_argument("--stages", type=int, help="profile runs of so many tasks instead")
+    parser.add_argument("--in-turns", action="store_true", help="measure whole runs in one process instead")
     given = parser.parse_args()
     cases = [case for case in CASES if not given.only or any(f", {only}," in f", {case}," for only in given.only)]
+    if given.in_turns:
+        warm = [case for case in cases if case.store == "memory" and not case.sync]
+        found_in_turns = [asyncio.run(in_turns(warm, n, given.runs)) for n in given.n]
+        print("| ms a run | " + " | ".join(f"{n:,}" for n in given.n) + " |")
+        for case in warm:
+            print(f"| {case} | " + " | ".join(f"{costs[case]:.1f}" for costs in found_in_turns) + " |")
+        return
     with tempfile.TemporaryDirectory() as folder:
         if given.stages:
             for case in cases:
