@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import copy_context
+from functools import partial
 from operator import itemgetter
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 
 from llmcompiler_graph.core.language.plan import Observation
@@ -206,12 +208,13 @@ class PlanRun:
         What the node returns persists them then. What begins meanwhile is called in the node itself. That is for tools
         that have returned before: one that asks a human would be called once too often.
         """
-        self.executor.complete(self._call_at_once)
+        config = config_of_calls(self.config.get("max_concurrency"))
+        self.executor.complete(partial(self._call_at_once, config))
         waiting = (plan_name(record) for record in self.order if not self.executor.has_begun(record["index"]))
         return self._shared.returning.issuperset(waiting) and await self._finish_within(_AN_INSTANT, self.order)
 
-    async def _call_at_once(self, start: Start) -> Observation:
-        record, config = self._by_index[start.index], config_of_calls(self.config.get("max_concurrency"))
+    async def _call_at_once(self, config: RunnableConfig, start: Start) -> Observation:
+        record = self._by_index[start.index]
         return await self._settings.call_detached(self._shared, start, record, self._state, config, sync=self._sync)
 
     async def finishes_soon(self, records: Sequence[TaskRecord], following: Iterable[TaskRecord]) -> bool:
