@@ -226,9 +226,8 @@ class PlanRun:
             records: The tasks.
             following: Those that are called next.
         """
-        if any(map(self._is_finished, following)):
-            return await self._finish_within(self._left_to_wait, records)
-        return await self._finish_within(_A_MOMENT, records)
+        others_wait = any(map(self._is_finished, following))
+        return await self._finish_within(self._left_to_wait if others_wait else _A_MOMENT, records)
 
     async def _finish_within(self, seconds: float, records: Sequence[TaskRecord]) -> bool:
         """Wait for tasks, but not for those that start only in their `@task`s."""
@@ -275,7 +274,7 @@ class PlanRun:
         """Tell `on_result` of results."""
         if self._settings.on_result is not None:
             for result in self._untold(results):
-                copy_context().run(self._settings.on_result, result)
+                self._settings.on_result(result)
 
     def _untold(self, results: Iterable[TaskResult]) -> list[TaskResult]:
         """Those that were not given before: a task's result comes by its own `@task`, then by that of its group."""

@@ -292,10 +292,9 @@ async def in_turns(cases: list[Case], n: int, runs: int) -> dict[Case, float]:
     taken: dict[Case, list[float]] = {case: [] for case in cases}
     for number in range(before + runs):
         for case, graph in graphs.items():
-            gc.collect()
-            start = time.process_time()
-            await graph.ainvoke(QUESTION, on(str(number)))
-            taken[case].append((time.process_time() - start) * 1000)
+            with (meter := Meter()):
+                await graph.ainvoke(QUESTION, on(str(number)))
+            taken[case].append(meter.seconds * 1000)
     return {case: statistics.median(seconds[before:]) for case, seconds in taken.items()}
 
 

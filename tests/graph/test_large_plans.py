@@ -202,6 +202,20 @@ async def test_errors_that_are_not_handled(shape: str, sync: bool) -> None:
     assert {n for n in ran if ran[n] > 1} == {50}
 
 
+def sizes_of_groups(look: BaseTool, argument: Callable[[int], str]) -> list[int]:
+    """How many results each `@task` gives of a hundred calls, which return 1 to 100."""
+
+    async def main() -> list[int]:
+        saver = InMemorySaver()
+        text = "\n".join(f"{n}. look(n={argument(n)})" for n in range(1, 101))
+        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
+        final = await graph.ainvoke(QUESTION, THREAD)
+        assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
+        return [len(value["results"]) for value in await returned(saver)]
+
+    return run_virtual(main)
+
+
 def test_what_finished_early_is_persisted_in_groups() -> None:
     """Groups of tasks that finish a moment after their plan need no `@task`s of their own."""
 
@@ -211,15 +225,7 @@ def test_what_finished_early_is_persisted_in_groups() -> None:
         await asyncio.sleep(0.2 if n > 96 else 0)
         return n
 
-    async def main() -> list[int]:
-        saver = InMemorySaver()
-        text = "\n".join(f"{n}. look(n={n})" for n in range(1, 101))
-        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
-        final = await graph.ainvoke(QUESTION, THREAD)
-        assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
-        return [len(value["results"]) for value in await returned(saver)]
-
-    assert run_virtual(main) == [32, 32, 32, 4]
+    assert sizes_of_groups(look, str) == [32, 32, 32, 4]
 
 
 def test_quick_tasks_are_waited_for() -> None:
@@ -231,15 +237,7 @@ def test_quick_tasks_are_waited_for() -> None:
         await asyncio.sleep(0.002)
         return n + 1
 
-    async def main() -> list[int]:
-        saver = InMemorySaver()
-        text = "\n".join(f"{n}. look(n={f'${n - 1}' if n > 1 else 0})" for n in range(1, 101))
-        graph = create_llm_compiler(ScriptedModel([text, "Finish: done"]), [look], checkpointer=saver)
-        final = await graph.ainvoke(QUESTION, THREAD)
-        assert [task["value"] for task in final["tasks"]] == list(range(1, 101))
-        return [len(value["results"]) for value in await returned(saver)]
-
-    assert run_virtual(main) == [32, 32, 32, 4]
+    assert sizes_of_groups(look, lambda n: f"${n - 1}" if n > 1 else "0") == [32, 32, 32, 4]
 
 
 def test_what_is_waited_for_is_persisted_soon() -> None:

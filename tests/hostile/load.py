@@ -296,13 +296,13 @@ class Load:
         gc.collect()
         self._loops = [each for each in gc.get_objects() if isinstance(each, asyncio.BaseEventLoop)]
         gc.freeze()  # what others have left is looked at no more
-        self._others: set[asyncio.Task[Any]] = set()  # of whoever runs this or ran before, and of a pool of connections
+        # of whoever runs this or ran before, and of a pool of connections
+        self._others = {task for loop in self._loops for task in asyncio.all_tasks(loop)}
         self._pool = concurrent.futures.ThreadPoolExecutor(min(threads, 64), "load") if sync else None
 
     async def round(self, number: int) -> None:
         """Let every thread ask its questions, and measure."""
         names = [f"T{n}R{number}" for n in range(self.threads)]
-        self._others = self._others or {task for loop in self._loops for task in asyncio.all_tasks(loop)}
         if self._pool is None:
             await asyncio.gather(*map(self._athread, names))
         else:

@@ -270,7 +270,7 @@ def _before_ending(path: str) -> int:
     return next(ending, len(path))
 
 
-_COMPOUND = (Template, Spread, list, dict)
+_MAY_REFER = (Reference, Template, Spread, list, dict)
 
 
 def leaves(value: Value) -> Sequence[str | Reference]:
@@ -290,9 +290,7 @@ def leaves(value: Value) -> Sequence[str | Reference]:
 
 def references(value: Value) -> Sequence[Reference]:
     """Give every reference in an argument, depth first."""
-    if isinstance(value, Reference):
-        return (value,)
-    return [leaf for leaf in leaves(value) if isinstance(leaf, Reference)] if isinstance(value, _COMPOUND) else ()
+    return [leaf for leaf in leaves(value) if isinstance(leaf, Reference)] if isinstance(value, _MAY_REFER) else ()
 
 
 def map_references(value: Value, change: Callable[[Reference], Reference]) -> Value:
