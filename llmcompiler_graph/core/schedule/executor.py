@@ -46,6 +46,12 @@ Call: TypeAlias = Callable[[Start], Awaitable[Observation]]
 
 Moment: TypeAlias = Literal["released", "started", "done", "failed", "skipped"]
 
+_AT_ONCE, _THEN_PER_PASS = 100, 4
+"""Calls that begin at once, and those of a wider fan-out that begin in each further pass of the event loop.
+
+So it neither keeps the loop from others, nor are all its calls in memory if they return at once.
+"""
+
 
 class Suspended(Exception):
     """A call needs a human. Its arguments are what is to be asked: of a task, by all its calls, in order."""
@@ -107,6 +113,7 @@ class Executor:
         self._asking: dict[int, dict[int, Suspended]] = {}  # index -> element -> what its call wants to ask
         self._outcomes: dict[int, asyncio.Future[Observation]] = {}
         self._awaited: dict[int, asyncio.Event] = {}  # index -> set once its inputs exist, or it has ended
+        self._starting: deque[Start] = deque()  # calls that begin in the loop's next passes
         self._calls: set[asyncio.Task[Observation | None]] = set()
         self._begun: dict[int, dict[int, asyncio.Task[Observation | None]]] = {}  # index -> element -> detached call
         self._closed = False
@@ -182,6 +189,8 @@ class Executor:
         Raises:
             Exception: What `call` raised, for this task or for one it waits for.
         """
+        if any(start.index == index for start in self._starting):
+            self._start_all()  # what is detached so far stays so
         self._bodies[index] = call, contextvars.copy_context()
         if index not in self._raised:
             self._apply(self._unit.claim(index))
@@ -214,11 +223,14 @@ class Executor:
             await asyncio.wait(pending, timeout=seconds)
         return all(self.result(index) is not None for index in indices)
 
-    def begun(self, index: int, elements: Iterable[int]) -> dict[int, asyncio.Task[Observation | None]]:
+    async def begun(self, index: int, elements: Sequence[int]) -> dict[int, asyncio.Task[Observation | None]]:
         """The detached calls of some elements of an unfinished task that fans out, by element.
 
-        They give an observation, or `None` if there is none: the call was suspended, or raised.
+        They give an observation, or `None` if there is none: the call was suspended, or raised. It is waited for those
+        that begin in the loop's next passes.
         """
+        while self._starting and not self._begun.get(index, {}).keys() >= set(elements):  # noqa: ASYNC110 (its passes)
+            await asyncio.sleep(0)
         calls = {} if index in self._unit.observations else self._begun.get(index, {})
         return {n: calls[n] for n in elements if n in calls}
 
@@ -244,6 +256,7 @@ class Executor:
         Args:
             what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
         """
+        self._start_all()
         unfinished = [index for index in self._unit.tasks if index not in self._unit.observations]
         ran = set(filter(self.has_begun, unfinished))
         passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
@@ -257,6 +270,7 @@ class Executor:
         Args:
             what: Why, for the tasks' errors.
         """
+        self._start_all()
         self._detached = None
         waiting = [n for n in self._unit.tasks if n not in self._unit.observations and not self.has_begun(n)]
         self._apply(self._unit.expire(dict.fromkeys(waiting, what)))
@@ -271,6 +285,7 @@ class Executor:
     def cancel(self) -> None:
         """Cancel the calls under way; nothing is started any more."""
         self._closed = True
+        self._starting.clear()
         for call in self._calls:
             call.cancel()
         for outcome in self._outcomes.values():
@@ -292,6 +307,7 @@ class Executor:
 
     def _apply(self, instructions: Iterable[Instruction]) -> None:
         pending = deque(instructions)
+        room = _AT_ONCE
         while pending:
             instruction = pending.popleft()
             match instruction:
@@ -301,7 +317,11 @@ class Executor:
                     self._timing(index).released = self._now()
                     self._tell("released", index)
                 case Start(index, element):
-                    if not self._started(instruction):
+                    if not room:
+                        self._start_later(instruction)
+                    elif self._started(instruction):
+                        room -= 1
+                    else:
                         pending.extend(self._unit.suspended(index, element))
                 case Finished(index, observation):
                     self._timing(index).finished = self._now()
@@ -310,6 +330,24 @@ class Executor:
                         outcome.set_result(observation)
                 case _:
                     self._end((instruction.index,), self._error(instruction.cause))
+
+    def _start_later(self, start: Start) -> None:
+        if not self._starting:
+            self._watch(self._loop.create_task(self._start_more()))
+        self._starting.append(start)
+
+    async def _start_more(self) -> None:
+        while self._starting:
+            await asyncio.sleep(0)
+            for _ in range(min(_THEN_PER_PASS, len(self._starting))):
+                self._apply((self._starting.popleft(),))
+
+    def _start_all(self) -> None:
+        """Begin the calls that were to begin in later passes: what is told or asked next is about all of them."""
+        while self._starting:
+            batch, self._starting = self._starting, deque()
+            for start in batch:
+                self._apply((start,))
 
     def _error(self, index: int) -> Exception:
         """What is raised for a task that cannot have an observation, and for those that wait for it."""
@@ -336,11 +374,14 @@ class Executor:
             timing.started, timing.early = self._now(), self._early and not claimed
             self._tell("started", start.index)
         task = self._loop.create_task(self._make(start, call, claimed=claimed), context=context.copy())
-        self._calls.add(task)
+        self._watch(task)
         if not claimed and start.element is not None:
             self._begun.setdefault(start.index, {})[start.element] = task
-        task.add_done_callback(self._ended)
         return True
+
+    def _watch(self, task: asyncio.Task[Observation | None]) -> None:
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
 
     async def _make(self, start: Start, call: Call, *, claimed: bool) -> Observation | None:
         index = start.index
