@@ -6,8 +6,10 @@ A scripted provider in a process of its own streams OpenAI's chat completions: t
 token of 4 characters every 0.02 s, by the clock, not by counting sleeps. Tools sleep. The *bound* is what the same
 schedule allows a client that loses no time: a task starts when its line of plan text and its dependencies are done, the
 joiner is asked when the plan and the last task are, and the answer is there with its last token. *By hand* is a client
-that does nothing else, with LangChain's model and tool and a regular expression: no graph, no state, no check. Both
-take turns; *more* is how many ms a run takes longer than the one by hand before it: the median, between the quartiles.
+that does nothing else, with LangChain's model and tool and a regular expression: no graph, no state, no check.
+*LangGraph* is the same client in three nodes of a graph: what no graph of planner, unit and joiner can be below. All
+take turns; *more* is how many ms a run takes longer than the one by hand of the same turn: the median, between the
+quartiles.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 FIRST_TOKEN, PER_TOKEN, CHARACTERS = 0.3, 0.02, 4
 REPLY = "Thought: everything is there.\nFinish: the answer is 42."
@@ -118,33 +120,92 @@ async def serve() -> None:
 _LINE = re.compile(r'(\d+)\. work\("(.*?)", ([\d.]+)\)\n')
 
 
-async def run_by_hand(model: Any, tool: Any) -> None:
-    """Do what a run does, and nothing else."""
-    calls: dict[str, asyncio.Task[str]] = {}
+class ByHand:
+    """Does what a run does, and nothing else.
 
-    async def call(text: str, seconds: str) -> str:
+    Args:
+        model: The model.
+        tool: The tool.
+    """
+
+    def __init__(self, model: Any, tool: Any) -> None:
+        self._model = model
+        self._tool = tool
+        self._calls: dict[str, asyncio.Task[str]] = {}
+
+    async def run(self) -> None:
+        """Make a run."""
+        await self.plan()
+        await self.join(await self.fetch())
+
+    async def plan(self) -> str:
+        """Ask for the plan, and begin its calls."""
+        plan, read, self._calls = "", 0, {}
+        async for chunk in self._model.astream([("user", "What is the answer? Write the plan.")]):
+            plan += chunk.text
+            while found := _LINE.match(plan, read):
+                index, text, seconds = found.groups()
+                read, self._calls[index] = found.end(), asyncio.create_task(self._call(text, seconds))
+        return plan
+
+    async def _call(self, text: str, seconds: str) -> str:
         for n in re.findall(r"\$(\d+)", text):
-            text = text.replace(f"${n}", await calls[n])
-        return str(await tool.ainvoke({"text": text, "seconds": float(seconds)}))
+            text = text.replace(f"${n}", await self._calls[n])
+        return str(await self._tool.ainvoke({"text": text, "seconds": float(seconds)}))
 
-    plan, read = "", 0
-    async for chunk in model.astream([("user", "What is the answer? Write the plan.")]):
-        plan += chunk.text
-        while found := _LINE.match(plan, read):
-            index, text, seconds = found.groups()
-            read, calls[index] = found.end(), asyncio.create_task(call(text, seconds))
-    observations = await asyncio.gather(*calls.values())
-    reply = "".join([chunk.text async for chunk in model.astream([("user", f"What is the answer? {observations}")])])
-    assert reply == REPLY, reply
+    async def fetch(self) -> str:
+        """Wait for the calls."""
+        return str(await asyncio.gather(*self._calls.values()))
+
+    async def join(self, observations: str) -> str:
+        """Ask for the answer."""
+        chunks = self._model.astream([("user", f"What is the answer? {observations}")])
+        reply = "".join([chunk.text async for chunk in chunks])
+        assert reply == REPLY, reply
+        return reply
 
 
-async def measure(name: str, port: int, runs: int) -> tuple[list[float], list[float]]:
-    """Run a scenario a few times, after one to warm up, in turns with `run_by_hand`; return the walls in seconds."""
+def graph_of(client: ByHand) -> Any:
+    """Put the steps of a client into nodes."""
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    async def planner(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("ai", await client.plan())]}
+
+    async def task_fetching_unit(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("ai", await client.fetch())]}
+
+    async def joiner(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("ai", await client.join(state["messages"][-1].text))]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node(planner)
+    graph.add_node(task_fetching_unit)
+    graph.add_node(joiner)
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "task_fetching_unit")
+    graph.add_edge("task_fetching_unit", "joiner")
+    graph.add_conditional_edges("joiner", lambda _: "end", {"end": END, "replan": "planner"})
+    return graph.compile()
+
+
+class Walls(NamedTuple):
+    """How long each run took, in seconds."""
+
+    ours: list[float]
+    langgraph: list[float]
+    by_hand: list[float]
+
+
+async def measure(name: str, port: int, runs: int) -> Walls:
+    """Run a scenario a few times, after one to warm up, in turns with what it is compared to."""
     from langchain_core.tools import tool
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
     from llmcompiler_graph import create_llm_compiler
+
+    question: Any = {"messages": [("user", "What is the answer?")]}
 
     @tool
     async def work(text: str, seconds: float) -> str:
@@ -154,17 +215,27 @@ async def measure(name: str, port: int, runs: int) -> tuple[list[float], list[fl
 
     model = ChatOpenAI(model=name, base_url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("none"), max_retries=0)
     graph = create_llm_compiler(model, [work])
-    walls, by_hand = [], []
-    for _ in range(runs + 1):
-        began = time.perf_counter()
-        await run_by_hand(model, work)
-        by_hand.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        final: Any = await graph.ainvoke({"messages": [("user", "What is the answer?")]})
-        walls.append(time.perf_counter() - began)
+    client = ByHand(model, work)
+    by_langgraph = graph_of(client)
+
+    async def run() -> None:
+        final = await graph.ainvoke(question)
         assert final["messages"][-1].content == "the answer is 42.", final["messages"]
         assert all(task["status"] == "done" for task in final["tasks"]), final["tasks"]
-    return walls[1:], by_hand[1:]
+
+    walls = Walls([], [], [])
+    for _ in range(runs + 1):
+        for taken, one in zip(walls, (run, lambda: by_langgraph.ainvoke(question), client.run), strict=True):
+            began = time.perf_counter()
+            await one()
+            taken.append(time.perf_counter() - began)
+    return Walls(*(taken[1:] for taken in walls))
+
+
+def more(walls: list[float], than: list[float]) -> str:
+    """How many ms longer runs took than others: the median, and the quartiles."""
+    least, median, most = statistics.quantiles([1000 * (a - b) for a, b in zip(walls, than, strict=True)])
+    return f"{median:.1f} [{least:.1f}, {most:.1f}]"
 
 
 async def main(names: list[str], runs: int) -> None:
@@ -174,18 +245,14 @@ async def main(names: list[str], runs: int) -> None:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
-            print(
-                f"{'scenario':12} {'wall':>7} {'min':>7} {'max':>7} {'bound':>7} {'wall/bound':>11} {'by hand':>8}",
-                end="",
-            )
-            print(f" {'more':>20}")
+            print(f"{'scenario':12} {'bound':>7} {'wall':>7} {'min':>7} {'max':>7}", end="")
+            print(f" {'wall/bound':>11} {'LangGraph':>10} {'by hand':>8} {'more, ms':>18} {'LangGraph':>18}")
             for name in names:
-                (walls, by_hand), least = await measure(name, port, runs), bound(SCENARIOS[name])
-                more = statistics.quantiles([wall - hand for wall, hand in zip(walls, by_hand, strict=True)])
-                wall, hand = statistics.median(walls), statistics.median(by_hand) / least
-                row = f"{name:12} {wall:7.3f} {min(walls):7.3f} {max(walls):7.3f} {least:7.3f}"
-                said = "{1:.1f} [{0:.1f}, {2:.1f}]".format(*(1000 * seconds for seconds in more))
-                print(f"{row} {wall / least:11.4f} {hand:8.4f} {said:>20}")
+                walls, least = await measure(name, port, runs), bound(SCENARIOS[name])
+                wall, graph, hand = (statistics.median(taken) for taken in walls)
+                print(f"{name:12} {least:7.3f} {wall:7.3f} {min(walls.ours):7.3f} {max(walls.ours):7.3f}", end="")
+                print(f" {wall / least:11.4f} {graph / least:10.4f} {hand / least:8.4f}", end="")
+                print("".join(f" {more(taken, walls.by_hand):>18}" for taken in (walls.ours, walls.langgraph)))
         finally:
             server.terminate()
 

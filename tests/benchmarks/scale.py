@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -53,8 +54,9 @@ SHAPES: dict[str, Callable[[int], str]] = {
 }
 """The line of each task, by shape; `fan-out` is one task over a list."""
 
-REFERENCES = ("bare", "create_agent", "langgraph")
-"""Beside them: the calls alone, LangChain's agent, and what LangGraph takes for a run like ours (see `by_hand`)."""
+REFERENCES = ("bare", "create_agent", "langgraph", "nodes")
+"""Beside them: the calls alone, LangChain's agent, and what LangGraph takes for a run like ours, with a `@task` for
+each call and without (see `by_hand`)."""
 
 
 class Case(NamedTuple):
@@ -131,10 +133,11 @@ def native_calls(n: int) -> AIMessage:
     return AIMessage("", tool_calls=list(map(native_call, range(n))))
 
 
-def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
-    """LangGraph alone, as a run of ours uses it: two streamed replies, three nodes, a `@task` for each call.
+def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any, *, own_tasks: bool) -> Any:
+    """LangGraph alone, as a run of ours uses it: two streamed replies, three nodes, maybe a `@task` for each call.
 
-    Nothing is read or checked, no call begins early, and no call waits for another.
+    Nothing is read or checked, no call begins early, and no call waits for another. Without `@task`s nothing is kept of
+    a call until all have returned.
     """
 
     def invoke(x: int) -> Any:
@@ -144,7 +147,7 @@ def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
         return await inc.ainvoke(native_call(x))
 
     call: Any = task(invoke)
-    acall: Any = task(ainvoke)
+    acall: Any = task(ainvoke) if own_tasks else ainvoke
 
     def ask(state: MessagesState) -> Any:
         return {"messages": [AIMessage("".join(chunk.text for chunk in model.stream(state["messages"])))]}
@@ -153,11 +156,14 @@ def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
         return {"messages": [AIMessage("".join([chunk.text async for chunk in model.astream(state["messages"])]))]}
 
     def work(state: MessagesState) -> Any:
-        futures = [call(x) for x in range(state["messages"][-1].text.count("\n"))]
-        return {"messages": [future.result() for future in futures]}
+        numbers = range(state["messages"][-1].text.count("\n"))
+        if own_tasks:
+            return {"messages": [future.result() for future in [call(x) for x in numbers]]}
+        with ContextThreadPoolExecutor() as pool:
+            return {"messages": list(pool.map(invoke, numbers))}
 
     async def awork(state: MessagesState) -> Any:
-        calls = (acall(x) for x in range(state["messages"][-1].text.count("\n")))
+        calls = map(acall, range(state["messages"][-1].text.count("\n")))
         return {"messages": await asyncio.gather(*calls)}
 
     graph = StateGraph(MessagesState)
@@ -173,9 +179,9 @@ def by_hand(model: ScriptedModel, inc: BaseTool, checkpointer: Any) -> Any:
 
 def agent(case: Case, sizes: list[int], checkpointer: Any) -> Any:
     """What answers, with a model that replies for runs of these sizes."""
-    if case.who == "langgraph":
+    if case.who in ("langgraph", "nodes"):
         model = ScriptedModel([reply for n in sizes for reply in (plan_of("flat", n), "done")], chunk_size=0)
-        return by_hand(model, tools(sync=case.sync)[0], checkpointer)
+        return by_hand(model, tools(sync=case.sync)[0], checkpointer, own_tasks=case.who == "langgraph")
     if case.who == "create_agent":
         model = ScriptedModel([reply for n in sizes for reply in (native_calls(n), "done")])
         return create_agent(model, tools(sync=case.sync)[:1], checkpointer=checkpointer)
