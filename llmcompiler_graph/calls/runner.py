@@ -98,6 +98,8 @@ class ToolRunner:
         batches: Mapping[str, BatchForm] | None = None,
     ) -> None:
         batches = batches or {}
+        self.gathered = frozenset(batches)
+        """Names of tools whose calls wait for each other, to be made as one."""
         self._many = ToolRunner([form.tool for form in batches.values()], handle_tool_errors=False) if batches else None
         tools = [self._gathering(tool, batches[tool.name]) if tool.name in batches else tool for tool in tools]
         self._tools = {tool.name: tool for tool in tools}

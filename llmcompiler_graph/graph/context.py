@@ -20,7 +20,7 @@ from llmcompiler_graph.core.arguments import check_count, check_names, refused
 from llmcompiler_graph.core.checking.procedures import CheckedProcedure
 from llmcompiler_graph.core.errors import ConfigurationError
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.schedule.executor import Executor, Moment, Suspended
+from llmcompiler_graph.core.schedule.executor import Call, Executor, Moment, Suspended
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 from llmcompiler_graph.graph.approvals import InterruptMode
@@ -150,6 +150,18 @@ class Settings:
                 s.name: self.tool_concurrency[s.called] for s in self.specs if s.called in self.tool_concurrency
             },
         )
+
+    def executor(
+        self,
+        unit: TaskFetchingUnit,
+        detached: Call | None = None,
+        *,
+        now: Callable[[], float],
+        on_event: Callable[[Moment, int], None],
+    ) -> Executor:
+        """Make the executor of one plan; the arguments are its own."""
+        gathered = {spec.name for spec in self.specs if spec.called in self.runner.gathered}
+        return Executor(unit, detached, now=now, on_event=on_event, gathered=gathered)
 
     def conversation(
         self,

@@ -25,7 +25,7 @@ from llmcompiler_graph.core.checking.schema import Schema
 from llmcompiler_graph.core.errors import Diagnostic
 from llmcompiler_graph.core.language.parser import NOT_A_TASK, PlanParser
 from llmcompiler_graph.core.language.plan import Observation, Task, ToolSpec
-from llmcompiler_graph.core.schedule.executor import Executor, Moment
+from llmcompiler_graph.core.schedule.executor import Moment
 from llmcompiler_graph.core.schedule.instructions import Start
 from llmcompiler_graph.graph.clock import turn_clock
 from llmcompiler_graph.graph.context import Settings, Shared, Teller
@@ -117,7 +117,7 @@ class Draft:
                 self._checker.assume(task)
                 self._entities.note(task)
                 self._placeholders.note(task)
-        self.executor = Executor(unit, self._call_early, now=self.now, on_event=self._tell)
+        self.executor = settings.executor(unit, self._call_early, now=self.now, on_event=self._tell)
         """Runs its tasks."""
 
     # -- what it comes to ---------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class PlanRun:
         Nothing is started before its `@task` runs: it would take a slot of `max_concurrency` from those that do.
         """
         unit = self._settings.unit(spec.name for spec in self._settings.specs)
-        self.executor = Executor(unit, now=self._now, on_event=self._tell)
+        self.executor = self._settings.executor(unit, now=self._now, on_event=self._tell)
         for record in self._records:
             if (observation := from_record(record)) is None:
                 self.executor.add(task_from_record(record))

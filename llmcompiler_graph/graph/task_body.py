@@ -231,12 +231,12 @@ class TaskBody:
             elements = self._together_with(first)
             returned = len(elements) > 1 and moments > 0 and await self._return_soon(elements)
             moments -= not returned
-            if begun := await self._executor.begun(self._index, elements):
+            if begun := self._executor.begun(self._index, elements):
                 self._open(first, begun, returned=returned)
 
     async def _return_soon(self, elements: Sequence[int]) -> bool:
         """Wait a moment for calls to return; say whether they have."""
-        early = list((await self._executor.begun(self._index, elements)).values())
+        early = list(self._executor.begun(self._index, elements).values())
         pending = (await asyncio.wait(early, timeout=_A_MOMENT))[1] if early else ()
         return len(early) == len(elements) and not pending and all(map(_gave, early))
 

@@ -12,6 +12,8 @@ there ends the task, once all its calls are back: what they want to ask is raise
 those that wait for it, now or later, and by no other. What a call raises otherwise is raised there at once, and no
 other call of the task begins. Neither is made again.
 
+The calls of a task that fans out begin at once too, but for those of very many: they take turns (see `turns`).
+
 >>> import asyncio
 >>> from llmcompiler_graph.core.language.references import Reference
 >>> async def call(start):
@@ -21,7 +23,7 @@ other call of the task begins. Neither is made again.
 >>> observations[2].value
 3
 
-May know: `instructions`, `plan`, `references`, `repeating`, `unit`.
+May know: `instructions`, `plan`, `references`, `repeating`, `turns`, `unit`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -37,6 +39,7 @@ from llmcompiler_graph.core.language.plan import Observation, Plan, Task
 from llmcompiler_graph.core.language.references import JSON
 from llmcompiler_graph.core.schedule.instructions import Finished, Instruction, Release, Start
 from llmcompiler_graph.core.schedule.repeating import repeated
+from llmcompiler_graph.core.schedule.turns import Turns
 from llmcompiler_graph.core.schedule.unit import TaskFetchingUnit
 
 __all__ = ("Call", "Executor", "Moment", "Suspended", "Timing", "run_plan")
@@ -45,12 +48,6 @@ Call: TypeAlias = Callable[[Start], Awaitable[Observation]]
 """Makes one tool call. It returns an observation, also of a tool that failed; what it raises ends the run."""
 
 Moment: TypeAlias = Literal["released", "started", "done", "failed", "skipped"]
-
-_AT_ONCE, _THEN_PER_PASS = 100, 4
-"""Calls that begin at once, and those of a wider fan-out that begin in each further pass of the event loop.
-
-So it neither keeps the loop from others, nor are all its calls in memory if they return at once.
-"""
 
 
 class Suspended(Exception):
@@ -89,6 +86,7 @@ class Executor:
         detached: Makes calls for tasks that nobody runs yet; `None` to wait for somebody.
         now: The clock, in seconds; the running loop's own by default.
         on_event: Told of each task's moments as they come.
+        gathered: Names of tools whose calls are made together: they wait for each other, and take no turns.
     """
 
     def __init__(
@@ -98,6 +96,7 @@ class Executor:
         *,
         now: Callable[[], float] | None = None,
         on_event: Callable[[Moment, int], None] | None = None,
+        gathered: Container[str] = (),
     ) -> None:
         self._unit = unit
         self.timings: dict[int, Timing] = {}
@@ -113,9 +112,10 @@ class Executor:
         self._asking: dict[int, dict[int, Suspended]] = {}  # index -> element -> what its call wants to ask
         self._outcomes: dict[int, asyncio.Future[Observation]] = {}
         self._awaited: dict[int, asyncio.Event] = {}  # index -> set once its inputs exist, or it has ended
-        self._starting: deque[Start] = deque()  # calls that begin in the loop's next passes
         self._calls: set[asyncio.Task[Observation | None]] = set()
         self._begun: dict[int, dict[int, asyncio.Task[Observation | None]]] = {}  # index -> element -> detached call
+        self._turns: dict[int, Turns] = {}  # index -> those of its calls, if it fans out
+        self._gathered = gathered
         self._closed = False
         self._failure: BaseException | None = None  # what ended everything
 
@@ -189,8 +189,6 @@ class Executor:
         Raises:
             Exception: What `call` raised, for this task or for one it waits for.
         """
-        if any(start.index == index for start in self._starting):
-            self._start_all()  # what is detached so far stays so
         self._bodies[index] = call, contextvars.copy_context()
         if index not in self._raised:
             self._apply(self._unit.claim(index))
@@ -223,14 +221,11 @@ class Executor:
             await asyncio.wait(pending, timeout=seconds)
         return all(self.result(index) is not None for index in indices)
 
-    async def begun(self, index: int, elements: Sequence[int]) -> dict[int, asyncio.Task[Observation | None]]:
+    def begun(self, index: int, elements: Iterable[int]) -> dict[int, asyncio.Task[Observation | None]]:
         """The detached calls of some elements of an unfinished task that fans out, by element.
 
-        They give an observation, or `None` if there is none: the call was suspended, or raised. It is waited for those
-        that begin in the loop's next passes.
+        They give an observation, or `None` if there is none: the call was suspended, or raised.
         """
-        while self._starting and not self._begun.get(index, {}).keys() >= set(elements):  # noqa: ASYNC110 (its passes)
-            await asyncio.sleep(0)
         calls = {} if index in self._unit.observations else self._begun.get(index, {})
         return {n: calls[n] for n in elements if n in calls}
 
@@ -256,7 +251,6 @@ class Executor:
         Args:
             what: What passed, such as `the deadline of 5 s`, for the tasks' errors.
         """
-        self._start_all()
         unfinished = [index for index in self._unit.tasks if index not in self._unit.observations]
         ran = set(filter(self.has_begun, unfinished))
         passed = {n: f"{what} passed {'while it ran' if n in ran else 'before it could start'}" for n in unfinished}
@@ -270,7 +264,6 @@ class Executor:
         Args:
             what: Why, for the tasks' errors.
         """
-        self._start_all()
         self._detached = None
         waiting = [n for n in self._unit.tasks if n not in self._unit.observations and not self.has_begun(n)]
         self._apply(self._unit.expire(dict.fromkeys(waiting, what)))
@@ -285,7 +278,6 @@ class Executor:
     def cancel(self) -> None:
         """Cancel the calls under way; nothing is started any more."""
         self._closed = True
-        self._starting.clear()
         for call in self._calls:
             call.cancel()
         for outcome in self._outcomes.values():
@@ -307,7 +299,6 @@ class Executor:
 
     def _apply(self, instructions: Iterable[Instruction]) -> None:
         pending = deque(instructions)
-        room = _AT_ONCE
         while pending:
             instruction = pending.popleft()
             match instruction:
@@ -317,11 +308,7 @@ class Executor:
                     self._timing(index).released = self._now()
                     self._tell("released", index)
                 case Start(index, element):
-                    if not room:
-                        self._start_later(instruction)
-                    elif self._started(instruction):
-                        room -= 1
-                    else:
+                    if not self._started(instruction):
                         pending.extend(self._unit.suspended(index, element))
                 case Finished(index, observation):
                     self._timing(index).finished = self._now()
@@ -330,24 +317,6 @@ class Executor:
                         outcome.set_result(observation)
                 case _:
                     self._end((instruction.index,), self._error(instruction.cause))
-
-    def _start_later(self, start: Start) -> None:
-        if not self._starting:
-            self._watch(self._loop.create_task(self._start_more()))
-        self._starting.append(start)
-
-    async def _start_more(self) -> None:
-        while self._starting:
-            await asyncio.sleep(0)
-            for _ in range(min(_THEN_PER_PASS, len(self._starting))):
-                self._apply((self._starting.popleft(),))
-
-    def _start_all(self) -> None:
-        """Begin the calls that were to begin in later passes: what is told or asked next is about all of them."""
-        while self._starting:
-            batch, self._starting = self._starting, deque()
-            for start in batch:
-                self._apply((start,))
 
     def _error(self, index: int) -> Exception:
         """What is raised for a task that cannot have an observation, and for those that wait for it."""
@@ -374,17 +343,16 @@ class Executor:
             timing.started, timing.early = self._now(), self._early and not claimed
             self._tell("started", start.index)
         task = self._loop.create_task(self._make(start, call, claimed=claimed), context=context.copy())
-        self._watch(task)
+        self._calls.add(task)
         if not claimed and start.element is not None:
             self._begun.setdefault(start.index, {})[start.element] = task
-        return True
-
-    def _watch(self, task: asyncio.Task[Observation | None]) -> None:
-        self._calls.add(task)
         task.add_done_callback(self._ended)
+        return True
 
     async def _make(self, start: Start, call: Call, *, claimed: bool) -> Observation | None:
         index = start.index
+        if start.element is not None and (turn := self._turn(index)) is not None:
+            await turn
         if index in self._raised:
             self._apply(self._unit.suspended(index, start.element))
             return None
@@ -412,6 +380,12 @@ class Executor:
             return None
         self._apply(self._unit.finished(index, start.element, observation))
         return observation
+
+    def _turn(self, index: int) -> asyncio.Future[None] | None:
+        """What a call of a task that fans out is to await before it begins."""
+        if (turns := self._turns.get(index)) is None:
+            turns = self._turns[index] = Turns()
+        return turns.take() if self._unit.tasks[index].tool not in self._gathered else None
 
     def _ended(self, call: asyncio.Task[Observation | None]) -> None:
         self._calls.discard(call)

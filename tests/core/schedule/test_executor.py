@@ -751,12 +751,12 @@ def test_the_early_calls_of_a_fan_out_are_known() -> None:
         executor.restore_earlier(1, Observation("done", [2, 1]))
         executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
         executor.add(sleep_task(3, 1))
-        begun = await executor.begun(2, range(2))
+        begun = executor.begun(2, range(2))
         assert list(begun) == [0, 1]
-        assert await executor.begun(3, range(1)) == {}
+        assert executor.begun(3, range(1)) == {}
         assert [await call for call in begun.values()] == [Observation("done", 2), Observation("done", 1)]
         assert await executor.run(2, sleep) == Observation("done", [2, 1], attachment=(None, None))
-        assert await executor.begun(2, range(2)) == {}
+        assert executor.begun(2, range(2)) == {}
         await executor.aclose()
 
     run_virtual(main)
@@ -767,109 +767,114 @@ def test_the_early_calls_of_a_fan_out_are_known() -> None:
 WIDE = 250
 
 
-def wide(executor: Executor, index: int = 2) -> None:
-    """Add a task that sleeps a second in each of very many calls."""
-    if executor.observation(1) is None:
-        executor.restore_earlier(1, Observation("done", [1] * WIDE))
-    executor.add(Task(index, "sleep", {"seconds": Reference(1, (ALL,))}))
-
-
-def test_a_wide_fan_out_leaves_the_loop_to_others() -> None:
-    """Not all its calls begin before others have their turn; all begin at the same time, and in order."""
-    began: list[int] = []
+def noting_begins() -> tuple[Call, list[int]]:
+    """The tool, and the elements whose calls have begun."""
+    begun: list[int] = []
 
     async def call(start: Start) -> Observation:
         assert start.element is not None
-        began.append(start.element)
+        begun.append(start.element)
         return await sleep(start)
+
+    return call, begun
+
+
+def wide(executor: Executor) -> None:
+    """Add task 2, which sleeps for a second in each of very many calls."""
+    executor.restore_earlier(1, Observation("done", [1] * WIDE))
+    executor.add(Task(2, "sleep", {"seconds": Reference(1, (ALL,))}))
+
+
+def test_a_wide_fan_out_leaves_the_loop_to_others() -> None:
+    """Not all its calls begin before others have their turn; all begin at the same time, in order, each once."""
+    call, begun = noting_begins()
 
     async def main() -> None:
         executor = Executor(TaskFetchingUnit(), call)
         wide(executor)
+        assert len(executor.begun(2, range(WIDE))) == WIDE
         await asyncio.sleep(0)
-        assert 0 < len(began) < WIDE
-        assert len(await executor.begun(2, range(WIDE))) == WIDE
-        assert await executor.settled([2], 2)
-        assert asyncio.get_running_loop().time() == 1
-        await executor.aclose()
-
-    run_virtual(main)
-    assert began == list(range(WIDE))
-
-
-def test_the_time_is_over_before_all_calls_have_begun() -> None:
-    """A wide task fails as one whose calls are under way, and none of them goes on."""
-    call, ended = noting_ends()
-
-    async def main() -> None:
-        executor = Executor(TaskFetchingUnit(), call)
-        wide(executor)
-        executor.expire("the deadline")
-        assert executor.observation(2) == Observation("failed", error="the deadline passed while it ran")
-        await asyncio.sleep(2)
-        await executor.aclose()
-
-    run_virtual(main)
-    assert ended == []
-
-
-def test_it_is_closed_before_all_calls_have_begun() -> None:
-    """No call begins any more, now or later."""
-    began: list[int | None] = []
-
-    async def call(start: Start) -> Observation:
-        began.append(start.element)
-        return await sleep(start)
-
-    async def main() -> None:
-        executor = Executor(TaskFetchingUnit(), call)
-        wide(executor)
-        await asyncio.sleep(0)
-        before = len(began)
-        await executor.aclose()
-        await asyncio.sleep(2)
-        assert len(began) == before
-
-    run_virtual(main)
-
-
-def test_a_wide_task_is_run_before_all_calls_have_begun() -> None:
-    """Its calls are made once each, those that have not begun too."""
-    began: list[int | None] = []
-
-    async def call(start: Start) -> Observation:
-        began.append(start.element)
-        return await sleep(start)
-
-    async def main() -> None:
-        executor = Executor(TaskFetchingUnit(), call)
-        wide(executor)
+        assert 0 < len(begun) < WIDE
         assert (await executor.run(2, call)).value == [1] * WIDE
         assert asyncio.get_running_loop().time() == 1
         await executor.aclose()
 
     run_virtual(main)
-    assert began == list(range(WIDE))
+    assert begun == list(range(WIDE))
 
 
-def test_whoever_listens_fails_at_a_call_that_begins_later() -> None:
-    """Nobody waits for ever: what listening raised is raised for every task."""
-
-    def listen(moment: str, index: int) -> None:
-        if moment == "started" and index == WIDE + 1:
-            msg = "no room in the log"
-            raise OSError(msg)
+@pytest.mark.parametrize("limit", [1, 99, 150, 249])
+@pytest.mark.parametrize("limited", ["max_concurrency", "tool_concurrency"])
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_wide_fan_out_begins_in_order(limit: int, limited: str, claimed: bool) -> None:
+    """Whatever slots are left when calls return: LangGraph tells `@task`s apart by their order."""
+    call, begun = noting_begins()
 
     async def main() -> None:
-        executor = Executor(TaskFetchingUnit(), sleep, on_event=listen)
-        executor.add(sleep_task(1, 1))
-        for index in range(2, WIDE + 2):
-            executor.add(sleep_task(index, 1, 1))
-        with pytest.raises(OSError, match="no room"):
-            await executor.run(2, sleep)
+        given = {limited: limit if limited == "max_concurrency" else {"sleep": limit}}
+        executor = Executor(TaskFetchingUnit(**given), None if claimed else call)  # type: ignore[arg-type]
+        wide(executor)
+        await executor.run(2, call)
+        assert asyncio.get_running_loop().time() == -(-WIDE // limit)
         await executor.aclose()
 
     run_virtual(main)
+    assert begun == list(range(WIDE))
+
+
+def test_calls_that_are_gathered_begin_at_once() -> None:
+    """Of tools whose calls wait for each other, all begin before anything else happens."""
+    call, begun = noting_begins()
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit(), call, gathered={"sleep"})
+        wide(executor)
+        await asyncio.sleep(0)
+        assert len(begun) == WIDE
+        await executor.aclose()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("end", ["expire", "aclose"])
+def test_it_is_over_before_all_calls_have_begun(end: str) -> None:
+    """None begins any more; at a deadline the task fails as one whose calls are under way."""
+    call, begun = noting_begins()
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit(), call)
+        wide(executor)
+        await asyncio.sleep(0)
+        before = len(begun)
+        if end == "expire":
+            executor.expire("the deadline")
+            assert executor.observation(2) == Observation("failed", error="the deadline passed while it ran")
+        else:
+            await executor.aclose()
+        await asyncio.sleep(2)
+        assert len(begun) == before < WIDE
+        await executor.aclose()
+
+    run_virtual(main)
+
+
+def test_no_call_begins_after_one_has_raised() -> None:
+    """Of a wide task whose first call raises, not all calls are made; the error is raised at once."""
+    begun: list[int | None] = []
+
+    async def call(start: Start) -> Observation:
+        begun.append(start.element)
+        raise OSError("gone")
+
+    async def main() -> None:
+        executor = Executor(TaskFetchingUnit())
+        wide(executor)
+        with pytest.raises(OSError, match="gone"):
+            await executor.run(2, call)
+        await executor.aclose()
+
+    run_virtual(main)
+    assert begun == [0]
 
 
 def test_what_is_known_of_tasks() -> None:
