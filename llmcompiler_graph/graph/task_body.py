@@ -2,9 +2,9 @@
 
 The calls of a task that fans out have `@task`s of their own inside it; more than `IN_ONE_GROUP` of them in groups (see
 `element_tasks`). They are called in order of the elements. A group whose calls return before it is called is cheaper:
-so it is waited a moment for them, but no longer than a second in vain. In the same way each attempt of a call that is
-repeated has one, inside that of its call, with the wait before it: a run that goes on waits for, and asks, nothing
-twice.
+so it is waited for them, as long as nothing that has returned waits for a second to be persisted. In the same way each
+attempt of a call that is repeated has one, inside that of its call, with the wait before it: a run that goes on waits
+for, and asks, nothing twice.
 
 LangGraph gives the answers of humans out in the order in which a `@task` asks. So calls that share a `@task` are made
 sequentially once there are answers, in order of the elements; what the others ask then waits for its turn.
@@ -13,7 +13,7 @@ sequentially once there are answers, in order of the elements; what the others a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -39,7 +39,7 @@ from llmcompiler_graph.state import LLMCompilerState, TaskRecord, TaskResult
 
 __all__ = ("TaskBody",)
 
-_A_MOMENT, _MOST_MOMENTS = 0.25, 4  # seconds to wait for a group, and how often in vain
+_A_MOMENT, _UNPERSISTED = 0.25, 0.5  # seconds between two looks, and how long what was seen to have returned may wait
 _Early: TypeAlias = "asyncio.Future[Observation | None]"
 """A detached call; it gives no observation if it was suspended, or raised."""
 
@@ -226,19 +226,37 @@ class TaskBody:
         if not self._executor.task(self._index).fans_out:
             return
         await self._executor.released(self._index)  # its calls begin by themselves then
-        count, moments = len(self._executor.arguments(self._index)), _MOST_MOMENTS
+        count = len(self._executor.arguments(self._index))
+        seen: dict[int, float] = {}
         for first in range(0, count, IN_ONE_GROUP if count > IN_ONE_GROUP else 1):
             elements = self._together_with(first)
-            returned = len(elements) > 1 and moments > 0 and await self._return_soon(elements)
-            moments -= not returned
+            returned = len(elements) > 1 and await self._return_soon(elements, seen)
             if begun := self._executor.begun(self._index, elements):
                 self._open(first, begun, returned=returned)
 
-    async def _return_soon(self, elements: Sequence[int]) -> bool:
-        """Wait a moment for calls to return; say whether they have."""
+    async def _return_soon(self, elements: range, seen: dict[int, float]) -> bool:
+        """Wait for calls to return, while none of the task that has returned waits long; say whether they have.
+
+        Args:
+            elements: Those of the next group.
+            seen: When a call of a group was first seen to have returned, by the group's first element.
+        """
         early = list(self._executor.begun(self._index, elements).values())
-        pending = (await asyncio.wait(early, timeout=_A_MOMENT))[1] if early else ()
+        pending = set(early)
+        while pending:
+            pending = (await asyncio.wait(pending, timeout=_A_MOMENT))[1]
+            if pending and self._waited(elements.start, seen) >= _UNPERSISTED:
+                break
         return len(early) == len(elements) and not pending and all(map(_gave, early))
+
+    def _waited(self, first: int, seen: dict[int, float]) -> float:
+        """How long something that has returned was seen to wait, from an element on; it is looked what else has."""
+        now = asyncio.get_running_loop().time()
+        from_here = range(first, len(self._executor.arguments(self._index)))
+        for element, call in self._executor.begun(self._index, from_here).items():
+            if call.done():
+                seen.setdefault(self._together_with(element).start, now)
+        return max((now - at for group, at in seen.items() if group in from_here), default=0.0)
 
     def _together_with(self, element: int) -> range:
         """The elements whose calls have a `@task` together with an element's: those of its group, or itself."""

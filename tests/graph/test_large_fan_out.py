@@ -143,6 +143,20 @@ def test_quick_calls_are_persisted_in_groups() -> None:
     assert [len(value["results"]) for value in found if len(value.get("results", [])) > 1] == [32, 32]
 
 
+def test_slow_calls_are_persisted_in_groups_once_they_return() -> None:
+    """As long as none has returned there is nothing to persist: calls that return together need no `@task`s either."""
+    found = persisted(slow({75: 99}, 20), after=21.5)
+    assert [len(value["results"]) for value in found if len(value.get("results", [])) > 1] == [32, 32]
+
+
+@pytest.mark.parametrize("after", [4.5, 10.0, 20.0])
+def test_calls_that_return_one_after_another(after: float) -> None:
+    """Each is persisted within a second, whichever group it is of: here they return last to first, 0.3 s apart."""
+    seconds = {n: 0.3 * (N + 1 - n) for n in range(1, N + 1)}
+    found = numbers_in(persisted(slow(seconds, 0), after=after))
+    assert found >= {n for n, ends in seconds.items() if ends <= after - 1} - {2}
+
+
 @tool("numbers")
 async def late(count: int) -> list[int]:
     """Count."""
