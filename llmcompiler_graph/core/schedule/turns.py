@@ -1,7 +1,7 @@
 """Whose turn it is to begin, where a great many calls may begin at the same moment.
 
-The first hundred begin at once; then a few in each pass of the event loop, in order. So a task that fans out over a
-long list does not keep the loop from others, and if its calls return at once, they are not all in memory.
+A hundred begin in each pass of the event loop, in order. So a task that fans out over a long list does not keep the
+loop from others, and if its calls return at once, they are not all in memory.
 
 >>> import asyncio
 >>> async def main():
@@ -29,7 +29,7 @@ from collections import deque
 
 __all__ = ("Turns",)
 
-_AT_ONCE, _PER_PASS = 100, 4
+_PER_PASS = 100
 
 
 class Turns:
@@ -38,7 +38,7 @@ class Turns:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._left = _AT_ONCE  # in this pass of the loop
+        self._left = _PER_PASS
         self._goes_on = False  # whether there is a next pass to come
 
     def take(self) -> asyncio.Future[None] | None:
@@ -62,5 +62,3 @@ class Turns:
         self._goes_on = bool(self._waiting)
         if self._goes_on:
             self._loop.call_soon(self._next)
-        else:
-            self._left = _AT_ONCE
