@@ -44,7 +44,15 @@ async function throughThread(thread, { input, resume }) {
   if (resume === undefined) await thread.run.start({ input });
   else {
     const { interruptId, namespace } = thread.interrupts[0];
-    await thread.input.respond({ interrupt_id: interruptId, namespace, response: resume });
+    for (let left = 20; ; left -= 1) {
+      try {
+        await thread.input.respond({ interrupt_id: interruptId, namespace, response: resume });
+        break;
+      } catch (error) { // the event can come before the server has the checkpoint
+        if (error.code !== "no_such_interrupt" || !left) throw error;
+        await new Promise((next) => setTimeout(next, 250));
+      }
+    }
   }
   await ended;
   const interrupts = thread.interrupts.map(({ interruptId, payload }) => ({ id: interruptId, value: payload }));
