@@ -239,7 +239,7 @@ class TaskBody:
 
         Args:
             elements: Those of the next group.
-            seen: When a call of a group was first seen to have returned, by the group's first element.
+            seen: When a call of a group was first seen to have returned, by the group's number.
         """
         early = list(self._executor.begun(self._index, elements).values())
         pending = set(early)
@@ -255,8 +255,8 @@ class TaskBody:
         from_here = range(first, len(self._executor.arguments(self._index)))
         for element, call in self._executor.begun(self._index, from_here).items():
             if call.done():
-                seen.setdefault(self._together_with(element).start, now)
-        return max((now - at for group, at in seen.items() if group in from_here), default=0.0)
+                seen.setdefault(element // IN_ONE_GROUP, now)
+        return max((now - at for group, at in seen.items() if group >= first // IN_ONE_GROUP), default=0.0)
 
     def _together_with(self, element: int) -> range:
         """The elements whose calls have a `@task` together with an element's: those of its group, or itself."""

@@ -271,7 +271,8 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         self.seconds = time.process_time() - self.seconds
         self.wall = time.perf_counter() - self.wall
-        self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.peak
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.peak
+        self.peak = grown * (1 if sys.platform == "darwin" else 1024)  # bytes
 
 
 def measure(case: Case, n: int, folder: str) -> Cost:
@@ -279,7 +280,7 @@ def measure(case: Case, n: int, folder: str) -> Cost:
     run(case, WARM_UP, folder, Meter)
     meter = Meter()
     run(case, n, folder, lambda: meter)
-    return Cost(meter.seconds, meter.wall, meter.peak * (1 if sys.platform == "darwin" else 1024))
+    return Cost(meter.seconds, meter.wall, meter.peak)
 
 
 def measured(case: Case, n: int, folder: str, limit: float) -> Cost | None:

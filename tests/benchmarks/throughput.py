@@ -18,7 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,9 @@ def told(who: str, what: str, seconds: list[float], processor: float | None, lag
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
-async def at_once(who: str, graph: Any, count: int) -> None:
-    """Make runs at once in this process."""
+@asynccontextmanager
+async def lags_of_loop() -> AsyncIterator[list[float]]:
+    """Note how late timers of 10 ms are meanwhile, in seconds."""
     lags: list[float] = []
 
     async def tick() -> None:
@@ -97,6 +99,18 @@ async def at_once(who: str, graph: Any, count: int) -> None:
             await asyncio.sleep(0.01)
             lags.append(time.perf_counter() - due)
 
+    ticking = asyncio.create_task(tick())
+    try:
+        yield lags
+    finally:
+        ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking
+
+
+async def at_once(who: str, graph: Any, count: int) -> None:
+    """Make runs at once in this process."""
+
     async def one() -> float:
         began = time.perf_counter()
         final = await graph.ainvoke(QUESTION)
@@ -104,13 +118,10 @@ async def at_once(who: str, graph: Any, count: int) -> None:
         return time.perf_counter() - began
 
     await asyncio.gather(one(), one())
-    ticking = asyncio.create_task(tick())
-    processor = time.process_time()
-    seconds = await asyncio.gather(*(one() for _ in range(count)))
-    processor = time.process_time() - processor
-    ticking.cancel()
-    with suppress(asyncio.CancelledError):
-        await ticking
+    async with lags_of_loop() as lags:
+        processor = time.process_time()
+        seconds = await asyncio.gather(*(one() for _ in range(count)))
+        processor = time.process_time() - processor
     told(who, f"{count}", seconds, processor, lags)
 
 

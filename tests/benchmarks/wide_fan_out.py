@@ -2,19 +2,15 @@
 
 python -m tests.benchmarks.wide_fan_out [--calls 10000] [--seconds 0 1 5]
 
-Scripted; the tool sleeps. Each row is one run in a process of its own, after a small one. *Lag* is the longest that a
-coroutine which sleeps for a millisecond was kept waiting.
+Scripted; the tool sleeps. Each row is one run in a process of its own, after a small one. *Lag* is how late the
+latest timer of 10 ms was that ran meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import multiprocessing
-import resource
-import sys
-import time
 from typing import Any
 
 from langchain_core.tools import tool
@@ -22,7 +18,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llmcompiler_graph import create_llm_compiler
 from llmcompiler_graph.testing import ScriptedModel
-from tests.benchmarks.scale import QUESTION, on, plan_of
+from tests.benchmarks.scale import QUESTION, Meter, on, plan_of, tools
+from tests.benchmarks.throughput import lags_of_loop
 
 
 async def run(calls: int, seconds: float) -> str:
@@ -34,35 +31,18 @@ async def run(calls: int, seconds: float) -> str:
         await asyncio.sleep(seconds)
         return x + 1
 
-    @tool
-    async def numbers(count: int) -> list[int]:
-        """Count."""
-        return list(range(count))
-
+    _, numbers = tools(sync=False)
     model = ScriptedModel(
         [reply for n in (10, calls) for reply in (plan_of("fan-out", n), "Finish: done")], chunk_size=0
     )
     graph: Any = create_llm_compiler(model, [inc, numbers], max_fan_out=None, checkpointer=InMemorySaver())
     await graph.ainvoke(QUESTION, on("first"))
-    lag = 0.0
-
-    async def watch() -> None:
-        nonlocal lag
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(0.001)
-            lag = max(lag, time.perf_counter() - began - 0.001)
-
-    watching = asyncio.create_task(watch())
-    gc.collect()
-    memory, wall, taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter(), time.process_time()
-    final = await graph.ainvoke(QUESTION, on("second"))
-    wall, taken = time.perf_counter() - wall, time.process_time() - taken
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
-    watching.cancel()
+    async with lags_of_loop() as lags:
+        with (meter := Meter()):
+            final = await graph.ainvoke(QUESTION, on("second"))
     assert len(final["tasks"][1]["value"]) == calls, final["tasks"][1]["error"]
-    kilobytes = memory / calls / (1024 if sys.platform == "darwin" else 1)
-    return f"{seconds:>8g} {wall:>8.2f} {taken:>13.2f} {kilobytes:>10.1f} {lag:>8.2f}"
+    kilobytes = meter.peak / calls / 1024
+    return f"{seconds:>8g} {meter.wall:>8.2f} {meter.seconds:>13.2f} {kilobytes:>10.1f} {max(lags):>8.2f}"
 
 
 def measured(calls: int, seconds: float) -> str:

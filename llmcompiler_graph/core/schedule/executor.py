@@ -383,9 +383,11 @@ class Executor:
 
     def _turn(self, index: int) -> asyncio.Future[None] | None:
         """What a call of a task that fans out is to await before it begins."""
+        if self._unit.tasks[index].tool in self._gathered:
+            return None
         if (turns := self._turns.get(index)) is None:
             turns = self._turns[index] = Turns()
-        return turns.take() if self._unit.tasks[index].tool not in self._gathered else None
+        return turns.take()
 
     def _ended(self, call: asyncio.Task[Observation | None]) -> None:
         self._calls.discard(call)
